@@ -1,0 +1,1 @@
+"""The `lb-jax` program: thin commands."""

@@ -1,0 +1,60 @@
+"""`lb-jax <command> …`: one table of commands, each imported only when it is called."""
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+
+from lb_jax.core import errors
+
+# name: (module with main(argv), what it does)
+COMMANDS = {
+    "demo": ("lb_jax.cli.demo", "write a corpus, pretrain, bind every modality, evaluate, write report.html"),
+    "train": ("lb_jax.training.train", "run a config: --config=configs/X.py --workdir=DIR [--config.name=value ...]"),
+    "evaluate": ("lb_jax.cli.evaluate", "score a model on a labelled corpus"),
+    "embed": ("lb_jax.cli.embed", "embeddings of files or folders into an .npz"),
+}
+
+
+def usage() -> str:
+    """The help text."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name.ljust(width)}  {what}" for name, (_, what) in COMMANDS.items()]
+    return "usage: lb-jax COMMAND [arguments]    (lb-jax COMMAND --help tells more; --debug shows tracebacks)\n\n" + "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the program; returns the exit status."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    name, *rest = argv
+
+    def call(rest: Sequence[str]) -> None:
+        if name not in COMMANDS:
+            raise errors.ConfigError(f"unknown command {name!r}.{errors.nearest(name, COMMANDS)} Commands: {', '.join(COMMANDS)}.")
+        importlib.import_module(COMMANDS[name][0]).main(rest)
+
+    return guarded(call, rest)
+
+
+def guarded(command: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
+    """Runs a command; a user's mistake becomes one line on stderr and status 2, with `--debug` the whole traceback."""
+    debug = "--debug" in argv
+    try:
+        command([argument for argument in argv if argument != "--debug"])
+    except errors.LbJaxError as error:
+        if debug:
+            raise
+        print(f"lb-jax: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run_module(command: Callable[[Sequence[str]], None]) -> None:
+    """What `python -m lb_jax.<name>` does."""
+    sys.exit(guarded(command, sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""The self-contained inference checkpoint: a folder with `model.safetensors` and `config.json`.
+
+Tensor names are parameter paths, so `base` is stored once. The config holds the model's shape and the preprocessing spec of every
+modality; without them the numbers would not mean anything. The folder appears whole or not at all.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from lb_jax.core import errors, paths
+
+WEIGHTS, CONFIG, FORMAT = "model.safetensors", "config.json", "lb_jax-1"
+
+
+def save_model(folder: Path, params: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Writes parameters and config into `folder`, replacing a checkpoint that is there only once the new one is complete."""
+    folder = Path(folder)
+    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    partial.mkdir(parents=True)
+    arrays = {path: np.ascontiguousarray(leaf) for path, leaf in paths.flatten(params).items()}
+    safetensors.numpy.save_file(arrays, partial / WEIGHTS, metadata={"format": FORMAT})
+    write_json(partial / CONFIG, {"format": FORMAT, **config})
+    if folder.exists():
+        old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
+        folder.rename(old)
+        partial.rename(folder)
+        shutil.rmtree(old)
+    else:
+        partial.rename(folder)
+
+
+def load_config(folder: Path) -> dict[str, Any]:
+    """Reads the config of an inference checkpoint.
+
+    Raises:
+      CheckpointError: when the folder is not one, saying what it holds.
+    """
+    path = Path(folder) / CONFIG
+    if not path.is_file():
+        found = sorted(p.name for p in Path(folder).iterdir())[:5] if Path(folder).is_dir() else "no such folder"
+        raise errors.CheckpointError(
+            f"{folder}: not a checkpoint: expected {CONFIG} and {WEIGHTS}, found {found}. Train one with `lb-jax train` or `lb-jax demo`."
+        )
+    config = read_json(path)
+    if config.get("format") != FORMAT:
+        raise errors.CheckpointError(f"{path}: expected \"format\": \"{FORMAT}\", found {config.get('format')!r}; write it again with this version.")
+    return config
+
+
+def load_params(folder: Path, wanted: Callable[[str], bool] = lambda path: True) -> paths.Tree:
+    """Reads the parameters whose path is wanted, as numpy arrays; the others are not touched.
+
+    Raises:
+      CheckpointError: when the weights are missing or damaged.
+    """
+    path = Path(folder) / WEIGHTS
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            return paths.unflatten({name: file.get_tensor(name) for name in file.keys() if wanted(name)})  # noqa: SIM118
+    except (FileNotFoundError, safetensors.SafetensorError) as error:
+        raise errors.CheckpointError(f"{path}: cannot be read ({error}); copy or write the checkpoint again.") from error
+
+
+def digest(tree: Mapping[str, Any]) -> str:
+    """SHA-256 over paths, shapes, types and bytes of all leaves."""
+    total = hashlib.sha256()
+    for path, leaf in paths.flatten(tree).items():
+        array = np.ascontiguousarray(leaf)
+        total.update(f"{path} {array.shape} {array.dtype}\n".encode())
+        total.update(array.tobytes())
+    return total.hexdigest()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON so that the file is either the old or the new one."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def read_json(path: Path) -> Any:
+    """Reads JSON.
+
+    Raises:
+      CheckpointError: when the file is not JSON, with the line.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise errors.CheckpointError(f"{path}: not valid JSON in line {error.lineno} ({error.msg}); write it again.") from error

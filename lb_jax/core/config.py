@@ -1,0 +1,54 @@
+"""Frozen dataclasses to and from plain JSON dicts, with every unknown or missing key named."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from lb_jax.core import errors
+
+T = TypeVar("T")
+
+
+def to_dict(value: Any) -> Any:
+    """Turns a dataclass (nested in dicts, tuples and other dataclasses) into JSON-ready dicts and lists."""
+    if dataclasses.is_dataclass(value):
+        return {f.name: to_dict(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: to_dict(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [to_dict(item) for item in value]
+    return value
+
+
+def from_dict(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
+    """Builds dataclass `cls` from a dict such as `to_dict` gives.
+
+    Raises:
+      ConfigError: for an unknown key (with the nearest field name) or a field that has no default and no value.
+    """
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    for key in values:
+        if key not in fields:
+            raise errors.ConfigError(f"unknown key {where + key!r} for {cls.__name__}.{errors.nearest(key, fields)}")
+    for name, field in fields.items():
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and name not in values:
+            raise errors.ConfigError(f"missing key {where + name!r} for {cls.__name__}; add it.")
+    hints = typing.get_type_hints(cls)
+    return cls(**{key: _cast(hints[key], value, f"{where}{key}.") for key, value in values.items()})
+
+
+def _cast(hint: Any, value: Any, where: str) -> Any:
+    """Follows a type hint down to nested dataclasses and turns JSON lists back into tuples."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType:  # `X | None`
+        return None if value is None else _cast(arguments[0], value, where)
+    if dataclasses.is_dataclass(hint):
+        return from_dict(hint, value, where)
+    if origin is tuple:
+        return tuple(value)
+    if origin in (dict, Mapping):
+        return {key: _cast(arguments[1], item, f"{where}{key}.") for key, item in value.items()}
+    return value

@@ -1,0 +1,43 @@
+"""The errors a user can cause, and the nearest-name hint they share.
+
+Every message says what was found, what was expected and what to do. The command line prints any `LbJaxError` as one line on stderr
+and exits with status 2; a Python caller catches the subclass.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class LbJaxError(Exception):
+    """Base of every mistake a user can make and mend; never raised itself."""
+
+
+class ConfigError(LbJaxError):
+    """A configuration value, key or command-line argument is wrong."""
+
+
+class DataError(LbJaxError):
+    """A media file, annotation or text cannot be used.
+
+    Attributes:
+      path: the file or row at fault, as the user named it.
+      reason: what is wrong and what to do, without the path.
+    """
+
+    def __init__(self, path: object, reason: str):
+        super().__init__(f"{path}: {reason}")
+        self.path = str(path)
+        self.reason = reason
+
+    def __reduce__(self):  # both arguments survive the trip back from a worker process
+        return type(self), (self.path, self.reason)
+
+
+class CheckpointError(LbJaxError):
+    """A checkpoint or work directory is missing, damaged or of another run."""
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str:
+    """Returns `" Did you mean 'x'?"` for the closest candidate, or an empty string when none is close."""
+    match = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.5)
+    return f" Did you mean {match[0]!r}?" if match else ""

@@ -1,0 +1,71 @@
+"""What a run leaves and shows: `metrics.jsonl`, and progress as a bar on a terminal or as plain lines elsewhere."""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import rich.console
+import rich.progress
+
+
+class MetricsFile:
+    """Appends one JSON object a line; a resumed run first drops the rows at or after the step it starts from, so no step stands twice."""
+
+    def __init__(self, path: Path, *, first_step: int = 0):
+        self.path = Path(path)
+        rows = [row for row in read_metrics(self.path) if row["step"] < first_step]
+        self.path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Rows of a metrics file; none if it is not there. A last line cut off by a kill is left out."""
+    if not Path(path).exists():
+        return []
+    lines = Path(path).read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1]]
+
+
+class Progress:
+    """Counts towards a total, with rate and time left: `rich` bar on a terminal, a plain line every `every_s` seconds otherwise.
+
+    Use as a context manager; call `advance` per unit and pass what should stand beside it.
+    """
+
+    def __init__(self, title: str, total: int, *, done: int = 0, unit: str = "it", every_s: float = 5.0):
+        self.title, self.total, self.done, self.unit, self.every_s = title, total, done, unit, every_s
+        self._first, self._start, self._last = done, time.monotonic(), 0.0
+        self._bar = None
+        if sys.stderr.isatty():
+            columns = ("[progress.description]{task.description}", rich.progress.BarColumn(), rich.progress.MofNCompleteColumn())
+            times = (rich.progress.TimeRemainingColumn(), "{task.fields[note]}")
+            self._bar = rich.progress.Progress(*columns, *times, console=rich.console.Console(stderr=True))
+
+    def __enter__(self) -> "Progress":
+        if self._bar:
+            self._bar.start()
+            self._task = self._bar.add_task(self.title, total=self.total, completed=self.done, note="")
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Adds `count` done units."""
+        self.done += count
+        now = time.monotonic()
+        rate = (self.done - self._first) / max(now - self._start, 1e-9)
+        note = f"{rate:.1f} {self.unit}/s  {note}"
+        if self._bar:
+            self._bar.update(self._task, completed=self.done, note=note)
+        elif now - self._last >= self.every_s or self.done == self.total:
+            self._last = now
+            left = (self.total - self.done) / max(rate, 1e-9)
+            print(f"{self.title}: {self.done}/{self.total}  {note}  {left:.0f} s left", file=sys.stderr, flush=True)

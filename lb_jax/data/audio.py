@@ -1,0 +1,223 @@
+"""Sound: decoding with libsndfile or PyAV, resampling, log-mel, and the three time crops (LanguageBind spec 5.3)."""
+
+import io
+import math
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
+import av
+import numpy as np
+import soundfile
+import soxr
+
+from lb_jax.core import errors
+from lb_jax.data import container, fbank, specs
+from lb_jax.data import media as media_lib
+
+ACCEPTED = "or a tuple (float array [n] or [channels, n] on a -1..1 scale, rate in Hz)"
+RATES_HZ = (1_000, 1_000_000)
+BLOCK_SAMPLES = 1 << 18
+CROPS = 3
+
+# First bytes of the containers libsndfile reads exactly; anything else goes to PyAV. MP3 is left to PyAV because libsndfile's decoder
+# writes its complaints about damaged files straight to stderr.
+SNDFILE_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"FORM", b"caff", b".snd")
+# Chunk sizes from here on mean "length unknown": what programs write into a WAV header when they stream it.
+UNKNOWN_LENGTH = 0x7FFF_F000
+
+# Windowed sinc of the reference: zero crossings kept on each side, and the pass band as a share of the lower Nyquist frequency.
+SINC_ZEROS = 6
+SINC_ROLLOFF = 0.99
+
+MONO: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "mean": lambda block: block.mean(axis=1, dtype=np.float32),
+    "first": lambda block: block[:, 0],
+}
+
+
+def decode(media: media_lib.Media, spec: specs.AudioSpec) -> np.ndarray:
+    """Decodes sound to its log-mel spectrogram.
+
+    Args:
+      media: path or bytes of a sound file or of a video with sound, or a tuple (float [n] or [channels, n], rate in Hz).
+      spec: rate, mono, resampler and number of filters.
+
+    Returns:
+      float32 [frames, mel], one frame per 10 ms.
+
+    Raises:
+      errors.DataError: undecodable, cut off, no sound track, not finite, silent from end to end, or shorter than 25 ms.
+    """
+    name = media_lib.describe(media)
+    wave, rate_hz = _read(media, spec)
+    if not np.isfinite(wave).all():
+        raise errors.DataError(name, "holds NaN or infinite samples; export it again")
+    wave = resample(wave, rate_hz, spec.sample_rate_hz, spec.resampler)
+    wave = wave - wave.mean(dtype=np.float64).astype(np.float32) if len(wave) else wave
+    mel = fbank.log_mel(wave, spec.sample_rate_hz, spec.mel_bins)
+    if len(mel) == 0:
+        length_ms = 1000 * len(wave) / spec.sample_rate_hz
+        raise errors.DataError(name, f"lasts {length_ms:.1f} ms, expected at least {1000 * fbank.FRAME_S:.0f} ms of sound")
+    return mel
+
+
+def transform(decoded: np.ndarray, spec: specs.AudioSpec, rng: np.random.Generator | None = None) -> np.ndarray:
+    """Cuts or tiles the spectrogram to three time crops and normalises.
+
+    A longer clip gives crops starting in the front, middle and back third of the possible places: at the first place of each third in
+    evaluation, at a drawn one in training. A shorter clip is repeated and gives the same crop three times.
+
+    Args:
+      decoded: float32 [frames, mel].
+      spec: target_frames, mean, std and train_crop.
+      rng: draws the places; None takes the fixed ones. Always three draws, whatever the length.
+
+    Returns:
+      float32 [mel, target_frames, 3], (x - mean) / (2 std), lowest frequency in row 0.
+    """
+    length = spec.target_frames
+    if len(decoded) < length:
+        decoded = np.tile(decoded, (-(-length // len(decoded)), 1))[:length]
+    draws = np.zeros(CROPS) if rng is None else rng.random(CROPS)
+    if spec.train_crop == "first":
+        draws = np.zeros(CROPS)
+    crops = [decoded[o : o + length] for o in crop_offsets(len(decoded) - length + 1, draws)]
+    stacked = np.stack([c.T for c in crops], axis=-1)  # [mel, frames, 3]
+    return ((stacked - np.float32(spec.mean)) / np.float32(2 * spec.std)).astype(np.float32, copy=False)
+
+
+def crop_offsets(places: int, draws: np.ndarray) -> list[int]:
+    """Returns one offset per crop out of `places` possible ones.
+
+    Args:
+      places: number of possible offsets, at least 1.
+      draws: one value in [0, 1) per crop, the position inside its part; 0 takes the first.
+
+    Returns:
+      Offsets; 0 where there are fewer places than parts, as the reference has it.
+    """
+    parts = np.array_split(np.arange(places), len(draws))
+    return [int(part[int(d * len(part))]) if len(part) else 0 for part, d in zip(parts, draws, strict=True)]
+
+
+def resample(wave: np.ndarray, from_hz: int, to_hz: int, resampler: str) -> np.ndarray:
+    """Resamples float32 [n] to float32 [n']; equal rates return the input."""
+    if from_hz == to_hz or len(wave) == 0:
+        return wave
+    if resampler == "sinc_hann":
+        return _sinc_hann(wave, from_hz, to_hz)
+    return soxr.resample(wave, from_hz, to_hz, quality=resampler.removeprefix("soxr_").upper())
+
+
+def _sinc_hann(wave: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
+    """Hann-windowed sinc interpolation as the reference's default resampler defines it (spec 5.3 step 1)."""
+    cutoff = SINC_ROLLOFF * min(from_hz, to_hz)  # in Hz: one zero crossing of the sinc per 1 / cutoff seconds
+    reach = math.ceil(SINC_ZEROS * from_hz / cutoff) + 1
+    taps = np.arange(-reach, reach + 1)
+    padded = np.pad(wave.astype(np.float64), reach)
+    out = np.empty(-(-len(wave) * to_hz // from_hz), np.float32)
+    for start in range(0, len(out), BLOCK_SAMPLES // 16):
+        n = np.arange(start, min(start + BLOCK_SAMPLES // 16, len(out)))
+        nearest, remainder = np.divmod(n * from_hz, to_hz)  # exact: output sample n lies at nearest + remainder / to_hz
+        phase, inverse = np.unique(remainder, return_inverse=True)
+        t = (taps[None] - phase[:, None] / to_hz) * (cutoff / from_hz)
+        window = np.cos(np.clip(t / SINC_ZEROS, -1, 1) * (np.pi / 2)) ** 2
+        weights = np.sinc(t) * window * (cutoff / from_hz)
+        around = padded[np.minimum(nearest[:, None] + taps + reach, len(padded) - 1)]
+        out[start : start + len(n)] = np.einsum("nk,nk->n", around, weights[inverse])
+    return out
+
+
+def _read(media: media_lib.Media, spec: specs.AudioSpec) -> tuple[np.ndarray, int]:
+    """Returns mono float32 [n] and its rate."""
+    name = media_lib.describe(media)
+    if isinstance(media, tuple):
+        return _from_array(media, spec)
+    with media_lib.stream(media, ACCEPTED) as file:
+        blocks, rate_hz = _open_blocks(file, name)
+        low, high = RATES_HZ
+        if not low <= rate_hz <= high:
+            raise errors.DataError(name, f"claims {rate_hz} samples per second, expected {low} to {high}; export it again")
+        mono = [MONO[spec.mono](block) for block in blocks]
+    return np.concatenate(mono) if mono else np.zeros(0, np.float32), rate_hz
+
+
+def _from_array(media: tuple, spec: specs.AudioSpec) -> tuple[np.ndarray, int]:
+    match media:
+        case (np.ndarray() as samples, int() | np.integer() as rate_hz) if (
+            np.issubdtype(samples.dtype, np.floating)
+            and samples.ndim in (1, 2)
+            and samples.size
+            and RATES_HZ[0] <= rate_hz <= RATES_HZ[1]
+        ):
+            channels = np.atleast_2d(samples).astype(np.float32)  # [channels, n]
+            return MONO[spec.mono](channels.T), int(rate_hz)
+        case _:
+            raise media_lib.unusable(media, ACCEPTED)
+
+
+def _open_blocks(file: BinaryIO, name: str) -> tuple[Iterator[np.ndarray], int]:
+    """Returns an iterator of float32 [n, channels] and the rate."""
+    head = file.read(12)
+    file.seek(0)
+    if head.startswith(SNDFILE_MAGIC) and head[8:12] != b"AVI ":
+        if head[:4] == b"RIFF":
+            _check_riff(file, name)
+        try:
+            sound = soundfile.SoundFile(file)
+        except soundfile.LibsndfileError:
+            file.seek(0)  # a codec that libsndfile lacks in a container that it knows
+        else:
+            return _sndfile_blocks(sound, name), sound.samplerate
+    return _av_blocks(file, name)
+
+
+def _check_riff(file: BinaryIO, name: str) -> None:
+    """Raises when the data chunk promises more bytes than the file holds; libsndfile would shorten the clip without a word."""
+    size = file.seek(0, io.SEEK_END)
+    offset = 12
+    while offset + 8 <= size:
+        file.seek(offset)
+        chunk, length = file.read(4), int.from_bytes(file.read(4), "little")
+        if chunk == b"data":
+            held = size - offset - 8
+            if held < length < UNKNOWN_LENGTH:
+                reason = f"is cut off: the header promises {length} bytes of sound, the file holds {held}"
+                raise errors.DataError(name, f"{reason}; download or export it again")
+            break
+        offset += 8 + length + length % 2
+    file.seek(0)
+
+
+def _sndfile_blocks(sound: soundfile.SoundFile, name: str) -> Iterator[np.ndarray]:
+    read = 0
+    with sound:
+        promised = sound.frames
+        try:
+            while len(block := sound.read(BLOCK_SAMPLES // sound.channels + 1, dtype="float32", always_2d=True)):
+                read += len(block)
+                yield block
+        except soundfile.LibsndfileError as e:
+            raise errors.DataError(name, f"is damaged after {read} samples ({e}); download or export it again") from e
+    if read < promised:
+        reason = f"is cut off: the header promises {promised} samples, {read} could be read"
+        raise errors.DataError(name, f"{reason}; download or export it again")
+
+
+def _av_blocks(file: BinaryIO, name: str) -> tuple[Iterator[np.ndarray], int]:
+    opened = container.open_media(file, name, "audio")
+    rate_hz = opened.stream.rate
+    if not rate_hz:
+        opened.close()
+        raise errors.DataError(name, "has a sound track without a sample rate; export it again")
+    return _av_frames(opened, rate_hz), rate_hz
+
+
+def _av_frames(opened: container.Opened, rate_hz: int) -> Iterator[np.ndarray]:
+    with opened:
+        to_float = av.AudioResampler(format="fltp")  # sample format only; rate and channels stay
+        for frame in opened.frames():
+            if frame.rate != rate_hz:
+                raise errors.DataError(opened.name, f"changes from {rate_hz} to {frame.rate} Hz; export it at one rate")
+            for part in to_float.resample(frame):
+                yield part.to_ndarray().T

@@ -1,0 +1,74 @@
+"""Depth maps: 16-bit single-channel files in millimetres to a normalised picture (LanguageBind spec 5.4)."""
+
+import numpy as np
+from PIL import Image
+
+from lb_jax.core import errors
+from lb_jax.data import image, specs
+from lb_jax.data import media as media_lib
+
+ACCEPTED = "a 16-bit single-channel PIL image, a uint16 array [h, w] in stored units or a float array [h, w] in metres"
+EXPECTED = "expected one 16-bit channel, millimetres unless the spec's unit_m says otherwise"
+
+
+def decode(media: media_lib.Media, spec: specs.DepthSpec) -> np.ndarray:
+    """Reads a depth map.
+
+    Args:
+      media: path or bytes of a 16-bit single-channel picture, such a PIL image, uint16 [h, w] in stored units, float [h, w] in metres.
+      spec: `unit_m` scales stored units, `min_depth_m` and `max_depth_m` are the range that must not be missed entirely.
+
+    Returns:
+      float32 [h, w] in metres; 0 where the sensor had no reading.
+
+    Raises:
+      errors.DataError: undecodable, not 16-bit single-channel, not finite, or no reading inside the range (wrong unit).
+    """
+    metres = _metres(media, spec)
+    if not np.isfinite(metres).all():
+        raise errors.DataError(media_lib.describe(media), "holds NaN or infinite depth; store 0 for missing readings")
+    low, high = float(metres.min()), float(metres.max())
+    top = np.inf if spec.max_depth_m is None else spec.max_depth_m
+    if high <= spec.min_depth_m or low >= top:
+        found = f"depth runs from {low:.4g} to {high:.4g} m, all outside {spec.min_depth_m} to {top} m"
+        raise errors.DataError(media_lib.describe(media), f"{found}; if its unit is not {spec.unit_m} m, set unit_m")
+    return metres
+
+
+def transform(decoded: np.ndarray, spec: specs.DepthSpec, rng: np.random.Generator | None = None) -> np.ndarray:
+    """Clips and scales depth to 0..1, copies it to three channels, resizes (bicubic), crops the centre and normalises.
+
+    Args:
+      decoded: float32 [h, w] in metres.
+      spec: range, size, antialias, mean and std.
+      rng: unused; training takes the centre crop too (spec 5.1).
+
+    Returns:
+      float32 [s, s, 3].
+    """
+    del rng
+    top = float(decoded.max()) if spec.max_depth_m is None else spec.max_depth_m
+    scaled = np.clip(decoded, spec.min_depth_m, top) / np.float32(top)
+    resized = image.resize_short(scaled, spec.size, "bicubic", antialias=spec.antialias)
+    square = image.crop(resized, spec.size, *image.centre(resized, spec.size))
+    return image.normalise(square[..., None], spec, white=1.0)  # one plane broadcasts to three: [s, s, 1] -> [s, s, 3]
+
+
+def _metres(media: media_lib.Media, spec: specs.DepthSpec) -> np.ndarray:
+    if isinstance(media, np.ndarray):
+        if media.ndim != 2 or media.size == 0:
+            raise media_lib.unusable(media, ACCEPTED)
+        if media.dtype == np.uint16:
+            return media.astype(np.float32) * np.float32(spec.unit_m)
+        if np.issubdtype(media.dtype, np.floating):
+            return media.astype(np.float32)
+        raise media_lib.unusable(media, ACCEPTED)
+    picture = image.open_picture(media, ACCEPTED)
+    if not picture.mode.startswith("I;16"):
+        found = f"{_bits(picture)} with channels {'/'.join(picture.getbands())}"
+        raise errors.DataError(media_lib.describe(media), f"is {found}; {EXPECTED}. Export the raw depth, not a rendering")
+    return np.asarray(picture).astype(np.float32) * np.float32(spec.unit_m)
+
+
+def _bits(picture: Image.Image) -> str:
+    return {"1": "1-bit", "I": "32-bit integer", "F": "32-bit float", "P": "a palette picture"}.get(picture.mode, "8-bit")

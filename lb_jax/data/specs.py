@@ -1,0 +1,248 @@
+"""The preprocessing of each modality as data: one frozen dataclass per modality, stored inside checkpoints.
+
+`PRESETS["default"]` is the sound choice, `PRESETS["reference"]` what the released weights were trained with
+(LanguageBind spec section 5; the differences are the table at the end of this file).
+"""
+
+import dataclasses
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Mapping
+
+from lb_jax.core import errors, modalities
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+RGB = tuple[float, float, float]
+
+RESAMPLERS = ("soxr_hq", "soxr_vhq", "soxr_mq", "soxr_lq", "sinc_hann")
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageSpec:
+    """Preprocessing of still images.
+
+    Attributes:
+      size: side of the square crop in pixels; the short side is resized to it.
+      antialias: whether the bicubic kernel widens when shrinking. Off = torchvision 0.14 on tensors, the published training.
+      mean: subtracted per channel, on a 0..1 scale.
+      std: divided by per channel.
+    """
+
+    size: int = 224
+    antialias: bool = True
+    mean: RGB = CLIP_MEAN
+    std: RGB = CLIP_STD
+
+    def __post_init__(self):
+        _require(self.size > 0, f"size is {self.size}, expected a positive number of pixels")
+        _require_std(self.std)
+
+
+@dataclasses.dataclass(frozen=True)
+class ThermalSpec(ImageSpec):
+    """Preprocessing of thermal images: as still images."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DepthSpec(ImageSpec):
+    """Preprocessing of depth maps.
+
+    Attributes:
+      unit_m: metres per stored unit of a 16-bit file or array; 0.001 = millimetres.
+      min_depth_m: smaller values, missing readings (0) included, are raised to it.
+      max_depth_m: larger values are lowered to it, and it maps to 1. None divides by the largest depth of the image.
+    """
+
+    unit_m: float = 0.001
+    min_depth_m: float = 0.01
+    max_depth_m: float | None = 10.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        _require(self.unit_m > 0, f"unit_m is {self.unit_m}, expected metres per stored unit above 0")
+        top = float("inf") if self.max_depth_m is None else self.max_depth_m
+        found = f"{self.min_depth_m}, {self.max_depth_m}"
+        _require(0 < self.min_depth_m < top, f"min_depth_m, max_depth_m are {found}, expected 0 < min < max metres")
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoSpec:
+    """Preprocessing of clips.
+
+    Attributes:
+      frames: frames taken, spread evenly from the first to the last.
+      size: side of the square crop in pixels; the short side is resized to it, bilinear.
+      antialias: whether the bilinear kernel widens when shrinking. Off in training of the published weights.
+      mean: subtracted per channel, on a 0..1 scale.
+      std: divided by per channel.
+      train_crop: place of the crop in training; evaluation always crops the centre.
+      train_flip: probability of mirroring a whole clip in training; evaluation never mirrors.
+    """
+
+    frames: int = 8
+    size: int = 224
+    antialias: bool = False
+    mean: RGB = CLIP_MEAN
+    std: RGB = CLIP_STD
+    train_crop: str = "random"
+    train_flip: float = 0.0
+
+    def __post_init__(self):
+        _require(self.frames > 0, f"frames is {self.frames}, expected at least 1")
+        _require(self.size > 0, f"size is {self.size}, expected a positive number of pixels")
+        _require_std(self.std)
+        _require_choice("train_crop", self.train_crop, ("random", "centre"))
+        _require(0 <= self.train_flip <= 1, f"train_flip is {self.train_flip}, expected a probability from 0 to 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class AudioSpec:
+    """Preprocessing of sound.
+
+    Attributes:
+      sample_rate_hz: rate the sound is resampled to.
+      mel_bins: filters of the log-mel bank.
+      target_frames: length of each of the three time crops, in 10 ms steps.
+      mean: subtracted from the log-mel values.
+      std: twice this divides them.
+      mono: "mean" mixes all channels, "first" takes channel 0.
+      resampler: a `soxr_*` quality, or "sinc_hann", the windowed sinc of the reference.
+      train_crop: "random" draws the three places in training, "first" keeps those of evaluation.
+    """
+
+    sample_rate_hz: int = 16000
+    mel_bins: int = 112
+    target_frames: int = 1036
+    mean: float = -4.2677393
+    std: float = 4.5689974
+    mono: str = "mean"
+    resampler: str = "soxr_hq"
+    train_crop: str = "random"
+
+    def __post_init__(self):
+        _require(self.sample_rate_hz >= 1000, f"sample_rate_hz is {self.sample_rate_hz}, expected at least 1000")
+        _require(self.mel_bins > 0, f"mel_bins is {self.mel_bins}, expected at least 1")
+        _require(self.target_frames > 0, f"target_frames is {self.target_frames}, expected at least 1")
+        _require(self.std > 0, f"std is {self.std}, expected a positive number")
+        _require_choice("mono", self.mono, ("mean", "first"))
+        _require_choice("resampler", self.resampler, RESAMPLERS)
+        _require_choice("train_crop", self.train_crop, ("random", "first"))
+
+
+@dataclasses.dataclass(frozen=True)
+class TextSpec:
+    """Tokenisation of text.
+
+    Attributes:
+      context: tokens per text, start and end included.
+    """
+
+    context: int = 77
+
+    def __post_init__(self):
+        _require(self.context >= 3, f"context is {self.context}, expected at least 3: start, one token, end")
+
+
+Spec = ImageSpec | DepthSpec | ThermalSpec | VideoSpec | AudioSpec | TextSpec
+
+SPECS = {
+    "image": ImageSpec,
+    "video": VideoSpec,
+    "depth": DepthSpec,
+    "thermal": ThermalSpec,
+    "audio": AudioSpec,
+    modalities.TEXT: TextSpec,
+}
+
+_REFERENCE = {
+    "image": {"antialias": False},
+    "video": {"train_flip": 0.5},
+    "depth": {"antialias": False},
+    "thermal": {"antialias": False},
+    "audio": {"mono": "first", "resampler": "sinc_hann"},
+}
+
+PRESETS: dict[str, dict[str, Spec]] = {
+    "default": {name: cls() for name, cls in SPECS.items()},
+    "reference": {name: cls(**_REFERENCE.get(name, {})) for name, cls in SPECS.items()},
+}
+
+
+def preset(modality: str, name: str = "default") -> Spec:
+    """Returns the spec of one modality in a preset.
+
+    Raises:
+      errors.ConfigError: no such preset or modality.
+    """
+    return _lookup(_lookup(PRESETS, name, "preset"), modality, "modality")
+
+
+def to_dict(spec: Spec) -> dict[str, object]:
+    """Returns the fields of a spec as JSON values; `from_dict` is its inverse."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(spec).items()}
+
+
+def from_dict(modality: str, fields: Mapping[str, object]) -> Spec:
+    """Builds the spec of a modality from JSON values; absent fields take their defaults.
+
+    Raises:
+      errors.ConfigError: unknown modality or field, a value of the wrong type or out of range.
+    """
+    cls = _lookup(SPECS, modality, "modality")
+    hints = typing.get_type_hints(cls)
+    values = {}
+    for key, value in fields.items():
+        if key not in hints:
+            known = ", ".join(hints)
+            raise errors.ConfigError(
+                f"{modality} preprocessing has no field {key!r}; it has {known}.{errors.nearest(key, hints)}"
+            )
+        values[key] = _typed(f"{modality} preprocessing field {key!r}", hints[key], value)
+    return cls(**values)
+
+
+def digest(spec: Spec) -> str:
+    """Returns 16 hex digits that change whenever the preprocessing does, stable between runs and machines."""
+    text = json.dumps([type(spec).__name__, to_dict(spec)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _typed(what: str, hint: object, value: object) -> object:
+    """Returns `value` as the annotated type, widening int to float and list to tuple as JSON needs."""
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    for kind in kinds:
+        if kind is RGB and isinstance(value, list | tuple) and len(value) == 3 and all(map(_is_number, value)):
+            return tuple(map(float, value))
+        if kind is float and _is_number(value):
+            return float(value)
+        if kind in (int, bool, str, types.NoneType) and type(value) is kind:
+            return value
+    expected = "three numbers" if hint is RGB else getattr(hint, "__name__", str(hint))
+    raise errors.ConfigError(f"{what} is {value!r}, expected {expected}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _lookup(table: Mapping[str, typing.Any], key: str, what: str) -> typing.Any:
+    if key not in table:
+        raise errors.ConfigError(f"no {what} {key!r}; expected one of {', '.join(table)}.{errors.nearest(key, table)}")
+    return table[key]
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise errors.ConfigError(message)
+
+
+def _require_std(std: RGB) -> None:
+    _require(all(s > 0 for s in std), f"std is {std}, expected three positive numbers")
+
+
+def _require_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
+    expected = ", ".join(choices)
+    _require(value in choices, f"{field} is {value!r}, expected one of {expected}.{errors.nearest(value, choices)}")

@@ -1,0 +1,60 @@
+"""The wordings of every attribute value; captions and prompts draw from the same lists.
+
+No wording of one value contains a word of another value of the same attribute, and every value has at least two, so that a text tower has
+to learn synonyms.
+"""
+
+WORDS = {
+    "category": {
+        "clock": ("clock", "wall clock", "timepiece"),
+        "car": ("car", "automobile"),
+        "phone": ("phone", "telephone", "smartphone"),
+        "plane": ("plane", "airplane", "aircraft"),
+        "house": ("house", "cottage", "home"),
+        "bird": ("bird", "songbird"),
+        "gate": ("gate", "iron fence"),
+        "umbrella": ("umbrella", "parasol"),
+    },
+    "colour": {
+        "red": ("red", "scarlet", "crimson"),
+        "yellow": ("yellow", "golden"),
+        "green": ("green", "emerald"),
+        "turquoise": ("turquoise", "cyan"),
+        "blue": ("blue", "navy"),
+        "pink": ("pink", "magenta"),
+    },
+    "motion": {
+        "left": ("to the left", "leftward"),
+        "right": ("to the right", "rightward"),
+        "up": ("upward", "to the top"),
+        "down": ("downward", "to the bottom"),
+    },
+    "distance": {
+        "near": ("very close", "nearby"),
+        "middle": ("at a medium distance", "halfway back"),
+        "far": ("far away", "in the remote background"),
+    },
+    "temperature": {
+        "cold": ("cold", "icy", "freezing"),
+        "warm": ("warm", "lukewarm"),
+        "hot": ("hot", "scorching", "burning"),
+    },
+    "source": {
+        "ticking": ("ticking", "going tick tock"),
+        "alarm": ("beeping", "sounding its alarm"),
+        "engine": ("revving its engine", "rumbling with a running motor"),
+        "horn": ("honking", "blowing its horn"),
+        "ringing": ("ringing", "playing its ringtone"),
+        "buzzing": ("buzzing", "vibrating"),
+        "propeller": ("whirring its propeller", "chopping with rotor blades"),
+        "jet": ("whining with jet turbines", "roaring on jet power"),
+        "doorbell": ("chiming its doorbell", "with a ding dong at the entrance"),
+        "knocking": ("with knocking at the door", "with someone thumping on the door"),
+        "chirping": ("chirping", "tweeting"),
+        "cawing": ("cawing", "screeching hoarsely"),
+        "creaking": ("creaking", "squeaking on its hinges"),
+        "clanking": ("clanking", "clattering shut"),
+        "rain": ("pattering in the rain", "under falling raindrops"),
+        "flapping": ("flapping in the wind", "fluttering in a storm"),
+    },
+}

@@ -1,0 +1,176 @@
+"""Scores a model on one split of a labelled corpus: each file and text is embedded once, the rest is arithmetic."""
+
+import dataclasses
+import functools
+import pathlib
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from lb_jax.core import errors
+from lb_jax.core import modalities as rows
+from lb_jax.evaluation import emergent, labelled, metrics, retrieval, zero_shot
+
+CHUNK = 32  # items between two progress reports; also bounds the preprocessed clips held in memory
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Confusion:
+    """Counts int `[c, c]` of one zero-shot task, true class down, predicted class across."""
+
+    classes: tuple[str, ...]
+    counts: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What an evaluation found, and what the report shows it with.
+
+    Attributes:
+      metrics: plain dicts, floats and ints, ready for JSON. `{"zero_shot": {task: {"top1", "chance", "n",
+        "per_class"}}, "retrieval": {modality: {"text_to_x", "x_to_text", "chance_R@1", "n",
+        "distinct_captions"}}, "emergent": {"audio->image": {"R@1", …, "chance_R@1", "times_chance", "n"}},
+        "seconds": {what: seconds}}`. All but "seconds" are the same in every run.
+      corpus: the split.
+      ids: modality -> the item of each embedding.
+      embeddings: modality -> unit rows float32 `[n, e]`.
+      captions: modality -> unit rows float32 `[n, e]`, each item's caption of the modality's text kind.
+      confusion: zero-shot task -> its confusion matrix.
+    """
+
+    metrics: dict
+    corpus: labelled.Labelled
+    ids: dict[str, tuple[str, ...]]
+    embeddings: dict[str, np.ndarray]
+    captions: dict[str, np.ndarray]
+    confusion: dict[str, Confusion]
+
+
+def evaluate(
+    model,
+    corpus_dir: str | pathlib.Path,
+    *,
+    split: str = "test",
+    modalities: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Runs zero-shot classification, retrieval both ways and emergent retrieval.
+
+    Tasks of a modality with frames are scored a second time with the frames of each clip in another order, as
+    `<task>_shuffled`: what is read from motion must suffer. Clips of a single frame have no other order and get
+    no such row.
+
+    Args:
+      model: has `modalities`, `embed(modality, paths or texts) -> [n, e]`, `preprocess(modality, paths) -> array` and
+        `encode(modality, array) -> [n, e]`.
+      corpus_dir: a labelled corpus, see `labelled.read`.
+      split: which items.
+      modalities: which modalities; None means all that both the model and the split have.
+      progress: called as `progress(what, done, total)`, what being a modality, "text" or "video shuffled".
+
+    Raises:
+      ConfigError: a modality that the model does not have.
+      DataError: the corpus does not fit together, has no file of a modality, or a file cannot be used.
+    """
+    started = time.perf_counter()
+    seconds = {}
+    corpus = labelled.read(corpus_dir, split)
+    names = _choose(model, corpus, modalities)
+    tasks = [task for task in corpus.tasks if task.modality in names]
+    ids = {name: corpus.having(name) for name in names}
+    captions = {name: [corpus.caption(id_, rows.MODALITIES[name].text_kind) for id_ in ids[name]] for name in names}
+
+    texts = [text for name in names for text in captions[name]]
+    texts += [text for task in tasks for prompts in task.prompts.values() for text in prompts]
+    texts = list(dict.fromkeys(texts))
+    run = _Embedder(progress or (lambda what, done, total: None), seconds)
+    vector = dict(zip(texts, run(rows.TEXT, texts, lambda chunk: model.embed(rows.TEXT, chunk)), strict=True))
+    spoken = {name: np.stack([vector[caption] for caption in captions[name]]) for name in names}
+
+    files = {name: [str(corpus.files[id_][name]) for id_ in ids[name]] for name in names}
+    embeddings = {name: run(name, files[name], functools.partial(model.embed, name)) for name in names}
+    trials = [(task.name, task, embeddings[task.modality]) for task in tasks]
+    for name in dict.fromkeys(task.modality for task in tasks if rows.MODALITIES[task.modality].has_frames):
+        if model.preprocess(name, files[name][:1]).shape[1] > 1:
+            encode = functools.partial(_encode_shuffled, model, name)
+            shuffled = run(f"{name} shuffled", list(enumerate(files[name])), encode)
+            trials += [(f"{task.name}_shuffled", task, shuffled) for task in tasks if task.modality == name]
+
+    scores, confusion = {}, {}
+    for trial, task, task_embeddings in trials:
+        prompts = [np.stack([vector[text] for text in texts]) for texts in task.prompts.values()]
+        labels = [corpus.attributes[id_][task.attribute] for id_ in ids[task.modality]]
+        classes = tuple(task.prompts)
+        scores[trial], counts = zero_shot.score(task_embeddings, zero_shot.class_weights(prompts), labels, classes)
+        confusion[trial] = Confusion(classes, counts)
+
+    return Result(
+        metrics={
+            "zero_shot": scores,
+            "retrieval": {name: retrieval.score(spoken[name], embeddings[name], captions[name]) for name in names},
+            "emergent": emergent.score(embeddings, ids),
+            "seconds": seconds | {"total": time.perf_counter() - started},
+        },
+        corpus=corpus,
+        ids=ids,
+        embeddings=embeddings,
+        captions=spoken,
+        confusion=confusion,
+    )
+
+
+def shuffle_frames(clip: np.ndarray, seed: int) -> np.ndarray:
+    """Puts the frames of a clip `[t, …]`, t at least 2, into another order that depends on nothing but `seed` and t."""
+    order = np.arange(len(clip))
+    generator = np.random.default_rng(seed)
+    while np.array_equal(order, np.arange(len(clip))):
+        order = generator.permutation(len(clip))
+    return clip[order]
+
+
+def _encode_shuffled(model, name: str, chunk: list[tuple[int, str]]) -> np.ndarray:
+    clips = np.asarray(model.preprocess(name, [path for _, path in chunk]))  # [b, t, h, w, c]
+    return model.encode(
+        name, np.stack([shuffle_frames(clip, index) for clip, (index, _) in zip(clips, chunk, strict=True)])
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Embedder:
+    """Embeds a list chunk by chunk, reports progress and notes the seconds."""
+
+    report: Progress
+    seconds: dict[str, float]
+
+    def __call__(self, what: str, items: list, embed: Callable[[list], np.ndarray]) -> np.ndarray:
+        started = time.perf_counter()
+        chunks = []
+        for start in range(0, len(items), CHUNK):
+            chunk = items[start : start + CHUNK]
+            chunks.append(np.asarray(embed(chunk)))
+            self.report(what, start + len(chunk), len(items))
+        self.seconds[what] = time.perf_counter() - started
+        return metrics.unit(np.concatenate(chunks))
+
+
+def _choose(model, corpus: labelled.Labelled, wanted: Sequence[str] | None) -> tuple[str, ...]:
+    """The modalities to score, in the order of the table of modalities."""
+    for name in wanted or ():
+        if name not in model.modalities:
+            hint = errors.nearest(name, model.modalities)
+            raise errors.ConfigError(
+                f"modality {name!r} is not in the model, which has {', '.join(model.modalities)}.{hint}"
+            )
+        if not corpus.having(name):
+            raise errors.DataError(
+                corpus.root, f"no item of the split has a file of modality {name!r}; leave it out or add the files"
+            )
+    offered = [name for name in rows.MODALITIES if name in (wanted or model.modalities) and corpus.having(name)]
+    if not offered:
+        raise errors.DataError(
+            corpus.root, f"has no file of the model's modalities ({', '.join(model.modalities)}); add some"
+        )
+    return tuple(offered)

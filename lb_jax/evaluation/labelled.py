@@ -1,0 +1,172 @@
+"""Reads a labelled corpus: media files, their attributes, the prompts of each zero-shot task, and the captions.
+
+    corpus/attributes.json   id -> {"split", "category", …, "files": {modality: path relative to the corpus}}
+    corpus/prompts.json      "modality/attribute" -> class -> list of texts
+    corpus/<split>.json      id -> {"raw", "mplug", "polish_mplug", "sound_mplug", "ofa"}: a VIDAL annotation
+
+Attributes and prompts are for scoring only; training never reads them.
+"""
+
+import collections
+import dataclasses
+import json
+import pathlib
+
+from lb_jax.core import errors, modalities
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One zero-shot task: tell an attribute of the item from one modality.
+
+    Attributes:
+      name: "modality/attribute", as in `prompts.json`.
+      prompts: class -> the texts that describe it; the order of the classes is the order of the score columns.
+    """
+
+    name: str
+    prompts: dict[str, list[str]]
+
+    @property
+    def modality(self) -> str:
+        return self.name.split("/")[0]
+
+    @property
+    def attribute(self) -> str:
+        return self.name.split("/")[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Labelled:
+    """One split of a labelled corpus, items in the order of `attributes.json`.
+
+    Attributes:
+      root: the corpus folder.
+      ids: the items.
+      attributes: id -> attribute -> value.
+      files: id -> modality -> file.
+      prompts: task name -> class -> texts.
+      captions: id -> the annotation row.
+    """
+
+    root: pathlib.Path
+    ids: tuple[str, ...]
+    attributes: dict[str, dict[str, str]]
+    files: dict[str, dict[str, pathlib.Path]]
+    prompts: dict[str, dict[str, list[str]]]
+    captions: dict[str, dict]
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The zero-shot tasks in the order of `prompts.json`."""
+        return tuple(Task(name, prompts) for name, prompts in self.prompts.items())
+
+    def having(self, *names: str) -> tuple[str, ...]:
+        """Returns the ids that have a file of every named modality."""
+        return tuple(id_ for id_ in self.ids if all(name in self.files[id_] for name in names))
+
+    def caption(self, id_: str, kind: str) -> str:
+        """Returns one caption; raises `DataError` where the annotation has no such text."""
+        text = self.captions[id_].get(kind)
+        if not isinstance(text, str) or not text.strip():
+            raise errors.DataError(
+                f"{self.root}, item {id_}",
+                f"has no caption {kind!r}, its annotation has {', '.join(self.captions[id_])}; add the text",
+            )
+        return text
+
+
+def read(corpus_dir: str | pathlib.Path, split: str = "test") -> Labelled:
+    """Reads one split of a labelled corpus and checks that its parts fit together.
+
+    Args:
+      corpus_dir: folder with `attributes.json`, `prompts.json` and `<split>.json`.
+      split: value of the items' "split".
+
+    Raises:
+      DataError: a part is missing or does not fit another; the message gives the first problem and how many
+        there are.
+    """
+    root = pathlib.Path(corpus_dir)
+    everything = _object(root / "attributes.json")
+    prompts = _object(root / "prompts.json")
+    counts = collections.Counter(row.get("split") for row in everything.values())
+    if split not in counts:
+        found = ", ".join(f"{n} of {name!r}" for name, n in counts.items()) or "no items"
+        raise errors.DataError(
+            root / "attributes.json", f"no items of split {split!r}, found {found}; name one of those"
+        )
+    rows = {id_: row for id_, row in everything.items() if row.get("split") == split}
+    captions = _object(root / f"{split}.json")
+    problems = [
+        *_file_problems(root, rows),
+        *(f"item {id_} is not in {split}.json; add its captions" for id_ in rows if id_ not in captions),
+        *_prompt_problems(prompts, rows),
+    ]
+    if problems:
+        more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
+        raise errors.DataError(root, problems[0] + more)
+    return Labelled(
+        root=root,
+        ids=tuple(rows),
+        attributes={
+            id_: {k: str(v) for k, v in row.items() if k not in ("split", "files")} for id_, row in rows.items()
+        },
+        files={id_: {name: root / path for name, path in row["files"].items()} for id_, row in rows.items()},
+        prompts=prompts,
+        captions={id_: captions[id_] for id_ in rows},
+    )
+
+
+def _object(path: pathlib.Path) -> dict:
+    """The JSON object of objects in a file."""
+    if not path.is_file():
+        raise errors.DataError(
+            path, "no such file; a labelled corpus has attributes.json, prompts.json and one <split>.json per split"
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # covers text that is not UTF-8 too
+        raise errors.DataError(path, f"is not JSON ({error}); write it again") from error
+    if not isinstance(content, dict) or not all(isinstance(value, dict) for value in content.values()):
+        raise errors.DataError(path, "expected a JSON object whose values are objects")
+    return content
+
+
+def _file_problems(root: pathlib.Path, rows: dict) -> list[str]:
+    problems = []
+    for id_, row in rows.items():
+        if not isinstance(row.get("files"), dict) or not row["files"]:
+            problems.append(f'item {id_} names no files in attributes.json, expected "files": {{modality: path}}')
+            continue
+        for name, path in row["files"].items():
+            if name not in modalities.MODALITIES:
+                hint = errors.nearest(name, modalities.MODALITIES)
+                problems.append(
+                    f"item {id_} has a file of modality {name!r}, expected {', '.join(modalities.MODALITIES)}.{hint}"
+                )
+            elif not (root / path).is_file():
+                problems.append(f"item {id_} names the {name} file {path}, which is not there; write the corpus again")
+    return problems
+
+
+def _prompt_problems(prompts: dict, rows: dict) -> list[str]:
+    problems = []
+    for task, classes in prompts.items():
+        modality, _, attribute = task.partition("/")
+        if modality not in modalities.MODALITIES or not attribute:
+            problems.append(f"prompts.json has the task {task!r}, expected modality/attribute such as 'image/category'")
+            continue
+        for name, texts in classes.items():
+            if not isinstance(texts, list) or not texts or not all(isinstance(t, str) and t.strip() for t in texts):
+                problems.append(f"prompts.json: class {name!r} of {task} needs a list of texts, none of them empty")
+        if len(classes) < 2:
+            problems.append(f"prompts.json: task {task} has {len(classes)} class(es), expected at least 2")
+        present = [row for row in rows.values() if modality in (row.get("files") or {})]
+        for label in dict.fromkeys(str(row.get(attribute)) for row in present):
+            if label not in classes:
+                hint = errors.nearest(label, classes)
+                problems.append(
+                    f"prompts.json: task {task} has no class {label!r}, which items have; add its texts.{hint}"
+                )
+    return problems

@@ -1,0 +1,139 @@
+"""All towers in one embedding space over one pure nested dict of parameters.
+
+    base/                  the vision blocks, patch kernel and pre norm, stored once
+    towers/<modality>/     only what differs from base: LoRA factors, class and position embeddings, temporal attention, post norm, projection
+    text/                  the text tower
+    logit_scale/<modality> log of the inverse temperature
+
+The overlay of `base` and `towers/<modality>` is that modality's tower; a fully tuned tower simply brings everything.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from lb_jax.core import config as config_lib
+from lb_jax.core import errors, paths
+from lb_jax.core.modalities import MODALITIES, TEXT
+from lb_jax.models.text import TextConfig, TextTower
+from lb_jax.models.vision import VisionConfig, VisionTower
+
+# What towers share through `base` when the shapes agree; everything else is a tower's own.
+SHARED = (
+    (r".*/lora_[ab]", False),
+    (r"patch_embed/kernel|pre_norm/.*|blocks/(norm1|attn|norm2|mlp)/.*", True),
+    (r".*", False),
+)
+
+INITIAL_TEMPERATURE = 0.07
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """The vision towers by modality, and the text tower they are bound to."""
+
+    towers: dict[str, VisionConfig]
+    text: TextConfig
+
+    def __post_init__(self):
+        for name, tower in self.towers.items():
+            if name not in MODALITIES:
+                raise errors.ConfigError(
+                    f"unknown modality {name!r}; known: {', '.join(MODALITIES)}.{errors.nearest(name, MODALITIES)}"
+                )
+            if tower.embed_dim != self.text.embed_dim:
+                raise errors.ConfigError(
+                    f"{name} projects to {tower.embed_dim} dimensions and text to {self.text.embed_dim}; they must be equal."
+                )
+
+
+class LanguageBind:
+    """The functions of a `ModelConfig`; it holds no parameters.
+
+    Args:
+      cfg: the towers.
+      dtype: compute dtype; parameters are float32 and embeddings come out float32.
+      scan: scan the layers (fast to compile) rather than unroll them.
+      remat: recompute activations in the backward pass.
+    """
+
+    def __init__(self, cfg: ModelConfig, *, dtype=jnp.float32, scan: bool = True, remat: bool = False):
+        self.cfg = cfg
+        options = {"dtype": dtype, "scan": scan, "remat": remat}
+
+        def vision(tower):
+            return lambda key: VisionTower(tower, rngs=nnx.Rngs(params=key), **options)
+
+        self._make = {name: vision(tower) for name, tower in cfg.towers.items()}
+        self._make[TEXT] = lambda key: TextTower(cfg.text, rngs=nnx.Rngs(params=key), **options)
+        abstract = {name: nnx.split(nnx.eval_shape(make, jax.random.key(0))) for name, make in self._make.items()}
+        self._graphs = {name: graph for name, (graph, _) in abstract.items()}
+        self._shapes = {name: nnx.to_pure_dict(state) for name, (_, state) in abstract.items()}
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Modalities with a vision tower, in the config's order."""
+        return tuple(self.cfg.towers)
+
+    def init(self, key: jax.Array) -> paths.Tree:
+        """Draws all parameters; the first tower fills `base`."""
+        drawn = {}
+        for i, (name, make) in enumerate(self._make.items()):
+            drawn[name] = nnx.to_pure_dict(nnx.split(make(jax.random.fold_in(key, i)))[1])
+        towers, base = {}, {}
+        for name in self.modalities:
+            towers[name] = without_base(drawn[name], base)
+            base = base or {path: leaf for path, leaf in paths.flatten(drawn[name]).items() if is_shared(path)}
+            towers[name] = without_base(drawn[name], base)
+        scales = {name: jnp.log(1 / INITIAL_TEMPERATURE) for name in self.modalities}
+        return {"base": paths.unflatten(base), "towers": towers, "text": drawn[TEXT], "logit_scale": scales}
+
+    def shapes(self, name: str) -> paths.Tree:
+        """Shapes of the whole tower of a modality, or of the text tower, as `jax.ShapeDtypeStruct`."""
+        return self._shapes[name]
+
+    def tower(self, params: Mapping[str, Any], name: str) -> paths.Tree:
+        """The parameters of one whole tower: `base` overlaid with the modality's own, or the text tower."""
+        if name == TEXT:
+            return params["text"]
+        merged = paths.flatten(paths.overlay(params["base"], params["towers"][name]))
+        return paths.unflatten({path: merged[path] for path in paths.flatten(self._shapes[name])})
+
+    def apply(self, params: Mapping[str, Any], name: str, x: jax.Array, **options):
+        """Runs one tower: `TowerOutput`. Options are those of `VisionTower.__call__`."""
+        return nnx.merge(self._graphs[name], self.tower(params, name))(x, **options)
+
+    def encode(self, params: Mapping[str, Any], name: str, x: jax.Array, **options) -> jax.Array:
+        """Embeds a preprocessed batch: float32 [b, e] of unit norm."""
+        return unit(self.apply(params, name, x, **options).embed)
+
+
+def unit(x: jax.Array) -> jax.Array:
+    """Divides the last axis by its length, in float32."""
+    x = x.astype(jnp.float32)
+    return x * jax.lax.rsqrt((x * x).sum(-1, keepdims=True))
+
+
+def is_shared(path: str) -> bool:
+    """Whether a path of a tower lives in `base` by default."""
+    return paths.match_one(SHARED, path)
+
+
+def without_base(tower: Mapping[str, Any], base: Mapping[str, Any]) -> paths.Tree:
+    """What a tower must bring itself: every leaf that `base` (flat) does not hold in the same shape."""
+    return paths.unflatten(
+        {
+            path: leaf
+            for path, leaf in paths.flatten(tower).items()
+            if not (is_shared(path) and path in base and base[path].shape == leaf.shape)
+        }
+    )
+
+
+def model_config(values: Mapping[str, Any]) -> ModelConfig:
+    """`ModelConfig` from the dict that a checkpoint or a config stores."""
+    return config_lib.from_dict(ModelConfig, values)

@@ -1,0 +1,124 @@
+"""The parts both towers share: linear with optional LoRA, attention, MLP. Parameters are float32, compute runs in `dtype`."""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+from flax import nnx
+
+from lb_jax.models.lora import LoraConfig
+
+ACTIVATIONS = {
+    "gelu": lambda x: jax.nn.gelu(x, approximate=False),  # exact erf: LAION CLIP and LanguageBind
+    "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),  # OpenAI CLIP weights only
+}
+
+LAYER_NORM_EPSILON = 1e-5
+
+
+class TowerOutput(NamedTuple):
+    """What a tower returns; unused fields cost nothing under `jax.jit`.
+
+    Attributes:
+      embed: [b, e] projection, not normalised.
+      pooled: [b, d] normed class token averaged over frames, or normed end token of a text.
+      hidden: [b, t, n, d] (text: [b, n, d]) output of the last block, not normalised; vision token 0 is the class token.
+    """
+
+    embed: jax.Array
+    pooled: jax.Array
+    hidden: jax.Array
+
+
+class Linear(nnx.Module):
+    """x [..., i] -> x kernel + bias + (alpha / rank) (dropout(x) lora_a) lora_b, [..., o].
+
+    The factors exist from construction, so that stacked layers scan over them; `lora_b` starts at zero and `lora_a` as PEFT draws it (Kaiming uniform, a = sqrt 5).
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, *, rngs: nnx.Rngs, dtype, bias: bool = True, lora: LoraConfig | None = None
+    ):
+        self.dtype, self.lora = dtype, lora
+        self.kernel = nnx.Param(inputs**-0.5 * jax.random.normal(rngs.params(), (inputs, outputs)))
+        self.bias = nnx.Param(jnp.zeros(outputs)) if bias else None
+        if lora:
+            bound = 1 / math.sqrt(inputs)
+            self.lora_a = nnx.LoRAParam(
+                jax.random.uniform(rngs.params(), (inputs, lora.rank), minval=-bound, maxval=bound)
+            )
+            self.lora_b = nnx.LoRAParam(jnp.zeros((lora.rank, outputs)))
+
+    def __call__(self, x: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
+        x = x.astype(self.dtype)
+        y = x @ self.kernel[...].astype(self.dtype)
+        if self.bias is not None:
+            y += self.bias[...].astype(self.dtype)
+        if self.lora:
+            if key is not None and self.lora.dropout:
+                keep = jax.random.bernoulli(key, 1 - self.lora.dropout, x.shape)
+                x = jnp.where(keep, x / (1 - self.lora.dropout), 0)
+            y += self.lora.scale * (x @ self.lora_a[...].astype(self.dtype)) @ self.lora_b[...].astype(self.dtype)
+        return y
+
+
+class LayerNorm(nnx.Module):
+    """Layer normalisation over the last axis, in float32 whatever the compute dtype."""
+
+    def __init__(self, width: int, *, dtype):
+        self.dtype = dtype
+        self.scale, self.bias = nnx.Param(jnp.ones(width)), nnx.Param(jnp.zeros(width))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = x.astype(jnp.float32)
+        x = x - x.mean(-1, keepdims=True)
+        x = x * jax.lax.rsqrt((x * x).mean(-1, keepdims=True) + LAYER_NORM_EPSILON)
+        return (x * self.scale[...] + self.bias[...]).astype(self.dtype)
+
+
+class Attention(nnx.Module):
+    """Multi-head self-attention over the second-last axis: [..., n, d] -> [..., n, d], no mask or causal."""
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        *,
+        rngs: nnx.Rngs,
+        dtype,
+        causal: bool = False,
+        path: str = "",
+        lora: LoraConfig | None = None,
+    ):
+        self.heads, self.causal = heads, causal
+
+        def linear(name: str) -> Linear:
+            return Linear(width, width, rngs=rngs, dtype=dtype, lora=lora.at(f"{path}/{name}") if lora else None)
+
+        self.q_proj, self.k_proj, self.v_proj, self.out_proj = map(linear, ("q_proj", "k_proj", "v_proj", "out_proj"))
+
+    def __call__(self, x: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
+        keys = [None] * 4 if key is None else jax.random.split(key, 4)
+        lead = x.shape[:-2]
+        x = x.reshape(-1, *x.shape[-2:])  # [b, n, d]
+        q, k, v = (
+            rearrange(project(x, key=one), "b n (h c) -> b n h c", h=self.heads)
+            for project, one in zip((self.q_proj, self.k_proj, self.v_proj), keys[:3], strict=True)
+        )
+        x = jax.nn.dot_product_attention(q, k, v, is_causal=self.causal)  # scaled by head width ** -0.5
+        x = self.out_proj(rearrange(x, "b n h c -> b n (h c)"), key=keys[3])
+        return x.reshape(*lead, *x.shape[-2:])
+
+
+class Mlp(nnx.Module):
+    """[..., d] -> [..., mlp_dim] -> [..., d]."""
+
+    def __init__(self, width: int, mlp_dim: int, activation: str, *, rngs: nnx.Rngs, dtype):
+        self.activation = activation
+        self.fc1 = Linear(width, mlp_dim, rngs=rngs, dtype=dtype)
+        self.fc2 = Linear(mlp_dim, width, rngs=rngs, dtype=dtype)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.fc2(ACTIVATIONS[self.activation](self.fc1(x)))

@@ -1,0 +1,74 @@
+"""The causal text tower of CLIP: tokens -> embedding at the end token."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from lb_jax.models import layers
+from lb_jax.models.stack import make_stack, run_stack
+
+
+@dataclasses.dataclass(frozen=True)
+class TextConfig:
+    """Shape of the text tower: transformer size, vocabulary, longest input in tokens, and size e of the shared space."""
+
+    width: int
+    depth: int
+    heads: int
+    mlp_dim: int
+    embed_dim: int
+    vocab: int = 49408
+    context: int = 77
+    activation: str = "gelu"
+
+
+class TextBlock(nnx.Module):
+    """[b, n, d] -> same: causal attention, MLP."""
+
+    def __init__(self, cfg: TextConfig, *, rngs: nnx.Rngs, dtype):
+        self.norm1 = layers.LayerNorm(cfg.width, dtype=dtype)
+        self.attn = layers.Attention(cfg.width, cfg.heads, rngs=rngs, dtype=dtype, causal=True)
+        self.norm2 = layers.LayerNorm(cfg.width, dtype=dtype)
+        self.mlp = layers.Mlp(cfg.width, cfg.mlp_dim, cfg.activation, rngs=rngs, dtype=dtype)
+
+    def __call__(self, x: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
+        x += self.attn(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class Embedding(nnx.Module):
+    """ids [...] -> rows of a table [v, d]."""
+
+    def __init__(self, rows: int, width: int, *, rngs: nnx.Rngs):
+        self.embedding = nnx.Param(0.02 * jax.random.normal(rngs.params(), (rows, width)))
+
+    def __call__(self, ids: jax.Array) -> jax.Array:
+        return self.embedding[...][ids]
+
+
+class TextTower(nnx.Module):
+    """ids int [b, n] -> `layers.TowerOutput`, n at most `cfg.context`.
+
+    Attention is causal, so whatever follows the end token changes nothing: shorter padding gives the same numbers.
+    """
+
+    def __init__(self, cfg: TextConfig, *, rngs: nnx.Rngs, dtype=jnp.float32, scan: bool = True, remat: bool = False):
+        self.cfg, self.dtype, self.scan, self.remat = cfg, dtype, scan, remat
+        self.token_embed = Embedding(cfg.vocab, cfg.width, rngs=rngs)
+        self.position_embed = nnx.Param(0.01 * jax.random.normal(rngs.params(), (cfg.context, cfg.width)))
+        self.blocks = make_stack(lambda rngs: TextBlock(cfg, rngs=rngs, dtype=dtype), cfg.depth, rngs=rngs)
+        self.final_norm = layers.LayerNorm(cfg.width, dtype=dtype)
+        self.proj = layers.Linear(cfg.width, cfg.embed_dim, rngs=rngs, dtype=dtype, bias=False)
+
+    def __call__(self, ids: jax.Array) -> layers.TowerOutput:
+        if ids.ndim != 2 or ids.shape[1] > self.cfg.context:
+            raise ValueError(
+                f"token ids of shape {ids.shape} where the tower takes [b, n] with n <= {self.cfg.context}; use lb_jax.tokenize."
+            )
+        x = self.token_embed(ids) + self.position_embed[: ids.shape[1]]
+        x = run_stack(self.blocks, x.astype(self.dtype), scan=self.scan, remat=self.remat)
+        end = jnp.argmax(ids, axis=-1)  # the end token has the largest id of the vocabulary
+        pooled = self.final_norm(jnp.take_along_axis(x, end[:, None, None], axis=1)[:, 0])
+        return layers.TowerOutput(embed=self.proj(pooled), pooled=pooled, hidden=x)

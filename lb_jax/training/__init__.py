@@ -1,0 +1,1 @@
+"""The training run: mesh, shardings, optimiser, step, checkpoints, loop."""

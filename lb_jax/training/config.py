@@ -1,0 +1,154 @@
+"""What a training run is told, as one dataclass; a lab sheet in `configs/` is an instance of it.
+
+`as_config_dict` gives the `ml_collections.ConfigDict` that `--config.a.b=value` overrides; `from_config_dict` reads it back, naming unknown keys.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+from lb_jax.core import config as config_lib
+from lb_jax.core import errors
+from lb_jax.models.lora import LoraConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class ModalityRecipe:
+    """How one modality is trained.
+
+    Attributes:
+      text_kind: caption kind (`raw`, `mplug`, `polish_mplug`, `sound_mplug`, `ofa`, `mix`); empty takes the modality's usual one.
+      patch_dropout: share of the patches dropped in training.
+      lora: low-rank factors, or None. The layers that carry them are the modality's usual ones unless `lora.targets` says otherwise.
+      temporal: attention over time in every block.
+      tube_size: frames per patch; 0 embeds frames one by one.
+      preprocess: fields of the modality's preprocessing spec that differ from the default preset.
+    """
+
+    text_kind: str = ""
+    patch_dropout: float = 0.0
+    lora: LoraConfig | None = None
+    temporal: bool = False
+    tube_size: int = 0
+    preprocess: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Where the samples are.
+
+    Attributes:
+      annotations: VIDAL annotation JSON.
+      root: folder the media paths are relative to; empty takes the annotation's own folder.
+      cache: "none", or "memory" to keep every decoded file (a corpus that fits into memory is then decoded once).
+      threads: decoding threads per modality.
+      max_bad_rate: share of undecodable samples above which the run stops.
+    """
+
+    annotations: str = ""
+    root: str = ""
+    cache: str = "none"
+    threads: int = 4
+    max_bad_rate: float = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimConfig:
+    """AdamW and its schedule. Defaults are the published ones (LanguageBind spec 6.2, 6.3)."""
+
+    lr: float = 1e-4
+    warmup_steps: int = 2000
+    weight_decay: float = 0.2
+    b1: float = 0.9
+    b2: float = 0.98
+    eps: float = 1e-6
+    clip_norm: float = 0.0
+    init_temperature: float = 0.07
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshConfig:
+    """Devices per mesh axis; -1 takes what is left."""
+
+    data: int = -1
+    fsdp: int = 1
+    tensor: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """One run.
+
+    Attributes:
+      arch: size of the towers, a row of `models/architectures.py`.
+      init_from: checkpoint or work directory to start from; empty draws everything at random.
+      modalities: what is trained, each against text.
+      trainable: `(path regex, bool)` rules, first match wins; what is not trainable has no gradient and no optimiser state.
+      batch_size: items per modality and step, over all devices.
+      text_length: tokens a caption is padded or cut to; causal attention makes the result independent of padding.
+      dtype: compute dtype; parameters stay float32.
+      remat: recompute activations in the backward pass.
+      log_every, save_every: steps between metric rows and between saved states.
+      keep: saved states kept.
+    """
+
+    arch: str
+    modalities: dict[str, ModalityRecipe]
+    trainable: tuple[tuple[str, bool], ...]
+    steps: int
+    batch_size: int
+    init_from: str = ""
+    text_length: int = 77
+    seed: int = 0
+    dtype: str = "float32"
+    remat: bool = False
+    data: DataConfig = DataConfig()
+    optim: OptimConfig = OptimConfig()
+    mesh: MeshConfig = MeshConfig()
+    log_every: int = 20
+    save_every: int = 500
+    keep: int = 2
+
+
+# May change between the start of a run and its resumption: they alter speed, not results.
+FREE = ("mesh", "data.threads", "data.cache", "log_every", "save_every", "keep")
+
+
+def as_config_dict(cfg: TrainConfig) -> ml_collections.ConfigDict:
+    """The run as a locked ConfigDict with every field present, so that each can be overridden by name."""
+    return ml_collections.ConfigDict(config_lib.to_dict(cfg))
+
+
+def from_config_dict(config: Mapping[str, Any]) -> TrainConfig:
+    """Inverse of `as_config_dict`, also of what JSON made of it.
+
+    Raises:
+      ConfigError: for an unknown or missing key, or a value out of range.
+    """
+    values = config.to_dict() if isinstance(config, ml_collections.ConfigDict) else config
+    cfg = config_lib.from_dict(TrainConfig, values, "config.")
+    for name in ("steps", "batch_size", "log_every", "save_every", "keep"):
+        if getattr(cfg, name) < 1:
+            raise errors.ConfigError(f"config.{name} is {getattr(cfg, name)}; it must be at least 1.")
+    if not cfg.data.annotations:
+        raise errors.ConfigError("config.data.annotations is empty; give the annotation JSON: --config.data.annotations=FILE.")
+    if cfg.data.cache not in ("none", "memory"):
+        raise errors.ConfigError(f"config.data.cache is {cfg.data.cache!r}; it must be 'none' or 'memory'.")
+    return cfg
+
+
+def difference(a: Mapping[str, Any], b: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Names of the settings in which two runs (plain dicts) differ, those in `FREE` left out."""
+    found = []
+    for key in sorted({*a, *b}):
+        name = f"{prefix}{key}"
+        if name in FREE:
+            continue
+        one, other = a.get(key), b.get(key)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            found += difference(one, other, f"{name}.")
+        elif one != other:
+            found.append(name)
+    return found

@@ -1,0 +1,157 @@
+"""The run from start to finish: build, resume, step, log, save, export.
+
+A work directory holds `config.json`, `metrics.jsonl`, `quarantine.jsonl`, `states/` (to resume from) and at the end `checkpoint/` (for inference).
+Running the same command again resumes a killed run, and ends with the same parameters bit by bit.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lb_jax.core import checkpoint, errors, logging, paths
+from lb_jax.core import config as config_lib
+from lb_jax.core.modalities import MODALITIES
+from lb_jax.data import annotations, pipeline
+from lb_jax.models.languagebind import LanguageBind
+from lb_jax.training import config as train_config
+from lb_jax.training import optimizer as optimizer_lib
+from lb_jax.training import recipe, sharding
+from lb_jax.training import step as step_lib
+from lb_jax.training.checkpoint import StateStore
+from lb_jax.training.config import TrainConfig
+
+
+def run(cfg: TrainConfig, workdir: Path) -> Path:
+    """Trains, and returns the folder of the inference checkpoint.
+
+    Raises:
+      ConfigError: when the work directory belongs to a run with other settings.
+      DataError: when the annotations cannot be used or too many samples are bad.
+      CheckpointError: when what the run starts or resumes from cannot be used.
+    """
+    workdir = Path(workdir)
+    # 1. Settings and data are checked before anything is computed or written.
+    model_cfg, preprocess = recipe.build(cfg)
+    rows, loaders = open_data(cfg, preprocess)
+    claim_workdir(cfg, workdir)
+    finished = workdir / "checkpoint"
+    if finished.is_dir():
+        return finished
+
+    # 2. Model, starting parameters, and which of them train.
+    mesh = sharding.make_mesh(config_lib.to_dict(cfg.mesh))
+    model = LanguageBind(model_cfg, dtype=jnp.dtype(cfg.dtype), remat=cfg.remat)
+    trainable, frozen = paths.partition(recipe.initial_params(cfg, model), cfg.trainable)
+    frozen_digest = checkpoint.digest(frozen)
+    schedule = optimizer_lib.warmup_cosine(lr=cfg.optim.lr, warmup_steps=cfg.optim.warmup_steps, steps=cfg.steps)
+    names = ("b1", "b2", "eps", "weight_decay", "clip_norm")
+    optimizer = optimizer_lib.make_optimizer(trainable, schedule, **{name: getattr(cfg.optim, name) for name in names})
+    state = {"params": trainable, "opt": optimizer.init(trainable), "step": jnp.int32(0)}
+    state = jax.device_put(state, sharding.tree_shardings(state, mesh))
+    frozen = jax.device_put(frozen, sharding.tree_shardings(frozen, mesh))
+
+    # 3. Data, and the position to go on from.
+    quarantine = pipeline.Quarantine(workdir / "quarantine.jsonl", cfg.data.max_bad_rate)
+    batches = pipeline.make_batches(
+        rows,
+        loaders,
+        quarantine,
+        batch_size=cfg.batch_size // jax.process_count(),
+        seed=cfg.seed,
+        threads=cfg.data.threads,
+        process=(jax.process_index(), jax.process_count()),
+    )
+    store = StateStore(workdir / "states", keep=cfg.keep)
+    first = store.latest or 0
+    if first:
+        state, position = store.restore(first, state, frozen_digest)
+        batches.set_state(position)
+    metrics_file = logging.MetricsFile(workdir / "metrics.jsonl", first_step=first)
+
+    # 4. The compiled step.
+    loss = step_lib.make_loss(model, {name: one.patch_dropout for name, one in cfg.modalities.items()})
+    step = compile_step(step_lib.make_step(loss, optimizer, schedule), state, frozen, mesh)
+
+    # 5. The loop. A state is saved with the data position BEFORE the next batch is taken, so position and parameters belong together.
+    key = jax.device_put(jax.random.key(cfg.seed), sharding.replicated(mesh))
+    with logging.Progress(f"train {workdir.name}", cfg.steps, done=first, unit="step") as progress:
+        note = ""
+        for number in range(first, cfg.steps):
+            if number > first and number % cfg.save_every == 0:
+                store.save(number, state, batches.get_state(), frozen_digest)
+            state, metrics = step(state, frozen, put_batch(next(batches), mesh), key)
+            if number % cfg.log_every == 0 or number == cfg.steps - 1:
+                row = {"step": number, **{name: float(value) for name, value in metrics.items()}, "bad_samples": quarantine.bad}
+                metrics_file.write(row)
+                if not np.isfinite(row["loss"]):
+                    raise errors.LbJaxError(f"loss is {row['loss']} at step {number} of {workdir}; lower config.optim.lr and resume with the same command.")
+                note = f"loss {row['loss']:.3f}"
+            progress.advance(note=note)
+    store.close()
+
+    # 6. The self-contained checkpoint for inference.
+    params = jax.device_get(paths.overlay(frozen, state["params"]))
+    checkpoint.save_model(finished, params, {"model": config_lib.to_dict(model_cfg), "preprocess": config_lib.to_dict(preprocess)})
+    return finished
+
+
+def open_data(cfg: TrainConfig, preprocess: Mapping[str, Any]) -> tuple[list[annotations.Row], dict[str, pipeline.Loader]]:
+    """Reads the annotations and prepares a loader per modality."""
+    kinds = {name: one.text_kind or MODALITIES[name].text_kind for name, one in cfg.modalities.items()}
+    path = Path(cfg.data.annotations)
+    rows = annotations.read_vidal(path, set(kinds.values()))
+    root = Path(cfg.data.root) if cfg.data.root else path.parent
+    options = {"text_length": cfg.text_length, "cache": cfg.data.cache == "memory"}
+    return rows, {name: pipeline.Loader(root, name, preprocess[name], kinds[name], **options) for name in cfg.modalities}
+
+
+def claim_workdir(cfg: TrainConfig, workdir: Path) -> None:
+    """Makes the work directory this run's, or checks that it is.
+
+    Raises:
+      ConfigError: naming the settings that differ from those the directory was made with.
+    """
+    path, ours = workdir / "config.json", config_lib.to_dict(cfg)
+    if path.is_file():
+        differing = train_config.difference(checkpoint.read_json(path), ours)
+        if differing:
+            raise errors.ConfigError(
+                f"{workdir} belongs to a run with other settings: {', '.join(differing)}. Use its settings to resume it, or another --workdir."
+            )
+        return
+    if workdir.is_dir() and any(workdir.iterdir()):
+        raise errors.ConfigError(f"{workdir} is not empty and holds no run; give an empty or new --workdir.")
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        checkpoint.write_json(path, ours)
+    except OSError as error:
+        raise errors.ConfigError(f"{workdir} cannot be written ({error.strerror}); give another --workdir.") from error
+
+
+def compile_step(step, state: Any, frozen: Any, mesh: jax.sharding.Mesh):
+    """Compiles a step with explicit shardings; the old state's memory is reused for the new one."""
+    replicated = sharding.replicated(mesh)
+    state_sharding = sharding.tree_shardings(state, mesh)
+    return jax.jit(
+        step,
+        in_shardings=(state_sharding, sharding.tree_shardings(frozen, mesh), sharding.batch_sharding(mesh), replicated),
+        out_shardings=(state_sharding, replicated),
+        donate_argnums=0,
+    )
+
+
+def put_batch(batch: Mapping[str, Any], mesh: jax.sharding.Mesh) -> Any:
+    """Puts this process's part of a batch onto its devices as one global array per leaf."""
+    return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding.batch_sharding(mesh), leaf), batch)
+
+
+def enable_compile_cache() -> None:
+    """Keeps compiled programs on disk between runs, under JAX_COMPILATION_CACHE_DIR or the user's cache folder."""
+    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lb_jax" / "xla"
+    jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_CACHE_DIR", str(default)))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)

@@ -1,0 +1,73 @@
+"""Which mesh axis each parameter and batch axis lies on, decided by path rules outside the models.
+
+The mesh has the axes `data` (batch), `fsdp` (batch, and parameters split) and `tensor` (heads and MLP columns split). LoRA factors
+stay replicated: they are small, and sharded `lora_b` beside a sharded kernel has given wrong values.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from lb_jax.core import errors, paths
+
+AXES = ("data", "fsdp", "tensor")
+BATCH = PartitionSpec(("data", "fsdp"))
+
+# First match wins. Axes are named from the last one backwards, so stacked leaves (leading layer axis) follow the same row.
+RULES = (
+    (r".*/lora_[ab]", ()),
+    (r".*/(q|k|v)_proj/kernel|.*/fc1/kernel", ("fsdp", "tensor")),
+    (r".*/out_proj/kernel|.*/fc2/kernel", ("tensor", "fsdp")),
+    (r".*/(q|k|v)_proj/bias|.*/fc1/bias", ("tensor",)),
+    (r".*/token_embed/embedding|.*/proj/kernel|.*/patch_embed/kernel", ("fsdp", None)),
+    (r".*", ()),
+)
+
+
+def make_mesh(shape: Mapping[str, int]) -> Mesh:
+    """Builds the mesh from `{"data": n, "fsdp": m, "tensor": k}`; one size may be -1 and takes the devices that are left.
+
+    Raises:
+      ConfigError: when the sizes do not multiply to the number of devices.
+    """
+    sizes = [shape[axis] for axis in AXES]
+    devices = jax.device_count()
+    known = 1
+    for size in sizes:
+        known *= size if size != -1 else 1
+    if sizes.count(-1) == 1 and devices % known == 0:
+        sizes[sizes.index(-1)] = devices // known
+        known = devices
+    if known != devices or -1 in sizes:
+        raise errors.ConfigError(
+            f"mesh {dict(shape)} does not fit {devices} devices; make data x fsdp x tensor equal to {devices}, or give one of them -1."
+        )
+    return jax.make_mesh(tuple(sizes), AXES, axis_types=(jax.sharding.AxisType.Auto,) * len(AXES))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The sharding of whatever every device holds whole."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """The sharding of every array of a batch: first axis over `data` and `fsdp`."""
+    return NamedSharding(mesh, BATCH)
+
+
+def tree_shardings(tree: Any, mesh: Mesh) -> Any:
+    """A `NamedSharding` for every leaf of a parameter tree or of an optimiser state over one.
+
+    An axis that its mesh axis does not divide stays whole.
+    """
+
+    def sharding(path, leaf) -> NamedSharding:
+        name = "/".join(str(getattr(part, "key", getattr(part, "name", getattr(part, "idx", part)))) for part in path)
+        spec = paths.match_one(RULES, f"/{name}")
+        spec = (None,) * (len(leaf.shape) - len(spec)) + tuple(spec[len(spec) - len(leaf.shape) :] if len(spec) > len(leaf.shape) else spec)
+        fits = [axis if axis and size % mesh.shape[axis] == 0 else None for axis, size in zip(spec, leaf.shape, strict=True)]
+        return NamedSharding(mesh, PartitionSpec(*fits))
+
+    return jax.tree_util.tree_map_with_path(sharding, tree)

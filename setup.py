@@ -1,0 +1,49 @@
+"""Package definition: the two top-level folders `convert/` and `configs/` live inside the package as `lb_jax.convert`, `lb_jax.configs`."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+setup(
+    name="lb_jax",
+    version="0.1.0",
+    description="LanguageBind for JAX: video, audio, depth, thermal and image bound to one frozen text tower",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=[*find_packages(include=["lb_jax", "lb_jax.*"]), "lb_jax.convert", "lb_jax.configs"],
+    package_dir={"lb_jax": "lb_jax", "lb_jax.convert": "convert", "lb_jax.configs": "configs"},
+    include_package_data=True,
+    install_requires=[
+        "jax>=0.10.2",
+        "flax>=0.12.8",
+        "optax>=0.2.8",
+        "orbax-checkpoint>=0.12",
+        "tensorflow-datasets>=4.9.10",
+        "importlib_resources",  # TFDS 4.9.10 imports it without asking for it
+        "grain>=0.2.18",
+        "librosa>=0.11",
+        "einops>=0.8",
+        "ml-collections>=1.1",
+        "av>=18",
+        "pillow>=12",
+        "opencv-python-headless>=4.10",
+        "soundfile>=0.13",
+        "soxr>=1.0",
+        "instant-clip-tokenizer>=0.1.1",
+        "ftfy>=6.3",
+        "safetensors>=0.8",
+        "huggingface_hub>=1.0",
+        "rich>=14",
+        "matplotlib>=3.10",
+    ],
+    extras_require={
+        "gpu": ["jax[cuda13]>=0.10.2"],
+        "tpu": ["jax[tpu]>=0.10.2"],
+        "test": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.14"],
+    },
+    entry_points={"console_scripts": ["lb-jax = lb_jax.cli.main:main"]},
+)
