@@ -51,10 +51,5 @@ def guarded(command: Callable[[Sequence[str]], None], argv: Sequence[str]) -> in
     return 0
 
 
-def run_module(command: Callable[[Sequence[str]], None]) -> None:
-    """What `python -m lb_jax.<name>` does."""
-    sys.exit(guarded(command, sys.argv[1:]))
-
-
 if __name__ == "__main__":
     sys.exit(main())

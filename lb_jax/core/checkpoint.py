@@ -80,6 +80,15 @@ def digest(tree: Mapping[str, Any]) -> str:
     return total.hexdigest()
 
 
+def file_digest(folder: Path) -> str:
+    """SHA-256 over the files of an inference checkpoint."""
+    total = hashlib.sha256()
+    for name in (CONFIG, WEIGHTS):
+        with (Path(folder) / name).open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON so that the file is either the old or the new one."""
     partial = path.with_name(f".{path.name}.partial")

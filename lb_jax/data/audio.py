@@ -6,31 +6,33 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 import av
+import av.error
 import numpy as np
 import soundfile
 import soxr
 
 from lb_jax.core import errors
-from lb_jax.data import container, fbank, specs
+from lb_jax.data import fbank, specs
 from lb_jax.data import media as media_lib
 
 ACCEPTED = "or a tuple (float array [n] or [channels, n] on a -1..1 scale, rate in Hz)"
 RATES_HZ = (1_000, 1_000_000)
 BLOCK_SAMPLES = 1 << 18
 CROPS = 3
+# Loud float recordings pass 1; beyond this they are integers in disguise, or damaged.
+MAX_AMPLITUDE = 100.0
 
-# First bytes of the containers libsndfile reads exactly; anything else goes to PyAV. MP3 is left to PyAV because libsndfile's decoder
-# writes its complaints about damaged files straight to stderr.
+# First bytes of the containers libsndfile reads exactly; anything else goes to PyAV. MP3 is left to PyAV because
+# libsndfile's decoder writes its complaints about damaged files straight to stderr.
 SNDFILE_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"FORM", b"caff", b".snd")
-# Chunk sizes from here on mean "length unknown": what programs write into a WAV header when they stream it.
-UNKNOWN_LENGTH = 0x7FFF_F000
 
-# Windowed sinc of the reference: zero crossings kept on each side, and the pass band as a share of the lower Nyquist frequency.
+# Windowed sinc of the reference: zero crossings kept on each side, and the pass band as a share of the lower
+# Nyquist frequency.
 SINC_ZEROS = 6
 SINC_ROLLOFF = 0.99
 
 MONO: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "mean": lambda block: block.mean(axis=1, dtype=np.float32),
+    "mean": lambda block: block.mean(axis=1),
     "first": lambda block: block[:, 0],
 }
 
@@ -39,33 +41,36 @@ def decode(media: media_lib.Media, spec: specs.AudioSpec) -> np.ndarray:
     """Decodes sound to its log-mel spectrogram.
 
     Args:
-      media: path or bytes of a sound file or of a video with sound, or a tuple (float [n] or [channels, n], rate in Hz).
+      media: path or bytes of a sound file or of a video with sound, or a tuple (float [n] or [channels, n], rate in
+        Hz).
       spec: rate, mono, resampler and number of filters.
 
     Returns:
       float32 [frames, mel], one frame per 10 ms.
 
     Raises:
-      errors.DataError: undecodable, cut off, no sound track, not finite, silent from end to end, or shorter than 25 ms.
+      errors.DataError: undecodable, cut off, no sound track, not finite, silent from end to end, or shorter than 25
+        ms.
     """
     name = media_lib.describe(media)
-    wave, rate_hz = _read(media, spec)
-    if not np.isfinite(wave).all():
-        raise errors.DataError(name, "holds NaN or infinite samples; export it again")
+    wave, rate_hz = _read(media, spec)  # [n]
     wave = resample(wave, rate_hz, spec.sample_rate_hz, spec.resampler)
     wave = wave - wave.mean(dtype=np.float64).astype(np.float32) if len(wave) else wave
     mel = fbank.log_mel(wave, spec.sample_rate_hz, spec.mel_bins)
     if len(mel) == 0:
         length_ms = 1000 * len(wave) / spec.sample_rate_hz
-        raise errors.DataError(name, f"lasts {length_ms:.1f} ms, expected at least {1000 * fbank.FRAME_S:.0f} ms of sound")
+        raise errors.DataError(
+            name, f"lasts {length_ms:.1f} ms, expected at least {1000 * fbank.FRAME_S:.0f} ms of sound"
+        )
     return mel
 
 
 def transform(decoded: np.ndarray, spec: specs.AudioSpec, rng: np.random.Generator | None = None) -> np.ndarray:
     """Cuts or tiles the spectrogram to three time crops and normalises.
 
-    A longer clip gives crops starting in the front, middle and back third of the possible places: at the first place of each third in
-    evaluation, at a drawn one in training. A shorter clip is repeated and gives the same crop three times.
+    A longer clip gives crops starting in the front, middle and back third of the possible places: at the first
+    place of each third in evaluation, at a drawn one in training. A shorter clip is repeated and gives the same
+    crop three times.
 
     Args:
       decoded: float32 [frames, mel].
@@ -118,28 +123,41 @@ def _sinc_hann(wave: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
     out = np.empty(-(-len(wave) * to_hz // from_hz), np.float32)
     for start in range(0, len(out), BLOCK_SAMPLES // 16):
         n = np.arange(start, min(start + BLOCK_SAMPLES // 16, len(out)))
-        nearest, remainder = np.divmod(n * from_hz, to_hz)  # exact: output sample n lies at nearest + remainder / to_hz
+        nearest, remainder = np.divmod(n * from_hz, to_hz)  # exact: sample n lies at nearest + remainder / to_hz
         phase, inverse = np.unique(remainder, return_inverse=True)
         t = (taps[None] - phase[:, None] / to_hz) * (cutoff / from_hz)
         window = np.cos(np.clip(t / SINC_ZEROS, -1, 1) * (np.pi / 2)) ** 2
         weights = np.sinc(t) * window * (cutoff / from_hz)
-        around = padded[np.minimum(nearest[:, None] + taps + reach, len(padded) - 1)]
+        around = padded[nearest[:, None] + taps + reach]  # [n, taps]
         out[start : start + len(n)] = np.einsum("nk,nk->n", around, weights[inverse])
     return out
 
 
 def _read(media: media_lib.Media, spec: specs.AudioSpec) -> tuple[np.ndarray, int]:
     """Returns mono float32 [n] and its rate."""
-    name = media_lib.describe(media)
     if isinstance(media, tuple):
         return _from_array(media, spec)
+    name = media_lib.describe(media)
+    mono, rates = [], []
     with media_lib.stream(media, ACCEPTED) as file:
-        blocks, rate_hz = _open_blocks(file, name)
-        low, high = RATES_HZ
-        if not low <= rate_hz <= high:
-            raise errors.DataError(name, f"claims {rate_hz} samples per second, expected {low} to {high}; export it again")
-        mono = [MONO[spec.mono](block) for block in blocks]
-    return np.concatenate(mono) if mono else np.zeros(0, np.float32), rate_hz
+        for block, rate_hz in _blocks(file, name):
+            mono.append(_to_mono(block, spec, name))
+            rates.append(rate_hz)
+    if not mono:
+        raise errors.DataError(name, f"holds no sound, expected at least {1000 * fbank.FRAME_S:.0f} ms")
+    low, high = min(rates), max(rates)
+    if low != high or not RATES_HZ[0] <= low <= RATES_HZ[1]:
+        expected = f"expected one rate from {RATES_HZ[0]} to {RATES_HZ[1]}"
+        raise errors.DataError(name, f"has {low} to {high} samples per second, {expected}; export it again")
+    return np.concatenate(mono), low
+
+
+def _to_mono(block: np.ndarray, spec: specs.AudioSpec, name: str) -> np.ndarray:
+    """Returns [n] of [n, channels], after checking the scale."""
+    peak = float(np.abs(block).max(initial=0))
+    if not peak <= MAX_AMPLITUDE:  # also true of NaN
+        raise errors.DataError(name, f"has samples up to {peak:g}, expected a -1..1 scale; divide by full scale")
+    return MONO[spec.mono](block)
 
 
 def _from_array(media: tuple, spec: specs.AudioSpec) -> tuple[np.ndarray, int]:
@@ -151,73 +169,64 @@ def _from_array(media: tuple, spec: specs.AudioSpec) -> tuple[np.ndarray, int]:
             and RATES_HZ[0] <= rate_hz <= RATES_HZ[1]
         ):
             channels = np.atleast_2d(samples).astype(np.float32)  # [channels, n]
-            return MONO[spec.mono](channels.T), int(rate_hz)
+            return _to_mono(channels.T, spec, media_lib.describe(media)), int(rate_hz)
         case _:
             raise media_lib.unusable(media, ACCEPTED)
 
 
-def _open_blocks(file: BinaryIO, name: str) -> tuple[Iterator[np.ndarray], int]:
-    """Returns an iterator of float32 [n, channels] and the rate."""
+def _blocks(file: BinaryIO, name: str) -> Iterator[tuple[np.ndarray, int]]:
+    """Yields float32 [n, channels] and the rate."""
     head = file.read(12)
     file.seek(0)
-    if head.startswith(SNDFILE_MAGIC) and head[8:12] != b"AVI ":
-        if head[:4] == b"RIFF":
-            _check_riff(file, name)
+    if not head.startswith(SNDFILE_MAGIC) or head[8:12] == b"AVI ":
+        yield from _av_blocks(file, name)
+        return
+    try:
+        sound = soundfile.SoundFile(_Clamped(file))
+    except soundfile.LibsndfileError:  # a codec that libsndfile lacks in a container that it knows
+        yield from _av_blocks(file, name)
+        return
+    yield from _sndfile_blocks(sound, name)
+
+
+class _Clamped:
+    """A stream whose impossible seeks do nothing.
+
+    Damaged headers make libsndfile seek before the start, and an exception in its callback is printed, not raised.
+    """
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self.read, self.readinto, self.tell = file.read, file.readinto, file.tell
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         try:
-            sound = soundfile.SoundFile(file)
-        except soundfile.LibsndfileError:
-            file.seek(0)  # a codec that libsndfile lacks in a container that it knows
-        else:
-            return _sndfile_blocks(sound, name), sound.samplerate
-    return _av_blocks(file, name)
+            return self._file.seek(offset, whence)
+        except (ValueError, OSError, OverflowError):
+            return self._file.tell()
 
 
-def _check_riff(file: BinaryIO, name: str) -> None:
-    """Raises when the data chunk promises more bytes than the file holds; libsndfile would shorten the clip without a word."""
-    size = file.seek(0, io.SEEK_END)
-    offset = 12
-    while offset + 8 <= size:
-        file.seek(offset)
-        chunk, length = file.read(4), int.from_bytes(file.read(4), "little")
-        if chunk == b"data":
-            held = size - offset - 8
-            if held < length < UNKNOWN_LENGTH:
-                reason = f"is cut off: the header promises {length} bytes of sound, the file holds {held}"
-                raise errors.DataError(name, f"{reason}; download or export it again")
-            break
-        offset += 8 + length + length % 2
-    file.seek(0)
-
-
-def _sndfile_blocks(sound: soundfile.SoundFile, name: str) -> Iterator[np.ndarray]:
+def _sndfile_blocks(sound: soundfile.SoundFile, name: str) -> Iterator[tuple[np.ndarray, int]]:
     read = 0
     with sound:
         promised = sound.frames
         try:
             while len(block := sound.read(BLOCK_SAMPLES // sound.channels + 1, dtype="float32", always_2d=True)):
                 read += len(block)
-                yield block
+                yield block, sound.samplerate
         except soundfile.LibsndfileError as e:
-            raise errors.DataError(name, f"is damaged after {read} samples ({e}); download or export it again") from e
+            raise errors.DataError(name, f"is damaged after {read} samples ({e}); {media_lib.AGAIN}") from e
     if read < promised:
         reason = f"is cut off: the header promises {promised} samples, {read} could be read"
-        raise errors.DataError(name, f"{reason}; download or export it again")
+        raise errors.DataError(name, f"{reason}; {media_lib.AGAIN}")
 
 
-def _av_blocks(file: BinaryIO, name: str) -> tuple[Iterator[np.ndarray], int]:
-    opened = container.open_media(file, name, "audio")
-    rate_hz = opened.stream.rate
-    if not rate_hz:
-        opened.close()
-        raise errors.DataError(name, "has a sound track without a sample rate; export it again")
-    return _av_frames(opened, rate_hz), rate_hz
-
-
-def _av_frames(opened: container.Opened, rate_hz: int) -> Iterator[np.ndarray]:
-    with opened:
-        to_float = av.AudioResampler(format="fltp")  # sample format only; rate and channels stay
-        for frame in opened.frames():
-            if frame.rate != rate_hz:
-                raise errors.DataError(opened.name, f"changes from {rate_hz} to {frame.rate} Hz; export it at one rate")
-            for part in to_float.resample(frame):
-                yield part.to_ndarray().T
+def _av_blocks(file: BinaryIO, name: str) -> Iterator[tuple[np.ndarray, int]]:
+    to_float = av.AudioResampler(format="fltp")  # sample format only; rate and channels stay
+    for frame in media_lib.frames(file, name, "audio"):
+        try:
+            parts = to_float.resample(frame)
+        except (av.error.FFmpegError, ValueError) as e:  # damaged headers claim layouts that cannot be, or change them
+            raise errors.DataError(name, f"has sound of an impossible format ({e}); {media_lib.AGAIN}") from e
+        for part in parts:
+            yield part.to_ndarray().T, part.rate

@@ -7,7 +7,7 @@ from lb_jax.core import errors
 from lb_jax.data import image, specs
 from lb_jax.data import media as media_lib
 
-ACCEPTED = "a 16-bit single-channel PIL image, a uint16 array [h, w] in stored units or a float array [h, w] in metres"
+ACCEPTED = "a 16-bit grey PIL image, a uint16 array [h, w] in stored units or a float array [h, w] in metres"
 EXPECTED = "expected one 16-bit channel, millimetres unless the spec's unit_m says otherwise"
 
 
@@ -15,14 +15,17 @@ def decode(media: media_lib.Media, spec: specs.DepthSpec) -> np.ndarray:
     """Reads a depth map.
 
     Args:
-      media: path or bytes of a 16-bit single-channel picture, such a PIL image, uint16 [h, w] in stored units, float [h, w] in metres.
-      spec: `unit_m` scales stored units, `min_depth_m` and `max_depth_m` are the range that must not be missed entirely.
+      media: path or bytes of a 16-bit single-channel picture, such a PIL image, uint16 [h, w] in stored units,
+        float [h, w] in metres.
+      spec: `unit_m` scales stored units, `min_depth_m` and `max_depth_m` are the range that must not be missed
+        entirely.
 
     Returns:
       float32 [h, w] in metres; 0 where the sensor had no reading.
 
     Raises:
-      errors.DataError: undecodable, not 16-bit single-channel, not finite, or no reading inside the range (wrong unit).
+      errors.DataError: undecodable, not 16-bit single-channel, not finite, or no reading inside the range (wrong
+        unit).
     """
     metres = _metres(media, spec)
     if not np.isfinite(metres).all():
@@ -36,7 +39,8 @@ def decode(media: media_lib.Media, spec: specs.DepthSpec) -> np.ndarray:
 
 
 def transform(decoded: np.ndarray, spec: specs.DepthSpec, rng: np.random.Generator | None = None) -> np.ndarray:
-    """Clips and scales depth to 0..1, copies it to three channels, resizes (bicubic), crops the centre and normalises.
+    """Clips and scales depth to 0..1, copies it to three channels, resizes (bicubic), crops the centre and
+    normalises.
 
     Args:
       decoded: float32 [h, w] in metres.
@@ -51,7 +55,7 @@ def transform(decoded: np.ndarray, spec: specs.DepthSpec, rng: np.random.Generat
     scaled = np.clip(decoded, spec.min_depth_m, top) / np.float32(top)
     resized = image.resize_short(scaled, spec.size, "bicubic", antialias=spec.antialias)
     square = image.crop(resized, spec.size, *image.centre(resized, spec.size))
-    return image.normalise(square[..., None], spec, white=1.0)  # one plane broadcasts to three: [s, s, 1] -> [s, s, 3]
+    return image.normalise(square[..., None], spec, white=1.0)  # [s, s, 1] broadcasts to [s, s, 3]
 
 
 def _metres(media: media_lib.Media, spec: specs.DepthSpec) -> np.ndarray:
@@ -66,9 +70,13 @@ def _metres(media: media_lib.Media, spec: specs.DepthSpec) -> np.ndarray:
     picture = image.open_picture(media, ACCEPTED)
     if not picture.mode.startswith("I;16"):
         found = f"{_bits(picture)} with channels {'/'.join(picture.getbands())}"
-        raise errors.DataError(media_lib.describe(media), f"is {found}; {EXPECTED}. Export the raw depth, not a rendering")
+        raise errors.DataError(
+            media_lib.describe(media), f"is {found}; {EXPECTED}. Export the raw depth, not a rendering"
+        )
     return np.asarray(picture).astype(np.float32) * np.float32(spec.unit_m)
 
 
 def _bits(picture: Image.Image) -> str:
-    return {"1": "1-bit", "I": "32-bit integer", "F": "32-bit float", "P": "a palette picture"}.get(picture.mode, "8-bit")
+    return {"1": "1-bit", "I": "32-bit integer", "F": "32-bit float", "P": "a palette picture"}.get(
+        picture.mode, "8-bit"
+    )

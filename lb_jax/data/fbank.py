@@ -1,7 +1,7 @@
 """Kaldi-compatible log-mel filter bank in NumPy (recipe: LanguageBind spec 5.3 step 3).
 
-25 ms Hann frames every 10 ms without padding, per-frame mean removal, pre-emphasis 0.97, power spectrum, triangular filters whose slopes
-are linear in mel, natural log floored at the float32 epsilon.
+25 ms Hann frames every 10 ms without padding, per-frame mean removal, pre-emphasis 0.97, power spectrum, triangular
+filters whose slopes are linear in mel, natural log floored at the float32 epsilon.
 """
 
 import functools
@@ -61,7 +61,7 @@ def mel_filters(sample_rate_hz: int, mel_bins: int) -> np.ndarray:
 def _power(frames: np.ndarray) -> np.ndarray:
     """Returns the power spectrum, [frames, samples] -> float64 [frames, fft_bins].
 
-    float64: quiet bins are differences of much larger numbers, and there single precision alone costs more than the reference's own error.
+    In float64: quiet bins are what is left of much larger numbers, and single precision would lose them.
     """
     x = frames - frames.mean(axis=1, keepdims=True, dtype=np.float64)
     emphasised = np.empty_like(x)

@@ -1,7 +1,7 @@
 """Still images: decoding with Pillow, and the resize, crop and normalisation that all picture modalities share.
 
-Order and rounding rules: LanguageBind spec 5.1. Everything happens on a 0..255 float scale until the final normalisation, which is
-linear and therefore commutes with resizing.
+Order and rounding rules: LanguageBind spec 5.1. Everything happens on a 0..255 float scale until the final
+normalisation, which is linear and therefore commutes with resizing.
 """
 
 import struct
@@ -34,10 +34,15 @@ PILLOW_ERRORS = (
     OverflowError,
     ZeroDivisionError,
     AttributeError,
+    RuntimeError,
     struct.error,
     zlib.error,
     Image.DecompressionBombError,
 )
+
+# Formats of pictures from cameras and the web; among Pillow's others are such that start an interpreter (EPS).
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM", "TIFF", "AVIF", "JPEG2000")
+Image.init()  # registers them all; Image.open(formats=...) only knows registered ones
 
 # EXIF tag 0x0112: how the stored picture is turned to stand upright.
 ORIENTATION_TAG = 0x0112
@@ -51,8 +56,9 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# (name, antialias) -> resize of one float32 array to (width, height). Pillow widens the kernel when shrinking and, per channel in
-# float mode, equals the antialiased interpolation of torch; OpenCV's fixed taps equal torch without antialiasing (cubic a = -0.75).
+# (name, antialias) -> resize of one float32 array to (width, height). Pillow widens the kernel when shrinking and,
+# per channel in float mode, equals the antialiased interpolation of torch; OpenCV's fixed taps equal torch without
+# antialiasing (cubic a = -0.75).
 _PILLOW = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 _OPENCV = {"bicubic": cv2.INTER_CUBIC, "bilinear": cv2.INTER_LINEAR}
 
@@ -60,8 +66,9 @@ _OPENCV = {"bicubic": cv2.INTER_CUBIC, "bilinear": cv2.INTER_LINEAR}
 def decode(media: media_lib.Media, spec: specs.ImageSpec) -> np.ndarray:
     """Decodes a still image to upright RGB.
 
-    EXIF orientation is applied. Transparency is composited over white, as viewers and the usual web corpora show it. 16-bit grey is
-    scaled over its full range (65535 -> 255). Palette, grey, CMYK and the other 8-bit modes become RGB.
+    EXIF orientation is applied. Transparency is composited over white, as viewers and the usual web corpora show
+    it. 16-bit grey is scaled over its full range (65535 -> 255). Palette, grey, CMYK and the other 8-bit modes
+    become RGB.
 
     Args:
       media: path, bytes, PIL image or uint8 array [h, w, 3].
@@ -117,9 +124,9 @@ def open_picture(media: media_lib.Media, accepted: str) -> Image.Image:
     with media_lib.stream(media, accepted) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # remarks on odd metadata; what matters is raised
         try:
-            picture = Image.open(file)
+            picture = Image.open(file, formats=FORMATS)
         except PILLOW_ERRORS as e:
-            reason = "is not an image that Pillow can read; expected jpg, png, webp, bmp or the like"
+            reason = "is not a readable image; expected jpg, png, webp, bmp, gif, tiff, avif or the like"
             raise errors.DataError(media_lib.describe(media), reason) from e
         return _load(picture, media)
 
@@ -154,7 +161,9 @@ def resize_short(x: np.ndarray, size: int, kernel: str, *, antialias: bool) -> n
 
 
 def centre(x: np.ndarray, size: int) -> tuple[int, int]:
-    """Returns (top, left) of the centre crop of [h, w, ...]; halves round to even, as torchvision does (86.5 -> 86)."""
+    """Returns (top, left) of the centre crop of [h, w, ...]; halves round to even, as torchvision does (86.5 ->
+    86).
+    """
     return round((x.shape[0] - size) / 2), round((x.shape[1] - size) / 2)
 
 

@@ -1,18 +1,36 @@
-"""What a caller may hand in as media, and how its bytes are reached."""
+"""What a caller may hand in as media, and how its bytes are reached.
+
+Damage to a container becomes an error here instead of a shorter clip later.
+"""
 
 import contextlib
+import dataclasses
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+import av
+import av.error
+import av.logging
 import numpy as np
 from PIL import Image
 
 from lb_jax.core import errors
 
 Media = str | os.PathLike | bytes | Image.Image | np.ndarray | tuple[np.ndarray, int]
+
+AGAIN = "download or export it again"
+
+# FFmpeg may follow references inside a file (playlists, external tracks); nothing outside the given bytes is read.
+_AV_OPTIONS = {"protocol_whitelist": "none"}
+# Demuxers that would turn still pictures and plain text into a clip.
+_NO_CLIP = ("_pipe", "image2", "tty")
+# RIFF sizes from here on mean "unknown": what programs write into the header while they stream.
+_RIFF_UNKNOWN = 0x7FFF_F000
+
+av.logging.set_level(None)  # FFmpeg's remarks never reach stderr
 
 
 def describe(media: object) -> str:
@@ -39,35 +57,235 @@ def unusable(media: object, accepted: str) -> errors.DataError:
 
 @contextlib.contextmanager
 def stream(media: object, accepted: str) -> Iterator[BinaryIO]:
-    """Opens a path or bytes as a seekable binary stream.
+    """Opens a path or bytes as a seekable binary stream, after checking that the container is whole.
 
     Args:
       media: a path or the bytes of a file.
       accepted: what else the modality takes, for the error about other objects.
 
     Raises:
-      errors.DataError: neither path nor bytes, no such file, not a regular file, empty or unreadable.
+      errors.DataError: neither path nor bytes, no such file, not a regular file, empty, unreadable, or cut off.
     """
+    name = describe(media)
     match media:
         case bytes():
-            if not media:
-                raise errors.DataError(describe(media), "is empty, expected the content of a media file")
-            yield io.BytesIO(media)
+            opened = io.BytesIO(media)
         case str() | os.PathLike():
-            with _open(Path(media)) as file:
-                yield file
+            opened = _open_file(Path(media))
         case _:
             raise unusable(media, accepted)
+    with opened as file:
+        held, promised = file.seek(0, io.SEEK_END), promised_size(file)
+        if held == 0:
+            raise errors.DataError(name, f"is empty; {AGAIN}")
+        if promised > held:
+            raise errors.DataError(
+                name, f"is cut off: its container promises {promised} bytes, {held} are there; {AGAIN}"
+            )
+        file.seek(0)
+        yield file
 
 
-def _open(path: Path) -> BinaryIO:
+def promised_size(file: BinaryIO) -> int:
+    """Returns where the last structure of a container says that it ends, 0 for formats that do not say.
+
+    Decoders shorten a cut file without a word; comparing this with the real size finds the cut. Knows WAV, AVI, AIFF,
+    MP4 and MOV, Matroska and WebM, Ogg, and MP3 with a table of contents.
+    """
+    file.seek(0)
+    head = file.read(12)
+    for matches, end in _PROMISES:
+        if matches(head):
+            return end(file)
+    return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Packet:
+    """One coded frame.
+
+    Attributes:
+      time: presentation time in the stream's time base, None if the container does not say.
+      is_keyframe: whether decoding can start here.
+    """
+
+    time: int | None
+    is_keyframe: bool
+
+
+def packets(file: BinaryIO, name: str, kind: str) -> list[Packet]:
+    """Lists the coded frames of the first stream of a kind without decoding them; frame counts in headers often say 0.
+
+    Args:
+      file: seekable stream of the container.
+      name: how errors call it.
+      kind: "video" or "audio".
+
+    Raises:
+      errors.DataError: not such a container, no such stream, damaged or cut off.
+    """
+    found = []
+    with _container(file, name, kind) as (opened, track):
+        try:
+            for packet in opened.demux(track):
+                _refuse(name, packet.is_corrupt, f"is cut off or damaged at packet {len(found)}")
+                if packet.size:  # the last packet is an empty flush
+                    found.append(Packet(packet.pts, packet.is_keyframe))
+        except (av.error.FFmpegError, ValueError) as e:
+            raise errors.DataError(name, f"cannot be read beyond packet {len(found)} ({_words(e)}); {AGAIN}") from e
+    return found
+
+
+def frames(file: BinaryIO, name: str, kind: str, start: int | None = None) -> Iterator[av.VideoFrame | av.AudioFrame]:
+    """Decodes the first stream of a kind, one frame after the other.
+
+    Args:
+      file: seekable stream of the container.
+      name: how errors call it.
+      kind: "video" or "audio".
+      start: time of the keyframe to start from; None starts at the beginning.
+
+    Raises:
+      errors.DataError: as `packets`, or a frame is damaged.
+    """
+    count = 0
+    with _container(file, name, kind) as (opened, track):
+        try:
+            if start is not None:
+                opened.seek(start, stream=track)
+            for packet in opened.demux(track):
+                _refuse(name, packet.is_corrupt, f"is cut off or damaged at frame {count}")
+                for frame in packet.decode():
+                    # Frames that lean on what lies before the start cannot be whole, and nobody wants them.
+                    leans_back = start is not None and frame.pts is not None and frame.pts < start
+                    _refuse(name, frame.is_corrupt and not leans_back, f"is damaged at frame {count}")
+                    count += 1
+                    yield frame
+        except (av.error.FFmpegError, ValueError) as e:
+            raise errors.DataError(name, f"cannot be decoded beyond frame {count} ({_words(e)}); {AGAIN}") from e
+
+
+def _open_file(path: Path) -> BinaryIO:
     try:
         if not path.exists():
             raise errors.DataError(path, "does not exist; give the path of a media file")
         if not path.is_file():
             raise errors.DataError(path, "is not a regular file; give the path of one media file")
-        if path.stat().st_size == 0:
-            raise errors.DataError(path, "is an empty file; download or export it again")
         return path.open("rb")
-    except (OSError, ValueError) as e:  # ValueError: a NUL inside the name
-        raise errors.DataError(path, f"cannot be opened: {e}") from e
+    except OSError as e:
+        raise errors.DataError(path, f"cannot be opened ({e}); give the path of a readable media file") from e
+
+
+@contextlib.contextmanager
+def _container(file: BinaryIO, name: str, kind: str) -> Iterator[tuple[av.container.InputContainer, av.stream.Stream]]:
+    file.seek(0)
+    try:
+        opened = av.open(file, options=_AV_OPTIONS)
+    except (av.error.FFmpegError, ValueError) as e:
+        raise errors.DataError(name, f"is no {kind} file that FFmpeg can read ({_words(e)}); {AGAIN}") from e
+    with opened:
+        if opened.format.name.endswith(_NO_CLIP):
+            raise errors.DataError(name, f"is a still picture or text ({opened.format.name}), expected {kind}")
+        tracks = [
+            s for s in opened.streams if s.type == kind and not s.disposition & av.stream.Disposition.attached_pic
+        ]
+        if not tracks:
+            found = ", ".join(sorted({s.type for s in opened.streams})) or "nothing"
+            raise errors.DataError(name, f"has no {kind} track (found: {found}), expected one")
+        if tracks[0].codec_context is None:
+            raise errors.DataError(name, f"has a {kind} track in a codec that this FFmpeg lacks; convert it")
+        yield opened, tracks[0]
+
+
+def _refuse(name: str, condition: bool, reason: str) -> None:
+    if condition:
+        raise errors.DataError(name, f"{reason}; {AGAIN}")
+
+
+def _words(e: Exception) -> str:
+    return getattr(e, "strerror", None) or str(e)
+
+
+def _riff_end(file: BinaryIO, byteorder: str) -> int:
+    """Walks the chunks to the one with the samples: `data` of WAV, `SSND` of AIFF, the list `movi` of AVI."""
+    offset, held = 12, file.seek(0, io.SEEK_END)
+    while offset + 8 <= held:
+        file.seek(offset)
+        chunk, length, kind = file.read(4), int.from_bytes(file.read(4), byteorder), file.read(4)
+        if chunk in (b"data", b"SSND") or (chunk, kind) == (b"LIST", b"movi"):
+            return 0 if length >= _RIFF_UNKNOWN else offset + 8 + length
+        offset += 8 + length + length % 2
+    return offset
+
+
+def _iso_end(file: BinaryIO) -> int:
+    """Walks the top-level boxes to the last one.
+
+    Size 1 means that a 64-bit size follows, 0 that the box runs to the end of the file.
+    """
+    offset, held = 0, file.seek(0, io.SEEK_END)
+    while offset + 8 <= held:
+        file.seek(offset)
+        length = int.from_bytes(file.read(4), "big")
+        if length == 1:
+            file.seek(offset + 8)
+            length = int.from_bytes(file.read(8), "big")
+        if length < 8:
+            return offset
+        offset += length
+    return offset
+
+
+def _matroska_end(file: BinaryIO) -> int:
+    """Adds up the EBML header and the segment after it; all ones mean an unknown size, as in live recordings."""
+    offset = 0
+    for id_bytes in (4, 4):
+        file.seek(offset + id_bytes)
+        head = file.read(8)
+        width = 9 - head[0].bit_length() if head and head[0] else 9
+        if width > len(head):
+            return 0
+        size = int.from_bytes(head[:width], "big") & ((1 << 7 * width) - 1)
+        if size == (1 << 7 * width) - 1:
+            return 0
+        offset += id_bytes + width + size
+    return offset
+
+
+def _ogg_end(file: BinaryIO) -> int:
+    """Returns the end of the last page: a 27-byte header, one size byte per segment, the segments."""
+    held = file.seek(0, io.SEEK_END)
+    start = max(0, held - (1 << 17))  # a page has at most 65,307 bytes
+    file.seek(start)
+    tail = file.read()
+    page = tail.rfind(b"OggS")
+    if page < 0:
+        return 0
+    segments = tail[page + 26] if page + 26 < len(tail) else 0
+    return start + page + 27 + segments + sum(tail[page + 27 : page + 27 + segments])
+
+
+def _mp3_end(file: BinaryIO) -> int:
+    """Reads the byte count of the Xing or Info table that encoders put into the first frame, behind any ID3 tag."""
+    file.seek(0)
+    head = file.read(10)
+    start = 0
+    if head[:3] == b"ID3" and len(head) == 10:
+        start = 10 + sum((size & 127) << shift for size, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+    file.seek(start)
+    frame = file.read(64)
+    table = max(frame.find(b"Xing"), frame.find(b"Info"))
+    if frame[:1] != b"\xff" or table < 0 or len(frame) < table + 16 or not frame[table + 7] & 2:
+        return 0
+    size_at = table + 8 + 4 * (frame[table + 7] & 1)  # behind the flags, and the frame count if there is one
+    return start + int.from_bytes(frame[size_at : size_at + 4], "big")
+
+
+_PROMISES: tuple[tuple[Callable[[bytes], bool], Callable[[BinaryIO], int]], ...] = (
+    (lambda head: head[:4] == b"RIFF" and head[8:12] in (b"WAVE", b"AVI "), lambda file: _riff_end(file, "little")),
+    (lambda head: head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"), lambda file: _riff_end(file, "big")),
+    (lambda head: head[4:8] in (b"ftyp", b"styp", b"moov"), _iso_end),
+    (lambda head: head[:4] == b"\x1a\x45\xdf\xa3", _matroska_end),
+    (lambda head: head[:4] == b"OggS", _ogg_end),
+    (lambda head: head[:3] == b"ID3" or head[:2] in (b"\xff\xfb", b"\xff\xf3", b"\xff\xfa", b"\xff\xf2"), _mp3_end),
+)

@@ -1,7 +1,7 @@
 """The preprocessing of each modality as data: one frozen dataclass per modality, stored inside checkpoints.
 
 `PRESETS["default"]` is the sound choice, `PRESETS["reference"]` what the released weights were trained with
-(LanguageBind spec section 5; the differences are the table at the end of this file).
+(LanguageBind spec section 5; the differences are the table `_REFERENCE`).
 """
 
 import dataclasses
@@ -20,13 +20,28 @@ RGB = tuple[float, float, float]
 RESAMPLERS = ("soxr_hq", "soxr_vhq", "soxr_mq", "soxr_lq", "sinc_hann")
 
 
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise errors.ConfigError(message)
+
+
+def _require_std(std: RGB) -> None:
+    _require(all(s > 0 for s in std), f"std is {std}, expected three positive numbers")
+
+
+def _require_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
+    expected = ", ".join(choices)
+    _require(value in choices, f"{field} is {value!r}, expected one of {expected}.{errors.nearest(value, choices)}")
+
+
 @dataclasses.dataclass(frozen=True)
 class ImageSpec:
     """Preprocessing of still images.
 
     Attributes:
       size: side of the square crop in pixels; the short side is resized to it.
-      antialias: whether the bicubic kernel widens when shrinking. Off = torchvision 0.14 on tensors, the published training.
+      antialias: whether the bicubic kernel widens when shrinking. Off = torchvision 0.14 on tensors, the published
+        training.
       mean: subtracted per channel, on a 0..1 scale.
       std: divided by per channel.
     """
@@ -214,13 +229,13 @@ def _typed(what: str, hint: object, value: object) -> object:
     """Returns `value` as the annotated type, widening int to float and list to tuple as JSON needs."""
     kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     for kind in kinds:
-        if kind is RGB and isinstance(value, list | tuple) and len(value) == 3 and all(map(_is_number, value)):
+        if kind == RGB and isinstance(value, list | tuple) and len(value) == 3 and all(map(_is_number, value)):
             return tuple(map(float, value))
         if kind is float and _is_number(value):
             return float(value)
         if kind in (int, bool, str, types.NoneType) and type(value) is kind:
             return value
-    expected = "three numbers" if hint is RGB else getattr(hint, "__name__", str(hint))
+    expected = "three numbers" if hint == RGB else getattr(hint, "__name__", str(hint))
     raise errors.ConfigError(f"{what} is {value!r}, expected {expected}")
 
 
@@ -232,17 +247,3 @@ def _lookup(table: Mapping[str, typing.Any], key: str, what: str) -> typing.Any:
     if key not in table:
         raise errors.ConfigError(f"no {what} {key!r}; expected one of {', '.join(table)}.{errors.nearest(key, table)}")
     return table[key]
-
-
-def _require(holds: bool, message: str) -> None:
-    if not holds:
-        raise errors.ConfigError(message)
-
-
-def _require_std(std: RGB) -> None:
-    _require(all(s > 0 for s in std), f"std is {std}, expected three positive numbers")
-
-
-def _require_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
-    expected = ", ".join(choices)
-    _require(value in choices, f"{field} is {value!r}, expected one of {expected}.{errors.nearest(value, choices)}")

@@ -96,7 +96,7 @@ def write_item(out: Path, seed: int, index: int, attributes: scene.Attributes) -
     stills = list(scene.STILLS)
     frames = render.rgb(masks, attributes.colour, rng["rgb"])
 
-    name = f"{FOLDER}{index:06d}"
+    name = f"scene{index:06d}"
     files = _files(name, int(rng["still"].integers(len(stills))))
     media.write_video(out / files["video"], frames, scene.FRAME_RATE_HZ)
     media.write_jpegs((out / files["image"]).parent, frames[stills])

@@ -9,13 +9,13 @@ import numpy as np
 
 from lb_jax.demo.silhouettes import SIDE
 
-COLOURS_RGB = {
-    "red": (215, 35, 35),
-    "yellow": (235, 215, 40),
-    "green": (45, 165, 50),
-    "turquoise": (50, 215, 215),
-    "blue": (45, 70, 220),
-    "pink": (235, 80, 200),
+COLOURS_RGB = {  # all clearly brighter than the dim room, so that a silhouette has the same sign in every colour
+    "red": (245, 55, 50),
+    "yellow": (240, 220, 45),
+    "green": (60, 215, 70),
+    "turquoise": (55, 220, 220),
+    "blue": (75, 95, 250),
+    "pink": (245, 95, 210),
 }
 DISTANCES_M = {"near": (1.0, 2.0), "middle": (3.5, 5.0), "far": (6.5, 7.5)}
 WALL_M = (8.7, 9.8)
@@ -57,10 +57,10 @@ def _room(rng: np.random.Generator) -> np.ndarray:
     for _ in range(rng.integers(3, 7)):
         x, y, wide, high = (int(v) for v in rng.integers((0, 0, 3, 3), (SIDE, SIDE, 16, 16)))
         turn = float(rng.uniform(0, 180))
-        cv2.ellipse(clutter, (x, y), (wide, high), turn, 0, 360, float(rng.uniform(-28, 28)), thickness=-1)
+        cv2.ellipse(clutter, (x, y), (wide, high), turn, 0, 360, float(rng.uniform(-18, 18)), thickness=-1)
     clutter = cv2.GaussianBlur(clutter, (0, 0), 1.5)
-    tint = rng.uniform(60, 140) + rng.uniform(-12, 12, 3).astype(np.float32)  # [3]
-    return tint + (clutter + 25 * _ramp(rng) + 8 * _texture(rng))[..., None]
+    tint = rng.uniform(35, 75) + rng.uniform(-8, 8, 3).astype(np.float32)  # [3]
+    return tint + (clutter + 15 * _ramp(rng) + 5 * _texture(rng))[..., None]
 
 
 def _ramp(rng: np.random.Generator) -> np.ndarray:

@@ -6,9 +6,12 @@ captions. Size, angle and position are nuisances: drawn without looking at any a
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 FRAMES = 16
 FRAME_RATE_HZ = 8
@@ -25,7 +28,7 @@ SOURCES = {
     "house": ("doorbell", "knocking"),
     "bird": ("chirping", "cawing"),
     "gate": ("creaking", "clanking"),
-    "umbrella": ("rain", "flapping"),
+    "flag": ("rain", "flapping"),
 }
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}  # (x, y) with y downwards
 
@@ -39,9 +42,8 @@ VALUES = {
 }
 
 TEST_EVERY = 5  # one item in five is held out
-HELD_OUT_STEPS = (0, 2)  # category i is never shown in colours i and i + 2 (modulo 6) before the test
 
-TRAVEL = (0.42, 0.60)  # way from the first to the last frame, as a fraction of the frame; never out of the picture
+TRAVEL = (0.41, 0.56)  # way from the first to the last frame, as a fraction of the frame; never out of the picture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,17 +59,22 @@ class Attributes:
     source: str
 
 
-def is_held_out(category: str, colour: str) -> bool:
-    """Whether this pair is kept for test items: two colours of each category, in the manner of a Latin square."""
-    step = VALUES["colour"].index(colour) - VALUES["category"].index(category)
-    return step % len(VALUES["colour"]) in HELD_OUT_STEPS
+def is_held_out(category: str, colour: str, motion: str) -> bool:
+    """Whether this combination is kept for test items: one motion of each category and colour, in the manner of a Latin cube.
+
+    Three attributes, not two, because every pair must be seen in training: where a category never comes in some colour, that
+    colour, which is easier to see than a shape, is learned as proof against the category (measured: a small vision transformer
+    trained without such pairs names the category of 0 to 10 % of them, where chance is 13 %).
+    """
+    row, column, layer = (VALUES[n].index(v) for n, v in (("category", category), ("colour", colour), ("motion", motion)))
+    return ((row + column) % len(VALUES["colour"]) + row) % len(VALUES["motion"]) == layer
 
 
 def schedule(seed: int, items: int) -> list[Attributes]:
     """Returns the attributes of all items; a shorter schedule of the same seed is a prefix of a longer one.
 
     Within each split every attribute is balanced for any prefix (rounds of permutations, not independent draws) and the attributes
-    are independent of each other, but for the held-out pairs and the two sources of a category.
+    are independent of each other, but for the held-out combinations and the two sources of a category.
     """
     streams = {"train": _stream("train", seed), "test": _stream("test", seed)}
     return [next(streams["test" if i % TEST_EVERY == TEST_EVERY - 1 else "train"]) for i in range(items)]
@@ -99,20 +106,21 @@ def draw_path(motion: str, extent: tuple[float, float], rng: np.random.Generator
 
 def _stream(split: str, seed: int) -> Iterator[Attributes]:
     rng = np.random.default_rng([seed, split == "test"])
-    streams = {name: rounds(VALUES[name], rng) for name in ("category", "motion", "distance", "temperature")}
+    categories, distances, temperatures = (rounds(VALUES[n], rng) for n in ("category", "distance", "temperature"))
     sources = {category: rounds(pair, rng) for category, pair in SOURCES.items()}
-    used = dict.fromkeys(VALUES["colour"], 0)
-    while True:
-        category, motion, distance, temperature = (next(stream) for stream in streams.values())
-        allowed = [c for c in VALUES["colour"] if is_held_out(category, c) == (split == "test")]
-        colour = min(
-            allowed, key=lambda c: (used[c], rng.random())
-        )  # the least used: 8 categories do not divide by 6 colours
-        used[colour] += 1
-        yield Attributes(split, category, colour, motion, distance, temperature, next(sources[category]))
+    looks = {category: rounds(_looks(category, split), rng) for category in VALUES["category"]}
+    for category in categories:
+        colour, motion = next(looks[category])
+        yield Attributes(split, category, colour, motion, next(distances), next(temperatures), next(sources[category]))
 
 
-def rounds(values: tuple[str, ...], rng: np.random.Generator) -> Iterator[str]:
+def _looks(category: str, split: str) -> list[tuple[str, str]]:
+    """The pairs of colour and motion that the split shows this category in."""
+    pairs = itertools.product(VALUES["colour"], VALUES["motion"])
+    return [(colour, motion) for colour, motion in pairs if is_held_out(category, colour, motion) == (split == "test")]
+
+
+def rounds(values: Sequence[T], rng: np.random.Generator) -> Iterator[T]:
     """Yields all values in a random order, then all in another, without end."""
     while True:
         yield from (values[i] for i in rng.permutation(len(values)))

@@ -1,7 +1,7 @@
 """The eight silhouettes, as polygons, and their antialiased masks.
 
-They are chosen to differ in what a few 8 x 8 patches can tell: ring, low and wide, narrow bar, cross, block with a roof, thin wide V,
-lattice, dome on a stick. RGB, depth and thermal all see the same mask.
+They are chosen to differ in what a few 8 x 8 patches can tell: ring, low and wide on wheels, upright frame, cross, solid block with a
+roof, thin wide V, upright bars, level stripes. RGB, depth and thermal all see the same mask.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ SIZE = (
     0.36,
     0.54,
 )  # longer side of the object's bounding box, as a fraction of the frame; more would leave no room to move
-ANGLE_DEG = (-12.0, 12.0)
+ANGLE_DEG = (-10.0, 10.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,47 +78,30 @@ def _arc(x: float, y: float, radius: float, start_deg: float = 0.0, stop_deg: fl
 SHAPES = {
     "clock": (
         [_arc(0, 0, 1.0)],
-        [_arc(0, 0, 0.62)],
+        [_arc(0, 0, 0.55)],
     ),
     "car": (
         [
-            _polygon(
-                (-1, 0.22),
-                (-1, -0.12),
-                (-0.55, -0.16),
-                (-0.3, -0.5),
-                (0.35, -0.5),
-                (0.62, -0.14),
-                (1, -0.06),
-                (1, 0.22),
-            ),
-            _arc(-0.55, 0.22, 0.24),
-            _arc(0.55, 0.22, 0.24),
+            _polygon((-1, 0.3), (-1, -0.12), (-0.62, -0.16), (-0.4, -0.6), (0.4, -0.6), (0.66, -0.14), (1, -0.06), (1, 0.3)),
+            _arc(-0.55, 0.3, 0.28),
+            _arc(0.55, 0.3, 0.28),
         ],
         [],
     ),
     "phone": (
-        [_box(-0.36, -1, 0.36, 1)],
-        [],
+        [_box(-0.45, -1, 0.45, 1)],
+        [_box(-0.24, -0.78, 0.24, 0.5)],
     ),
     "plane": (
-        [
-            _polygon((-0.16, -0.8), (0, -1), (0.16, -0.8), (0.16, 1), (-0.16, 1)),
-            _polygon((-1, 0.05), (-1, 0.3), (1, 0.3), (1, 0.05), (0.16, -0.3), (-0.16, -0.3)),
-            _box(-0.45, 0.78, 0.45, 1),
-        ],
+        [_box(-0.15, -1, 0.15, 1), _box(-0.85, -0.42, 0.85, -0.12), _box(-0.5, 0.74, 0.5, 1)],
         [],
     ),
     "house": (
-        [_polygon((-1, -0.15), (0, -1), (1, -0.15)), _box(-0.78, -0.2, 0.78, 0.85)],
-        [_box(-0.2, 0.25, 0.2, 0.85)],
+        [_polygon((-1, -0.1), (0, -1), (1, -0.1)), _box(-0.8, -0.15, 0.8, 0.85)],
+        [],
     ),
     "bird": (
-        [
-            _polygon(
-                (-1, -0.75), (-0.45, -0.6), (0, -0.05), (0.45, -0.6), (1, -0.75), (0.55, -0.2), (0, 0.6), (-0.55, -0.2)
-            )
-        ],
+        [_polygon((-1, -0.75), (-0.45, -0.6), (0, -0.05), (0.45, -0.6), (1, -0.75), (0.55, -0.2), (0, 0.6), (-0.55, -0.2))],
         [],
     ),
     "gate": (
@@ -126,13 +109,8 @@ SHAPES = {
         + [_box(-1, -0.62, 1, -0.38), _box(-1, 0.38, 1, 0.62)],
         [],
     ),
-    "umbrella": (
-        [
-            _arc(0, 0, 1.0, 180, 360),
-            _box(-0.09, -0.05, 0.09, 0.95),
-            _box(-0.09, 0.78, 0.4, 0.95),
-            _box(0.24, 0.6, 0.4, 0.95),
-        ],
+    "flag": (
+        [_box(-0.8, -1, -0.62, 1), *(_box(-0.7, y, 0.8, y + 0.24) for y in (-0.98, -0.5, -0.02))],
         [],
     ),
 }

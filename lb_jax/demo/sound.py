@@ -65,7 +65,7 @@ def _alarm(t, pitch, rng):
 
 
 def _engine(t, pitch, rng):
-    return _harmonics(55 * pitch, t, 5, 0.3) * (1 + 0.4 * _sine(13, t)) + 0.5 * _hiss(t, 40, 350, rng)
+    return _harmonics(55 * pitch, t, 10, 0.3) * (1 + 0.4 * _sine(13, t)) + 0.5 * _hiss(t, 40, 500, rng)
 
 
 def _horn(t, pitch, rng):

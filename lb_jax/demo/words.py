@@ -13,7 +13,7 @@ WORDS = {
         "house": ("house", "cottage", "home"),
         "bird": ("bird", "songbird"),
         "gate": ("gate", "iron fence"),
-        "umbrella": ("umbrella", "parasol"),
+        "flag": ("flag", "banner"),
     },
     "colour": {
         "red": ("red", "scarlet", "crimson"),

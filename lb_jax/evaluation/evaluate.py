@@ -101,7 +101,7 @@ def evaluate(
 
     scores, confusion = {}, {}
     for trial, task, task_embeddings in trials:
-        prompts = [np.stack([vector[text] for text in texts]) for texts in task.prompts.values()]
+        prompts = [np.stack([vector[text] for text in wordings]) for wordings in task.prompts.values()]
         labels = [corpus.attributes[id_][task.attribute] for id_ in ids[task.modality]]
         classes = tuple(task.prompts)
         scores[trial], counts = zero_shot.score(task_embeddings, zero_shot.class_weights(prompts), labels, classes)

@@ -57,6 +57,11 @@ class Model:
         return tuple(sorted(self.config.towers))
 
     @functools.cached_property
+    def digest(self) -> str:
+        """Hash of the weights and of the config, preprocessing included: vectors of models that differ in it must not be mixed."""
+        return checkpoint.file_digest(self.folder)
+
+    @functools.cached_property
     def logit_scale(self) -> dict[str, float]:
         """Log of the inverse temperature by modality."""
         return {name: float(scale) for name, scale in self._part("logit_scale").items()}

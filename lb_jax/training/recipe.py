@@ -29,6 +29,11 @@ def image_side(cfg: TrainConfig, name: str) -> dict[str, int]:
     return {} if name == "audio" else {"size": architecture(cfg.arch).vision.image_size[0]}
 
 
+def input_size(spec: Any) -> tuple[int, int]:
+    """Rows and columns of what a spec gives."""
+    return (spec.mel_bins, spec.target_frames) if isinstance(spec, specs.AudioSpec) else (spec.size, spec.size)
+
+
 def tower_config(cfg: TrainConfig, name: str, spec: Any) -> VisionConfig:
     """Shape of one modality's tower: the architecture's blocks, the spec's input size, the recipe's options."""
     recipe: ModalityRecipe = cfg.modalities[name]
@@ -37,7 +42,7 @@ def tower_config(cfg: TrainConfig, name: str, spec: Any) -> VisionConfig:
         lora = dataclasses.replace(lora, targets=MODALITIES[name].lora_targets)
     return dataclasses.replace(
         architecture(cfg.arch).vision,
-        image_size=specs.input_size(spec),
+        image_size=input_size(spec),
         frames=getattr(spec, "frames", 1),
         temporal=recipe.temporal,
         tube_size=recipe.tube_size,
@@ -73,8 +78,7 @@ def initial_params(cfg: TrainConfig, model: LanguageBind) -> paths.Tree:
       ConfigError: when its towers are of another size.
     """
     fresh = model.init(jax.random.key(cfg.seed))
-    scale = jnp.log(1 / jnp.float32(cfg.optim.init_temperature))
-    fresh["logit_scale"] = {name: scale for name in model.modalities}
+    fresh["logit_scale"] = {name: jnp.log(1 / jnp.float32(cfg.optim.init_temperature)) for name in model.modalities}
     if not cfg.init_from:
         return fresh
     folder = checkpoint_folder(cfg.init_from)

@@ -72,8 +72,3 @@ def unknown_flag(argv: Sequence[str], sheet: ml_collections.ConfigDict | None) -
     name = next(name for name in given if name not in known)
     return f"unknown setting '--{name}'.{errors.nearest(name, known)} {USAGE}"
 
-
-if __name__ == "__main__":
-    from lb_jax.cli.main import run_module
-
-    run_module(main)

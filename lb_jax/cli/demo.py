@@ -1,0 +1,78 @@
+"""`lb-jax demo [--out DIR] [--seed N] [--items M]` and `lb-jax demo corpus …`: only chains what the other commands do."""
+
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from lb_jax.cli import evaluate
+from lb_jax.cli.arguments import Parser
+from lb_jax.core import checkpoint, logging
+
+ITEMS = 1280
+
+# What the report holds the headline numbers against.
+TARGETS = {
+    "image/category": (">=", 0.90),
+    "depth/distance": (">=", 0.90),
+    "thermal/temperature": (">=", 0.90),
+    "audio/source": (">=", 0.90),
+    "video/motion": (">=", 0.85),
+    "video/motion_shuffled": ("<=", 0.60),
+    "best emergent pair": (">=", 4.0),
+}
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the whole demo, or with `corpus` as first argument only its first part."""
+    if argv and argv[0] == "corpus":
+        corpus_main(argv[1:])
+        return
+    parser = Parser("demo", "Writes a corpus of real media files, pretrains, binds every modality, evaluates, and writes report.html.")
+    parser.add_argument("--out", type=Path, default=Path("build/demo"), help="folder for everything (default: build/demo)")
+    parser.add_argument("--seed", type=int, default=0, help="of the corpus and of both runs (default: 0)")
+    parser.add_argument("--items", type=int, default=ITEMS, help=f"size of the corpus (default: {ITEMS})")
+    arguments = parser.parse_args(argv)
+    run(arguments.out, seed=arguments.seed, items=arguments.items)
+
+
+def run(out: Path, *, seed: int, items: int) -> None:
+    """Corpus -> pretrain -> bind -> evaluate; a finished part is not done again."""
+    from lb_jax.training import train
+
+    data = [f"--config.data.annotations={out / 'corpus' / 'train.json'}", f"--config.seed={seed}"]
+    stages = {
+        "corpus": (corpus_main, ["--out", str(out / "corpus"), "--seed", str(seed), "--items", str(items)]),
+        "pretrain": (train.main, ["--config=configs/demo_pretrain.py", f"--workdir={out / 'pretrain'}", *data]),
+        "bind": (train.main, ["--config=configs/demo_bind.py", f"--workdir={out / 'bind'}", f"--config.init_from={out / 'pretrain'}", *data]),
+    }
+    seconds = {}
+    for name, (command, arguments) in stages.items():
+        start = time.perf_counter()
+        print(f"$ lb-jax {'demo corpus' if name == 'corpus' else 'train'} {' '.join(arguments)}", flush=True)
+        command(arguments)
+        seconds[name] = round(time.perf_counter() - start, 1)
+    if not (out / "checkpoint").exists():
+        shutil.copytree(out / "bind" / "checkpoint", out / "checkpoint")
+    print(f"$ lb-jax evaluate --model={out / 'checkpoint'} --data={out / 'corpus'} --out={out}", flush=True)
+    start = time.perf_counter()
+    curves = {name: logging.read_metrics(out / name / "metrics.jsonl") for name in ("pretrain", "bind")}
+    facts = {"seed": seed, "items": items}
+    metrics = evaluate.run(out / "checkpoint", out / "corpus", out=out, curves=curves, facts=facts, targets=TARGETS)
+    seconds["evaluate"] = round(time.perf_counter() - start, 1)
+    checkpoint.write_json(out / "metrics.json", {**metrics, "seconds": {**seconds, "total": round(sum(seconds.values()), 1)}})
+    print(f"{out / 'metrics.json'}\n{out / 'report.html'}\n{out / 'checkpoint'}")
+
+
+def corpus_main(argv: Sequence[str]) -> None:
+    """`lb-jax demo corpus --seed N --items M --out DIR`."""
+    parser = Parser("demo corpus", "Writes the demo corpus: real mp4, wav, jpg and png files with captions and labels. Same seed, same bytes.")
+    parser.add_argument("--out", type=Path, required=True, help="new or empty folder")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--items", type=int, default=ITEMS)
+    arguments = parser.parse_args(argv)
+
+    from lb_jax.demo import corpus
+
+    with logging.Progress("write corpus", arguments.items, unit="item") as bar:
+        corpus.write_corpus(arguments.out, seed=arguments.seed, items=arguments.items, progress=lambda done, total: bar.advance(done - bar.done))

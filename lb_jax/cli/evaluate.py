@@ -1,0 +1,49 @@
+"""`lb-jax evaluate --model=M --data=CORPUS [--out=DIR]`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lb_jax.cli.arguments import Parser
+from lb_jax.core import checkpoint, logging
+
+
+def main(argv: Sequence[str]) -> None:
+    """Scores a model on the held-out part of a labelled corpus; prints the table and writes `metrics.json` and `report.html`."""
+    parser = Parser("evaluate", "Zero-shot, retrieval and emergent scores of a model on the held-out items of a labelled corpus.")
+    parser.add_argument("--model", required=True, help="checkpoint, or work directory of a finished run")
+    parser.add_argument("--data", required=True, help="corpus folder, as `lb-jax demo corpus` writes it")
+    parser.add_argument("--split", default="test", choices=("test", "train"), help="which items (default: test)")
+    parser.add_argument("--out", type=Path, help="folder for metrics.json and report.html")
+    arguments = parser.parse_args(argv)
+    run(arguments.model, arguments.data, split=arguments.split, out=arguments.out)
+
+
+def run(model: str | Path, data: str | Path, *, split: str = "test", out: Path | None = None, curves=None, facts=None, targets=None) -> dict:
+    """Evaluates, prints the tables and returns the metrics.
+
+    Args:
+      out: folder for `metrics.json` and `report.html`; None writes nothing.
+      curves: metric rows of training runs by name, for the report.
+      facts: lines of the report's head; the model and the corpus are added.
+      targets: bounds the report shows the headline numbers against, see `report.write_report`.
+    """
+    from lb_jax.evaluation import evaluate, report, table
+    from lb_jax.inference import api
+
+    bars: dict[str, logging.Progress] = {}
+
+    def progress(what: str, done: int, total: int) -> None:
+        if what not in bars:
+            bars[what] = logging.Progress(f"embed {what}", total).__enter__()
+        bars[what].advance(done - bars[what].done)
+        if done == total:
+            bars[what].__exit__()
+
+    result = evaluate.evaluate(api.load(model), data, split=split, progress=progress)
+    table.print_tables(result.metrics)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        checkpoint.write_json(out / "metrics.json", result.metrics)
+        facts = {**(facts or {}), "model": str(model), "corpus": str(data)}
+        report.write_report(out / "report.html", result, curves=curves or {}, title="lb_jax evaluation", facts=facts, targets=targets)
+    return result.metrics

@@ -1,0 +1,40 @@
+"""Inference checkpoints: whole or absent, read back bit by bit, damage named."""
+
+import numpy as np
+import pytest
+
+from lb_jax.core import checkpoint, errors, paths
+
+PARAMS = {"base": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3)}, "logit_scale": {"video": np.float32(2.5)}}
+
+
+def test_round_trip_is_bitwise(tmp_path):
+    checkpoint.save_model(tmp_path / "m", PARAMS, {"model": {"a": 1}})
+    read = checkpoint.load_params(tmp_path / "m")
+    assert checkpoint.digest(read) == checkpoint.digest(PARAMS)
+    assert checkpoint.load_config(tmp_path / "m")["model"] == {"a": 1}
+
+
+def test_only_wanted_tensors_are_read(tmp_path):
+    checkpoint.save_model(tmp_path / "m", PARAMS, {})
+    assert list(paths.flatten(checkpoint.load_params(tmp_path / "m", lambda p: p.startswith("base")))) == ["base/kernel"]
+
+
+def test_replacing_leaves_no_debris(tmp_path):
+    for _ in range(2):
+        checkpoint.save_model(tmp_path / "m", PARAMS, {})
+    assert [p.name for p in tmp_path.iterdir()] == ["m"]
+
+
+def test_truncated_weights_are_an_error(tmp_path):
+    checkpoint.save_model(tmp_path / "m", PARAMS, {})
+    weights = tmp_path / "m" / checkpoint.WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:-4])
+    with pytest.raises(errors.CheckpointError, match=r"model\.safetensors: cannot be read"):
+        checkpoint.load_params(tmp_path / "m")
+
+
+def test_foreign_folder_says_what_it_holds(tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(errors.CheckpointError, match=r"expected config\.json.*found \['notes\.txt'\]"):
+        checkpoint.load_config(tmp_path)

@@ -1,0 +1,69 @@
+"""Small real media files, made in memory for the tests of this folder."""
+
+import io
+
+import av
+import numpy as np
+import soundfile
+from PIL import Image
+
+
+def picture(array: np.ndarray, format: str = "PNG", **options: object) -> bytes:
+    """Encodes a uint8 [h, w], [h, w, 3 or 4] or uint16 [h, w] array."""
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, format, **options)
+    return file.getvalue()
+
+
+def clip(
+    frames: int = 20,
+    format: str = "mp4",
+    codec: str = "libx264",
+    *,
+    group: int = 12,
+    rotation: int = 0,
+    sound: bool = False,
+) -> bytes:
+    """Encodes frames of 64x48 that brighten by 10 each (modulo 256); the upper left quarter is black.
+
+    Args:
+      frames: how many.
+      format: container.
+      codec: video codec.
+      group: a keyframe every so many frames.
+      rotation: degrees in the display matrix.
+      sound: whether a second of noise goes with it.
+    """
+    file = io.BytesIO()
+    with av.open(file, "w", format=format) as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.gop_size = group
+        if rotation:
+            stream.set_display_rotation(rotation)
+        track = container.add_stream("aac", rate=16000) if sound else None
+        for i in range(frames):
+            rgb = np.full((48, 64, 3), i * 10 % 256, np.uint8)
+            rgb[:24, :32] = 0
+            frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format="yuv420p")
+            frame.pts = i
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        if track is not None:
+            tone = av.AudioFrame.from_ndarray(noise(16000)[None], format="fltp", layout="mono")
+            tone.rate, tone.pts = 16000, 0
+            container.mux(track.encode(tone))
+            container.mux(track.encode(None))
+    return file.getvalue()
+
+
+def sound(samples: np.ndarray, rate_hz: int = 16000, format: str = "WAV", subtype: str | None = None) -> bytes:
+    """Encodes float samples [n] or [n, channels]."""
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate_hz, format=format, subtype=subtype)
+    return file.getvalue()
+
+
+def noise(samples: int, seed: int = 0) -> np.ndarray:
+    """Returns quiet float32 noise [n]."""
+    return np.random.default_rng(seed).normal(0, 0.1, samples).astype(np.float32)

@@ -1,0 +1,71 @@
+import media_files
+import numpy as np
+import pytest
+from PIL import Image
+
+from lb_jax.core import errors
+from lb_jax.data import depth, specs
+
+SPEC = specs.DepthSpec()
+MM = np.random.default_rng(0).integers(500, 6000, (40, 50)).astype(np.uint16)
+
+
+def _flat(metres, spec=SPEC):
+    out = depth.transform(depth.decode(np.full((9, 9), metres, np.float32), spec), spec)
+    return out[100, 100] * spec.std + spec.mean
+
+
+def test_files_pil_images_and_arrays_agree_in_metres():
+    expected = MM / 1000
+    for item in (media_files.picture(MM), media_files.picture(MM, "TIFF"), Image.fromarray(MM), MM, expected):
+        decoded = depth.decode(item, SPEC)
+        assert decoded.dtype == np.float32
+        np.testing.assert_allclose(decoded, expected, rtol=1e-6)
+
+
+def test_other_units_are_given_in_the_spec():
+    np.testing.assert_allclose(depth.decode(MM, specs.DepthSpec(unit_m=0.0001)), MM / 10_000, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("item", "found"),
+    [
+        (media_files.picture(np.zeros((4, 4, 3), np.uint8)), "8-bit with channels R/G/B"),
+        (media_files.picture(np.full((4, 4), 9, np.uint8)), "8-bit with channels L"),
+        (Image.fromarray(np.ones((4, 4), np.float32)), "32-bit float"),
+    ],
+)
+def test_renderings_are_refused_with_what_was_found(item, found):
+    with pytest.raises(errors.DataError, match=f"{found}.*expected one 16-bit channel"):
+        depth.decode(item, SPEC)
+
+
+@pytest.mark.parametrize("array", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.uint16), np.zeros((0, 4))])
+def test_other_arrays_are_refused(array):
+    with pytest.raises(errors.DataError, match="uint16 array"):
+        depth.decode(array, SPEC)
+
+
+@pytest.mark.parametrize("value", [0, 12_000])
+def test_depth_outside_the_range_is_refused(value):
+    with pytest.raises(errors.DataError, match="unit_m"):
+        depth.decode(np.full((4, 4), value, np.uint16), SPEC)
+
+
+def test_nan_is_refused():
+    with pytest.raises(errors.DataError, match="NaN"):
+        depth.decode(np.array([[1.0, np.nan]]), SPEC)
+
+
+def test_metres_are_divided_by_the_maximum_depth():
+    np.testing.assert_allclose(_flat(2.5), [0.25] * 3, atol=1e-5)
+    np.testing.assert_allclose(_flat(2.5, specs.DepthSpec(max_depth_m=None)), [1.0] * 3, atol=1e-5)
+
+
+def test_values_beyond_the_range_are_clipped():
+    metres = np.full((300, 300), 0.0, np.float32)
+    metres[:, 150:] = 50.0
+    out = depth.transform(depth.decode(np.where(metres == 0, 1, metres), SPEC), SPEC)
+    np.testing.assert_allclose((out * SPEC.std + SPEC.mean)[0, 220], [1.0] * 3, atol=1e-5)
+    assert out.shape == (224, 224, 3)
+    assert out.dtype == np.float32

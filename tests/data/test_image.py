@@ -1,0 +1,143 @@
+import io
+
+import media_files
+import numpy as np
+import pytest
+from PIL import Image
+
+from lb_jax.core import errors
+from lb_jax.data import image, specs, thermal
+
+SPEC = specs.ImageSpec()
+RED = np.full((8, 8, 3), (255, 0, 0), np.uint8)
+
+
+def _random(height, width, channels=3):
+    return np.random.default_rng(0).integers(0, 256, (height, width, channels), np.uint8)
+
+
+def test_every_format_is_registered():
+    assert set(image.FORMATS) <= set(Image.OPEN)
+
+
+@pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF", "PPM"])
+def test_lossless_files_decode_to_their_pixels(format):
+    pixels = _random(7, 9)
+    np.testing.assert_array_equal(image.decode(media_files.picture(pixels, format), SPEC), pixels)
+
+
+def test_arrays_and_pil_images_are_media():
+    pixels = _random(7, 9)
+    np.testing.assert_array_equal(image.decode(pixels, SPEC), pixels)
+    np.testing.assert_array_equal(image.decode(Image.fromarray(pixels), SPEC), pixels)
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "CMYK", "YCbCr", "LA", "RGBA"])
+def test_any_mode_becomes_rgb(mode):
+    decoded = image.decode(Image.fromarray(np.full((4, 5, 3), 255, np.uint8)).convert(mode), SPEC)
+    np.testing.assert_array_equal(decoded, np.full((4, 5, 3), 255))
+
+
+def test_16_bit_grey_is_scaled_over_its_full_range():
+    grey = np.array([[0, 257, 32896, 65535]], np.uint16)
+    np.testing.assert_array_equal(image.decode(media_files.picture(grey), SPEC)[0, :, 0], [0, 1, 128, 255])
+
+
+def test_32_bit_values_are_refused():
+    with pytest.raises(errors.DataError, match="mode F has no RGB form"):
+        image.decode(Image.fromarray(np.ones((4, 4), np.float32)), SPEC)
+
+
+def test_transparency_lies_over_white():
+    pixels = np.zeros((1, 3, 4), np.uint8)
+    pixels[0, :, 3] = 0, 51, 255
+    np.testing.assert_array_equal(image.decode(media_files.picture(pixels), SPEC)[0, :, 0], [255, 204, 0])
+
+
+# EXIF orientation -> what the camera stores of an upright [h, w, c] picture.
+STORED = {
+    1: lambda x: x,
+    2: lambda x: x[:, ::-1],
+    3: lambda x: x[::-1, ::-1],
+    4: lambda x: x[::-1],
+    5: lambda x: x.swapaxes(0, 1),
+    6: lambda x: np.rot90(x),
+    7: lambda x: x[::-1, ::-1].swapaxes(0, 1),
+    8: lambda x: np.rot90(x, -1),
+}
+
+
+@pytest.mark.parametrize("orientation", list(STORED))
+def test_exif_orientation_is_undone(orientation):
+    upright = _random(5, 8)
+    exif = Image.Exif()
+    exif[image.ORIENTATION_TAG] = orientation
+    data = media_files.picture(np.ascontiguousarray(STORED[orientation](upright)), exif=exif)
+    np.testing.assert_array_equal(image.decode(data, SPEC), upright)
+
+
+def test_a_cut_image_is_refused():
+    data = media_files.picture(_random(64, 64), "JPEG")
+    with pytest.raises(errors.DataError, match="cut off"):
+        image.decode(data[: len(data) // 2], SPEC)
+
+
+def test_other_content_is_refused():
+    with pytest.raises(errors.DataError, match="not a readable image"):
+        image.decode(b"<html>not found</html>", SPEC)
+
+
+@pytest.mark.parametrize("array", [np.zeros((4, 4)), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
+def test_other_arrays_are_refused(array):
+    with pytest.raises(errors.DataError, match="uint8 array"):
+        image.decode(array, SPEC)
+
+
+def test_a_picture_with_too_many_pixels_is_refused_before_it_is_decoded():
+    header = io.BytesIO()
+    Image.new("1", (10_000, 10_000)).save(header, "PNG")
+    with pytest.raises(errors.DataError, match="megapixels"):
+        image.decode(header.getvalue(), SPEC)
+
+
+def test_a_sliver_is_refused():
+    with pytest.raises(errors.DataError, match="thinner"):
+        image.transform(_random(2, 100), SPEC)
+
+
+@pytest.mark.parametrize("shape", [(300, 400), (400, 300), (224, 224), (30, 20), (225, 449)])
+@pytest.mark.parametrize("antialias", [True, False])
+def test_the_result_is_square_and_float32(shape, antialias):
+    out = image.transform(_random(*shape), specs.ImageSpec(antialias=antialias))
+    assert out.shape == (224, 224, 3)
+    assert out.dtype == np.float32
+
+
+def test_a_flat_colour_is_normalised_by_mean_and_std():
+    expected = (np.array([1, 0, 0]) - specs.CLIP_MEAN) / specs.CLIP_STD
+    np.testing.assert_allclose(image.transform(RED, SPEC)[100, 100], expected, atol=1e-5)
+
+
+def test_the_crop_offset_rounds_half_to_even():
+    assert image.centre(np.zeros((224, 397)), 224) == (0, 86)
+    assert image.centre(np.zeros((227, 224)), 224) == (2, 0)
+
+
+def test_antialiasing_removes_fine_stripes():
+    stripes = np.where(np.arange(1500)[None, :, None] % 5 < 2, 255, 0).astype(np.uint8) * np.ones(
+        (1500, 1, 3), np.uint8
+    )
+    smooth, rough = (image.transform(stripes, specs.ImageSpec(antialias=a)).std() for a in (True, False))
+    assert smooth < 0.2 * rough
+
+
+def test_a_random_generator_changes_nothing():
+    pixels = _random(50, 60)
+    np.testing.assert_array_equal(
+        image.transform(pixels, SPEC), image.transform(pixels, SPEC, np.random.default_rng(1))
+    )
+
+
+def test_thermal_is_treated_as_an_image():
+    pixels = _random(50, 60)
+    np.testing.assert_array_equal(thermal.transform(pixels, specs.ThermalSpec()), image.transform(pixels, SPEC))

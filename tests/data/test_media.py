@@ -1,0 +1,83 @@
+import io
+import os
+
+import media_files
+import numpy as np
+import pytest
+
+from lb_jax.core import errors
+from lb_jax.data import media
+
+WHOLE = {
+    "wav": lambda: media_files.sound(media_files.noise(4000)),
+    "aiff": lambda: media_files.sound(media_files.noise(4000), format="AIFF"),
+    "ogg": lambda: media_files.sound(media_files.noise(4000), format="OGG", subtype="VORBIS"),
+    "mp4": media_files.clip,
+    "mkv": lambda: media_files.clip(format="matroska"),
+    "webm": lambda: media_files.clip(format="webm", codec="libvpx"),
+    "avi": lambda: media_files.clip(format="avi", codec="mpeg4"),
+    "mp3": lambda: media_files.sound(media_files.noise(16000), format="MP3"),
+}
+
+
+def _read(item):
+    with media.stream(item, "nothing else") as file:
+        return file.read()
+
+
+@pytest.mark.parametrize("kind", list(WHOLE))
+def test_a_whole_file_is_opened(kind):
+    data = WHOLE[kind]()
+    assert _read(data) == data
+
+
+@pytest.mark.parametrize("kind", [k for k in WHOLE if k != "mp3"])
+def test_a_cut_file_is_refused(kind):
+    data = WHOLE[kind]()
+    assert media.promised_size(io.BytesIO(data)) > 0.6 * len(data)
+    with pytest.raises(errors.DataError, match="cut off"):
+        _read(data[: int(0.6 * len(data))])
+
+
+def test_a_streamed_wav_header_promises_nothing():
+    data = bytearray(WHOLE["wav"]())
+    data[40:44] = b"\xff\xff\xff\xff"
+    assert _read(bytes(data)) == bytes(data)
+
+
+def test_an_unsized_live_matroska_promises_nothing():
+    assert media.promised_size(io.BytesIO(b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67\xff" + bytes(99))) == 0
+
+
+def test_a_path_and_its_bytes_read_the_same(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"content of any kind")
+    assert _read(path) == _read(str(path)) == _read(b"content of any kind")
+
+
+def test_paths_that_are_no_files_are_named(tmp_path):
+    (tmp_path / "empty").touch()
+    os.mkfifo(tmp_path / "pipe")
+    for item, reason in [
+        (tmp_path / "none", "does not exist"),
+        (tmp_path, "not a regular file"),
+        (tmp_path / "pipe", "not a regular file"),
+        (tmp_path / "empty", "is empty"),
+        ("a\0b", "does not exist"),
+        ("n" * 5000, "cannot be opened|does not exist"),
+        (b"", "is empty"),
+    ]:
+        with pytest.raises(errors.DataError, match=reason) as caught:
+            _read(item)
+        assert caught.value.path == media.describe(item)
+
+
+def test_other_objects_are_refused_with_what_is_accepted():
+    with pytest.raises(errors.DataError, match=r"<int>: .*accepted are a path, bytes, frogs"), media.stream(3, "frogs"):
+        pass
+
+
+def test_descriptions_fit_one_line():
+    items = ["p", b"12", np.zeros((2, 3)), (np.zeros(4), 8000), None]
+    expected = ["p", "<2 bytes>", "<array float64 [2, 3]>", "<array float64 [4] at 8000 Hz>", "<NoneType>"]
+    assert [media.describe(i) for i in items] == expected

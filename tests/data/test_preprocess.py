@@ -1,0 +1,160 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import media_files
+import numpy as np
+import pytest
+
+from lb_jax.core import errors, modalities
+from lb_jax.data import fbank, preprocess, specs
+
+GOLDEN = Path(os.environ.get("LB_JAX_GOLDENS", Path(__file__).parents[3] / "shared" / "golden")) / "preprocess"
+PICTURE_TOLERANCE = 4e-3
+MEL_TOLERANCE = 2e-3
+
+ITEMS = {
+    "image": lambda: media_files.picture(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)),
+    "thermal": lambda: media_files.picture(np.random.default_rng(0).integers(0, 256, (40, 60), np.uint8), "JPEG"),
+    "depth": lambda: media_files.picture(np.random.default_rng(0).integers(500, 9000, (40, 60)).astype(np.uint16)),
+    "video": media_files.clip,
+    "audio": lambda: media_files.sound(media_files.noise(20000)),
+    "text": lambda: "a cat",
+}
+SHAPES = {
+    "image": (224, 224, 3),
+    "thermal": (224, 224, 3),
+    "depth": (224, 224, 3),
+    "video": (8, 224, 224, 3),
+    "audio": (112, 1036, 3),
+    "text": (77,),
+}
+
+
+@pytest.fixture(scope="module")
+def golden():
+    if not GOLDEN.exists():
+        pytest.skip(f"no reference numbers at {GOLDEN}; set LB_JAX_GOLDENS")
+    return {**np.load(GOLDEN / "preprocess_vision.npz"), **np.load(GOLDEN / "preprocess_audio.npz")}
+
+
+def _media(modality):
+    return sorted((GOLDEN / "media").glob(f"{modality}_*"))
+
+
+def _number(path):
+    return path.stem.rsplit("_", 1)[1]
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize(("preset", "infix"), [("default", ""), ("reference", "noaa_")])
+@pytest.mark.parametrize("modality", ["image", "thermal", "depth"])
+def test_pictures_match_the_reference(golden, modality, preset, infix):
+    assert _media(modality)
+    for path in _media(modality):
+        expected = np.moveaxis(golden[f"{modality}_{infix}{_number(path)}"].astype(np.float32), 0, -1)
+        out = preprocess.preprocess(modality, path, preset=preset)[0]
+        assert np.abs(out - expected).max() <= PICTURE_TOLERANCE
+
+
+@pytest.mark.golden
+def test_clips_match_the_reference(golden):
+    assert _media("video")
+    for path in _media("video"):
+        expected = np.moveaxis(golden[f"video_out_{_number(path)}"].astype(np.float32), 0, -1)
+        spec = specs.VideoSpec(frames=len(expected))
+        assert np.abs(preprocess.preprocess("video", path, spec)[0] - expected).max() <= PICTURE_TOLERANCE
+
+
+@pytest.mark.golden
+def test_log_mel_matches_the_reference(golden):
+    floor = np.log(fbank.FLOOR) + 1e-3
+    for key in (k for k in golden if k.startswith("audio_w16_")):
+        expected = golden[key.replace("w16", "mel")]
+        out = fbank.log_mel(golden[key][0], 16000, expected.shape[1])
+        assert out.shape == expected.shape
+        assert np.abs(out - expected)[expected > floor].max() <= MEL_TOLERANCE
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("preset", list(specs.PRESETS))
+def test_sound_matches_the_reference(golden, preset):
+    for path in _media("audio"):
+        expected = np.moveaxis(golden[f"audio_out_{_number(path)}"], 0, -1)
+        spec = specs.preset("audio", preset)
+        if len(golden[f"audio_mel_{_number(path)}"]) > spec.target_frames:
+            continue  # the reference drew its crops at random
+        assert np.abs(preprocess.preprocess("audio", path, spec)[0] - expected).max() <= MEL_TOLERANCE
+
+
+def test_every_modality_has_a_row():
+    assert list(preprocess.MODULES) == [*modalities.MODALITIES, modalities.TEXT]
+
+
+@pytest.mark.parametrize("modality", list(ITEMS))
+def test_a_single_item_is_a_batch_of_one(modality):
+    out = preprocess.preprocess(modality, ITEMS[modality]())
+    assert out.shape == (1, *SHAPES[modality])
+    assert out.dtype == (np.int32 if modality == "text" else np.float32)
+
+
+@pytest.mark.parametrize("modality", list(ITEMS))
+def test_the_batch_does_not_change_an_item(modality):
+    item = ITEMS[modality]()
+    alone = preprocess.preprocess(modality, item)
+    together = preprocess.preprocess(modality, [item, item])
+    np.testing.assert_array_equal(together, np.concatenate([alone, alone]))
+
+
+def test_kinds_of_media_may_be_mixed(tmp_path):
+    data = ITEMS["image"]()
+    path = tmp_path / "a.png"
+    path.write_bytes(data)
+    array = preprocess.decode("image", data, specs.ImageSpec())
+    out = preprocess.preprocess("image", [data, path, str(path), array])
+    np.testing.assert_array_equal(out, np.repeat(out[:1], 4, axis=0))
+
+
+def test_samples_with_a_rate_are_one_sound():
+    assert preprocess.preprocess("audio", (media_files.noise(16000), 16000)).shape == (1, 112, 1036, 3)
+
+
+def test_mistakes_are_named():
+    with pytest.raises(errors.ConfigError, match="Did you mean 'video'"):
+        preprocess.preprocess("vidoe", "a.mp4")
+    with pytest.raises(errors.ConfigError, match="Did you mean 'reference'"):
+        preprocess.preprocess("image", "a.png", preset="referense")
+    with pytest.raises(errors.ConfigError, match="AudioSpec, expected ImageSpec"):
+        preprocess.preprocess("image", "a.png", specs.AudioSpec())
+    with pytest.raises(errors.DataError, match="at least one item"):
+        preprocess.preprocess("image", [])
+
+
+def test_jax_is_not_imported():
+    code = "import sys, lb_jax.data.preprocess, lb_jax.data.annotations; sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def _mutated(data, rng):
+    """Returns the bytes with a few replaced, removed, inserted, or cut off."""
+    at, length = int(rng.integers(len(data))), int(rng.integers(1, 40))
+    noise = rng.bytes(length)
+    before, after = data[:at], data[at + length :]
+    ways = (before + noise + after, before + after, before + noise + data[at:], before)
+    return ways[rng.integers(len(ways))] or b"\0"
+
+
+@pytest.mark.parametrize("modality", [m for m in ITEMS if m != "text"])
+def test_a_mutated_file_decodes_or_is_a_named_error(modality, capfd):
+    rng = np.random.default_rng(0)
+    data = ITEMS[modality]()
+    refused = []
+    for _ in range(80):
+        try:
+            assert np.isfinite(preprocess.preprocess(modality, _mutated(data, rng))).all()
+        except errors.DataError as e:
+            refused.append(str(e))
+    assert len(refused) > 10
+    assert not any("\n" in message for message in refused)
+    assert capfd.readouterr() == ("", "")

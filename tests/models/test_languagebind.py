@@ -1,0 +1,114 @@
+"""The parameter tree: one base for all, overlays that hold only what differs."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lb_jax.core import errors, paths
+from lb_jax.models.adapt import adapt_tower, resize_matrix, resize_positions
+from lb_jax.models.architectures import ARCHITECTURES, architecture
+from lb_jax.models.languagebind import LanguageBind, ModelConfig, is_shared
+from lb_jax.models.lora import LoraConfig
+from lb_jax.models.text import TextConfig
+from lb_jax.models.vision import VisionConfig
+
+STILL = VisionConfig(16, 2, 2, 32, patch_size=4, image_size=(8, 8), embed_dim=8)
+CLIP = dataclasses.replace(STILL, frames=4, temporal=True, lora=LoraConfig(rank=2, targets=r"blocks/temporal_attn/.*"))
+SOUND = dataclasses.replace(STILL, image_size=(8, 20), lora=LoraConfig(rank=2))
+TUBES = dataclasses.replace(CLIP, tube_size=2)
+MODEL = LanguageBind(ModelConfig({"image": STILL, "video": CLIP, "audio": SOUND}, TextConfig(16, 2, 2, 32, embed_dim=8, vocab=50)))
+
+
+@pytest.fixture(scope="module")
+def params():
+    return MODEL.init(jax.random.key(0))
+
+
+def test_base_is_stored_once(params):
+    assert all(is_shared(path) for path in paths.flatten(params["base"]))
+    for name in MODEL.modalities:
+        assert not set(paths.flatten(params["towers"][name])) & set(paths.flatten(params["base"]))
+
+
+def test_overlay_is_the_whole_tower(params):
+    for name in (*MODEL.modalities, "text"):
+        found = jax.tree.map(jnp.shape, MODEL.tower(params, name))
+        assert found == jax.tree.map(lambda leaf: leaf.shape, MODEL.shapes(name))
+
+
+def test_a_fully_tuned_tower_brings_everything(params):
+    x = jnp.ones((2, 8, 8, 3))
+    own = {"base": {}, "towers": {"image": MODEL.tower(params, "image")}}
+    np.testing.assert_array_equal(MODEL.encode(own, "image", x), MODEL.encode(params, "image", x))
+
+
+def test_embeddings_are_unit_float32(params):
+    vectors = MODEL.encode(params, "video", jax.random.normal(jax.random.key(1), (3, 4, 8, 8, 3)))
+    assert vectors.dtype == jnp.float32
+    np.testing.assert_allclose(jnp.linalg.norm(vectors, axis=-1), 1, atol=1e-6)
+
+
+def test_a_tower_of_another_space_is_refused():
+    with pytest.raises(errors.ConfigError, match="image projects to 8 dimensions and text to 9"):
+        ModelConfig({"image": STILL}, TextConfig(16, 2, 2, 32, embed_dim=9))
+
+
+@pytest.mark.parametrize("target", [STILL, CLIP, SOUND, TUBES], ids=["same", "video", "audio", "tubes"])
+def test_adapted_tower_has_the_wanted_structure(params, target):
+    fresh = LanguageBind(ModelConfig({"image": target}, MODEL.cfg.text))
+    drawn = fresh.tower(fresh.init(jax.random.key(1)), "image")
+    adapted = adapt_tower(MODEL.tower(params, "image"), drawn, STILL, target)
+    assert jax.tree.map(jnp.shape, adapted) == jax.tree.map(jnp.shape, drawn)
+
+
+def test_time_attention_starts_as_the_spatial_one(params):
+    fresh = LanguageBind(ModelConfig({"video": CLIP}, MODEL.cfg.text))
+    drawn = fresh.tower(fresh.init(jax.random.key(1)), "video")
+    blocks = adapt_tower(MODEL.tower(params, "image"), drawn, STILL, CLIP)["blocks"]
+    np.testing.assert_array_equal(blocks["temporal_attn"]["v_proj"]["kernel"], blocks["attn"]["v_proj"]["kernel"])
+    np.testing.assert_array_equal(blocks["temporal_norm"]["scale"], blocks["norm1"]["scale"])
+    np.testing.assert_array_equal(blocks["temporal_attn"]["v_proj"]["lora_a"], drawn["blocks"]["temporal_attn"]["v_proj"]["lora_a"])
+    assert not blocks["temporal_attn"]["v_proj"]["lora_b"].any()
+
+
+def test_a_tube_starts_with_the_still_kernel_in_its_first_frame(params):
+    fresh = LanguageBind(ModelConfig({"video": TUBES}, MODEL.cfg.text))
+    adapted = adapt_tower(MODEL.tower(params, "image"), fresh.tower(fresh.init(jax.random.key(1)), "video"), STILL, TUBES)
+    kernel = adapted["patch_embed"]["kernel"]
+    np.testing.assert_array_equal(kernel[0], params["base"]["patch_embed"]["kernel"])
+    assert not kernel[1:].any()
+
+
+def test_resizing_to_the_same_grid_changes_nothing():
+    np.testing.assert_allclose(resize_matrix(5, 5), np.eye(5), atol=1e-12)
+
+
+def test_resizing_keeps_the_class_row_and_constants():
+    table = jnp.concatenate([jnp.full((1, 3), 9.0), jnp.full((16, 3), 2.0)])
+    resized = resize_positions(table, (4, 4), (2, 7))
+    np.testing.assert_allclose(resized[0], 9.0)
+    np.testing.assert_allclose(resized[1:], 2.0, rtol=1e-6)
+    assert resized.shape == (15, 3)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_architecture_sizes(name):
+    cfg = architecture(name)
+    assert cfg.vision.width % cfg.vision.heads == 0
+    assert cfg.vision.embed_dim == cfg.text.embed_dim
+
+
+@pytest.mark.parametrize(("name", "parameters"), [("ViT-L/14", 427_616_513), ("ViT-H/14", 986_109_441)])
+def test_full_size_parameter_counts_are_the_published_ones(name, parameters):
+    cfg = architecture(name)
+    model = LanguageBind(ModelConfig({"image": cfg.vision}, cfg.text))
+    shapes = jax.tree.leaves([model.shapes("image"), model.shapes("text")])
+    assert sum(leaf.size for leaf in shapes) + 1 == parameters  # and the logit scale
+
+
+def test_unknown_architecture_names_the_nearest():
+    with pytest.raises(errors.ConfigError, match="Did you mean 'ViT-L/14'"):
+        architecture("ViT-L-14")

@@ -1,0 +1,78 @@
+"""Linear with LoRA, norms, activations against their formulas."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from lb_jax.core import paths
+from lb_jax.models import layers
+from lb_jax.models.lora import LoraConfig, merge_lora
+
+
+def linear(lora: LoraConfig | None, key: int = 0) -> layers.Linear:
+    return layers.Linear(5, 3, rngs=nnx.Rngs(params=key), dtype=jnp.float32, lora=lora)
+
+
+def with_random_factors(layer: layers.Linear) -> layers.Linear:
+    layer.lora_b[...] = jax.random.normal(jax.random.key(7), layer.lora_b.shape)
+    return layer
+
+
+def test_lora_starts_as_the_identity():
+    x = jnp.ones((2, 5))
+    layer = linear(LoraConfig(rank=2))
+    np.testing.assert_array_equal(layer(x), x @ layer.kernel[...] + layer.bias[...])
+
+
+def test_lora_adds_alpha_over_rank_times_the_product():
+    layer = with_random_factors(linear(LoraConfig(rank=2, alpha=6)))
+    x = jax.random.normal(jax.random.key(1), (4, 5))
+    expected = x @ (layer.kernel[...] + 3.0 * layer.lora_a[...] @ layer.lora_b[...]) + layer.bias[...]
+    np.testing.assert_allclose(layer(x), expected, atol=1e-5)
+
+
+def test_merged_kernel_computes_the_same():
+    lora = LoraConfig(rank=2, alpha=6)
+    layer = with_random_factors(linear(lora))
+    _, state = nnx.split(layer)
+    merged = merge_lora({"layer": nnx.to_pure_dict(state)}, lora)
+    assert sorted(paths.flatten(merged)) == ["layer/bias", "layer/kernel"]
+    x = jax.random.normal(jax.random.key(1), (4, 5))
+    np.testing.assert_allclose(x @ merged["layer"]["kernel"] + merged["layer"]["bias"], layer(x), atol=1e-5)
+
+
+def test_lora_dropout_touches_only_the_adapter_and_keeps_its_mean():
+    layer = with_random_factors(linear(LoraConfig(rank=2, dropout=0.5)))
+    x = jnp.ones((1, 5))
+    runs = jnp.stack([layer(x, key=jax.random.key(i))[0] for i in range(400)])
+    assert runs.std() > 0.1
+    standard_error = runs.std(0) / 20
+    assert (jnp.abs(runs.mean(0) - layer(x)[0]) < 4 * standard_error).all()
+    np.testing.assert_array_equal(layer(x, key=None), layer(x))
+
+
+def test_layer_norm_equals_its_formula():
+    x = np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32)
+    norm = layers.LayerNorm(8, dtype=jnp.float32)
+    expected = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
+    np.testing.assert_allclose(norm(x), expected, atol=1e-5)
+
+
+def test_both_gelus_differ_and_equal_their_formulas():
+    x = jnp.linspace(-3, 3, 13)
+    np.testing.assert_allclose(layers.ACTIVATIONS["gelu"](x), x * jax.scipy.stats.norm.cdf(x), atol=1e-6)
+    np.testing.assert_allclose(layers.ACTIVATIONS["quick_gelu"](x), x / (1 + jnp.exp(-1.702 * x)), atol=1e-6)
+
+
+def test_attention_equals_the_loop_over_heads():
+    x = jax.random.normal(jax.random.key(0), (2, 5, 8))
+    attention = layers.Attention(8, 2, rngs=nnx.Rngs(params=0), dtype=jnp.float32, causal=True)
+    q, k, v = attention.q_proj(x), attention.k_proj(x), attention.v_proj(x)
+    heads = []
+    for h in range(2):
+        part = slice(4 * h, 4 * h + 4)
+        scores = q[..., part] @ k[..., part].transpose(0, 2, 1) / 2.0  # sqrt of head width 4
+        scores = jnp.where(jnp.tril(jnp.ones((5, 5), bool)), scores, -jnp.inf)
+        heads.append(jax.nn.softmax(scores) @ v[..., part])
+    np.testing.assert_allclose(attention(x), attention.out_proj(jnp.concatenate(heads, -1)), atol=1e-5)
