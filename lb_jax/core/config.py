@@ -48,7 +48,8 @@ def _cast(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return from_dict(hint, value, where)
     if origin is tuple:
-        return tuple(value)
+        each = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
+        return tuple(_cast(one, item, where) for one, item in zip(each, value, strict=True))
     if origin in (dict, Mapping):
         return {key: _cast(arguments[1], item, f"{where}{key}.") for key, item in value.items()}
     return value

@@ -1,7 +1,7 @@
 """Captions of the five VIDAL kinds (spec 8.5, 8.6) and the prompts that score the attributes.
 
-A prompt is a caption with one attribute fixed: for every class of a task the same sentences are written with the same other attributes and
-wordings, so the classes differ in the attribute alone and the ensemble averages over the rest.
+A prompt is a caption with one attribute fixed. For every class of a task the same sentences are written with the same
+other attributes and wordings, so the classes differ in that attribute alone and the ensemble averages over the rest.
 """
 
 import dataclasses
@@ -9,13 +9,13 @@ import re
 
 import numpy as np
 
-from lb_jax.demo import scene
-from lb_jax.demo import words
+from lb_jax.demo import scene, words
 
 PROMPTS_PER_CLASS = 48
 _PROMPT_SEED = 20_231_003  # prompts belong to the tasks, not to a corpus: they are the same for every seed
 
-# Every kind of caption and its templates. A field names attributes; `{a:…}` sets the article that fits before them, `{tag}` is one plain word.
+# Every kind of caption and its templates. A field names attributes; `{a:…}` sets the article that fits before them,
+# `{tag}` is the category in one word.
 TEMPLATES = {
     "raw": (
         "{colour} {category} going {motion} #shorts #{tag}",
@@ -62,9 +62,9 @@ TASKS = {
 
 
 def captions(attributes: scene.Attributes, rng: np.random.Generator) -> dict[str, str | list[str]]:
-    """Returns `raw`, `mplug`, `polish_mplug`, `sound_mplug` (one text each) and `ofa` (one text for each still frame).
+    """Returns `raw`, `mplug`, `polish_mplug`, `sound_mplug` (one text each) and `ofa` (a text for each still frame).
 
-    Every caption takes the next wording of each attribute, so `mplug` and `polish_mplug` never say a thing in the same words.
+    Every caption takes the next wording of each attribute, so `mplug` and `polish_mplug` share none.
     """
     kinds = ["raw", "mplug", "polish_mplug", "sound_mplug"] + ["ofa"] * len(scene.STILLS)
     first = rng.integers(1 << 16, size=len(scene.VALUES))
@@ -75,24 +75,24 @@ def captions(attributes: scene.Attributes, rng: np.random.Generator) -> dict[str
 def prompts() -> dict[str, dict[str, list[str]]]:
     """Returns task -> class -> texts, the same for every corpus."""
     contexts = _contexts()
-    return {
-        task: {
-            value: list(
-                dict.fromkeys(_prompt(i, value, task.split("/")[1], kinds, contexts[i]) for i in range(len(contexts)))
-            )
-            for value in scene.VALUES[task.split("/")[1]]
-        }
-        for task, kinds in TASKS.items()
-    }
+    tasks = {}
+    for task, kinds in TASKS.items():
+        attribute = task.split("/")[1]
+        tasks[task] = {value: _ensemble(value, attribute, kinds, contexts) for value in scene.VALUES[attribute]}
+    return tasks
+
+
+def _ensemble(value: str, attribute: str, kinds: tuple[str, ...], contexts: list[scene.Attributes]) -> list[str]:
+    texts = (_prompt(i, value, attribute, kinds, context) for i, context in enumerate(contexts))
+    return list(dict.fromkeys(texts))  # short templates may repeat
 
 
 def _contexts() -> list[scene.Attributes]:
     """The attributes around the one that is asked for, each value equally often."""
     rng = np.random.default_rng(_PROMPT_SEED)
     streams = {name: scene.rounds(values, rng) for name, values in scene.VALUES.items()}
-    return [
-        scene.Attributes("test", **{name: next(s) for name, s in streams.items()}) for _ in range(PROMPTS_PER_CLASS)
-    ]
+    draws = ({name: next(stream) for name, stream in streams.items()} for _ in range(PROMPTS_PER_CLASS))
+    return [scene.Attributes("test", **draw) for draw in draws]
 
 
 def _prompt(index: int, value: str, attribute: str, kinds: tuple[str, ...], context: scene.Attributes) -> str:
@@ -107,7 +107,7 @@ def _prompt(index: int, value: str, attribute: str, kinds: tuple[str, ...], cont
 
 
 def _write(kind: str, attributes: scene.Attributes, turns: np.ndarray, rng: np.random.Generator) -> str:
-    """Fills one template of the kind, drawn by `rng`, with the wordings number `turns` [attributes] (modulo how many there are)."""
+    """Fills a template of the kind, drawn by `rng`; `turns` [attributes] counts through each attribute's wordings."""
     said = {"tag": attributes.category}
     for turn, name in zip(turns, scene.VALUES, strict=True):
         wordings = words.WORDS[name][getattr(attributes, name)]

@@ -1,4 +1,4 @@
-"""Writes the demo corpus: real media files in VIDAL's layout (spec 8.6, 8.7), annotations, and what is needed to score them.
+"""Writes the demo corpus: real media files and annotations in VIDAL's layout (spec 8.6, 8.7), and what scoring needs.
 
 OUT/scenes_resize256_skip15/{id}.mp4                          video, H.264, 16 frames at 8 Hz
 OUT/scenes_resize256_skip15/{id}_resize256_folder/{0..7}.jpg  its still frames
@@ -31,15 +31,8 @@ MIN_ITEMS = 20
 _CHUNK = 16  # items between two reports of progress
 _ITEMS_PER_WORKER = 64  # starting a worker costs about as much as writing this many items
 _MARKER, _UNFINISHED = "corpus.json", "corpus.unfinished.json"
-_STREAMS = (
-    "geometry",
-    "rgb",
-    "depth",
-    "thermal",
-    "sound",
-    "captions",
-    "still",
-)  # a generator each: changing one sensor leaves the others
+# A generator each, so that a change to one sensor leaves the others' bytes alone.
+_STREAMS = ("geometry", "rgb", "depth", "thermal", "sound", "captions", "still")
 
 
 def write_corpus(
@@ -47,15 +40,15 @@ def write_corpus(
 ) -> None:
     """Writes a corpus, or returns at once where the same one is complete already.
 
-    The same seed and number of items give the same bytes in every file, with any number of workers. A run that was cut short is
-    written again from the start.
+    The same seed and number of items give the same bytes in every file, with any number of workers. A run that was
+    cut short is written again from the start.
 
     Args:
       out: folder to write; made if missing, else it must be empty or hold this very corpus.
       seed: whole number from 0.
       items: number of items, at least 20; one in five is a test item.
-      workers: processes to write with; by default one per available core, fewer for a small corpus. One worker means this process;
-        more start fresh interpreters, so a program must guard its entry point with `if __name__ == "__main__"`.
+      workers: processes to write with; by default one per available core, fewer for a small corpus. One means this
+        process; more start fresh interpreters, so a program must guard its entry with `if __name__ == "__main__"`.
       progress: called with (items written, items) now and then.
 
     Raises:
@@ -76,9 +69,8 @@ def write_corpus(
             progress(len(facts), items)
     _write_json(out / "annotation.json", annotation)
     for split in ("train", "test"):
-        _write_json(
-            out / f"{split}.json", {name: texts for name, texts in annotation.items() if facts[name]["split"] == split}
-        )
+        of_split = {name: texts for name, texts in annotation.items() if facts[name]["split"] == split}
+        _write_json(out / f"{split}.json", of_split)
     _write_json(out / "attributes.json", facts)
     _write_json(out / "prompts.json", captions.prompts())
     os.replace(out / _UNFINISHED, out / _MARKER)
@@ -95,18 +87,17 @@ def write_item(out: Path, seed: int, index: int, attributes: scene.Attributes) -
     masks = silhouettes.masks(silhouette, scene.draw_path(attributes.motion, silhouette.extent, rng["geometry"]))
     stills = list(scene.STILLS)
     frames = render.rgb(masks, attributes.colour, rng["rgb"])
+    depth = render.depth(masks[stills], attributes.distance, rng["depth"])
+    thermal = render.thermal(masks[stills], attributes.temperature, rng["thermal"])
+    samples = sound.synthesise(attributes.source, rng["sound"])
 
     name = f"scene{index:06d}"
     files = _files(name, int(rng["still"].integers(len(stills))))
     media.write_video(out / files["video"], frames, scene.FRAME_RATE_HZ)
     media.write_jpegs((out / files["image"]).parent, frames[stills])
-    media.write_depth_pngs(
-        (out / files["depth"]).parent, render.depth(masks[stills], attributes.distance, rng["depth"])
-    )
-    media.write_jpegs(
-        (out / files["thermal"]).parent, render.thermal(masks[stills], attributes.temperature, rng["thermal"])
-    )
-    media.write_sound(out / files["audio"], sound.synthesise(attributes.source, rng["sound"]), sound.SAMPLE_RATE_HZ)
+    media.write_depth_pngs((out / files["depth"]).parent, depth)
+    media.write_jpegs((out / files["thermal"]).parent, thermal)
+    media.write_sound(out / files["audio"], samples, sound.SAMPLE_RATE_HZ)
     texts = {"folder": FOLDER} | captions.captions(attributes, rng["captions"])
     return name, texts, dataclasses.asdict(attributes) | {"files": files}
 
@@ -148,7 +139,7 @@ def _check(seed: int, items: int, workers: int | None) -> None:
 
 
 def _default_workers(items: int) -> int:
-    return min(len(os.sched_getaffinity(0)), 1 + items // _ITEMS_PER_WORKER)
+    return min(os.cpu_count() or 1, 1 + items // _ITEMS_PER_WORKER)
 
 
 def _is_complete(out: Path, identity: dict[str, int]) -> bool:

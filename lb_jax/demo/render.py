@@ -1,7 +1,7 @@
 """The three cameras: what RGB, depth and thermal see of the same scene, and nothing beyond it.
 
-RGB sees category and colour, depth sees category and distance, thermal sees category and temperature. Backgrounds, light, texture and
-noise are drawn for each sensor by itself and know nothing of the attributes.
+RGB sees category and colour, depth category and distance, thermal category and temperature. Backgrounds, light,
+texture and noise are drawn for each sensor by itself and know nothing of the attributes.
 """
 
 import cv2

@@ -1,7 +1,8 @@
 """What an item of the demo corpus is: its attributes, its split, and the path its object takes.
 
-Attributes are what the models are scored on; each is visible to one sensor (or to those that see the silhouette) and named in the
-captions. Size, angle and position are nuisances: drawn without looking at any attribute except that the motion sets the direction.
+Attributes are what the models are scored on; each is visible to one sensor (or to those that see the
+silhouette) and named in the captions. Size, angle and position are nuisances: drawn without looking at any
+attribute, except that the motion sets the direction.
 """
 
 import dataclasses
@@ -15,11 +16,10 @@ T = TypeVar("T")
 
 FRAMES = 16
 FRAME_RATE_HZ = 8
-STILLS = tuple(
-    int(t) for t in np.linspace(0, FRAMES - 1, 8)
-)  # the frames that become files, as linspace truncates them
+# The frames that become files: linspace truncated, as video readers pick them (spec 5.2).
+STILLS = tuple(int(t) for t in np.linspace(0, FRAMES - 1, 8))
 
-# A category makes exactly these two sounds and no other category makes them, so a sound tells the category (and nothing else).
+# A category makes these two sounds and no other category does, so a sound tells the category (and nothing else).
 SOURCES = {
     "clock": ("ticking", "alarm"),
     "car": ("engine", "horn"),
@@ -60,21 +60,22 @@ class Attributes:
 
 
 def is_held_out(category: str, colour: str, motion: str) -> bool:
-    """Whether this combination is kept for test items: one motion of each category and colour, in the manner of a Latin cube.
+    """Whether this combination is kept for test items: one motion of each category and colour, as in a Latin square.
 
-    Three attributes, not two, because every pair must be seen in training: where a category never comes in some colour, that
-    colour, which is easier to see than a shape, is learned as proof against the category (measured: a small vision transformer
-    trained without such pairs names the category of 0 to 10 % of them, where chance is 13 %).
+    Three attributes, not two, because every pair must be seen in training: where a category never comes in some
+    colour, that colour, which is easier to see than a shape, is learned as proof against the category (measured: a
+    small vision transformer trained without such pairs names the category right in 0 to 10 % of them; chance is 13 %).
     """
-    row, column, layer = (VALUES[n].index(v) for n, v in (("category", category), ("colour", colour), ("motion", motion)))
-    return ((row + column) % len(VALUES["colour"]) + row) % len(VALUES["motion"]) == layer
+    row, column = VALUES["category"].index(category), VALUES["colour"].index(colour)
+    return VALUES["motion"][(row + column) % len(VALUES["motion"])] == motion
 
 
 def schedule(seed: int, items: int) -> list[Attributes]:
     """Returns the attributes of all items; a shorter schedule of the same seed is a prefix of a longer one.
 
-    Within each split every attribute is balanced for any prefix (rounds of permutations, not independent draws) and the attributes
-    are independent of each other, but for the held-out combinations and the two sources of a category.
+    Within each split the values of an attribute are near equally frequent (rounds of permutations, not independent
+    draws) and the attributes are independent of each other, with two exceptions: a source tells its category, and as
+    there are 6 colours for 4 motions, a category's motions differ in frequency (22 to 28 % in training).
     """
     streams = {"train": _stream("train", seed), "test": _stream("test", seed)}
     return [next(streams["test" if i % TEST_EVERY == TEST_EVERY - 1 else "train"]) for i in range(items)]
@@ -83,8 +84,9 @@ def schedule(seed: int, items: int) -> list[Attributes]:
 def draw_path(motion: str, extent: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
     """Draws the path of an object that stays in the picture and moves at constant speed.
 
-    Both axes draw a start and a travel by the same law; the axis of the motion walks it, the other one stops at a random moment of
-    it. So a single frame drawn at random looks the same for all four motions, and reversing time turns each into its opposite.
+    Both axes draw a start and a travel by the same law; the axis of the motion walks it, the other one stops at a
+    random moment of it. So a single frame drawn at random looks the same for all four motions, and reversing time turns
+    each into its opposite.
 
     Args:
       motion: one of `VALUES["motion"]`.

@@ -1,7 +1,7 @@
 """The eight silhouettes, as polygons, and their antialiased masks.
 
-They are chosen to differ in what a few 8 x 8 patches can tell: ring, low and wide on wheels, upright frame, cross, solid block with a
-roof, thin wide V, upright bars, level stripes. RGB, depth and thermal all see the same mask.
+They are chosen to differ in what a few 8 x 8 patches can tell: ring, low and wide on wheels, upright frame, cross,
+solid block with a roof, thin wide V, upright bars, level stripes. RGB, depth and thermal all see the same mask.
 """
 
 import dataclasses
@@ -11,16 +11,14 @@ import numpy as np
 
 SIDE = 64  # pixels, all pictures are square
 SUPERSAMPLE = 4
-SIZE = (
-    0.36,
-    0.54,
-)  # longer side of the object's bounding box, as a fraction of the frame; more would leave no room to move
+# Longer side of the object's bounding box, as a fraction of the frame; a larger object would have no room to move.
+SIZE = (0.40, 0.55)
 ANGLE_DEG = (-10.0, 10.0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Silhouette:
-    """An object in its pose, its bounding box centred on the origin; coordinates are fractions of the frame, y downwards.
+    """An object in its pose: centred on the origin by its bounding box, in fractions of the frame, y downwards.
 
     Attributes:
       filled: polygons float64 [points, 2] whose union is the object.
@@ -48,7 +46,7 @@ def draw_pose(category: str, rng: np.random.Generator) -> Silhouette:
 
 
 def masks(silhouette: Silhouette, centres: np.ndarray) -> np.ndarray:
-    """Returns float32 [t, SIDE, SIDE], the share of each pixel the object covers, for centres [t, 2] (x, y, fractions of the frame)."""
+    """Returns the share of each pixel the object covers, float32 [t, SIDE, SIDE], for centres [t, 2] (x, y)."""
     return np.stack([_draw(silhouette, centre) for centre in centres])
 
 
@@ -82,7 +80,9 @@ SHAPES = {
     ),
     "car": (
         [
-            _polygon((-1, 0.3), (-1, -0.12), (-0.62, -0.16), (-0.4, -0.6), (0.4, -0.6), (0.66, -0.14), (1, -0.06), (1, 0.3)),
+            _polygon(
+                (-1, 0.3), (-1, -0.12), (-0.62, -0.16), (-0.4, -0.6), (0.4, -0.6), (0.66, -0.14), (1, -0.06), (1, 0.3)
+            ),
             _arc(-0.55, 0.3, 0.28),
             _arc(0.55, 0.3, 0.28),
         ],
@@ -101,7 +101,11 @@ SHAPES = {
         [],
     ),
     "bird": (
-        [_polygon((-1, -0.75), (-0.45, -0.6), (0, -0.05), (0.45, -0.6), (1, -0.75), (0.55, -0.2), (0, 0.6), (-0.55, -0.2))],
+        [
+            _polygon(
+                (-1, -0.75), (-0.45, -0.6), (0, -0.05), (0.45, -0.6), (1, -0.75), (0.55, -0.2), (0, 0.6), (-0.55, -0.2)
+            )
+        ],
         [],
     ),
     "gate": (

@@ -1,7 +1,7 @@
 """The sixteen sounds, synthesised: each has its own place in pitch, timbre and rhythm, and shows it in any 1.3 seconds.
 
-A source is a function of the time axis `t` [n] in seconds, a `pitch` factor around 1 and a generator; pitch, onset, tempo, level and
-background noise vary from item to item.
+A source is a function of the time axis `t` [n] in seconds, a `pitch` factor around 1 and a generator. Pitch, onset,
+tempo, level and background noise vary from item to item.
 """
 
 from collections.abc import Callable

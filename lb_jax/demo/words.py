@@ -1,7 +1,6 @@
 """The wordings of every attribute value; captions and prompts draw from the same lists.
 
-No wording of one value contains a word of another value of the same attribute, and every value has at least two, so that a text tower has
-to learn synonyms.
+Every value has two or three wordings, so that a text tower has to learn synonyms, and no wording serves two values.
 """
 
 WORDS = {

@@ -49,7 +49,7 @@ def make_step(loss, optimizer: optax.GradientTransformation, schedule: optax.Sch
         (_, metrics), grads = gradient(state["params"], frozen, batch, jax.random.fold_in(key, state["step"]))
         updates, opt = optimizer.update(grads, state["opt"], state["params"])
         params = clamp_logit_scales(optax.apply_updates(state["params"], updates))
-        metrics |= {"grad_norm": optax.global_norm(grads), "lr": schedule(state["step"])}
+        metrics |= {"grad_norm": optax.tree.norm(grads), "lr": schedule(state["step"])}
         return {"params": params, "opt": opt, "step": state["step"] + 1}, metrics
 
     return step

@@ -17,11 +17,11 @@ def test_object_fills_the_promised_share_of_the_side(category):
     for seed in range(10):
         seen = shots(seed, category) > 0.5  # [t, y, x]
         longer = max(np.ptp(np.nonzero(seen[0])[axis]) + 1 for axis in (0, 1)) / silhouettes.SIDE
-        assert 0.33 <= longer <= 0.58
+        assert 0.37 <= longer <= 0.58
 
 
 def test_silhouettes_differ():
-    """Any two categories, laid over each other at their best of all shifts and equal size, differ in a quarter of their area."""
+    """Any two categories, laid over each other at their best of all shifts, differ in a third of their area."""
     rng = np.random.default_rng(0)
     pictures = {}
     for category in scene.VALUES["category"]:
@@ -33,7 +33,7 @@ def test_silhouettes_differ():
                 continue
             overlap = np.fft.ifft2(np.fft.fft2(pictures[one]) * np.conj(np.fft.fft2(pictures[other]))).real.max()
             union = pictures[one].sum() + pictures[other].sum() - overlap
-            assert overlap / union < 0.75, (one, other)
+            assert overlap / union < 0.67, (one, other)
 
 
 @pytest.mark.parametrize("colour", scene.VALUES["colour"])
@@ -44,7 +44,9 @@ def test_rgb_shows_the_colour(colour):
     assert picture.dtype == np.uint8
     seen = picture[masks == 1].mean(0)
     seen /= np.linalg.norm(seen)
-    nearest = max(render.COLOURS_RGB, key=lambda c: seen @ render.COLOURS_RGB[c] / np.linalg.norm(render.COLOURS_RGB[c]))
+    nearest = max(
+        render.COLOURS_RGB, key=lambda c: seen @ render.COLOURS_RGB[c] / np.linalg.norm(render.COLOURS_RGB[c])
+    )
     assert nearest == colour
 
 

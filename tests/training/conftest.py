@@ -1,0 +1,44 @@
+"""A small corpus of real files and a run over it that takes seconds."""
+
+import pytest
+
+from lb_jax.demo import corpus
+from lb_jax.models.lora import LoraConfig
+from lb_jax.training.config import DataConfig, ModalityRecipe, OptimConfig, TrainConfig
+
+PUBLISHED = (
+    (r"towers/[^/]+/blocks/.*/lora_[ab]", True),
+    (r"towers/video/blocks/temporal_(embed|norm/.*)", True),
+    (r"towers/[^/]+/(class_embed|post_norm/.*|proj/kernel)", True),
+    (r"logit_scale/.*", True),
+    (r".*", False),
+)
+
+
+@pytest.fixture(scope="session")
+def corpus_dir(tmp_path_factory):
+    out = tmp_path_factory.mktemp("corpus") / "corpus"
+    corpus.write_corpus(out, seed=3, items=40, workers=1)
+    return out
+
+
+@pytest.fixture
+def tiny_run(corpus_dir):
+    """Video, depth and audio with LoRA and every kind of dropout, started from random parameters."""
+    lora = LoraConfig(rank=2, dropout=0.1)
+    return TrainConfig(
+        arch="tiny",
+        modalities={
+            "video": ModalityRecipe(lora=lora, temporal=True, patch_dropout=0.5, preprocess={"frames": 2}),
+            "depth": ModalityRecipe(lora=lora, patch_dropout=0.5),
+            "audio": ModalityRecipe(lora=lora, preprocess={"mel_bins": 32, "target_frames": 64}),
+        },
+        trainable=PUBLISHED,
+        steps=6,
+        batch_size=8,
+        text_length=32,
+        data=DataConfig(annotations=str(corpus_dir / "train.json")),
+        optim=OptimConfig(lr=1e-3, warmup_steps=2),
+        log_every=1,
+        save_every=2,
+    )
