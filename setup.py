@@ -1,4 +1,6 @@
-"""Package definition: the two top-level folders `convert/` and `configs/` live inside the package as `lb_jax.convert`, `lb_jax.configs`."""
+"""Package definition: the two top-level folders `convert/` and `configs/` live inside the package
+as `lb_jax.convert`, `lb_jax.configs`.
+"""
 
 from pathlib import Path
 
@@ -9,7 +11,8 @@ HERE = Path(__file__).parent
 setup(
     name="lb_jax",
     version="0.1.0",
-    description="LanguageBind for JAX: video, audio, depth, thermal and image bound to one frozen text tower",
+    description="LanguageBind for JAX: video, audio, depth, thermal and image bound to one "
+    "frozen text tower",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",

@@ -1,1 +1,3 @@
-"""Lab sheets: one runnable recipe per file, each with a `get_config()` that returns an `ml_collections.ConfigDict`."""
+"""Lab sheets: one runnable recipe per file, each with a `get_config()` that returns an
+`ml_collections.ConfigDict`.
+"""

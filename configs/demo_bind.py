@@ -1,11 +1,17 @@
-"""Demo, stage 2: five modalities bound to the frozen text tower of stage 1 with LoRA, by the published freezing rules.
+"""Demo, stage 2: five modalities bound to stage 1's frozen text tower by the published rules.
 
-    lb-jax train --config=configs/demo_bind.py --workdir=build/bind --config.init_from=build/pretrain \
-        --config.data.annotations=build/corpus/train.json
+    lb-jax train --config=configs/demo_bind.py --workdir=build/bind \\
+        --config.init_from=build/pretrain --config.data.annotations=build/corpus/train.json
 """
 
 from lb_jax.models.lora import LoraConfig
-from lb_jax.training.config import DataConfig, ModalityRecipe, OptimConfig, TrainConfig, as_config_dict
+from lb_jax.training.config import (
+    DataConfig,
+    ModalityRecipe,
+    OptimConfig,
+    TrainConfig,
+    as_config_dict,
+)
 
 LORA = LoraConfig(rank=16, alpha=16)
 
@@ -19,7 +25,9 @@ def get_config():
                 "video": ModalityRecipe(lora=LORA, temporal=True, preprocess={"frames": 4}),
                 "depth": ModalityRecipe(lora=LORA),
                 "thermal": ModalityRecipe(lora=LORA),
-                "audio": ModalityRecipe(lora=LORA, preprocess={"mel_bins": 32, "target_frames": 128}),
+                "audio": ModalityRecipe(
+                    lora=LORA, preprocess={"mel_bins": 32, "target_frames": 128}
+                ),
             },
             trainable=(
                 (r"towers/[^/]+/blocks/.*/lora_[ab]", True),

@@ -1,9 +1,16 @@
 """Demo, stage 1: a tiny image/video-text model from nothing, on the demo corpus.
 
-    lb-jax train --config=configs/demo_pretrain.py --workdir=build/pretrain --config.data.annotations=build/corpus/train.json
+    lb-jax train --config=configs/demo_pretrain.py --workdir=build/pretrain \\
+        --config.data.annotations=build/corpus/train.json
 """
 
-from lb_jax.training.config import DataConfig, ModalityRecipe, OptimConfig, TrainConfig, as_config_dict
+from lb_jax.training.config import (
+    DataConfig,
+    ModalityRecipe,
+    OptimConfig,
+    TrainConfig,
+    as_config_dict,
+)
 
 
 def get_config():
@@ -12,7 +19,9 @@ def get_config():
             arch="tiny",
             modalities={
                 "image": ModalityRecipe(text_kind="mix"),
-                "video": ModalityRecipe(text_kind="polish_mplug", temporal=True, preprocess={"frames": 4}),
+                "video": ModalityRecipe(
+                    text_kind="polish_mplug", temporal=True, preprocess={"frames": 4}
+                ),
             },
             trainable=((r".*", True),),
             steps=400,

@@ -1,14 +1,15 @@
 """LanguageBind for JAX: video, audio, depth, thermal and image bound to one frozen text tower.
 
-    model = lb_jax.load("build/demo/checkpoint")
-    video = model.embed("video", ["cat.mp4", "dog.mp4"])        # float32 numpy [n, e], unit norm, deterministic
-    text = model.embed("text", ["a cat", "a dog barking"])
-    model.similarity(video, text)                               # cosine [n, m]
+model = lb_jax.load("build/demo/checkpoint")
+video = model.embed("video", ["cat.mp4", "dog.mp4"])        # float32 numpy [n, e], unit norm,
+deterministic text = model.embed("text", ["a cat", "a dog barking"]) model.similarity(video, text)
+# cosine [n, m]
 """
 
 import importlib
 
-# Public name -> module; imported on first use, so that `import lb_jax` and wrong command lines answer at once.
+# Public name -> module; imported on first use, so that `import lb_jax` and wrong command lines
+# answer at once.
 _PUBLIC = {
     "load": "lb_jax.inference.api",
     "preprocess": "lb_jax.data.preprocess",

@@ -1,4 +1,6 @@
-"""`lb-jax demo [--out DIR] [--seed N] [--items M]` and `lb-jax demo corpus …`: only chains what the other commands do."""
+"""`lb-jax demo [--out DIR] [--seed N] [--items M]` and `lb-jax demo corpus …`: only chains what the
+other commands do.
+"""
 
 import shutil
 import time
@@ -28,10 +30,23 @@ def main(argv: Sequence[str]) -> None:
     if argv and argv[0] == "corpus":
         corpus_main(argv[1:])
         return
-    parser = Parser("demo", "Writes a corpus of real media files, pretrains, binds every modality, evaluates, and writes report.html.")
-    parser.add_argument("--out", type=Path, default=Path("build/demo"), help="folder for everything (default: build/demo)")
-    parser.add_argument("--seed", type=int, default=0, help="of the corpus and of both runs (default: 0)")
-    parser.add_argument("--items", type=int, default=ITEMS, help=f"size of the corpus (default: {ITEMS})")
+    parser = Parser(
+        "demo",
+        "Writes a corpus of real media files, pretrains, binds every modality, "
+        "evaluates, and writes report.html.",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("build/demo"),
+        help="folder for everything (default: build/demo)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the corpus and of both runs (default: 0)"
+    )
+    parser.add_argument(
+        "--items", type=int, default=ITEMS, help=f"size of the corpus (default: {ITEMS})"
+    )
     arguments = parser.parse_args(argv)
     run(arguments.out, seed=arguments.seed, items=arguments.items)
 
@@ -42,31 +57,62 @@ def run(out: Path, *, seed: int, items: int) -> None:
 
     data = [f"--config.data.annotations={out / 'corpus' / 'train.json'}", f"--config.seed={seed}"]
     stages = {
-        "corpus": (corpus_main, ["--out", str(out / "corpus"), "--seed", str(seed), "--items", str(items)]),
-        "pretrain": (train.main, ["--config=configs/demo_pretrain.py", f"--workdir={out / 'pretrain'}", *data]),
-        "bind": (train.main, ["--config=configs/demo_bind.py", f"--workdir={out / 'bind'}", f"--config.init_from={out / 'pretrain'}", *data]),
+        "corpus": (
+            corpus_main,
+            ["--out", str(out / "corpus"), "--seed", str(seed), "--items", str(items)],
+        ),
+        "pretrain": (
+            train.main,
+            ["--config=configs/demo_pretrain.py", f"--workdir={out / 'pretrain'}", *data],
+        ),
+        "bind": (
+            train.main,
+            [
+                "--config=configs/demo_bind.py",
+                f"--workdir={out / 'bind'}",
+                f"--config.init_from={out / 'pretrain'}",
+                *data,
+            ],
+        ),
     }
     seconds = {}
     for name, (command, arguments) in stages.items():
         start = time.perf_counter()
-        print(f"$ lb-jax {'demo corpus' if name == 'corpus' else 'train'} {' '.join(arguments)}", flush=True)
+        print(
+            f"$ lb-jax {'demo corpus' if name == 'corpus' else 'train'} {' '.join(arguments)}",
+            flush=True,
+        )
         command(arguments)
         seconds[name] = round(time.perf_counter() - start, 1)
     if not (out / "checkpoint").exists():
         shutil.copytree(out / "bind" / "checkpoint", out / "checkpoint")
-    print(f"$ lb-jax evaluate --model={out / 'checkpoint'} --data={out / 'corpus'} --out={out}", flush=True)
+    print(
+        f"$ lb-jax evaluate --model={out / 'checkpoint'} --data={out / 'corpus'} --out={out}",
+        flush=True,
+    )
     start = time.perf_counter()
-    curves = {name: logging.read_metrics(out / name / "metrics.jsonl") for name in ("pretrain", "bind")}
+    curves = {
+        name: logging.read_metrics(out / name / "metrics.jsonl") for name in ("pretrain", "bind")
+    }
     facts = {"seed": seed, "items": items}
-    metrics = evaluate.run(out / "checkpoint", out / "corpus", out=out, curves=curves, facts=facts, targets=TARGETS)
+    metrics = evaluate.run(
+        out / "checkpoint", out / "corpus", out=out, curves=curves, facts=facts, targets=TARGETS
+    )
     seconds["evaluate"] = round(time.perf_counter() - start, 1)
-    checkpoint.write_json(out / "metrics.json", {**metrics, "seconds": {**seconds, "total": round(sum(seconds.values()), 1)}})
+    checkpoint.write_json(
+        out / "metrics.json",
+        {**metrics, "seconds": {**seconds, "total": round(sum(seconds.values()), 1)}},
+    )
     print(f"{out / 'metrics.json'}\n{out / 'report.html'}\n{out / 'checkpoint'}")
 
 
 def corpus_main(argv: Sequence[str]) -> None:
     """`lb-jax demo corpus --seed N --items M --out DIR`."""
-    parser = Parser("demo corpus", "Writes the demo corpus: real mp4, wav, jpg and png files with captions and labels. Same seed, same bytes.")
+    parser = Parser(
+        "demo corpus",
+        "Writes the demo corpus: real mp4, wav, jpg and png files with captions and "
+        "labels. Same seed, same bytes.",
+    )
     parser.add_argument("--out", type=Path, required=True, help="new or empty folder")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--items", type=int, default=ITEMS)
@@ -75,4 +121,9 @@ def corpus_main(argv: Sequence[str]) -> None:
     from lb_jax.demo import corpus
 
     with logging.Progress("write corpus", arguments.items, unit="item") as bar:
-        corpus.write_corpus(arguments.out, seed=arguments.seed, items=arguments.items, progress=lambda done, total: bar.advance(done - bar.done))
+        corpus.write_corpus(
+            arguments.out,
+            seed=arguments.seed,
+            items=arguments.items,
+            progress=lambda done, total: bar.advance(done - bar.done),
+        )

@@ -11,23 +11,47 @@ from lb_jax.core.modalities import MODALITIES, TEXT
 
 
 def main(argv: Sequence[str]) -> None:
-    """Embeds files, folders of files, or texts into one `.npz`; what it already holds is not embedded again."""
-    parser = Parser("embed", "Embeddings of files, of all files of a folder, or of texts, written to an .npz with `items` and `embeddings`.")
-    parser.add_argument("items", nargs="+", help="media files or folders; for --modality=text the texts themselves")
-    parser.add_argument("--model", required=True, help="checkpoint, or work directory of a finished run")
+    """Embeds files, folders of files, or texts into one `.npz`; what it already holds is not
+    embedded again.
+    """
+    parser = Parser(
+        "embed",
+        "Embeddings of files, of all files of a folder, or of texts, written to an "
+        ".npz with `items` and `embeddings`.",
+    )
+    parser.add_argument(
+        "items", nargs="+", help="media files or folders; for --modality=text the texts themselves"
+    )
+    parser.add_argument(
+        "--model", required=True, help="checkpoint, or work directory of a finished run"
+    )
     parser.add_argument("--modality", required=True, choices=(*MODALITIES, TEXT))
-    parser.add_argument("-o", "--out", required=True, type=Path, help=".npz to write; an existing one of the same model is continued")
+    parser.add_argument(
+        "-o",
+        "--out",
+        required=True,
+        type=Path,
+        help=".npz to write; an existing one of the same model is continued",
+    )
     arguments = parser.parse_args(argv)
     if arguments.out.suffix != ".npz":
         raise errors.ConfigError(f"--out is {arguments.out}; its name must end in .npz.")
-    items = arguments.items if arguments.modality == TEXT else list(files(arguments.items, arguments.modality))
+    items = (
+        arguments.items
+        if arguments.modality == TEXT
+        else list(files(arguments.items, arguments.modality))
+    )
 
-    from lb_jax.inference import api  # jax takes a second to import; wrong arguments are told before
+    from lb_jax.inference import (
+        api,
+    )  # jax takes a second to import; wrong arguments are told before
 
     model = api.load(arguments.model)
     done = read(arguments.out, model.digest, arguments.modality)
     waiting = [item for item in dict.fromkeys(items) if item not in done]
-    with logging.Progress(f"embed {arguments.modality}", len(items), done=len(items) - len(waiting)) as progress:
+    with logging.Progress(
+        f"embed {arguments.modality}", len(items), done=len(items) - len(waiting)
+    ) as progress:
         for i in range(0, len(waiting), api.BATCH_SIZE):
             chunk = waiting[i : i + api.BATCH_SIZE]
             done.update(zip(chunk, model.embed(arguments.modality, chunk), strict=True))
@@ -49,7 +73,11 @@ def files(paths: Sequence[str], modality: str) -> Iterator[str]:
             continue
         found = sorted(str(p) for p in Path(path).rglob("*") if p.suffix.lower() in suffixes)
         if not found:
-            raise errors.DataError(path, f"no {modality} files in this folder; expected names ending in {', '.join(suffixes)}.")
+            raise errors.DataError(
+                path,
+                f"no {modality} files in this folder; expected names ending in "
+                f"{', '.join(suffixes)}.",
+            )
         yield from found
 
 
@@ -66,9 +94,15 @@ def read(path: Path, model: str, modality: str) -> dict[str, np.ndarray]:
             found = str(stored["model"]), str(stored["modality"])
             items, embeddings = stored["items"].tolist(), stored["embeddings"]
     except (ValueError, OSError, KeyError) as error:
-        raise errors.DataError(path, f"not an embedding file ({error}); give another --out.") from error
+        raise errors.DataError(
+            path, f"not an embedding file ({error}); give another --out."
+        ) from error
     if found != (model, modality):
-        raise errors.DataError(path, f"holds {found[1]} vectors of model {found[0][:12]}, not {modality} of {model[:12]}; give another --out.")
+        raise errors.DataError(
+            path,
+            f"holds {found[1]} vectors of model {found[0][:12]}, not {modality} of "
+            f"{model[:12]}; give another --out.",
+        )
     return dict(zip(items, embeddings, strict=True))
 
 
@@ -76,5 +110,11 @@ def write(path: Path, done: dict[str, np.ndarray], model: str, modality: str) ->
     """Writes everything embedded so far; the file is either the old or the new one."""
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("wb") as file:
-        np.savez(file, items=np.array(list(done)), embeddings=np.stack(list(done.values())), model=model, modality=modality)
+        np.savez(
+            file,
+            items=np.array(list(done)),
+            embeddings=np.stack(list(done.values())),
+            model=model,
+            modality=modality,
+        )
     partial.replace(path)

@@ -8,17 +8,38 @@ from lb_jax.core import checkpoint, logging
 
 
 def main(argv: Sequence[str]) -> None:
-    """Scores a model on the held-out part of a labelled corpus; prints the table and writes `metrics.json` and `report.html`."""
-    parser = Parser("evaluate", "Zero-shot, retrieval and emergent scores of a model on the held-out items of a labelled corpus.")
-    parser.add_argument("--model", required=True, help="checkpoint, or work directory of a finished run")
-    parser.add_argument("--data", required=True, help="corpus folder, as `lb-jax demo corpus` writes it")
-    parser.add_argument("--split", default="test", choices=("test", "train"), help="which items (default: test)")
+    """Scores a model on the held-out part of a labelled corpus; prints the table and writes
+    `metrics.json` and `report.html`.
+    """
+    parser = Parser(
+        "evaluate",
+        "Zero-shot, retrieval and emergent scores of a model on the held-out items "
+        "of a labelled corpus.",
+    )
+    parser.add_argument(
+        "--model", required=True, help="checkpoint, or work directory of a finished run"
+    )
+    parser.add_argument(
+        "--data", required=True, help="corpus folder, as `lb-jax demo corpus` writes it"
+    )
+    parser.add_argument(
+        "--split", default="test", choices=("test", "train"), help="which items (default: test)"
+    )
     parser.add_argument("--out", type=Path, help="folder for metrics.json and report.html")
     arguments = parser.parse_args(argv)
     run(arguments.model, arguments.data, split=arguments.split, out=arguments.out)
 
 
-def run(model: str | Path, data: str | Path, *, split: str = "test", out: Path | None = None, curves=None, facts=None, targets=None) -> dict:
+def run(
+    model: str | Path,
+    data: str | Path,
+    *,
+    split: str = "test",
+    out: Path | None = None,
+    curves=None,
+    facts=None,
+    targets=None,
+) -> dict:
     """Evaluates, prints the tables and returns the metrics.
 
     Args:
@@ -45,5 +66,12 @@ def run(model: str | Path, data: str | Path, *, split: str = "test", out: Path |
         out.mkdir(parents=True, exist_ok=True)
         checkpoint.write_json(out / "metrics.json", result.metrics)
         facts = {**(facts or {}), "model": str(model), "corpus": str(data)}
-        report.write_report(out / "report.html", result, curves=curves or {}, title="lb_jax evaluation", facts=facts, targets=targets)
+        report.write_report(
+            out / "report.html",
+            result,
+            curves=curves or {},
+            title="lb_jax evaluation",
+            facts=facts,
+            targets=targets,
+        )
     return result.metrics

@@ -8,8 +8,14 @@ from lb_jax.core import errors
 
 # name: (module with main(argv), what it does)
 COMMANDS = {
-    "demo": ("lb_jax.cli.demo", "write a corpus, pretrain, bind every modality, evaluate, write report.html"),
-    "train": ("lb_jax.training.train", "run a config: --config=configs/X.py --workdir=DIR [--config.name=value ...]"),
+    "demo": (
+        "lb_jax.cli.demo",
+        "write a corpus, pretrain, bind every modality, evaluate, write report.html",
+    ),
+    "train": (
+        "lb_jax.training.train",
+        "run a config: --config=configs/X.py --workdir=DIR [--config.name=value ...]",
+    ),
     "evaluate": ("lb_jax.cli.evaluate", "score a model on a labelled corpus"),
     "embed": ("lb_jax.cli.embed", "embeddings of files or folders into an .npz"),
 }
@@ -19,7 +25,10 @@ def usage() -> str:
     """The help text."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name.ljust(width)}  {what}" for name, (_, what) in COMMANDS.items()]
-    return "usage: lb-jax COMMAND [arguments]    (lb-jax COMMAND --help tells more; --debug shows tracebacks)\n\n" + "\n".join(lines)
+    return (
+        "usage: lb-jax COMMAND [arguments]    (lb-jax COMMAND --help tells more; "
+        "--debug shows tracebacks)\n\n" + "\n".join(lines)
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,14 +41,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def call(rest: Sequence[str]) -> None:
         if name not in COMMANDS:
-            raise errors.ConfigError(f"unknown command {name!r}.{errors.nearest(name, COMMANDS)} Commands: {', '.join(COMMANDS)}.")
+            raise errors.ConfigError(
+                f"unknown command {name!r}.{errors.nearest(name, COMMANDS)} Commands: "
+                f"{', '.join(COMMANDS)}."
+            )
         importlib.import_module(COMMANDS[name][0]).main(rest)
 
     return guarded(call, rest)
 
 
 def guarded(command: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
-    """Runs a command; a user's mistake becomes one line on stderr and status 2, with `--debug` the whole traceback."""
+    """Runs a command; a user's mistake becomes one line on stderr and status 2, with `--debug` the
+    whole traceback.
+    """
     debug = "--debug" in argv
     try:
         command([argument for argument in argv if argument != "--debug"])

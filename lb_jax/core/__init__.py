@@ -1,1 +1,3 @@
-"""Foundations that import nothing else of the package: modalities, path rules, configuration, checkpoints, logging, errors."""
+"""Foundations that import nothing else of the package: modalities, path rules, configuration,
+checkpoints, logging, errors.
+"""

@@ -1,7 +1,8 @@
 """The self-contained inference checkpoint: a folder with `model.safetensors` and `config.json`.
 
-Tensor names are parameter paths, so `base` is stored once. The config holds the model's shape and the preprocessing spec of every
-modality; without them the numbers would not mean anything. The folder appears whole or not at all.
+Tensor names are parameter paths, so `base` is stored once. The config holds the model's shape and
+the preprocessing spec of every modality; without them the numbers would not mean anything. The
+folder appears whole or not at all.
 """
 
 import hashlib
@@ -22,7 +23,9 @@ WEIGHTS, CONFIG, FORMAT = "model.safetensors", "config.json", "lb_jax-1"
 
 
 def save_model(folder: Path, params: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """Writes parameters and config into `folder`, replacing a checkpoint that is there only once the new one is complete."""
+    """Writes parameters and config into `folder`, replacing a checkpoint that is there only once
+    the new one is complete.
+    """
     folder = Path(folder)
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     partial.mkdir(parents=True)
@@ -46,13 +49,21 @@ def load_config(folder: Path) -> dict[str, Any]:
     """
     path = Path(folder) / CONFIG
     if not path.is_file():
-        found = sorted(p.name for p in Path(folder).iterdir())[:5] if Path(folder).is_dir() else "no such folder"
+        found = (
+            sorted(p.name for p in Path(folder).iterdir())[:5]
+            if Path(folder).is_dir()
+            else "no such folder"
+        )
         raise errors.CheckpointError(
-            f"{folder}: not a checkpoint: expected {CONFIG} and {WEIGHTS}, found {found}. Train one with `lb-jax train` or `lb-jax demo`."
+            f"{folder}: not a checkpoint: expected {CONFIG} and {WEIGHTS}, found {found}. "
+            "Train one with `lb-jax train` or `lb-jax demo`."
         )
     config = read_json(path)
     if config.get("format") != FORMAT:
-        raise errors.CheckpointError(f"{path}: expected \"format\": \"{FORMAT}\", found {config.get('format')!r}; write it again with this version.")
+        raise errors.CheckpointError(
+            f'{path}: expected "format": "{FORMAT}", found {config.get("format")!r}; '
+            "write it again with this version."
+        )
     return config
 
 
@@ -65,9 +76,13 @@ def load_params(folder: Path, wanted: Callable[[str], bool] = lambda path: True)
     path = Path(folder) / WEIGHTS
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            return paths.unflatten({name: file.get_tensor(name) for name in file.keys() if wanted(name)})  # noqa: SIM118
+            return paths.unflatten(
+                {name: file.get_tensor(name) for name in filter(wanted, file.keys())}
+            )
     except (FileNotFoundError, safetensors.SafetensorError) as error:
-        raise errors.CheckpointError(f"{path}: cannot be read ({error}); copy or write the checkpoint again.") from error
+        raise errors.CheckpointError(
+            f"{path}: cannot be read ({error}); copy or write the checkpoint again."
+        ) from error
 
 
 def digest(tree: Mapping[str, Any]) -> str:
@@ -105,4 +120,6 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
-        raise errors.CheckpointError(f"{path}: not valid JSON in line {error.lineno} ({error.msg}); write it again.") from error
+        raise errors.CheckpointError(
+            f"{path}: not valid JSON in line {error.lineno} ({error.msg}); write it again."
+        ) from error

@@ -12,7 +12,9 @@ T = TypeVar("T")
 
 
 def to_dict(value: Any) -> Any:
-    """Turns a dataclass (nested in dicts, tuples and other dataclasses) into JSON-ready dicts and lists."""
+    """Turns a dataclass (nested in dicts, tuples and other dataclasses) into JSON-ready dicts and
+    lists.
+    """
     if dataclasses.is_dataclass(value):
         return {f.name: to_dict(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -26,14 +28,19 @@ def from_dict(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
     """Builds dataclass `cls` from a dict such as `to_dict` gives.
 
     Raises:
-      ConfigError: for an unknown key (with the nearest field name) or a field that has no default and no value.
+      ConfigError: for an unknown key (with the nearest field name) or a field that has no default
+        and no value.
     """
     fields = {f.name: f for f in dataclasses.fields(cls)}
     for key in values:
         if key not in fields:
-            raise errors.ConfigError(f"unknown key {where + key!r} for {cls.__name__}.{errors.nearest(key, fields)}")
+            raise errors.ConfigError(
+                f"unknown key {where + key!r} for {cls.__name__}.{errors.nearest(key, fields)}"
+            )
     for name, field in fields.items():
-        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        required = (
+            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        )
         if required and name not in values:
             raise errors.ConfigError(f"missing key {where + name!r} for {cls.__name__}; add it.")
     hints = typing.get_type_hints(cls)

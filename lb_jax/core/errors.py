@@ -1,7 +1,7 @@
 """The errors a user can cause, and the nearest-name hint they share.
 
-Every message says what was found, what was expected and what to do. The command line prints any `LbJaxError` as one line on stderr
-and exits with status 2; a Python caller catches the subclass.
+Every message says what was found, what was expected and what to do. The command line prints any
+`LbJaxError` as one line on stderr and exits with status 2; a Python caller catches the subclass.
 """
 
 import difflib
@@ -38,6 +38,8 @@ class CheckpointError(LbJaxError):
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:
-    """Returns `" Did you mean 'x'?"` for the closest candidate, or an empty string when none is close."""
+    """Returns `" Did you mean 'x'?"` for the closest candidate, or an empty string when none is
+    close.
+    """
     match = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.5)
     return f" Did you mean {match[0]!r}?" if match else ""

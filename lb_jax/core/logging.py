@@ -1,4 +1,6 @@
-"""What a run leaves and shows: `metrics.jsonl`, and progress as a bar on a terminal or as plain lines elsewhere."""
+"""What a run leaves and shows: `metrics.jsonl`, and progress as a bar on a terminal or as plain
+lines elsewhere.
+"""
 
 import json
 import sys
@@ -12,7 +14,9 @@ import rich.progress
 
 
 class MetricsFile:
-    """Appends one JSON object a line; a resumed run first drops the rows at or after the step it starts from, so no step stands twice."""
+    """Appends one JSON object a line; a resumed run first drops the rows at or after the step it
+    starts from, so no step stands twice.
+    """
 
     def __init__(self, path: Path, *, first_step: int = 0):
         self.path = Path(path)
@@ -25,7 +29,7 @@ class MetricsFile:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Rows of a metrics file; none if it is not there. A last line cut off by a kill is left out."""
+    """Rows of a metrics file; none without it. A last line cut off by a kill is left out."""
     if not Path(path).exists():
         return []
     lines = Path(path).read_text(encoding="utf-8").split("\n")
@@ -33,24 +37,41 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 class Progress:
-    """Counts towards a total, with rate and time left: `rich` bar on a terminal, a plain line every `every_s` seconds otherwise.
+    """Counts towards a total, with rate and time left: `rich` bar on a terminal, a plain line every
+    `every_s` seconds otherwise.
 
     Use as a context manager; call `advance` per unit and pass what should stand beside it.
     """
 
-    def __init__(self, title: str, total: int, *, done: int = 0, unit: str = "it", every_s: float = 5.0):
-        self.title, self.total, self.done, self.unit, self.every_s = title, total, done, unit, every_s
+    def __init__(
+        self, title: str, total: int, *, done: int = 0, unit: str = "it", every_s: float = 5.0
+    ):
+        self.title, self.total, self.done, self.unit, self.every_s = (
+            title,
+            total,
+            done,
+            unit,
+            every_s,
+        )
         self._first, self._start, self._last = done, time.monotonic(), 0.0
         self._bar = None
         if sys.stderr.isatty():
-            columns = ("[progress.description]{task.description}", rich.progress.BarColumn(), rich.progress.MofNCompleteColumn())
+            columns = (
+                "[progress.description]{task.description}",
+                rich.progress.BarColumn(),
+                rich.progress.MofNCompleteColumn(),
+            )
             times = (rich.progress.TimeRemainingColumn(), "{task.fields[note]}")
-            self._bar = rich.progress.Progress(*columns, *times, console=rich.console.Console(stderr=True))
+            self._bar = rich.progress.Progress(
+                *columns, *times, console=rich.console.Console(stderr=True)
+            )
 
     def __enter__(self) -> "Progress":
         if self._bar:
             self._bar.start()
-            self._task = self._bar.add_task(self.title, total=self.total, completed=self.done, note="")
+            self._task = self._bar.add_task(
+                self.title, total=self.total, completed=self.done, note=""
+            )
         return self
 
     def __exit__(self, *_) -> None:
@@ -68,4 +89,8 @@ class Progress:
         elif now - self._last >= self.every_s or self.done == self.total:
             self._last = now
             left = (self.total - self.done) / max(rate, 1e-9)
-            print(f"{self.title}: {self.done}/{self.total}  {note}  {left:.0f} s left", file=sys.stderr, flush=True)
+            print(
+                f"{self.title}: {self.done}/{self.total}  {note}  {left:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )

@@ -1,6 +1,7 @@
 """The modalities, one row each. Adding a modality starts with a row here.
 
-Sources: the LanguageBind scripts and `main.py` (which blocks carry LoRA, which parameters stay frozen), see `configs/` for the recipes.
+Sources: the LanguageBind scripts and `main.py` (which blocks carry LoRA, which parameters stay
+frozen), see `configs/` for the recipes.
 """
 
 import dataclasses
@@ -13,8 +14,10 @@ class Modality:
     Attributes:
       name: the key used everywhere: parameters, configs, command line.
       has_frames: whether an item is `[t, h, w, c]` (a clip) rather than `[h, w, c]`.
-      lora_targets: path rule of the linear layers that carry LoRA factors (LanguageBind `model/process_clip.py`).
-      text_kind: caption kind it is trained and scored with unless a config says otherwise (LanguageBind `scripts/*/train*.sh`).
+      lora_targets: path rule of the linear layers that carry LoRA factors (LanguageBind
+        `model/process_clip.py`).
+      text_kind: caption kind it is trained and scored with unless a config says otherwise
+        (LanguageBind `scripts/*/train*.sh`).
       suffixes: file name endings that are taken for this modality when a folder is read.
     """
 
@@ -33,10 +36,22 @@ MODALITIES = {
     m.name: m
     for m in (
         Modality("image", False, _SPATIAL, "polish_mplug", _STILL),
-        Modality("video", True, _TEMPORAL, "polish_mplug", (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v")),
+        Modality(
+            "video",
+            True,
+            _TEMPORAL,
+            "polish_mplug",
+            (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v"),
+        ),
         Modality("depth", False, _SPATIAL, "polish_mplug", (".png",)),
         Modality("thermal", False, _SPATIAL, "polish_mplug", _STILL),
-        Modality("audio", False, _SPATIAL, "sound_mplug", (".wav", ".flac", ".mp3", ".ogg", ".m4a", ".aac", ".opus")),
+        Modality(
+            "audio",
+            False,
+            _SPATIAL,
+            "sound_mplug",
+            (".wav", ".flac", ".mp3", ".ogg", ".m4a", ".aac", ".opus"),
+        ),
     )
 }
 

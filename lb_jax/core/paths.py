@@ -1,7 +1,8 @@
 """Parameters by path: flatten, overlay, and first-match regex rules.
 
-A tree is a nested dict of arrays; a path is its keys joined by "/", such as `towers/video/blocks/temporal_attn/q_proj/lora_a`.
-LoRA targets, freezing, weight decay, sharding and conversion all speak in rules over such paths.
+A tree is a nested dict of arrays; a path is its keys joined by "/", such as
+`towers/video/blocks/temporal_attn/q_proj/lora_a`. LoRA targets, freezing, weight decay, sharding
+and conversion all speak in rules over such paths.
 """
 
 import re
@@ -54,7 +55,8 @@ def match(rules: Rules, paths: Iterable[str]) -> dict[str, Any]:
       paths: the paths to decide.
 
     Raises:
-      ConfigError: naming every path without a rule and every rule that matches no path (most likely a typing error).
+      ConfigError: naming every path without a rule and every rule that matches no path (most likely
+        a typing error).
     """
     compiled = [(re.compile(pattern), value) for pattern, value in rules]
     used, decided, undecided = set(), {}, []
@@ -71,7 +73,9 @@ def match(rules: Rules, paths: Iterable[str]) -> dict[str, Any]:
             f"rule {rule!r} matches nothing" for rule in idle
         ]
         raise errors.ConfigError(
-            "path rules: " + "; ".join(problems) + ". Every path needs a rule and every rule a path."
+            "path rules: "
+            + "; ".join(problems)
+            + ". Every path needs a rule and every rule a path."
         )
     return decided
 

@@ -2,5 +2,6 @@
 
 NumPy only, never jax.
 
-Axis letters: b batch, t frames, h height, w width, s the square side of a spec, n samples or tokens.
+Axis letters: b batch, t frames, h height, w width, s the square side of a spec, n samples or
+tokens.
 """

@@ -18,9 +18,15 @@ FRAMES_PER_ITEM = 8
 # Caption kinds as stored; `ofa` holds one caption per frame.
 TEXT_KINDS = ("raw", "mplug", "polish_mplug", "sound_mplug", "ofa")
 FRAME_KINDS = {f"ofa_{k}": k for k in range(FRAMES_PER_ITEM)}
-MIX_WEIGHTS = {"raw": 0.2, "mplug": 0.2, "polish_mplug": 0.2, "sound_mplug": 0.2} | dict.fromkeys(FRAME_KINDS, 0.025)
+MIX_WEIGHTS = {"raw": 0.2, "mplug": 0.2, "polish_mplug": 0.2, "sound_mplug": 0.2} | dict.fromkeys(
+    FRAME_KINDS, 0.025
+)
 # What a config may ask for -> the stored kinds that it reads.
-DRAW_KINDS = {kind: (kind,) for kind in TEXT_KINDS} | dict.fromkeys(FRAME_KINDS, ("ofa",)) | {"mix": TEXT_KINDS}
+DRAW_KINDS = (
+    {kind: (kind,) for kind in TEXT_KINDS}
+    | dict.fromkeys(FRAME_KINDS, ("ofa",))
+    | {"mix": TEXT_KINDS}
+)
 
 # Our layout for audio; the others are those of the corpus (spec 8.7).
 MEDIA_PATHS = {
@@ -33,7 +39,8 @@ MEDIA_PATHS = {
 
 # Advertising in video titles, removed in this order of preference at each place (spec 5.6).
 _TITLE_TAGS = re.compile(
-    "#video|video|#shorts|shorts| shorts|#short| short|#youtubeshorts|youtubeshorts|#youtube| youtube|#ytshorts|"
+    "#video|video|#shorts|shorts| shorts|#short| "
+    "short|#youtubeshorts|youtubeshorts|#youtube| youtube|#ytshorts|"
     "ytshorts|#ytshort|shortvideo|#tiktok|tiktok|#myfirstshorts|#myfirstshort|#viral|viralvideo|viral|#virlshort|#ytviralshorts"
 )
 _TITLE_LEFTOVERS = re.compile(" s |short|youtube|virlshort|#")
@@ -56,8 +63,11 @@ class Row:
     texts: Mapping[str, str | tuple[str, ...]]
 
 
-def read_vidal(path: str | Path, kinds_needed: Iterable[str] = (), limit: int | None = None) -> list[Row]:
-    """Reads an annotation file: one JSON object, id -> {folder, raw, mplug, polish_mplug, sound_mplug, ofa}.
+def read_vidal(
+    path: str | Path, kinds_needed: Iterable[str] = (), limit: int | None = None
+) -> list[Row]:
+    """Reads an annotation file: one JSON object, id -> {folder, raw, mplug, polish_mplug,
+    sound_mplug, ofa}.
 
     Fields other than the folder and the caption kinds are left out.
 
@@ -67,12 +77,16 @@ def read_vidal(path: str | Path, kinds_needed: Iterable[str] = (), limit: int | 
       limit: number of rows taken from the start; None takes all.
 
     Raises:
-      errors.DataError: unreadable or malformed file (with its line), repeated id, a row without folder or needed kind.
+      errors.DataError: unreadable or malformed file (with its line), repeated id, a row without
+        folder or needed kind.
       errors.ConfigError: unknown kind, negative limit.
     """
     if limit is not None and limit < 0:
         raise errors.ConfigError(f"limit is {limit}, expected 0 or more rows, or None for all")
-    needed = sorted({stored for kind in kinds_needed for stored in DRAW_KINDS[_known(kind)]}, key=TEXT_KINDS.index)
+    needed = sorted(
+        {stored for kind in kinds_needed for stored in DRAW_KINDS[_known(kind)]},
+        key=TEXT_KINDS.index,
+    )
     items = list(_load(path).items())[:limit]
     return [_row(path, name, fields, needed) for name, fields in items]
 
@@ -80,8 +94,9 @@ def read_vidal(path: str | Path, kinds_needed: Iterable[str] = (), limit: int | 
 def draw_text(row: Row, kind: str, rng: np.random.Generator) -> tuple[str, int]:
     """Draws a caption and the frame that goes with it, by three draws from `rng` whatever the kind.
 
-    "mix" draws the kind by `MIX_WEIGHTS`. A caption of one frame (`ofa`) ties the frame, so depth and thermal show what
-    it describes; any other kind takes a uniform frame. Raw titles are cleaned, see `clean_title`.
+    "mix" draws the kind by `MIX_WEIGHTS`. A caption of one frame (`ofa`) ties the frame, so depth
+    and thermal show what it describes; any other kind takes a uniform frame. Raw titles are
+    cleaned, see `clean_title`.
 
     Args:
       row: the item.
@@ -127,23 +142,36 @@ def media_path(root: str | Path, row: Row, modality: str, frame: int) -> Path:
     if modality not in MEDIA_PATHS:
         known = ", ".join(MEDIA_PATHS)
         hint = errors.nearest(modality, MEDIA_PATHS)
-        raise errors.ConfigError(f"no media path for modality {modality!r}; expected one of {known}.{hint}")
+        raise errors.ConfigError(
+            f"no media path for modality {modality!r}; expected one of {known}.{hint}"
+        )
     folder = "new_download" if row.folder.startswith("new_") else row.folder
-    fields = {"folder": row.folder, "clips": f"{folder}_resize256_skip15", "id": row.id, "frame": frame}
+    fields = {
+        "folder": row.folder,
+        "clips": f"{folder}_resize256_skip15",
+        "id": row.id,
+        "frame": frame,
+    }
     relative = PurePosixPath(MEDIA_PATHS[modality].format(**fields))
     if relative.is_absolute() or ".." in relative.parts:
-        raise errors.DataError(row.id, f"its {modality} path {relative} leads out of the data root; mend folder or id")
+        raise errors.DataError(
+            row.id, f"its {modality} path {relative} leads out of the data root; mend folder or id"
+        )
     return Path(root) / relative
 
 
 def clean_title(title: str) -> str:
-    """Removes advertising from a raw video title and puts its hashtags after a comma: "title, hashtags".
+    """Removes advertising from a raw video title and puts its hashtags after a comma: "title,
+    hashtags".
 
-    Unlike the original no comma is left behind where one of the two parts is empty. An empty result is returned as
-    such; the tokeniser refuses it.
+    Unlike the original no comma is left behind where one of the two parts is empty. An empty result
+    is returned as such; the tokeniser refuses it.
     """
     head, _, tags = title.partition("#")
-    parts = (_TITLE_KEEPS.sub("", _strip_tags(head)), _HASHTAGS_KEEP.sub("", _strip_tags(f"#{tags}")))
+    parts = (
+        _TITLE_KEEPS.sub("", _strip_tags(head)),
+        _HASHTAGS_KEEP.sub("", _strip_tags(f"#{tags}")),
+    )
     return ", ".join(p for p in (" ".join(part.split()) for part in parts) if p)
 
 
@@ -155,18 +183,26 @@ def _load(path: str | Path) -> dict:
     try:
         content = Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as e:
-        raise errors.DataError(path, f"is not UTF-8 text at byte {e.start}; expected the annotation JSON") from e
+        raise errors.DataError(
+            path, f"is not UTF-8 text at byte {e.start}; expected the annotation JSON"
+        ) from e
     except OSError as e:
-        raise errors.DataError(path, f"cannot be read ({e.strerror}); expected the annotation JSON") from e
+        raise errors.DataError(
+            path, f"cannot be read ({e.strerror}); expected the annotation JSON"
+        ) from e
     try:
         loaded = json.loads(content, object_pairs_hook=lambda pairs: _unique(path, pairs))
     except json.JSONDecodeError as e:
-        raise errors.DataError(path, f"line {e.lineno}, column {e.colno}: {e.msg}; mend the JSON there") from e
+        raise errors.DataError(
+            path, f"line {e.lineno}, column {e.colno}: {e.msg}; mend the JSON there"
+        ) from e
     except RecursionError as e:
         raise errors.DataError(path, "is nested too deeply; expected an object of rows") from e
     if not isinstance(loaded, dict):
         found = type(loaded).__name__
-        raise errors.DataError(path, f"holds a {found}, expected an object: id -> folder and captions")
+        raise errors.DataError(
+            path, f"holds a {found}, expected an object: id -> folder and captions"
+        )
     return loaded
 
 
@@ -183,13 +219,16 @@ def _unique(path: str | Path, pairs: list[tuple[str, object]]) -> dict:
 def _row(path: str | Path, name: str, fields: object, needed: list[str]) -> Row:
     where = f"{path}: {name}"
     if not isinstance(fields, dict) or not isinstance(fields.get("folder"), str):
-        raise errors.DataError(where, 'has no "folder" string; expected {"folder": ..., "mplug": ..., ...}')
+        raise errors.DataError(
+            where, 'has no "folder" string; expected {"folder": ..., "mplug": ..., ...}'
+        )
     texts = {kind: _stored(where, kind, fields[kind]) for kind in TEXT_KINDS if kind in fields}
     lacking = [kind for kind in needed if kind not in texts]
     if lacking:
         has = ", ".join(texts) or "no captions"
         raise errors.DataError(
-            where, f"lacks {', '.join(lacking)}; it has {has}. Train on another kind or drop the row"
+            where,
+            f"lacks {', '.join(lacking)}; it has {has}. Train on another kind or drop the row",
         )
     return Row(name, fields["folder"], texts)
 
@@ -205,14 +244,18 @@ def _stored(where: str, kind: str, value: object) -> str | tuple[str, ...]:
     ):
         return tuple(value)
     found = f"a list of {len(value)}" if isinstance(value, list) else type(value).__name__
-    expected = f"a list of {FRAMES_PER_ITEM} strings" if kind == "ofa" else "a string or a list of strings"
+    expected = (
+        f"a list of {FRAMES_PER_ITEM} strings" if kind == "ofa" else "a string or a list of strings"
+    )
     raise errors.DataError(where, f"{kind} is {found}, expected {expected}")
 
 
 def _text(row: Row, kind: str) -> str | tuple[str, ...]:
     if kind not in row.texts:
         has = ", ".join(row.texts) or "no captions"
-        raise errors.DataError(row.id, f"lacks {kind}; it has {has}. Train on another kind or drop the row")
+        raise errors.DataError(
+            row.id, f"lacks {kind}; it has {has}. Train on another kind or drop the row"
+        )
     return row.texts[kind]
 
 
@@ -225,5 +268,7 @@ def _weighted(weights: Mapping[str, float], draw: float) -> str:
 def _known(kind: str) -> str:
     if kind not in DRAW_KINDS:
         known = ", ".join(DRAW_KINDS)
-        raise errors.ConfigError(f"no text kind {kind!r}; expected one of {known}.{errors.nearest(kind, DRAW_KINDS)}")
+        raise errors.ConfigError(
+            f"no text kind {kind!r}; expected one of {known}.{errors.nearest(kind, DRAW_KINDS)}"
+        )
     return kind

@@ -1,4 +1,6 @@
-"""Sound: decoding with libsndfile or PyAV, resampling, log-mel, and the three time crops (LanguageBind spec 5.3)."""
+"""Sound: decoding with libsndfile or PyAV, resampling, log-mel, and the three time crops
+(LanguageBind spec 5.3).
+"""
 
 import io
 import math
@@ -22,12 +24,12 @@ CROPS = 3
 # Loud float recordings pass 1; beyond this they are integers in disguise, or damaged.
 MAX_AMPLITUDE = 100.0
 
-# First bytes of the containers libsndfile reads exactly; anything else goes to PyAV. MP3 is left to PyAV because
-# libsndfile's decoder writes its complaints about damaged files straight to stderr.
+# First bytes of the containers libsndfile reads exactly; anything else goes to PyAV. MP3 is left to
+# PyAV because libsndfile's decoder writes its complaints about damaged files straight to stderr.
 SNDFILE_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"FORM", b"caff", b".snd")
 
-# Windowed sinc of the reference: zero crossings kept on each side, and the pass band as a share of the lower
-# Nyquist frequency.
+# Windowed sinc of the reference: zero crossings kept on each side, and the pass band as a share of
+# the lower Nyquist frequency.
 SINC_ZEROS = 6
 SINC_ROLLOFF = 0.99
 
@@ -41,16 +43,16 @@ def decode(media: media_lib.Media, spec: specs.AudioSpec) -> np.ndarray:
     """Decodes sound to its log-mel spectrogram.
 
     Args:
-      media: path or bytes of a sound file or of a video with sound, or a tuple (float [n] or [channels, n], rate in
-        Hz).
+      media: path or bytes of a sound file or of a video with sound, or a tuple (float [n] or
+        [channels, n], rate in Hz).
       spec: rate, mono, resampler and number of filters.
 
     Returns:
       float32 [frames, mel], one frame per 10 ms.
 
     Raises:
-      errors.DataError: undecodable, cut off, no sound track, not finite, silent from end to end, or shorter than 25
-        ms.
+      errors.DataError: undecodable, cut off, no sound track, not finite, silent from end to end, or
+        shorter than 25 ms.
     """
     name = media_lib.describe(media)
     wave, rate_hz = _read(media, spec)  # [n]
@@ -60,17 +62,20 @@ def decode(media: media_lib.Media, spec: specs.AudioSpec) -> np.ndarray:
     if len(mel) == 0:
         length_ms = 1000 * len(wave) / spec.sample_rate_hz
         raise errors.DataError(
-            name, f"lasts {length_ms:.1f} ms, expected at least {1000 * fbank.FRAME_S:.0f} ms of sound"
+            name,
+            f"lasts {length_ms:.1f} ms, expected at least {1000 * fbank.FRAME_S:.0f} ms of sound",
         )
     return mel
 
 
-def transform(decoded: np.ndarray, spec: specs.AudioSpec, rng: np.random.Generator | None = None) -> np.ndarray:
+def transform(
+    decoded: np.ndarray, spec: specs.AudioSpec, rng: np.random.Generator | None = None
+) -> np.ndarray:
     """Cuts or tiles the spectrogram to three time crops and normalises.
 
-    A longer clip gives crops starting in the front, middle and back third of the possible places: at the first
-    place of each third in evaluation, at a drawn one in training. A shorter clip is repeated and gives the same
-    crop three times.
+    A longer clip gives crops starting in the front, middle and back third of the possible places:
+    at the first place of each third in evaluation, at a drawn one in training. A shorter clip is
+    repeated and gives the same crop three times.
 
     Args:
       decoded: float32 [frames, mel].
@@ -88,7 +93,9 @@ def transform(decoded: np.ndarray, spec: specs.AudioSpec, rng: np.random.Generat
         draws = np.zeros(CROPS)
     crops = [decoded[o : o + length] for o in crop_offsets(len(decoded) - length + 1, draws)]
     stacked = np.stack([c.T for c in crops], axis=-1)  # [mel, frames, 3]
-    return ((stacked - np.float32(spec.mean)) / np.float32(2 * spec.std)).astype(np.float32, copy=False)
+    return ((stacked - np.float32(spec.mean)) / np.float32(2 * spec.std)).astype(
+        np.float32, copy=False
+    )
 
 
 def crop_offsets(places: int, draws: np.ndarray) -> list[int]:
@@ -102,7 +109,10 @@ def crop_offsets(places: int, draws: np.ndarray) -> list[int]:
       Offsets; 0 where there are fewer places than parts, as the reference has it.
     """
     parts = np.array_split(np.arange(places), len(draws))
-    return [int(part[int(d * len(part))]) if len(part) else 0 for part, d in zip(parts, draws, strict=True)]
+    return [
+        int(part[int(d * len(part))]) if len(part) else 0
+        for part, d in zip(parts, draws, strict=True)
+    ]
 
 
 def resample(wave: np.ndarray, from_hz: int, to_hz: int, resampler: str) -> np.ndarray:
@@ -115,15 +125,21 @@ def resample(wave: np.ndarray, from_hz: int, to_hz: int, resampler: str) -> np.n
 
 
 def _sinc_hann(wave: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
-    """Hann-windowed sinc interpolation as the reference's default resampler defines it (spec 5.3 step 1)."""
-    cutoff = SINC_ROLLOFF * min(from_hz, to_hz)  # in Hz: one zero crossing of the sinc per 1 / cutoff seconds
+    """Hann-windowed sinc interpolation as the reference's default resampler defines it (spec 5.3
+    step 1).
+    """
+    cutoff = SINC_ROLLOFF * min(
+        from_hz, to_hz
+    )  # in Hz: one zero crossing of the sinc per 1 / cutoff seconds
     reach = math.ceil(SINC_ZEROS * from_hz / cutoff) + 1
     taps = np.arange(-reach, reach + 1)
     padded = np.pad(wave.astype(np.float64), reach)
     out = np.empty(-(-len(wave) * to_hz // from_hz), np.float32)
     for start in range(0, len(out), BLOCK_SAMPLES // 16):
         n = np.arange(start, min(start + BLOCK_SAMPLES // 16, len(out)))
-        nearest, remainder = np.divmod(n * from_hz, to_hz)  # exact: sample n lies at nearest + remainder / to_hz
+        nearest, remainder = np.divmod(
+            n * from_hz, to_hz
+        )  # exact: sample n lies at nearest + remainder / to_hz
         phase, inverse = np.unique(remainder, return_inverse=True)
         t = (taps[None] - phase[:, None] / to_hz) * (cutoff / from_hz)
         window = np.cos(np.clip(t / SINC_ZEROS, -1, 1) * (np.pi / 2)) ** 2
@@ -144,11 +160,15 @@ def _read(media: media_lib.Media, spec: specs.AudioSpec) -> tuple[np.ndarray, in
             mono.append(_to_mono(block, spec, name))
             rates.append(rate_hz)
     if not mono:
-        raise errors.DataError(name, f"holds no sound, expected at least {1000 * fbank.FRAME_S:.0f} ms")
+        raise errors.DataError(
+            name, f"holds no sound, expected at least {1000 * fbank.FRAME_S:.0f} ms"
+        )
     low, high = min(rates), max(rates)
     if low != high or not RATES_HZ[0] <= low <= RATES_HZ[1]:
         expected = f"expected one rate from {RATES_HZ[0]} to {RATES_HZ[1]}"
-        raise errors.DataError(name, f"has {low} to {high} samples per second, {expected}; export it again")
+        raise errors.DataError(
+            name, f"has {low} to {high} samples per second, {expected}; export it again"
+        )
     return np.concatenate(mono), low
 
 
@@ -156,7 +176,9 @@ def _to_mono(block: np.ndarray, spec: specs.AudioSpec, name: str) -> np.ndarray:
     """Returns [n] of [n, channels], after checking the scale."""
     peak = float(np.abs(block).max(initial=0))
     if not peak <= MAX_AMPLITUDE:  # also true of NaN
-        raise errors.DataError(name, f"has samples up to {peak:g}, expected a -1..1 scale; divide by full scale")
+        raise errors.DataError(
+            name, f"has samples up to {peak:g}, expected a -1..1 scale; divide by full scale"
+        )
     return MONO[spec.mono](block)
 
 
@@ -192,7 +214,8 @@ def _blocks(file: BinaryIO, name: str) -> Iterator[tuple[np.ndarray, int]]:
 class _Clamped:
     """A stream whose impossible seeks do nothing.
 
-    Damaged headers make libsndfile seek before the start, and an exception in its callback is printed, not raised.
+    Damaged headers make libsndfile seek before the start, and an exception in its callback is
+    printed, not raised.
     """
 
     def __init__(self, file: BinaryIO):
@@ -211,11 +234,17 @@ def _sndfile_blocks(sound: soundfile.SoundFile, name: str) -> Iterator[tuple[np.
     with sound:
         promised = sound.frames
         try:
-            while len(block := sound.read(BLOCK_SAMPLES // sound.channels + 1, dtype="float32", always_2d=True)):
+            while len(
+                block := sound.read(
+                    BLOCK_SAMPLES // sound.channels + 1, dtype="float32", always_2d=True
+                )
+            ):
                 read += len(block)
                 yield block, sound.samplerate
         except soundfile.LibsndfileError as e:
-            raise errors.DataError(name, f"is damaged after {read} samples ({e}); {media_lib.AGAIN}") from e
+            raise errors.DataError(
+                name, f"is damaged after {read} samples ({e}); {media_lib.AGAIN}"
+            ) from e
     if read < promised:
         reason = f"is cut off: the header promises {promised} samples, {read} could be read"
         raise errors.DataError(name, f"{reason}; {media_lib.AGAIN}")
@@ -226,7 +255,12 @@ def _av_blocks(file: BinaryIO, name: str) -> Iterator[tuple[np.ndarray, int]]:
     for frame in media_lib.frames(file, name, "audio"):
         try:
             parts = to_float.resample(frame)
-        except (av.error.FFmpegError, ValueError) as e:  # damaged headers claim layouts that cannot be, or change them
-            raise errors.DataError(name, f"has sound of an impossible format ({e}); {media_lib.AGAIN}") from e
+        except (
+            av.error.FFmpegError,
+            ValueError,
+        ) as e:  # damaged headers claim layouts that cannot be, or change them
+            raise errors.DataError(
+                name, f"has sound of an impossible format ({e}); {media_lib.AGAIN}"
+            ) from e
         for part in parts:
             yield part.to_ndarray().T, part.rate

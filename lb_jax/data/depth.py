@@ -1,4 +1,6 @@
-"""Depth maps: 16-bit single-channel files in millimetres to a normalised picture (LanguageBind spec 5.4)."""
+"""Depth maps: 16-bit single-channel files in millimetres to a normalised picture (LanguageBind spec
+5.4).
+"""
 
 import numpy as np
 from PIL import Image
@@ -7,7 +9,10 @@ from lb_jax.core import errors
 from lb_jax.data import image, specs
 from lb_jax.data import media as media_lib
 
-ACCEPTED = "a 16-bit grey PIL image, a uint16 array [h, w] in stored units or a float array [h, w] in metres"
+ACCEPTED = (
+    "a 16-bit grey PIL image, a uint16 array [h, w] in stored units or a float "
+    "array [h, w] in metres"
+)
 EXPECTED = "expected one 16-bit channel, millimetres unless the spec's unit_m says otherwise"
 
 
@@ -15,32 +20,40 @@ def decode(media: media_lib.Media, spec: specs.DepthSpec) -> np.ndarray:
     """Reads a depth map.
 
     Args:
-      media: path or bytes of a 16-bit single-channel picture, such a PIL image, uint16 [h, w] in stored units,
-        float [h, w] in metres.
-      spec: `unit_m` scales stored units, `min_depth_m` and `max_depth_m` are the range that must not be missed
-        entirely.
+      media: path or bytes of a 16-bit single-channel picture, such a PIL image, uint16 [h, w] in
+        stored units, float [h, w] in metres.
+      spec: `unit_m` scales stored units, `min_depth_m` and `max_depth_m` are the range that must
+        not be missed entirely.
 
     Returns:
       float32 [h, w] in metres; 0 where the sensor had no reading.
 
     Raises:
-      errors.DataError: undecodable, not 16-bit single-channel, not finite, or no reading inside the range (wrong
-        unit).
+      errors.DataError: undecodable, not 16-bit single-channel, not finite, or no reading inside the
+        range (wrong unit).
     """
     metres = _metres(media, spec)
     if not np.isfinite(metres).all():
-        raise errors.DataError(media_lib.describe(media), "holds NaN or infinite depth; store 0 for missing readings")
+        raise errors.DataError(
+            media_lib.describe(media), "holds NaN or infinite depth; store 0 for missing readings"
+        )
     low, high = float(metres.min()), float(metres.max())
     top = np.inf if spec.max_depth_m is None else spec.max_depth_m
     if high <= spec.min_depth_m or low >= top:
-        found = f"depth runs from {low:.4g} to {high:.4g} m, all outside {spec.min_depth_m} to {top} m"
-        raise errors.DataError(media_lib.describe(media), f"{found}; if its unit is not {spec.unit_m} m, set unit_m")
+        found = (
+            f"depth runs from {low:.4g} to {high:.4g} m, all outside {spec.min_depth_m} to {top} m"
+        )
+        raise errors.DataError(
+            media_lib.describe(media), f"{found}; if its unit is not {spec.unit_m} m, set unit_m"
+        )
     return metres
 
 
-def transform(decoded: np.ndarray, spec: specs.DepthSpec, rng: np.random.Generator | None = None) -> np.ndarray:
-    """Clips and scales depth to 0..1, copies it to three channels, resizes (bicubic), crops the centre and
-    normalises.
+def transform(
+    decoded: np.ndarray, spec: specs.DepthSpec, rng: np.random.Generator | None = None
+) -> np.ndarray:
+    """Clips and scales depth to 0..1, copies it to three channels, resizes (bicubic), crops the
+    centre and normalises.
 
     Args:
       decoded: float32 [h, w] in metres.
@@ -71,7 +84,8 @@ def _metres(media: media_lib.Media, spec: specs.DepthSpec) -> np.ndarray:
     if not picture.mode.startswith("I;16"):
         found = f"{_bits(picture)} with channels {'/'.join(picture.getbands())}"
         raise errors.DataError(
-            media_lib.describe(media), f"is {found}; {EXPECTED}. Export the raw depth, not a rendering"
+            media_lib.describe(media),
+            f"is {found}; {EXPECTED}. Export the raw depth, not a rendering",
         )
     return np.asarray(picture).astype(np.float32) * np.float32(spec.unit_m)
 

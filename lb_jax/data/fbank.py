@@ -1,7 +1,8 @@
 """Kaldi-compatible log-mel filter bank in NumPy (recipe: LanguageBind spec 5.3 step 3).
 
-25 ms Hann frames every 10 ms without padding, per-frame mean removal, pre-emphasis 0.97, power spectrum, triangular
-filters whose slopes are linear in mel, natural log floored at the float32 epsilon.
+25 ms Hann frames every 10 ms without padding, per-frame mean removal, pre-emphasis 0.97, power
+spectrum, triangular filters whose slopes are linear in mel, natural log floored at the float32
+epsilon.
 """
 
 import functools
@@ -39,7 +40,9 @@ def log_mel(wave: np.ndarray, sample_rate_hz: int, mel_bins: int) -> np.ndarray:
     if count == 0:
         return out
     filters = mel_filters(sample_rate_hz, mel_bins)
-    frames = np.lib.stride_tricks.sliding_window_view(wave, frame)[::shift]  # [frames, samples], a view
+    frames = np.lib.stride_tricks.sliding_window_view(wave, frame)[
+        ::shift
+    ]  # [frames, samples], a view
     for start in range(0, count, BLOCK_FRAMES):
         block = slice(start, min(start + BLOCK_FRAMES, count))
         energy = _power(frames[block]) @ filters
@@ -49,7 +52,7 @@ def log_mel(wave: np.ndarray, sample_rate_hz: int, mel_bins: int) -> np.ndarray:
 
 @functools.cache
 def mel_filters(sample_rate_hz: int, mel_bins: int) -> np.ndarray:
-    """Returns the triangles as float64 [fft_bins, mel_bins]; the bin at half the rate has weight 0."""
+    """Returns float64 [fft_bins, mel_bins]: triangles; the bin at half the rate has weight 0."""
     fft = _fft_size(sample_rate_hz)
     edges = np.linspace(_mel(LOW_HZ), _mel(sample_rate_hz / 2), mel_bins + 2)
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]
@@ -61,12 +64,15 @@ def mel_filters(sample_rate_hz: int, mel_bins: int) -> np.ndarray:
 def _power(frames: np.ndarray) -> np.ndarray:
     """Returns the power spectrum, [frames, samples] -> float64 [frames, fft_bins].
 
-    In float64: quiet bins are what is left of much larger numbers, and single precision would lose them.
+    In float64: quiet bins are what is left of much larger numbers, and single precision would lose
+      them.
     """
     x = frames - frames.mean(axis=1, keepdims=True, dtype=np.float64)
     emphasised = np.empty_like(x)
     emphasised[:, 1:] = x[:, 1:] - PREEMPHASIS * x[:, :-1]
-    emphasised[:, 0] = (1 - PREEMPHASIS) * x[:, 0]  # the sample before the first is taken to equal it
+    emphasised[:, 0] = (1 - PREEMPHASIS) * x[
+        :, 0
+    ]  # the sample before the first is taken to equal it
     emphasised *= np.hanning(x.shape[1])
     spectrum = np.fft.rfft(emphasised, n=_next_power_of_two(x.shape[1]), axis=1)
     return spectrum.real**2 + spectrum.imag**2

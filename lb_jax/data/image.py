@@ -1,7 +1,8 @@
-"""Still images: decoding with Pillow, and the resize, crop and normalisation that all picture modalities share.
+"""Still images: decoding with Pillow, and the resize, crop and normalisation that all picture
+modalities share.
 
-Order and rounding rules: LanguageBind spec 5.1. Everything happens on a 0..255 float scale until the final
-normalisation, which is linear and therefore commutes with resizing.
+Order and rounding rules: LanguageBind spec 5.1. Everything happens on a 0..255 float scale until
+the final normalisation, which is linear and therefore commutes with resizing.
 """
 
 import struct
@@ -20,7 +21,8 @@ ACCEPTED = "a PIL image or a uint8 array [h, w, 3]"
 
 # Every further copy costs up to 4 bytes a pixel; this keeps one image below 1 GB.
 MAX_PIXELS = 89_478_485
-# A thinner strip keeps almost nothing of the picture in its centre crop, and would be resized to gigabytes first.
+# A thinner strip keeps almost nothing of the picture in its centre crop, and would be resized to
+# gigabytes first.
 MAX_ASPECT = 32
 
 # What Pillow's format plugins raise on damaged files, collected by fuzzing.
@@ -40,7 +42,8 @@ PILLOW_ERRORS = (
     Image.DecompressionBombError,
 )
 
-# Formats of pictures from cameras and the web; among Pillow's others are such that start an interpreter (EPS).
+# Formats of pictures from cameras and the web; among Pillow's others are such that start an
+# interpreter (EPS).
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM", "TIFF", "AVIF", "JPEG2000")
 Image.init()  # registers them all; Image.open(formats=...) only knows registered ones
 
@@ -56,9 +59,9 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# (name, antialias) -> resize of one float32 array to (width, height). Pillow widens the kernel when shrinking and,
-# per channel in float mode, equals the antialiased interpolation of torch; OpenCV's fixed taps equal torch without
-# antialiasing (cubic a = -0.75).
+# (name, antialias) -> resize of one float32 array to (width, height). Pillow widens the kernel when
+# shrinking and, per channel in float mode, equals the antialiased interpolation of torch; OpenCV's
+# fixed taps equal torch without antialiasing (cubic a = -0.75).
 _PILLOW = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 _OPENCV = {"bicubic": cv2.INTER_CUBIC, "bilinear": cv2.INTER_LINEAR}
 
@@ -66,9 +69,9 @@ _OPENCV = {"bicubic": cv2.INTER_CUBIC, "bilinear": cv2.INTER_LINEAR}
 def decode(media: media_lib.Media, spec: specs.ImageSpec) -> np.ndarray:
     """Decodes a still image to upright RGB.
 
-    EXIF orientation is applied. Transparency is composited over white, as viewers and the usual web corpora show
-    it. 16-bit grey is scaled over its full range (65535 -> 255). Palette, grey, CMYK and the other 8-bit modes
-    become RGB.
+    EXIF orientation is applied. Transparency is composited over white, as viewers and the usual web
+    corpora show it. 16-bit grey is scaled over its full range (65535 -> 255). Palette, grey, CMYK
+    and the other 8-bit modes become RGB.
 
     Args:
       media: path, bytes, PIL image or uint8 array [h, w, 3].
@@ -90,11 +93,14 @@ def decode(media: media_lib.Media, spec: specs.ImageSpec) -> np.ndarray:
         return np.asarray(_to_rgb(picture))
     except PILLOW_ERRORS as e:
         raise errors.DataError(
-            media_lib.describe(media), f"mode {picture.mode} has no RGB form ({e}); convert it to 8-bit RGB"
+            media_lib.describe(media),
+            f"mode {picture.mode} has no RGB form ({e}); convert it to 8-bit RGB",
         ) from e
 
 
-def transform(decoded: np.ndarray, spec: specs.ImageSpec, rng: np.random.Generator | None = None) -> np.ndarray:
+def transform(
+    decoded: np.ndarray, spec: specs.ImageSpec, rng: np.random.Generator | None = None
+) -> np.ndarray:
     """Resizes the short side (bicubic), crops the centre and normalises.
 
     Args:
@@ -109,7 +115,9 @@ def transform(decoded: np.ndarray, spec: specs.ImageSpec, rng: np.random.Generat
       errors.DataError: the picture is thinner than `MAX_ASPECT`.
     """
     del rng
-    resized = resize_short(decoded.astype(np.float32), spec.size, "bicubic", antialias=spec.antialias)
+    resized = resize_short(
+        decoded.astype(np.float32), spec.size, "bicubic", antialias=spec.antialias
+    )
     return normalise(crop(resized, spec.size, *centre(resized, spec.size)), spec, white=255.0)
 
 
@@ -126,7 +134,9 @@ def open_picture(media: media_lib.Media, accepted: str) -> Image.Image:
         try:
             picture = Image.open(file, formats=FORMATS)
         except PILLOW_ERRORS as e:
-            reason = "is not a readable image; expected jpg, png, webp, bmp, gif, tiff, avif or the like"
+            reason = (
+                "is not a readable image; expected jpg, png, webp, bmp, gif, tiff, avif or the like"
+            )
             raise errors.DataError(media_lib.describe(media), reason) from e
         return _load(picture, media)
 
@@ -149,20 +159,26 @@ def resize_short(x: np.ndarray, size: int, kernel: str, *, antialias: bool) -> n
     height, width = x.shape[:2]
     short, long = sorted((height, width))
     if long > MAX_ASPECT * short:
-        reason = f"is thinner than 1:{MAX_ASPECT}; its centre crop would hold almost nothing, crop it first"
+        reason = (
+            f"is thinner than 1:{MAX_ASPECT}; its centre crop would hold almost nothing, "
+            "crop it first"
+        )
         raise errors.DataError(f"<picture {width}x{height}>", reason)
     long = int(size * long / short)
     target = (size, long) if width <= height else (long, size)  # (width, height)
     if not antialias:
         return cv2.resize(x, target, interpolation=_OPENCV[kernel])
     planes = [x] if x.ndim == 2 else np.moveaxis(x, -1, 0)
-    resized = [np.asarray(Image.fromarray(np.ascontiguousarray(p)).resize(target, _PILLOW[kernel])) for p in planes]
+    resized = [
+        np.asarray(Image.fromarray(np.ascontiguousarray(p)).resize(target, _PILLOW[kernel]))
+        for p in planes
+    ]
     return resized[0] if x.ndim == 2 else np.stack(resized, axis=-1)
 
 
 def centre(x: np.ndarray, size: int) -> tuple[int, int]:
-    """Returns (top, left) of the centre crop of [h, w, ...]; halves round to even, as torchvision does (86.5 ->
-    86).
+    """Returns (top, left) of the centre crop of [h, w, ...]; halves round to even, as torchvision
+    does (86.5 -> 86).
     """
     return round((x.shape[0] - size) / 2), round((x.shape[1] - size) / 2)
 
@@ -172,8 +188,12 @@ def crop(x: np.ndarray, size: int, top: int, left: int) -> np.ndarray:
     return x[top : top + size, left : left + size]
 
 
-def normalise(x: np.ndarray, spec: specs.ImageSpec | specs.VideoSpec, *, white: float) -> np.ndarray:
-    """Maps 0..white per channel to (value / white - mean) / std; float32 [..., 3] -> float32 [..., 3]."""
+def normalise(
+    x: np.ndarray, spec: specs.ImageSpec | specs.VideoSpec, *, white: float
+) -> np.ndarray:
+    """Maps 0..white per channel to (value / white - mean) / std; float32 [..., 3] -> float32 [...,
+    3].
+    """
     std = np.asarray(spec.std, np.float64)
     scale, shift = 1 / (white * std), -np.asarray(spec.mean, np.float64) / std
     return x * scale.astype(np.float32) + shift.astype(np.float32)
@@ -183,17 +203,23 @@ def _load(picture: Image.Image, media: media_lib.Media) -> Image.Image:
     name = media_lib.describe(media)
     if picture.width * picture.height > MAX_PIXELS:
         found = f"is {picture.width}x{picture.height} pixels"
-        raise errors.DataError(name, f"{found}, more than {MAX_PIXELS / 1e6:.0f} megapixels; shrink it first")
+        raise errors.DataError(
+            name, f"{found}, more than {MAX_PIXELS / 1e6:.0f} megapixels; shrink it first"
+        )
     try:
         picture.load()
     except PILLOW_ERRORS as e:
-        raise errors.DataError(name, f"is damaged or cut off ({e}); download or export it again") from e
+        raise errors.DataError(
+            name, f"is damaged or cut off ({e}); download or export it again"
+        ) from e
     turn = UPRIGHT.get(_orientation(picture))
     return picture if turn is None else picture.transpose(turn)
 
 
 def _orientation(picture: Image.Image) -> object:
-    """Returns the EXIF orientation, 1 when the metadata is damaged: the picture itself was read whole."""
+    """Returns the EXIF orientation, 1 when the metadata is damaged: the picture itself was read
+    whole.
+    """
     try:
         return picture.getexif().get(ORIENTATION_TAG, 1)
     except PILLOW_ERRORS:

@@ -23,7 +23,8 @@ Media = str | os.PathLike | bytes | Image.Image | np.ndarray | tuple[np.ndarray,
 
 AGAIN = "download or export it again"
 
-# FFmpeg may follow references inside a file (playlists, external tracks); nothing outside the given bytes is read.
+# FFmpeg may follow references inside a file (playlists, external tracks); nothing outside the given
+# bytes is read.
 _AV_OPTIONS = {"protocol_whitelist": "none"}
 # Demuxers that would turn still pictures and plain text into a clip.
 _NO_CLIP = ("_pipe", "image2", "tty")
@@ -52,19 +53,23 @@ def describe(media: object) -> str:
 
 def unusable(media: object, accepted: str) -> errors.DataError:
     """Returns the error for media of a type, dtype or shape that a modality does not take."""
-    return errors.DataError(describe(media), f"cannot be used here; accepted are a path, bytes, {accepted}")
+    return errors.DataError(
+        describe(media), f"cannot be used here; accepted are a path, bytes, {accepted}"
+    )
 
 
 @contextlib.contextmanager
 def stream(media: object, accepted: str) -> Iterator[BinaryIO]:
-    """Opens a path or bytes as a seekable binary stream, after checking that the container is whole.
+    """Opens a path or bytes as a seekable binary stream, after checking that the container is
+    whole.
 
     Args:
       media: a path or the bytes of a file.
       accepted: what else the modality takes, for the error about other objects.
 
     Raises:
-      errors.DataError: neither path nor bytes, no such file, not a regular file, empty, unreadable, or cut off.
+      errors.DataError: neither path nor bytes, no such file, not a regular file, empty, unreadable,
+        or cut off.
     """
     name = describe(media)
     match media:
@@ -80,17 +85,19 @@ def stream(media: object, accepted: str) -> Iterator[BinaryIO]:
             raise errors.DataError(name, f"is empty; {AGAIN}")
         if promised > held:
             raise errors.DataError(
-                name, f"is cut off: its container promises {promised} bytes, {held} are there; {AGAIN}"
+                name,
+                f"is cut off: its container promises {promised} bytes, {held} are there; {AGAIN}",
             )
         file.seek(0)
         yield file
 
 
 def promised_size(file: BinaryIO) -> int:
-    """Returns where the last structure of a container says that it ends, 0 for formats that do not say.
+    """Returns where the last structure of a container says that it ends, 0 for formats that do not
+    say.
 
-    Decoders shorten a cut file without a word; comparing this with the real size finds the cut. Knows WAV, AVI, AIFF,
-    MP4 and MOV, Matroska and WebM, Ogg, and MP3 with a table of contents.
+    Decoders shorten a cut file without a word; comparing this with the real size finds the cut.
+    Knows WAV, AVI, AIFF, MP4 and MOV, Matroska and WebM, Ogg, and MP3 with a table of contents.
     """
     file.seek(0)
     head = file.read(12)
@@ -114,7 +121,8 @@ class Packet:
 
 
 def packets(file: BinaryIO, name: str, kind: str) -> list[Packet]:
-    """Lists the coded frames of the first stream of a kind without decoding them; frame counts in headers often say 0.
+    """Lists the coded frames of the first stream of a kind without decoding them; frame counts in
+    headers often say 0.
 
     Args:
       file: seekable stream of the container.
@@ -132,11 +140,15 @@ def packets(file: BinaryIO, name: str, kind: str) -> list[Packet]:
                 if packet.size:  # the last packet is an empty flush
                     found.append(Packet(packet.pts, packet.is_keyframe))
         except (av.error.FFmpegError, ValueError) as e:
-            raise errors.DataError(name, f"cannot be read beyond packet {len(found)} ({_words(e)}); {AGAIN}") from e
+            raise errors.DataError(
+                name, f"cannot be read beyond packet {len(found)} ({_words(e)}); {AGAIN}"
+            ) from e
     return found
 
 
-def frames(file: BinaryIO, name: str, kind: str, start: int | None = None) -> Iterator[av.VideoFrame | av.AudioFrame]:
+def frames(
+    file: BinaryIO, name: str, kind: str, start: int | None = None
+) -> Iterator[av.VideoFrame | av.AudioFrame]:
     """Decodes the first stream of a kind, one frame after the other.
 
     Args:
@@ -156,13 +168,18 @@ def frames(file: BinaryIO, name: str, kind: str, start: int | None = None) -> It
             for packet in opened.demux(track):
                 _refuse(name, packet.is_corrupt, f"is cut off or damaged at frame {count}")
                 for frame in packet.decode():
-                    # Frames that lean on what lies before the start cannot be whole, and nobody wants them.
+                    # Frames that lean on what lies before the start cannot be whole, and nobody
+                    # wants them.
                     leans_back = start is not None and frame.pts is not None and frame.pts < start
-                    _refuse(name, frame.is_corrupt and not leans_back, f"is damaged at frame {count}")
+                    _refuse(
+                        name, frame.is_corrupt and not leans_back, f"is damaged at frame {count}"
+                    )
                     count += 1
                     yield frame
         except (av.error.FFmpegError, ValueError) as e:
-            raise errors.DataError(name, f"cannot be decoded beyond frame {count} ({_words(e)}); {AGAIN}") from e
+            raise errors.DataError(
+                name, f"cannot be decoded beyond frame {count} ({_words(e)}); {AGAIN}"
+            ) from e
 
 
 def _open_file(path: Path) -> BinaryIO:
@@ -173,27 +190,39 @@ def _open_file(path: Path) -> BinaryIO:
             raise errors.DataError(path, "is not a regular file; give the path of one media file")
         return path.open("rb")
     except OSError as e:
-        raise errors.DataError(path, f"cannot be opened ({e}); give the path of a readable media file") from e
+        raise errors.DataError(
+            path, f"cannot be opened ({e}); give the path of a readable media file"
+        ) from e
 
 
 @contextlib.contextmanager
-def _container(file: BinaryIO, name: str, kind: str) -> Iterator[tuple[av.container.InputContainer, av.stream.Stream]]:
+def _container(
+    file: BinaryIO, name: str, kind: str
+) -> Iterator[tuple[av.container.InputContainer, av.stream.Stream]]:
     file.seek(0)
     try:
         opened = av.open(file, options=_AV_OPTIONS)
     except (av.error.FFmpegError, ValueError) as e:
-        raise errors.DataError(name, f"is no {kind} file that FFmpeg can read ({_words(e)}); {AGAIN}") from e
+        raise errors.DataError(
+            name, f"is no {kind} file that FFmpeg can read ({_words(e)}); {AGAIN}"
+        ) from e
     with opened:
         if opened.format.name.endswith(_NO_CLIP):
-            raise errors.DataError(name, f"is a still picture or text ({opened.format.name}), expected {kind}")
+            raise errors.DataError(
+                name, f"is a still picture or text ({opened.format.name}), expected {kind}"
+            )
         tracks = [
-            s for s in opened.streams if s.type == kind and not s.disposition & av.stream.Disposition.attached_pic
+            s
+            for s in opened.streams
+            if s.type == kind and not s.disposition & av.stream.Disposition.attached_pic
         ]
         if not tracks:
             found = ", ".join(sorted({s.type for s in opened.streams})) or "nothing"
             raise errors.DataError(name, f"has no {kind} track (found: {found}), expected one")
         if tracks[0].codec_context is None:
-            raise errors.DataError(name, f"has a {kind} track in a codec that this FFmpeg lacks; convert it")
+            raise errors.DataError(
+                name, f"has a {kind} track in a codec that this FFmpeg lacks; convert it"
+            )
         yield opened, tracks[0]
 
 
@@ -207,7 +236,9 @@ def _words(e: Exception) -> str:
 
 
 def _riff_end(file: BinaryIO, byteorder: str) -> int:
-    """Walks the chunks to the one with the samples: `data` of WAV, `SSND` of AIFF, the list `movi` of AVI."""
+    """Walks the chunks to the one with the samples: `data` of WAV, `SSND` of AIFF, the list `movi`
+    of AVI.
+    """
     offset, held = 12, file.seek(0, io.SEEK_END)
     while offset + 8 <= held:
         file.seek(offset)
@@ -237,7 +268,9 @@ def _iso_end(file: BinaryIO) -> int:
 
 
 def _matroska_end(file: BinaryIO) -> int:
-    """Adds up the EBML header and the segment after it; all ones mean an unknown size, as in live recordings."""
+    """Adds up the EBML header and the segment after it; all ones mean an unknown size, as in live
+    recordings.
+    """
     offset = 0
     for id_bytes in (4, 4):
         file.seek(offset + id_bytes)
@@ -253,7 +286,7 @@ def _matroska_end(file: BinaryIO) -> int:
 
 
 def _ogg_end(file: BinaryIO) -> int:
-    """Returns the end of the last page: a 27-byte header, one size byte per segment, the segments."""
+    """Returns the end of the last page: 27 bytes of header, one size per segment, segments."""
     held = file.seek(0, io.SEEK_END)
     start = max(0, held - (1 << 17))  # a page has at most 65,307 bytes
     file.seek(start)
@@ -266,26 +299,43 @@ def _ogg_end(file: BinaryIO) -> int:
 
 
 def _mp3_end(file: BinaryIO) -> int:
-    """Reads the byte count of the Xing or Info table that encoders put into the first frame, behind any ID3 tag."""
+    """Reads the byte count of the Xing or Info table that encoders put into the first frame, behind
+    any ID3 tag.
+    """
     file.seek(0)
     head = file.read(10)
     start = 0
     if head[:3] == b"ID3" and len(head) == 10:
-        start = 10 + sum((size & 127) << shift for size, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+        start = 10 + sum(
+            (size & 127) << shift for size, shift in zip(head[6:], (21, 14, 7, 0), strict=True)
+        )
     file.seek(start)
     frame = file.read(64)
     table = max(frame.find(b"Xing"), frame.find(b"Info"))
     if frame[:1] != b"\xff" or table < 0 or len(frame) < table + 16 or not frame[table + 7] & 2:
         return 0
-    size_at = table + 8 + 4 * (frame[table + 7] & 1)  # behind the flags, and the frame count if there is one
+    size_at = (
+        table + 8 + 4 * (frame[table + 7] & 1)
+    )  # behind the flags, and the frame count if there is one
     return start + int.from_bytes(frame[size_at : size_at + 4], "big")
 
 
 _PROMISES: tuple[tuple[Callable[[bytes], bool], Callable[[BinaryIO], int]], ...] = (
-    (lambda head: head[:4] == b"RIFF" and head[8:12] in (b"WAVE", b"AVI "), lambda file: _riff_end(file, "little")),
-    (lambda head: head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"), lambda file: _riff_end(file, "big")),
+    (
+        lambda head: head[:4] == b"RIFF" and head[8:12] in (b"WAVE", b"AVI "),
+        lambda file: _riff_end(file, "little"),
+    ),
+    (
+        lambda head: head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"),
+        lambda file: _riff_end(file, "big"),
+    ),
     (lambda head: head[4:8] in (b"ftyp", b"styp", b"moov"), _iso_end),
     (lambda head: head[:4] == b"\x1a\x45\xdf\xa3", _matroska_end),
     (lambda head: head[:4] == b"OggS", _ogg_end),
-    (lambda head: head[:3] == b"ID3" or head[:2] in (b"\xff\xfb", b"\xff\xf3", b"\xff\xfa", b"\xff\xf2"), _mp3_end),
+    (
+        lambda head: (
+            head[:3] == b"ID3" or head[:2] in (b"\xff\xfb", b"\xff\xf3", b"\xff\xfa", b"\xff\xf2")
+        ),
+        _mp3_end,
+    ),
 )

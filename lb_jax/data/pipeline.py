@@ -1,7 +1,8 @@
 """Annotation rows -> shuffled, decoded, batched arrays, with an exact position.
 
-One Grain dataset per modality over one globally shuffled, seeded index; every process takes its share of it. A sample that cannot be decoded is
-never swapped for another: it is written to the quarantine list with its reason, and the batch is filled with the samples that follow.
+One Grain dataset per modality over one globally shuffled, seeded index; every process takes its
+share of it. A sample that cannot be decoded is never swapped for another: it is written to the
+quarantine list with its reason, and the batch is filled with the samples that follow.
 """
 
 import dataclasses
@@ -42,12 +43,16 @@ class Loader:
       cache: keep decoded files in memory.
     """
 
-    def __init__(self, root: Path, modality: str, spec: Any, text_kind: str, text_length: int, *, cache: bool):
+    def __init__(
+        self, root: Path, modality: str, spec: Any, text_kind: str, text_length: int, *, cache: bool
+    ):
         self.root, self.modality, self.spec = root, modality, spec
         self.text_kind, self.text_length = text_kind, text_length
         self.cache: dict[Path, np.ndarray] | None = {} if cache else None
 
-    def __call__(self, row: annotations.Row, rng: np.random.Generator) -> dict[str, np.ndarray] | BadSample:
+    def __call__(
+        self, row: annotations.Row, rng: np.random.Generator
+    ) -> dict[str, np.ndarray] | BadSample:
         text, frame = annotations.draw_text(row, self.text_kind, rng)
         path = annotations.media_path(self.root, row, self.modality, frame)
         try:
@@ -91,14 +96,18 @@ class Quarantine:
         if self.seen >= BAD_RATE_FROM and self.bad > self.max_bad_rate * self.seen:
             raise errors.DataError(
                 self.path,
-                f"{self.bad} of {self.seen} samples cannot be used, more than config.data.max_bad_rate={self.max_bad_rate}; "
-                f"last: {sample.path}: {sample.reason}. Mend the files listed there or raise the rate.",
+                f"{self.bad} of {self.seen} samples cannot be used, more than "
+                f"config.data.max_bad_rate={self.max_bad_rate}; "
+                f"last: {sample.path}: {sample.reason}. Mend the files listed there or "
+                "raise the rate.",
             )
         return False
 
 
 class Batches:
-    """Endless batches `{modality: {"media": [b, ...], "text": [b, n]}}` with a position that can be saved and restored exactly."""
+    """Endless batches `{modality: {"media": [b, ...], "text": [b, n]}}` with a position that can be
+    saved and restored exactly.
+    """
 
     def __init__(self, datasets: Mapping[str, grain.IterDataset]):
         self._iterators = {name: iter(dataset) for name, dataset in datasets.items()}
@@ -140,11 +149,19 @@ def make_batches(
       threads: decoding threads per modality.
       process: (index, count) of this process among those that train together.
     """
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * batch_size if threads else 0)
+    options = grain.ReadOptions(
+        num_threads=threads, prefetch_buffer_size=2 * batch_size if threads else 0
+    )
     datasets = {}
     for name, loader in sorted(loaders.items()):
-        own_seed = zlib.crc32(f"{seed}/{name}".encode())  # a modality's order does not depend on the others
+        own_seed = zlib.crc32(
+            f"{seed}/{name}".encode()
+        )  # a modality's order does not depend on the others
         items = grain.MapDataset.source(rows).seed(own_seed).shuffle().repeat()
         items = items[process[0] :: process[1]].random_map(loader)
-        datasets[name] = items.to_iter_dataset(options).filter(quarantine.accept).batch(batch_size, drop_remainder=True)
+        datasets[name] = (
+            items.to_iter_dataset(options)
+            .filter(quarantine.accept)
+            .batch(batch_size, drop_remainder=True)
+        )
     return Batches(datasets)

@@ -1,4 +1,6 @@
-"""From media of any modality to the array its encoder takes: the table of modalities and the batch call."""
+"""From media of any modality to the array its encoder takes: the table of modalities and the batch
+call.
+"""
 
 import os
 import types
@@ -26,8 +28,8 @@ def decode(modality: str, media: media_lib.Media, spec: specs.Spec) -> np.ndarra
     """Decodes one item to the compact form of its modality, without randomness.
 
     Returns:
-      uint8 [h, w, 3] (image, thermal), float32 metres [h, w] (depth), uint8 [t, h, w, 3] (video), float32 log-mel
-      [frames, mel] (audio), int32 [context] (text).
+      uint8 [h, w, 3] (image, thermal), float32 metres [h, w] (depth), uint8 [t, h, w, 3] (video),
+      float32 log-mel [frames, mel] (audio), int32 [context] (text).
 
     Raises:
       errors.DataError: the item cannot be used.
@@ -48,8 +50,8 @@ def transform(
       rng: random generator of training; None is evaluation, a pure function of the other arguments.
 
     Returns:
-      float32 [s, s, 3] (image, thermal, depth), [t, s, s, 3] (video), [mel, frames, 3] (audio); int32 [context]
-      (text).
+      float32 [s, s, 3] (image, thermal, depth), [t, s, s, 3] (video), [mel, frames, 3] (audio);
+      int32 [context] (text).
 
     Raises:
       errors.ConfigError: no such modality.
@@ -68,8 +70,9 @@ def preprocess(
 
     Args:
       modality: "image", "video", "depth", "thermal", "audio" or "text".
-      items: one item or a list of them: paths, bytes, PIL images, arrays, mixed as one likes. One item is a batch
-        of 1. A tuple (samples, rate) is one sound; an array is one item, not a batch.
+      items: one item or a list of them: paths, bytes, PIL images, arrays, mixed as one likes. One
+        item is a batch of 1. A tuple (samples, rate) is one sound; an array is one item, not a
+        batch.
       spec: the preprocessing; None takes that of `preset`.
       preset: "default" or "reference".
 
@@ -84,7 +87,9 @@ def preprocess(
     spec = specs.preset(modality, preset) if spec is None else spec
     if type(spec) is not specs.SPECS[modality]:
         expected = specs.SPECS[modality].__name__
-        raise errors.ConfigError(f"the spec for {modality} is of type {type(spec).__name__}, expected {expected}")
+        raise errors.ConfigError(
+            f"the spec for {modality} is of type {type(spec).__name__}, expected {expected}"
+        )
     batch = as_list(items)
     if not batch:
         raise errors.DataError(f"<{modality} batch>", "is empty, expected at least one item")
@@ -107,5 +112,9 @@ def _module(modality: str) -> types.ModuleType:
 def _is_one(items: object) -> bool:
     """Tells one item from a list of items; (samples, rate) is one."""
     if isinstance(items, tuple):
-        return len(items) == 2 and isinstance(items[0], np.ndarray) and not isinstance(items[1], np.ndarray)
+        return (
+            len(items) == 2
+            and isinstance(items[0], np.ndarray)
+            and not isinstance(items[1], np.ndarray)
+        )
     return isinstance(items, str | os.PathLike | bytes | Image.Image | np.ndarray)

@@ -1,7 +1,8 @@
-"""The preprocessing of each modality as data: one frozen dataclass per modality, stored inside checkpoints.
+"""The preprocessing of each modality as data: one frozen dataclass per modality, stored inside
+checkpoints.
 
-`PRESETS["default"]` is the sound choice, `PRESETS["reference"]` what the released weights were trained with
-(LanguageBind spec section 5; the differences are the table `_REFERENCE`).
+`PRESETS["default"]` is the sound choice, `PRESETS["reference"]` what the released weights were
+trained with (LanguageBind spec section 5; the differences are the table `_REFERENCE`).
 """
 
 import dataclasses
@@ -31,7 +32,10 @@ def _require_std(std: RGB) -> None:
 
 def _require_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
     expected = ", ".join(choices)
-    _require(value in choices, f"{field} is {value!r}, expected one of {expected}.{errors.nearest(value, choices)}")
+    _require(
+        value in choices,
+        f"{field} is {value!r}, expected one of {expected}.{errors.nearest(value, choices)}",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +44,8 @@ class ImageSpec:
 
     Attributes:
       size: side of the square crop in pixels; the short side is resized to it.
-      antialias: whether the bicubic kernel widens when shrinking. Off = torchvision 0.14 on tensors, the published
-        training.
+      antialias: whether the bicubic kernel widens when shrinking. Off = torchvision 0.14 on
+        tensors, the published training.
       mean: subtracted per channel, on a 0..1 scale.
       std: divided by per channel.
     """
@@ -68,7 +72,8 @@ class DepthSpec(ImageSpec):
     Attributes:
       unit_m: metres per stored unit of a 16-bit file or array; 0.001 = millimetres.
       min_depth_m: smaller values, missing readings (0) included, are raised to it.
-      max_depth_m: larger values are lowered to it, and it maps to 1. None divides by the largest depth of the image.
+      max_depth_m: larger values are lowered to it, and it maps to 1. None divides by the largest
+        depth of the image.
     """
 
     unit_m: float = 0.001
@@ -77,10 +82,15 @@ class DepthSpec(ImageSpec):
 
     def __post_init__(self):
         super().__post_init__()
-        _require(self.unit_m > 0, f"unit_m is {self.unit_m}, expected metres per stored unit above 0")
+        _require(
+            self.unit_m > 0, f"unit_m is {self.unit_m}, expected metres per stored unit above 0"
+        )
         top = float("inf") if self.max_depth_m is None else self.max_depth_m
         found = f"{self.min_depth_m}, {self.max_depth_m}"
-        _require(0 < self.min_depth_m < top, f"min_depth_m, max_depth_m are {found}, expected 0 < min < max metres")
+        _require(
+            0 < self.min_depth_m < top,
+            f"min_depth_m, max_depth_m are {found}, expected 0 < min < max metres",
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +100,8 @@ class VideoSpec:
     Attributes:
       frames: frames taken, spread evenly from the first to the last.
       size: side of the square crop in pixels; the short side is resized to it, bilinear.
-      antialias: whether the bilinear kernel widens when shrinking. Off in training of the published weights.
+      antialias: whether the bilinear kernel widens when shrinking. Off in training of the published
+        weights.
       mean: subtracted per channel, on a 0..1 scale.
       std: divided by per channel.
       train_crop: place of the crop in training; evaluation always crops the centre.
@@ -110,7 +121,10 @@ class VideoSpec:
         _require(self.size > 0, f"size is {self.size}, expected a positive number of pixels")
         _require_std(self.std)
         _require_choice("train_crop", self.train_crop, ("random", "centre"))
-        _require(0 <= self.train_flip <= 1, f"train_flip is {self.train_flip}, expected a probability from 0 to 1")
+        _require(
+            0 <= self.train_flip <= 1,
+            f"train_flip is {self.train_flip}, expected a probability from 0 to 1",
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,9 +152,14 @@ class AudioSpec:
     train_crop: str = "random"
 
     def __post_init__(self):
-        _require(self.sample_rate_hz >= 1000, f"sample_rate_hz is {self.sample_rate_hz}, expected at least 1000")
+        _require(
+            self.sample_rate_hz >= 1000,
+            f"sample_rate_hz is {self.sample_rate_hz}, expected at least 1000",
+        )
         _require(self.mel_bins > 0, f"mel_bins is {self.mel_bins}, expected at least 1")
-        _require(self.target_frames > 0, f"target_frames is {self.target_frames}, expected at least 1")
+        _require(
+            self.target_frames > 0, f"target_frames is {self.target_frames}, expected at least 1"
+        )
         _require(self.std > 0, f"std is {self.std}, expected a positive number")
         _require_choice("mono", self.mono, ("mean", "first"))
         _require_choice("resampler", self.resampler, RESAMPLERS)
@@ -158,7 +177,10 @@ class TextSpec:
     context: int = 77
 
     def __post_init__(self):
-        _require(self.context >= 3, f"context is {self.context}, expected at least 3: start, one token, end")
+        _require(
+            self.context >= 3,
+            f"context is {self.context}, expected at least 3: start, one token, end",
+        )
 
 
 Spec = ImageSpec | DepthSpec | ThermalSpec | VideoSpec | AudioSpec | TextSpec
@@ -213,23 +235,31 @@ def from_dict(modality: str, fields: Mapping[str, object]) -> Spec:
         if key not in hints:
             known = ", ".join(hints)
             raise errors.ConfigError(
-                f"{modality} preprocessing has no field {key!r}; it has {known}.{errors.nearest(key, hints)}"
+                f"{modality} preprocessing has no field {key!r}; it has "
+                f"{known}.{errors.nearest(key, hints)}"
             )
         values[key] = _typed(f"{modality} preprocessing field {key!r}", hints[key], value)
     return cls(**values)
 
 
 def digest(spec: Spec) -> str:
-    """Returns 16 hex digits that change whenever the preprocessing does, stable between runs and machines."""
+    """Returns 16 hex digits that change whenever the preprocessing does, stable between runs and
+    machines.
+    """
     text = json.dumps([type(spec).__name__, to_dict(spec)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _typed(what: str, hint: object, value: object) -> object:
-    """Returns `value` as the annotated type, widening int to float and list to tuple as JSON needs."""
+    """Returns `value` as the annotated type; JSON made ints of floats and lists of tuples."""
     kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     for kind in kinds:
-        if kind == RGB and isinstance(value, list | tuple) and len(value) == 3 and all(map(_is_number, value)):
+        if (
+            kind == RGB
+            and isinstance(value, list | tuple)
+            and len(value) == 3
+            and all(map(_is_number, value))
+        ):
             return tuple(map(float, value))
         if kind is float and _is_number(value):
             return float(value)
@@ -245,5 +275,7 @@ def _is_number(value: object) -> bool:
 
 def _lookup(table: Mapping[str, typing.Any], key: str, what: str) -> typing.Any:
     if key not in table:
-        raise errors.ConfigError(f"no {what} {key!r}; expected one of {', '.join(table)}.{errors.nearest(key, table)}")
+        raise errors.ConfigError(
+            f"no {what} {key!r}; expected one of {', '.join(table)}.{errors.nearest(key, table)}"
+        )
     return table[key]

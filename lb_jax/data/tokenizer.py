@@ -30,7 +30,8 @@ def tokenize(texts: str | Sequence[str], context: int = 77) -> np.ndarray:
       int32 [n, context]: 49406, the text, 49407, zeros.
 
     Raises:
-      errors.DataError: an element is no string, empty after cleaning or absurdly long; names its position.
+      errors.DataError: an element is no string, empty after cleaning or absurdly long; names its
+        position.
       errors.ConfigError: `context` is too small.
     """
     specs.TextSpec(context)
@@ -48,7 +49,9 @@ def count_truncated(texts: str | Sequence[str], context: int = 77) -> int:
 
 
 def clean(text: str) -> str:
-    """Repairs mis-decoded characters and HTML entities (twice: titles are often escaped twice) and strips the ends."""
+    """Repairs mis-decoded characters and HTML entities (twice: titles are often escaped twice) and
+    strips the ends.
+    """
     return html.unescape(html.unescape(ftfy.fix_text(text))).strip()
 
 
@@ -59,7 +62,9 @@ def decode(media: str, spec: specs.TextSpec) -> np.ndarray:
     return tokenize(media, spec.context)[0]
 
 
-def transform(decoded: np.ndarray, spec: specs.TextSpec, rng: np.random.Generator | None = None) -> np.ndarray:
+def transform(
+    decoded: np.ndarray, spec: specs.TextSpec, rng: np.random.Generator | None = None
+) -> np.ndarray:
     """Returns the tokens, int32 [context]; text has nothing to augment."""
     del spec, rng
     return decoded
@@ -68,7 +73,10 @@ def transform(decoded: np.ndarray, spec: specs.TextSpec, rng: np.random.Generato
 def _encode(texts: str | Sequence[str]) -> list[list[int]]:
     """Returns the tokens of each text without start and end."""
     encoder = _encoder()
-    return [encoder.encode(_checked(t, i)) for i, t in enumerate([texts] if isinstance(texts, str) else texts)]
+    return [
+        encoder.encode(_checked(t, i))
+        for i, t in enumerate([texts] if isinstance(texts, str) else texts)
+    ]
 
 
 def _checked(text: object, position: int) -> str:
@@ -76,18 +84,22 @@ def _checked(text: object, position: int) -> str:
         raise _not_text(text, position)
     if len(text) > MAX_CHARACTERS:
         raise errors.DataError(
-            f"text {position}", f"has {len(text)} characters, expected at most {MAX_CHARACTERS}; cut it"
+            f"text {position}",
+            f"has {len(text)} characters, expected at most {MAX_CHARACTERS}; cut it",
         )
     cleaned = clean(text)
     if not cleaned:
         raise errors.DataError(
-            f"text {position}", f"is empty after cleaning (found {text[:40]!r}); give it words or drop it"
+            f"text {position}",
+            f"is empty after cleaning (found {text[:40]!r}); give it words or drop it",
         )
     return cleaned
 
 
 def _not_text(found: object, position: int) -> errors.DataError:
-    return errors.DataError(f"text {position}", f"is of type {type(found).__name__}, expected str; convert it first")
+    return errors.DataError(
+        f"text {position}", f"is of type {type(found).__name__}, expected str; convert it first"
+    )
 
 
 @functools.cache

@@ -1,4 +1,6 @@
-"""Clips: evenly spaced frames by PyAV, then resize, crop and normalisation (LanguageBind spec 5.1 and 5.2)."""
+"""Clips: evenly spaced frames by PyAV, then resize, crop and normalisation (LanguageBind spec 5.1
+and 5.2).
+"""
 
 import bisect
 import contextlib
@@ -12,7 +14,8 @@ from lb_jax.core import errors
 from lb_jax.data import image, specs
 from lb_jax.data import media as media_lib
 
-# One sequential pass beats seeking (about 50 ms a frame, with reopening) until the wanted frames lie this far apart.
+# One sequential pass beats seeking (about 50 ms a frame, with reopening) until the wanted frames
+# lie this far apart.
 SEEK_GAP = 250
 ACCEPTED = "or a uint8 array [t, h, w, 3]"
 
@@ -21,15 +24,16 @@ def decode(media: media_lib.Media, spec: specs.VideoSpec) -> np.ndarray:
     """Decodes `spec.frames` frames spread evenly over the clip, upright, at their own size.
 
     Args:
-      media: path or bytes of anything PyAV decodes, or uint8 [t, h, w, 3], whose frames are picked by the same rule.
+      media: path or bytes of anything PyAV decodes, or uint8 [t, h, w, 3], whose frames are picked
+        by the same rule.
       spec: number of frames.
 
     Returns:
       uint8 [t, h, w, 3]; frames repeat where the clip has fewer than asked for.
 
     Raises:
-      errors.DataError: no video track, damaged, cut off, too large, changing size, or an array of another dtype or
-        shape.
+      errors.DataError: no video track, damaged, cut off, too large, changing size, or an array of
+        another dtype or shape.
     """
     if isinstance(media, np.ndarray):
         if media.dtype != np.uint8 or media.ndim != 4 or media.shape[-1] != 3 or media.size == 0:
@@ -45,19 +49,24 @@ def decode(media: media_lib.Media, spec: specs.VideoSpec) -> np.ndarray:
         return _pick(file, name, len(packets), spec.frames)
 
 
-def transform(decoded: np.ndarray, spec: specs.VideoSpec, rng: np.random.Generator | None = None) -> np.ndarray:
-    """Resizes the short side (bilinear), crops and normalises; all frames share one crop and one flip.
+def transform(
+    decoded: np.ndarray, spec: specs.VideoSpec, rng: np.random.Generator | None = None
+) -> np.ndarray:
+    """Resizes the short side (bilinear), crops and normalises; all frames share one crop and one
+    flip.
 
     Args:
       decoded: uint8 [t, h, w, 3].
       spec: size, antialias, mean, std, train_crop and train_flip.
-      rng: draws crop and flip in training, always three draws; None crops the centre and never flips.
+      rng: draws crop and flip in training, always three draws; None crops the centre and never
+        flips.
 
     Returns:
       float32 [t, s, s, 3].
     """
     frames = [
-        image.resize_short(f.astype(np.float32), spec.size, "bilinear", antialias=spec.antialias) for f in decoded
+        image.resize_short(f.astype(np.float32), spec.size, "bilinear", antialias=spec.antialias)
+        for f in decoded
     ]
     top, left = image.centre(frames[0], spec.size)
     flip = False
@@ -72,15 +81,17 @@ def transform(decoded: np.ndarray, spec: specs.VideoSpec, rng: np.random.Generat
 
 
 def frame_indices(available: int, wanted: int) -> np.ndarray:
-    """Returns `wanted` frame numbers from the first to the last of `available`, int64 [wanted] (spec 5.2)."""
+    """Returns `wanted` frame numbers from the first to the last of `available`, int64 [wanted]
+    (spec 5.2).
+    """
     return np.linspace(0, available - 1, wanted).astype(np.int64)
 
 
 def _pick(file: BinaryIO, name: str, available: int, wanted: int) -> np.ndarray:
     """Decodes once in order and keeps the evenly spaced frames, uint8 [wanted, h, w, 3].
 
-    Packets may outnumber frames (invisible reference frames, two fields per frame); then the frames found are the
-    right count and the clip is decoded again with it.
+    Packets may outnumber frames (invisible reference frames, two fields per frame); then the frames
+    found are the right count and the clip is decoded again with it.
     """
     if available == 0:
         raise errors.DataError(name, f"has a video track without frames; {media_lib.AGAIN}")
@@ -97,10 +108,13 @@ def _pick(file: BinaryIO, name: str, available: int, wanted: int) -> np.ndarray:
     return _stack([kept[i] for i in indices.tolist()], name)
 
 
-def _seek(file: BinaryIO, name: str, packets: list[media_lib.Packet], wanted: int) -> np.ndarray | None:
+def _seek(
+    file: BinaryIO, name: str, packets: list[media_lib.Packet], wanted: int
+) -> np.ndarray | None:
     """Decodes from the keyframe before each wanted frame, uint8 [wanted, h, w, 3].
 
-    Returns None where the container's times do not lead to the frames: missing, repeated, or of pictures never shown.
+    Returns None where the container's times do not lead to the frames: missing, repeated, or of
+    pictures never shown.
     """
     times = sorted(p.time for p in packets if p.time is not None)
     keys = sorted(p.time for p in packets if p.is_keyframe and p.time is not None)
@@ -126,12 +140,16 @@ def _stack(frames: list[np.ndarray], name: str) -> np.ndarray:
 
 
 def _to_rgb(frame: av.VideoFrame, name: str) -> np.ndarray:
-    """Returns uint8 [h, w, 3], turned as the container's display matrix says (whole quarter turns)."""
+    """Returns uint8 [h, w, 3], turned by the quarter turns of the display matrix."""
     if frame.width * frame.height > image.MAX_PIXELS:
-        raise errors.DataError(name, f"has frames of {frame.width}x{frame.height} pixels; shrink it first")
+        raise errors.DataError(
+            name, f"has frames of {frame.width}x{frame.height} pixels; shrink it first"
+        )
     try:
         rgb = frame.to_ndarray(format="rgb24")
     except (av.error.FFmpegError, ValueError) as e:  # pixel formats without a conversion
-        raise errors.DataError(name, f"has frames of format {frame.format.name} ({e}); convert it to yuv420p") from e
+        raise errors.DataError(
+            name, f"has frames of format {frame.format.name} ({e}); convert it to yuv420p"
+        ) from e
     turns = round(frame.rotation / 90) % 4  # counter-clockwise
     return np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb

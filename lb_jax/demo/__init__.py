@@ -1,1 +1,3 @@
-"""The demo corpus: scenes rendered to real media files, with captions, annotations and prompts. Imports no JAX."""
+"""The demo corpus: scenes rendered to real media files, with captions, annotations and prompts.
+Imports no JAX.
+"""

@@ -1,7 +1,8 @@
 """Captions of the five VIDAL kinds (spec 8.5, 8.6) and the prompts that score the attributes.
 
-A prompt is a caption with one attribute fixed. For every class of a task the same sentences are written with the same
-other attributes and wordings, so the classes differ in that attribute alone and the ensemble averages over the rest.
+A prompt is a caption with one attribute fixed. For every class of a task the same sentences are
+written with the same other attributes and wordings, so the classes differ in that attribute alone
+and the ensemble averages over the rest.
 """
 
 import dataclasses
@@ -12,10 +13,12 @@ import numpy as np
 from lb_jax.demo import scene, words
 
 PROMPTS_PER_CLASS = 48
-_PROMPT_SEED = 20_231_003  # prompts belong to the tasks, not to a corpus: they are the same for every seed
+_PROMPT_SEED = (
+    20_231_003  # prompts belong to the tasks, not to a corpus: they are the same for every seed
+)
 
-# Every kind of caption and its templates. A field names attributes; `{a:…}` sets the article that fits before them,
-# `{tag}` is the category in one word.
+# Every kind of caption and its templates. A field names attributes; `{a:…}` sets the article that
+# fits before them, `{tag}` is the category in one word.
 TEMPLATES = {
     "raw": (
         "{colour} {category} going {motion} #shorts #{tag}",
@@ -62,9 +65,11 @@ TASKS = {
 
 
 def captions(attributes: scene.Attributes, rng: np.random.Generator) -> dict[str, str | list[str]]:
-    """Returns `raw`, `mplug`, `polish_mplug`, `sound_mplug` (one text each) and `ofa` (a text for each still frame).
+    """Returns `raw`, `mplug`, `polish_mplug`, `sound_mplug` (one text each) and `ofa` (a text for
+    each still frame).
 
-    Every caption takes the next wording of each attribute, so `mplug` and `polish_mplug` share none.
+    Every caption takes the next wording of each attribute, so `mplug` and `polish_mplug` share
+    none.
     """
     kinds = ["raw", "mplug", "polish_mplug", "sound_mplug"] + ["ofa"] * len(scene.STILLS)
     first = rng.integers(1 << 16, size=len(scene.VALUES))
@@ -78,11 +83,15 @@ def prompts() -> dict[str, dict[str, list[str]]]:
     tasks = {}
     for task, kinds in TASKS.items():
         attribute = task.split("/")[1]
-        tasks[task] = {value: _ensemble(value, attribute, kinds, contexts) for value in scene.VALUES[attribute]}
+        tasks[task] = {
+            value: _ensemble(value, attribute, kinds, contexts) for value in scene.VALUES[attribute]
+        }
     return tasks
 
 
-def _ensemble(value: str, attribute: str, kinds: tuple[str, ...], contexts: list[scene.Attributes]) -> list[str]:
+def _ensemble(
+    value: str, attribute: str, kinds: tuple[str, ...], contexts: list[scene.Attributes]
+) -> list[str]:
     texts = (_prompt(i, value, attribute, kinds, context) for i, context in enumerate(contexts))
     return list(dict.fromkeys(texts))  # short templates may repeat
 
@@ -91,23 +100,35 @@ def _contexts() -> list[scene.Attributes]:
     """The attributes around the one that is asked for, each value equally often."""
     rng = np.random.default_rng(_PROMPT_SEED)
     streams = {name: scene.rounds(values, rng) for name, values in scene.VALUES.items()}
-    draws = ({name: next(stream) for name, stream in streams.items()} for _ in range(PROMPTS_PER_CLASS))
+    draws = (
+        {name: next(stream) for name, stream in streams.items()} for _ in range(PROMPTS_PER_CLASS)
+    )
     return [scene.Attributes("test", **draw) for draw in draws]
 
 
-def _prompt(index: int, value: str, attribute: str, kinds: tuple[str, ...], context: scene.Attributes) -> str:
+def _prompt(
+    index: int, value: str, attribute: str, kinds: tuple[str, ...], context: scene.Attributes
+) -> str:
     rng = np.random.default_rng([_PROMPT_SEED, index])  # the same draws for every class
     attributes = dataclasses.replace(context, **{attribute: value})
     if attribute == "source":
         owner = next(category for category, pair in scene.SOURCES.items() if value in pair)
         attributes = dataclasses.replace(attributes, category=owner)
     else:
-        attributes = dataclasses.replace(attributes, source=scene.SOURCES[attributes.category][index % 2])
-    return _write(kinds[index % len(kinds)], attributes, rng.integers(1 << 16, size=len(scene.VALUES)), rng)
+        attributes = dataclasses.replace(
+            attributes, source=scene.SOURCES[attributes.category][index % 2]
+        )
+    return _write(
+        kinds[index % len(kinds)], attributes, rng.integers(1 << 16, size=len(scene.VALUES)), rng
+    )
 
 
-def _write(kind: str, attributes: scene.Attributes, turns: np.ndarray, rng: np.random.Generator) -> str:
-    """Fills a template of the kind, drawn by `rng`; `turns` [attributes] counts through each attribute's wordings."""
+def _write(
+    kind: str, attributes: scene.Attributes, turns: np.ndarray, rng: np.random.Generator
+) -> str:
+    """Fills a template of the kind, drawn by `rng`; `turns` [attributes] counts through each
+    attribute's wordings.
+    """
     said = {"tag": attributes.category}
     for turn, name in zip(turns, scene.VALUES, strict=True):
         wordings = words.WORDS[name][getattr(attributes, name)]

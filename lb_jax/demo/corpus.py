@@ -1,13 +1,13 @@
-"""Writes the demo corpus: real media files and annotations in VIDAL's layout (spec 8.6, 8.7), and what scoring needs.
+"""Writes the demo corpus: real media files, VIDAL annotations (spec 8.6, 8.7), scoring facts.
 
-OUT/scenes_resize256_skip15/{id}.mp4                          video, H.264, 16 frames at 8 Hz
-OUT/scenes_resize256_skip15/{id}_resize256_folder/{0..7}.jpg  its still frames
-OUT/scenes/{id}_depth_f8glpn_folder/{0..7}.png                depth of the same frames, uint16 millimetres
-OUT/scenes/{id}_thermal_folder/{0..7}.jpg                     thermal of the same frames
-OUT/scenes_audio/{id}.wav                                     sound, mono, 16 kHz, 2 s
-OUT/annotation.json, train.json, test.json                    VIDAL annotations: all items, and the two splits
-OUT/attributes.json, prompts.json                             facts and prompts, for scoring only
-OUT/corpus.json                                               seed, items, version; written last
+    scenes_resize256_skip15/{id}.mp4                          video, H.264, 16 frames at 8 Hz
+    scenes_resize256_skip15/{id}_resize256_folder/{0..7}.jpg  its still frames
+    scenes/{id}_depth_f8glpn_folder/{0..7}.png                their depth, uint16 millimetres
+    scenes/{id}_thermal_folder/{0..7}.jpg                     their thermal pictures
+    scenes_audio/{id}.wav                                     sound, mono, 16 kHz, 2 s
+    annotation.json, train.json, test.json                    VIDAL: all items, and the two splits
+    attributes.json, prompts.json                             facts and prompts, for scoring only
+    corpus.json                                               seed, items, version; written last
 """
 
 import concurrent.futures
@@ -36,19 +36,25 @@ _STREAMS = ("geometry", "rgb", "depth", "thermal", "sound", "captions", "still")
 
 
 def write_corpus(
-    out: Path, *, seed: int, items: int, workers: int | None = None, progress: Callable[[int, int], None] | None = None
+    out: Path,
+    *,
+    seed: int,
+    items: int,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Writes a corpus, or returns at once where the same one is complete already.
 
-    The same seed and number of items give the same bytes in every file, with any number of workers. A run that was
-    cut short is written again from the start.
+    The same seed and number of items give the same bytes in every file, with any number of workers.
+    A run that was cut short is written again from the start.
 
     Args:
       out: folder to write; made if missing, else it must be empty or hold this very corpus.
       seed: whole number from 0.
       items: number of items, at least 20; one in five is a test item.
-      workers: processes to write with; by default one per available core, fewer for a small corpus. One means this
-        process; more start fresh interpreters, so a program must guard its entry with `if __name__ == "__main__"`.
+      workers: processes to write with; by default one per available core, fewer for a small corpus.
+        One means this process; more start fresh interpreters, so a program must guard its entry
+        with `if __name__ == "__main__"`.
       progress: called with (items written, items) now and then.
 
     Raises:
@@ -69,22 +75,31 @@ def write_corpus(
             progress(len(facts), items)
     _write_json(out / "annotation.json", annotation)
     for split in ("train", "test"):
-        of_split = {name: texts for name, texts in annotation.items() if facts[name]["split"] == split}
+        of_split = {
+            name: texts for name, texts in annotation.items() if facts[name]["split"] == split
+        }
         _write_json(out / f"{split}.json", of_split)
     _write_json(out / "attributes.json", facts)
     _write_json(out / "prompts.json", captions.prompts())
     os.replace(out / _UNFINISHED, out / _MARKER)
 
 
-def write_item(out: Path, seed: int, index: int, attributes: scene.Attributes) -> tuple[str, dict, dict]:
+def write_item(
+    out: Path, seed: int, index: int, attributes: scene.Attributes
+) -> tuple[str, dict, dict]:
     """Writes the media files of one item; depends on nothing but its arguments.
 
     Returns:
       The item's id, its entry in `annotation.json` and its entry in `attributes.json`.
     """
-    rng = {stream: np.random.default_rng([seed, index, number]) for number, stream in enumerate(_STREAMS)}
+    rng = {
+        stream: np.random.default_rng([seed, index, number])
+        for number, stream in enumerate(_STREAMS)
+    }
     silhouette = silhouettes.draw_pose(attributes.category, rng["geometry"])
-    masks = silhouettes.masks(silhouette, scene.draw_path(attributes.motion, silhouette.extent, rng["geometry"]))
+    masks = silhouettes.masks(
+        silhouette, scene.draw_path(attributes.motion, silhouette.extent, rng["geometry"])
+    )
     stills = list(scene.STILLS)
     frames = render.rgb(masks, attributes.colour, rng["rgb"])
     depth = render.depth(masks[stills], attributes.distance, rng["depth"])
@@ -119,13 +134,18 @@ def _written(out: Path, seed: int, plan: list[scene.Attributes], workers: int):
     if workers == 1:
         yield from map(write, chunks)
         return
-    # Fresh interpreters rather than forks: the caller may have threads (JAX has), which a fork would lose.
+    # Fresh interpreters rather than forks: the caller may have threads (JAX has), which a fork
+    # would lose.
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with concurrent.futures.ProcessPoolExecutor(
+        workers, context, initializer=cv2.setNumThreads, initargs=(1,)
+    ) as pool:
         yield from pool.map(write, chunks)
 
 
-def _write_chunk(out: Path, seed: int, chunk: list[tuple[int, scene.Attributes]]) -> list[tuple[str, dict, dict]]:
+def _write_chunk(
+    out: Path, seed: int, chunk: list[tuple[int, scene.Attributes]]
+) -> list[tuple[str, dict, dict]]:
     return [write_item(out, seed, index, attributes) for index, attributes in chunk]
 
 
@@ -133,9 +153,13 @@ def _check(seed: int, items: int, workers: int | None) -> None:
     if seed < 0:
         raise errors.ConfigError(f"corpus seed {seed} is negative; give a whole number from 0")
     if items < MIN_ITEMS:
-        raise errors.ConfigError(f"a corpus of {items} items is too small for its splits; give at least {MIN_ITEMS}")
+        raise errors.ConfigError(
+            f"a corpus of {items} items is too small for its splits; give at least {MIN_ITEMS}"
+        )
     if workers is not None and workers < 1:
-        raise errors.ConfigError(f"cannot write a corpus with {workers} workers; give at least 1, or leave it out")
+        raise errors.ConfigError(
+            f"cannot write a corpus with {workers} workers; give at least 1, or leave it out"
+        )
 
 
 def _default_workers(items: int) -> int:
@@ -149,13 +173,23 @@ def _is_complete(out: Path, identity: dict[str, int]) -> bool:
 def _begin(out: Path, identity: dict[str, int]) -> None:
     """Makes the folders, after making sure that nothing of anybody else's would be written over."""
     if out.exists() and not out.is_dir():
-        raise errors.ConfigError(f"{out} is a file, expected a folder for the corpus; give another --out")
+        raise errors.ConfigError(
+            f"{out} is a file, expected a folder for the corpus; give another --out"
+        )
     if out.is_dir() and any(out.iterdir()):
-        found = next((_read_identity(out / name) for name in (_MARKER, _UNFINISHED) if (out / name).is_file()), None)
+        found = next(
+            (
+                _read_identity(out / name)
+                for name in (_MARKER, _UNFINISHED)
+                if (out / name).is_file()
+            ),
+            None,
+        )
         if found != identity:
             what = "files that are no corpus" if found is None else f"the corpus {found}"
             raise errors.ConfigError(
-                f"{out} holds {what}, expected {identity} or nothing; give another --out or empty it"
+                f"{out} holds {what}, expected {identity} or nothing; give another --out "
+                "or empty it"
             )
     for folder in (f"{FOLDER}_resize256_skip15", FOLDER, f"{FOLDER}_audio"):
         (out / folder).mkdir(parents=True, exist_ok=True)
@@ -167,7 +201,8 @@ def _read_identity(path: Path) -> object:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise errors.ConfigError(
-            f"{path} is not the JSON of a demo corpus ({error}); give another --out or empty the folder"
+            f"{path} is not the JSON of a demo corpus ({error}); give another --out or "
+            "empty the folder"
         ) from error
 
 

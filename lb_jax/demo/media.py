@@ -1,4 +1,6 @@
-"""Writers of the media files. The same arrays give the same bytes: one encoder thread, no timestamps."""
+"""Writers of the media files. The same arrays give the same bytes: one encoder thread, no
+timestamps.
+"""
 
 import fractions
 from pathlib import Path
@@ -8,9 +10,19 @@ import cv2
 import numpy as np
 import soundfile
 
-_JPEG = [cv2.IMWRITE_JPEG_QUALITY, 93, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+_JPEG = [
+    cv2.IMWRITE_JPEG_QUALITY,
+    93,
+    cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+    cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+]
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
-_X264 = {"preset": "veryfast", "crf": "16", "bf": "0", "threads": "1"}  # crf 16: colours and edges survive at 64 x 64
+_X264 = {
+    "preset": "veryfast",
+    "crf": "16",
+    "bf": "0",
+    "threads": "1",
+}  # crf 16: colours and edges survive at 64 x 64
 
 
 def write_video(path: Path, frames: np.ndarray, rate_hz: int) -> None:

@@ -1,8 +1,8 @@
 """What an item of the demo corpus is: its attributes, its split, and the path its object takes.
 
-Attributes are what the models are scored on; each is visible to one sensor (or to those that see the
-silhouette) and named in the captions. Size, angle and position are nuisances: drawn without looking at any
-attribute, except that the motion sets the direction.
+Attributes are what the models are scored on; each is visible to one sensor (or to those that see
+the silhouette) and named in the captions. Size, angle and position are nuisances: drawn without
+looking at any attribute, except that the motion sets the direction.
 """
 
 import dataclasses
@@ -19,7 +19,8 @@ FRAME_RATE_HZ = 8
 # The frames that become files: linspace truncated, as video readers pick them (spec 5.2).
 STILLS = tuple(int(t) for t in np.linspace(0, FRAMES - 1, 8))
 
-# A category makes these two sounds and no other category does, so a sound tells the category (and nothing else).
+# A category makes these two sounds and no other category does, so a sound tells the category (and
+# nothing else).
 SOURCES = {
     "clock": ("ticking", "alarm"),
     "car": ("engine", "horn"),
@@ -30,7 +31,12 @@ SOURCES = {
     "gate": ("creaking", "clanking"),
     "flag": ("rain", "flapping"),
 }
-DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}  # (x, y) with y downwards
+DIRECTIONS = {
+    "left": (-1, 0),
+    "right": (1, 0),
+    "up": (0, -1),
+    "down": (0, 1),
+}  # (x, y) with y downwards
 
 VALUES = {
     "category": tuple(SOURCES),
@@ -43,7 +49,10 @@ VALUES = {
 
 TEST_EVERY = 5  # one item in five is held out
 
-TRAVEL = (0.41, 0.56)  # way from the first to the last frame, as a fraction of the frame; never out of the picture
+TRAVEL = (
+    0.41,
+    0.56,
+)  # way from the first to the last frame, as a fraction of the frame; never out of the picture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,33 +69,39 @@ class Attributes:
 
 
 def is_held_out(category: str, colour: str, motion: str) -> bool:
-    """Whether this combination is kept for test items: one motion of each category and colour, as in a Latin square.
+    """Whether this combination is kept for test items: one motion of each category and colour, as
+    in a Latin square.
 
-    Three attributes, not two, because every pair must be seen in training: where a category never comes in some
-    colour, that colour, which is easier to see than a shape, is learned as proof against the category (measured: a
-    small vision transformer trained without such pairs names the category right in 0 to 10 % of them; chance is 13 %).
+    Three attributes, not two, because every pair must be seen in training: where a category never
+    comes in some colour, that colour, which is easier to see than a shape, is learned as proof
+    against the category (measured: a small vision transformer trained without such pairs names the
+    category right in 0 to 10 % of them; chance is 13 %).
     """
     row, column = VALUES["category"].index(category), VALUES["colour"].index(colour)
     return VALUES["motion"][(row + column) % len(VALUES["motion"])] == motion
 
 
 def schedule(seed: int, items: int) -> list[Attributes]:
-    """Returns the attributes of all items; a shorter schedule of the same seed is a prefix of a longer one.
+    """Returns the attributes of all items; a shorter schedule of the same seed is a prefix of a
+    longer one.
 
-    Within each split the values of an attribute are near equally frequent (rounds of permutations, not independent
-    draws) and the attributes are independent of each other, with two exceptions: a source tells its category, and as
-    there are 6 colours for 4 motions, a category's motions differ in frequency (22 to 28 % in training).
+    Within each split the values of an attribute are near equally frequent (rounds of permutations,
+    not independent draws) and the attributes are independent of each other, with two exceptions: a
+    source tells its category, and as there are 6 colours for 4 motions, a category's motions differ
+    in frequency (22 to 28 % in training).
     """
     streams = {"train": _stream("train", seed), "test": _stream("test", seed)}
-    return [next(streams["test" if i % TEST_EVERY == TEST_EVERY - 1 else "train"]) for i in range(items)]
+    return [
+        next(streams["test" if i % TEST_EVERY == TEST_EVERY - 1 else "train"]) for i in range(items)
+    ]
 
 
 def draw_path(motion: str, extent: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
     """Draws the path of an object that stays in the picture and moves at constant speed.
 
-    Both axes draw a start and a travel by the same law; the axis of the motion walks it, the other one stops at a
-    random moment of it. So a single frame drawn at random looks the same for all four motions, and reversing time turns
-    each into its opposite.
+    Both axes draw a start and a travel by the same law; the axis of the motion walks it, the other
+    one stops at a random moment of it. So a single frame drawn at random looks the same for all
+    four motions, and reversing time turns each into its opposite.
 
     Args:
       motion: one of `VALUES["motion"]`.
@@ -108,18 +123,32 @@ def draw_path(motion: str, extent: tuple[float, float], rng: np.random.Generator
 
 def _stream(split: str, seed: int) -> Iterator[Attributes]:
     rng = np.random.default_rng([seed, split == "test"])
-    categories, distances, temperatures = (rounds(VALUES[n], rng) for n in ("category", "distance", "temperature"))
+    categories, distances, temperatures = (
+        rounds(VALUES[n], rng) for n in ("category", "distance", "temperature")
+    )
     sources = {category: rounds(pair, rng) for category, pair in SOURCES.items()}
     looks = {category: rounds(_looks(category, split), rng) for category in VALUES["category"]}
     for category in categories:
         colour, motion = next(looks[category])
-        yield Attributes(split, category, colour, motion, next(distances), next(temperatures), next(sources[category]))
+        yield Attributes(
+            split,
+            category,
+            colour,
+            motion,
+            next(distances),
+            next(temperatures),
+            next(sources[category]),
+        )
 
 
 def _looks(category: str, split: str) -> list[tuple[str, str]]:
     """The pairs of colour and motion that the split shows this category in."""
     pairs = itertools.product(VALUES["colour"], VALUES["motion"])
-    return [(colour, motion) for colour, motion in pairs if is_held_out(category, colour, motion) == (split == "test")]
+    return [
+        (colour, motion)
+        for colour, motion in pairs
+        if is_held_out(category, colour, motion) == (split == "test")
+    ]
 
 
 def rounds(values: Sequence[T], rng: np.random.Generator) -> Iterator[T]:

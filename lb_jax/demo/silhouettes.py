@@ -1,7 +1,8 @@
 """The eight silhouettes, as polygons, and their antialiased masks.
 
-They are chosen to differ in what a few 8 x 8 patches can tell: ring, low and wide on wheels, upright frame, cross,
-solid block with a roof, thin wide V, upright bars, level stripes. RGB, depth and thermal all see the same mask.
+They are chosen to differ in what a few 8 x 8 patches can tell: ring, low and wide on wheels,
+upright frame, cross, solid block with a roof, thin wide V, upright bars, level stripes. RGB, depth
+and thermal all see the same mask.
 """
 
 import dataclasses
@@ -11,14 +12,16 @@ import numpy as np
 
 SIDE = 64  # pixels, all pictures are square
 SUPERSAMPLE = 4
-# Longer side of the object's bounding box, as a fraction of the frame; a larger object would have no room to move.
+# Longer side of the object's bounding box, as a fraction of the frame; a larger object would have
+# no room to move.
 SIZE = (0.40, 0.55)
 ANGLE_DEG = (-10.0, 10.0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Silhouette:
-    """An object in its pose: centred on the origin by its bounding box, in fractions of the frame, y downwards.
+    """An object in its pose: centred on the origin by its bounding box, in fractions of the frame,
+    y downwards.
 
     Attributes:
       filled: polygons float64 [points, 2] whose union is the object.
@@ -36,17 +39,26 @@ class Silhouette:
 
 
 def draw_pose(category: str, rng: np.random.Generator) -> Silhouette:
-    """Draws size and angle, both blind to every attribute, and returns the category's silhouette in that pose."""
+    """Draws size and angle, both blind to every attribute, and returns the category's silhouette in
+    that pose.
+    """
     size, angle = rng.uniform(*SIZE), np.deg2rad(rng.uniform(*ANGLE_DEG))
     rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     filled, cut = ([polygon @ rotation for polygon in polygons] for polygons in SHAPES[category])
     points = np.concatenate(filled)
-    middle, scale = (points.min(axis=0) + points.max(axis=0)) / 2, size / np.ptp(points, axis=0).max()
-    return Silhouette(*(tuple((polygon - middle) * scale for polygon in polygons) for polygons in (filled, cut)))
+    middle, scale = (
+        (points.min(axis=0) + points.max(axis=0)) / 2,
+        size / np.ptp(points, axis=0).max(),
+    )
+    return Silhouette(
+        *(tuple((polygon - middle) * scale for polygon in polygons) for polygons in (filled, cut))
+    )
 
 
 def masks(silhouette: Silhouette, centres: np.ndarray) -> np.ndarray:
-    """Returns the share of each pixel the object covers, float32 [t, SIDE, SIDE], for centres [t, 2] (x, y)."""
+    """Returns the share of each pixel the object covers, float32 [t, SIDE, SIDE], for centres [t,
+    2] (x, y).
+    """
     return np.stack([_draw(silhouette, centre) for centre in centres])
 
 
@@ -67,7 +79,9 @@ def _box(left: float, top: float, right: float, bottom: float) -> np.ndarray:
     return _polygon((left, top), (right, top), (right, bottom), (left, bottom))
 
 
-def _arc(x: float, y: float, radius: float, start_deg: float = 0.0, stop_deg: float = 360.0) -> np.ndarray:
+def _arc(
+    x: float, y: float, radius: float, start_deg: float = 0.0, stop_deg: float = 360.0
+) -> np.ndarray:
     angles = np.deg2rad(np.linspace(start_deg, stop_deg, 40))
     return np.stack([x + radius * np.cos(angles), y + radius * np.sin(angles)], axis=1)
 
@@ -81,7 +95,14 @@ SHAPES = {
     "car": (
         [
             _polygon(
-                (-1, 0.3), (-1, -0.12), (-0.62, -0.16), (-0.4, -0.6), (0.4, -0.6), (0.66, -0.14), (1, -0.06), (1, 0.3)
+                (-1, 0.3),
+                (-1, -0.12),
+                (-0.62, -0.16),
+                (-0.4, -0.6),
+                (0.4, -0.6),
+                (0.66, -0.14),
+                (1, -0.06),
+                (1, 0.3),
             ),
             _arc(-0.55, 0.3, 0.28),
             _arc(0.55, 0.3, 0.28),
@@ -103,7 +124,14 @@ SHAPES = {
     "bird": (
         [
             _polygon(
-                (-1, -0.75), (-0.45, -0.6), (0, -0.05), (0.45, -0.6), (1, -0.75), (0.55, -0.2), (0, 0.6), (-0.55, -0.2)
+                (-1, -0.75),
+                (-0.45, -0.6),
+                (0, -0.05),
+                (0.45, -0.6),
+                (1, -0.75),
+                (0.55, -0.2),
+                (0, 0.6),
+                (-0.55, -0.2),
             )
         ],
         [],

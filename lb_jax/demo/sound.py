@@ -1,7 +1,8 @@
-"""The sixteen sounds, synthesised: each has its own place in pitch, timbre and rhythm, and shows it in any 1.3 seconds.
+"""The sixteen sounds, synthesised: each has its own place in pitch, timbre and rhythm, and shows it
+in any 1.3 seconds.
 
-A source is a function of the time axis `t` [n] in seconds, a `pitch` factor around 1 and a generator. Pitch, onset,
-tempo, level and background noise vary from item to item.
+A source is a function of the time axis `t` [n] in seconds, a `pitch` factor around 1 and a
+generator. Pitch, onset, tempo, level and background noise vary from item to item.
 """
 
 from collections.abc import Callable
@@ -28,8 +29,12 @@ def _sine(hertz: float, t: np.ndarray) -> np.ndarray:
     return np.sin(2 * np.pi * hertz * t)
 
 
-def _harmonics(hertz: float, t: np.ndarray, count: int, falloff: float, step: int = 1) -> np.ndarray:
-    """A sum of partials 1, 1 + step, 1 + 2 step, …, each weaker by its number to the power of `falloff`."""
+def _harmonics(
+    hertz: float, t: np.ndarray, count: int, falloff: float, step: int = 1
+) -> np.ndarray:
+    """A sum of partials 1, 1 + step, 1 + 2 step, …, each weaker by its number to the power of
+    `falloff`.
+    """
     return sum(_sine(hertz * k, t) / k**falloff for k in range(1, 1 + step * count, step))
 
 
@@ -65,15 +70,23 @@ def _alarm(t, pitch, rng):
 
 
 def _engine(t, pitch, rng):
-    return _harmonics(55 * pitch, t, 10, 0.3) * (1 + 0.4 * _sine(13, t)) + 0.5 * _hiss(t, 40, 500, rng)
+    return _harmonics(55 * pitch, t, 10, 0.3) * (1 + 0.4 * _sine(13, t)) + 0.5 * _hiss(
+        t, 40, 500, rng
+    )
 
 
 def _horn(t, pitch, rng):
-    return (_harmonics(392 * pitch, t, 7, 0.6) + _harmonics(494 * pitch, t, 7, 0.6)) * _gate(t, 1.8, 0.85)
+    return (_harmonics(392 * pitch, t, 7, 0.6) + _harmonics(494 * pitch, t, 7, 0.6)) * _gate(
+        t, 1.8, 0.85
+    )
 
 
 def _ringing(t, pitch, rng):
-    return (_sine(1250 * pitch, t) + _sine(1600 * pitch, t)) * (0.5 + 0.5 * _sine(20, t)) * _gate(t, 1.7, 0.65)
+    return (
+        (_sine(1250 * pitch, t) + _sine(1600 * pitch, t))
+        * (0.5 + 0.5 * _sine(20, t))
+        * _gate(t, 1.7, 0.65)
+    )
 
 
 def _buzzing(t, pitch, rng):
@@ -118,7 +131,9 @@ def _clanking(t, pitch, rng):
 
 
 def _rain(t, pitch, rng):
-    drops = np.convolve(rng.random(len(t)) < 60 / SAMPLE_RATE_HZ, np.exp(-np.arange(160) / 32), mode="same")
+    drops = np.convolve(
+        rng.random(len(t)) < 60 / SAMPLE_RATE_HZ, np.exp(-np.arange(160) / 32), mode="same"
+    )
     return _hiss(t, 3000 * pitch, 7800, rng) * (0.1 + drops)
 
 

@@ -1,6 +1,7 @@
 """The wordings of every attribute value; captions and prompts draw from the same lists.
 
-Every value has two or three wordings, so that a text tower has to learn synonyms, and no wording serves two values.
+Every value has two or three wordings, so that a text tower has to learn synonyms, and no wording
+serves two values.
 """
 
 WORDS = {

@@ -1,4 +1,6 @@
-"""Emergent retrieval: pairs of modalities that were never trained together, joined only through text (spec 7.3)."""
+"""Emergent retrieval: pairs of modalities that were never trained together, joined only through
+text (spec 7.3).
+"""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -8,16 +10,19 @@ import numpy as np
 from lb_jax.evaluation import metrics
 
 
-def score(embeddings: Mapping[str, np.ndarray], ids: Mapping[str, Sequence[str]]) -> dict[str, dict]:
+def score(
+    embeddings: Mapping[str, np.ndarray], ids: Mapping[str, Sequence[str]]
+) -> dict[str, dict]:
     """Retrieves each modality from each other one.
 
     Args:
       embeddings: modality -> unit rows `[n, e]`.
-      ids: modality -> the item of each row. A pair is scored on the items that have both; pairs that share
-        fewer than two are left out.
+      ids: modality -> the item of each row. A pair is scored on the items that have both; pairs
+        that share fewer than two are left out.
 
     Returns:
-      `{"audio->image": {"R@1", …, "mean_rank", "chance_R@1", "times_chance", "n"}}` for every ordered pair.
+      `{"audio->image": {"R@1", …, "mean_rank", "chance_R@1", "times_chance", "n"}}` for every
+      ordered pair.
     """
     row = {name: {id_: i for i, id_ in enumerate(rows)} for name, rows in ids.items()}
     tables = {}
@@ -26,7 +31,8 @@ def score(embeddings: Mapping[str, np.ndarray], ids: Mapping[str, Sequence[str]]
         if len(both) < 2:
             continue
         similarity = metrics.cosine(
-            embeddings[query][[row[query][id_] for id_ in both]], embeddings[target][[row[target][id_] for id_ in both]]
+            embeddings[query][[row[query][id_] for id_ in both]],
+            embeddings[target][[row[target][id_] for id_ in both]],
         )
         table = metrics.retrieval(similarity)
         tables[f"{query}->{target}"] = table | {

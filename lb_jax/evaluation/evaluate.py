@@ -1,4 +1,6 @@
-"""Scores a model on one split of a labelled corpus: each file and text is embedded once, the rest is arithmetic."""
+"""Scores a model on one split of a labelled corpus: each file and text is embedded once, the rest
+is arithmetic.
+"""
 
 import dataclasses
 import functools
@@ -30,14 +32,16 @@ class Result:
     """What an evaluation found, and what the report shows it with.
 
     Attributes:
-      metrics: plain dicts, floats and ints, ready for JSON. `{"zero_shot": {task: {"top1", "chance", "n",
-        "per_class"}}, "retrieval": {modality: {"text_to_x", "x_to_text", "chance_R@1", "n",
-        "distinct_captions"}}, "emergent": {"audio->image": {"R@1", …, "chance_R@1", "times_chance", "n"}},
-        "seconds": {what: seconds}}`. All but "seconds" are the same in every run.
+      metrics: plain dicts, floats and ints, ready for JSON. `{"zero_shot": {task: {"top1",
+        "chance", "n", "per_class"}}, "retrieval": {modality: {"text_to_x", "x_to_text",
+        "chance_R@1", "n", "distinct_captions"}}, "emergent": {"audio->image": {"R@1", …,
+        "chance_R@1", "times_chance", "n"}}, "seconds": {what: seconds}}`. All but "seconds" are the
+        same in every run.
       corpus: the split.
       ids: modality -> the item of each embedding.
       embeddings: modality -> unit rows float32 `[n, e]`.
-      captions: modality -> unit rows float32 `[n, e]`, each item's caption of the modality's text kind.
+      captions: modality -> unit rows float32 `[n, e]`, each item's caption of the modality's text
+        kind.
       confusion: zero-shot task -> its confusion matrix.
     """
 
@@ -59,21 +63,23 @@ def evaluate(
 ) -> Result:
     """Runs zero-shot classification, retrieval both ways and emergent retrieval.
 
-    Tasks of a modality with frames are scored a second time with the frames of each clip in another order, as
-    `<task>_shuffled`: what is read from motion must suffer. Clips of a single frame have no other order and get
-    no such row.
+    Tasks of a modality with frames are scored a second time with the frames of each clip in another
+    order, as `<task>_shuffled`: what is read from motion must suffer. Clips of a single frame have
+    no other order and get no such row.
 
     Args:
-      model: has `modalities`, `embed(modality, paths or texts) -> [n, e]`, `preprocess(modality, paths) -> array` and
-        `encode(modality, array) -> [n, e]`.
+      model: has `modalities`, `embed(modality, paths or texts) -> [n, e]`, `preprocess(modality,
+        paths) -> array` and `encode(modality, array) -> [n, e]`.
       corpus_dir: a labelled corpus, see `labelled.read`.
       split: which items.
       modalities: which modalities; None means all that both the model and the split have.
-      progress: called as `progress(what, done, total)`, what being a modality, "text" or "video shuffled".
+      progress: called as `progress(what, done, total)`, what being a modality, "text" or "video
+        shuffled".
 
     Raises:
       ConfigError: a modality that the model does not have.
-      DataError: the corpus does not fit together, has no file of a modality, or a file cannot be used.
+      DataError: the corpus does not fit together, has no file of a modality, or a file cannot be
+        used.
     """
     started = time.perf_counter()
     seconds = {}
@@ -81,36 +87,54 @@ def evaluate(
     names = _choose(model, corpus, modalities)
     tasks = [task for task in corpus.tasks if task.modality in names]
     ids = {name: corpus.having(name) for name in names}
-    captions = {name: [corpus.caption(id_, rows.MODALITIES[name].text_kind) for id_ in ids[name]] for name in names}
+    captions = {
+        name: [corpus.caption(id_, rows.MODALITIES[name].text_kind) for id_ in ids[name]]
+        for name in names
+    }
 
     texts = [text for name in names for text in captions[name]]
     texts += [text for task in tasks for prompts in task.prompts.values() for text in prompts]
     texts = list(dict.fromkeys(texts))
     run = _Embedder(progress or (lambda what, done, total: None), seconds)
-    vector = dict(zip(texts, run(rows.TEXT, texts, lambda chunk: model.embed(rows.TEXT, chunk)), strict=True))
+    vector = dict(
+        zip(texts, run(rows.TEXT, texts, lambda chunk: model.embed(rows.TEXT, chunk)), strict=True)
+    )
     spoken = {name: np.stack([vector[caption] for caption in captions[name]]) for name in names}
 
     files = {name: [str(corpus.files[id_][name]) for id_ in ids[name]] for name in names}
-    embeddings = {name: run(name, files[name], functools.partial(model.embed, name)) for name in names}
+    embeddings = {
+        name: run(name, files[name], functools.partial(model.embed, name)) for name in names
+    }
     trials = [(task.name, task, embeddings[task.modality]) for task in tasks]
-    for name in dict.fromkeys(task.modality for task in tasks if rows.MODALITIES[task.modality].has_frames):
+    for name in dict.fromkeys(
+        task.modality for task in tasks if rows.MODALITIES[task.modality].has_frames
+    ):
         if model.preprocess(name, files[name][:1]).shape[1] > 1:
             encode = functools.partial(_encode_shuffled, model, name)
             shuffled = run(f"{name} shuffled", list(enumerate(files[name])), encode)
-            trials += [(f"{task.name}_shuffled", task, shuffled) for task in tasks if task.modality == name]
+            trials += [
+                (f"{task.name}_shuffled", task, shuffled) for task in tasks if task.modality == name
+            ]
 
     scores, confusion = {}, {}
     for trial, task, task_embeddings in trials:
-        prompts = [np.stack([vector[text] for text in wordings]) for wordings in task.prompts.values()]
+        prompts = [
+            np.stack([vector[text] for text in wordings]) for wordings in task.prompts.values()
+        ]
         labels = [corpus.attributes[id_][task.attribute] for id_ in ids[task.modality]]
         classes = tuple(task.prompts)
-        scores[trial], counts = zero_shot.score(task_embeddings, zero_shot.class_weights(prompts), labels, classes)
+        scores[trial], counts = zero_shot.score(
+            task_embeddings, zero_shot.class_weights(prompts), labels, classes
+        )
         confusion[trial] = Confusion(classes, counts)
 
     return Result(
         metrics={
             "zero_shot": scores,
-            "retrieval": {name: retrieval.score(spoken[name], embeddings[name], captions[name]) for name in names},
+            "retrieval": {
+                name: retrieval.score(spoken[name], embeddings[name], captions[name])
+                for name in names
+            },
             "emergent": emergent.score(embeddings, ids),
             "seconds": seconds | {"total": time.perf_counter() - started},
         },
@@ -123,7 +147,9 @@ def evaluate(
 
 
 def shuffle_frames(clip: np.ndarray, seed: int) -> np.ndarray:
-    """Puts the frames of a clip `[t, …]`, t at least 2, into another order that depends on nothing but `seed` and t."""
+    """Puts the frames of a clip `[t, …]`, t at least 2, into another order that depends on nothing
+    but `seed` and t.
+    """
     order = np.arange(len(clip))
     generator = np.random.default_rng(seed)
     while np.array_equal(order, np.arange(len(clip))):
@@ -134,7 +160,10 @@ def shuffle_frames(clip: np.ndarray, seed: int) -> np.ndarray:
 def _encode_shuffled(model, name: str, chunk: list[tuple[int, str]]) -> np.ndarray:
     clips = np.asarray(model.preprocess(name, [path for _, path in chunk]))  # [b, t, h, w, c]
     return model.encode(
-        name, np.stack([shuffle_frames(clip, index) for clip, (index, _) in zip(clips, chunk, strict=True)])
+        name,
+        np.stack(
+            [shuffle_frames(clip, index) for clip, (index, _) in zip(clips, chunk, strict=True)]
+        ),
     )
 
 
@@ -162,15 +191,23 @@ def _choose(model, corpus: labelled.Labelled, wanted: Sequence[str] | None) -> t
         if name not in model.modalities:
             hint = errors.nearest(name, model.modalities)
             raise errors.ConfigError(
-                f"modality {name!r} is not in the model, which has {', '.join(model.modalities)}.{hint}"
+                f"modality {name!r} is not in the model, which has "
+                f"{', '.join(model.modalities)}.{hint}"
             )
         if not corpus.having(name):
             raise errors.DataError(
-                corpus.root, f"no item of the split has a file of modality {name!r}; leave it out or add the files"
+                corpus.root,
+                f"no item of the split has a file of modality {name!r}; leave it out or "
+                "add the files",
             )
-    offered = [name for name in rows.MODALITIES if name in (wanted or model.modalities) and corpus.having(name)]
+    offered = [
+        name
+        for name in rows.MODALITIES
+        if name in (wanted or model.modalities) and corpus.having(name)
+    ]
     if not offered:
         raise errors.DataError(
-            corpus.root, f"has no file of the model's modalities ({', '.join(model.modalities)}); add some"
+            corpus.root,
+            f"has no file of the model's modalities ({', '.join(model.modalities)}); add some",
         )
     return tuple(offered)

@@ -15,11 +15,14 @@ LEFT, RIGHT, TOP, BOTTOM = 48, 12, 12, 34
 MAX_POINTS = 240
 
 
-def line_chart(series: Mapping[str, tuple[np.ndarray, np.ndarray]], styles: Mapping[str, str], label: str) -> str:
+def line_chart(
+    series: Mapping[str, tuple[np.ndarray, np.ndarray]], styles: Mapping[str, str], label: str
+) -> str:
     """Draws lines over a shared axis from 0 or below.
 
     Args:
-      series: name -> (x [n], y [n]), finite, n at least 1. More than `MAX_POINTS` points are averaged in runs.
+      series: name -> (x [n], y [n]), finite, n at least 1. More than `MAX_POINTS` points are
+        averaged in runs.
       styles: name -> CSS class of the line.
       label: what the picture shows, for readers who cannot see it.
 
@@ -38,13 +41,19 @@ def line_chart(series: Mapping[str, tuple[np.ndarray, np.ndarray]], styles: Mapp
     parts = []
     for tick in y_ticks:
         _, y = place(x_low, tick)
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(
+            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        )
         parts.append(f'<text x="{LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
     for tick in x_ticks:
         if x_low <= tick <= x_high:
             x, _ = place(tick, y_low)
-            parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{tick:g}</text>')
-    parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 2}" text-anchor="middle">step</text>')
+            parts.append(
+                f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{tick:g}</text>'
+            )
+    parts.append(
+        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 2}" text-anchor="middle">step</text>'
+    )
     for name, (x, y) in series.items():
         across, down = place(*_thin(x, y))
         points = " ".join(f"{a:.1f},{d:.1f}" for a, d in zip(across, down, strict=True))
@@ -54,10 +63,12 @@ def line_chart(series: Mapping[str, tuple[np.ndarray, np.ndarray]], styles: Mapp
 
 
 def heat_map(matrix: np.ndarray, groups: Sequence[str], label: str) -> str:
-    """Draws a square matrix as shades of the page's accent colour, with the runs of equal `groups` named on both sides.
+    """Draws a square matrix as shades of the page's accent colour, with the runs of equal `groups`
+    named on both sides.
 
     Args:
-      matrix: float `[n, n]`; its smallest value is drawn as the background, its largest as the full colour.
+      matrix: float `[n, n]`; its smallest value is drawn as the background, its largest as the full
+        colour.
       groups: the group of each row and column, equal ones side by side.
       label: what the picture shows, for readers who cannot see it.
 
@@ -68,31 +79,42 @@ def heat_map(matrix: np.ndarray, groups: Sequence[str], label: str) -> str:
     cell = side / n
     spread = max(float(np.ptp(matrix)), 1e-6)
     shade = np.rint(255 * (matrix - matrix.min()) / spread).astype(np.uint8)
-    mask = np.dstack([np.full((n, n, 3), 255, np.uint8), shade])  # a mask lets CSS choose the colour
+    mask = np.dstack(
+        [np.full((n, n, 3), 255, np.uint8), shade]
+    )  # a mask lets CSS choose the colour
     buffer = io.BytesIO()
     Image.fromarray(mask, "RGBA").save(buffer, "PNG")
     uri = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
     box = f'x="{left}" y="{top}" width="{side}" height="{side}"'
     key = "m" + hashlib.sha256(uri.encode()).hexdigest()[:12]
     parts = [
-        f'<mask id="{key}" style="mask-type:alpha"><image {box} href="{uri}" preserveAspectRatio="none"/></mask>',
+        f'<mask id="{key}" style="mask-type:alpha"><image {box} href="{uri}" '
+        'preserveAspectRatio="none"/></mask>',
         f'<rect class="back" {box}/><rect class="heat" {box} mask="url(#{key})"/>',
     ]
     starts = [i for i in range(n) if i == 0 or groups[i] != groups[i - 1]]
     for start, end in zip(starts, [*starts[1:], n], strict=True):
         middle = (start + end) / 2 * cell
         name = html.escape(groups[start])
-        parts.append(f'<text x="{left - 5}" y="{top + middle + 4:.1f}" text-anchor="end">{name}</text>')
+        parts.append(
+            f'<text x="{left - 5}" y="{top + middle + 4:.1f}" text-anchor="end">{name}</text>'
+        )
         turn = f'transform="translate({left + middle + 3:.1f} {top - 5}) rotate(-60)"'
         parts.append(f"<text {turn}>{name}</text>")
         if start:
             at = start * cell
-            parts.append(f'<path class="grid" d="M{left + at:.1f} {top}v{side}M{left} {top + at:.1f}h{side}"/>')
+            parts.append(
+                f'<path class="grid" d="M{left + at:.1f} {top}v{side}M{left} '
+                f'{top + at:.1f}h{side}"/>'
+            )
     return _svg("matrix", left + side + 28, top + side + 2, label, "".join(parts))
 
 
 def _svg(kind: str, width: int, height: int, label: str, content: str) -> str:
-    attributes = f'class="{kind}" viewBox="0 0 {width} {height}" role="img" aria-label="{html.escape(label)}"'
+    attributes = (
+        f'class="{kind}" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="{html.escape(label)}"'
+    )
     return f"<svg {attributes}>{content}</svg>"
 
 

@@ -1,8 +1,8 @@
-"""Reads a labelled corpus: media files, their attributes, the prompts of each zero-shot task, and the captions.
+"""Reads a labelled corpus: media files, their attributes, prompts of the tasks, captions.
 
-    corpus/attributes.json   id -> {"split", "category", …, "files": {modality: path relative to the corpus}}
-    corpus/prompts.json      "modality/attribute" -> class -> list of texts
-    corpus/<split>.json      id -> {"raw", "mplug", "polish_mplug", "sound_mplug", "ofa"}: a VIDAL annotation
+    attributes.json   id -> {"split", "category", …, "files": {modality: path in the corpus}}
+    prompts.json      "modality/attribute" -> class -> list of texts
+    <split>.json      VIDAL annotation: id -> {"raw", "mplug", "polish_mplug", "sound_mplug", "ofa"}
 
 Attributes and prompts are for scoring only; training never reads them.
 """
@@ -21,7 +21,8 @@ class Task:
 
     Attributes:
       name: "modality/attribute", as in `prompts.json`.
-      prompts: class -> the texts that describe it; the order of the classes is the order of the score columns.
+      prompts: class -> the texts that describe it; the order of the classes is the order of the
+        score columns.
     """
 
     name: str
@@ -71,7 +72,8 @@ class Labelled:
         if not isinstance(text, str) or not text.strip():
             raise errors.DataError(
                 f"{self.root}, item {id_}",
-                f"has no caption {kind!r}, its annotation has {', '.join(self.captions[id_])}; add the text",
+                f"has no caption {kind!r}, its annotation has "
+                f"{', '.join(self.captions[id_])}; add the text",
             )
         return text
 
@@ -84,8 +86,8 @@ def read(corpus_dir: str | pathlib.Path, split: str = "test") -> Labelled:
       split: value of the items' "split".
 
     Raises:
-      DataError: a part is missing or does not fit another; the message gives the first problem and how many
-        there are.
+      DataError: a part is missing or does not fit another; the message gives the first problem and
+        how many there are.
     """
     root = pathlib.Path(corpus_dir)
     everything = _object(root / "attributes.json")
@@ -94,13 +96,18 @@ def read(corpus_dir: str | pathlib.Path, split: str = "test") -> Labelled:
     if split not in counts:
         found = ", ".join(f"{n} of {name!r}" for name, n in counts.items()) or "no items"
         raise errors.DataError(
-            root / "attributes.json", f"no items of split {split!r}, found {found}; name one of those"
+            root / "attributes.json",
+            f"no items of split {split!r}, found {found}; name one of those",
         )
     rows = {id_: row for id_, row in everything.items() if row.get("split") == split}
     captions = _object(root / f"{split}.json")
     problems = [
         *_file_problems(root, rows),
-        *(f"item {id_} is not in {split}.json; add its captions" for id_ in rows if id_ not in captions),
+        *(
+            f"item {id_} is not in {split}.json; add its captions"
+            for id_ in rows
+            if id_ not in captions
+        ),
         *_prompt_problems(prompts, rows),
     ]
     if problems:
@@ -110,9 +117,13 @@ def read(corpus_dir: str | pathlib.Path, split: str = "test") -> Labelled:
         root=root,
         ids=tuple(rows),
         attributes={
-            id_: {k: str(v) for k, v in row.items() if k not in ("split", "files")} for id_, row in rows.items()
+            id_: {k: str(v) for k, v in row.items() if k not in ("split", "files")}
+            for id_, row in rows.items()
         },
-        files={id_: {name: root / path for name, path in row["files"].items()} for id_, row in rows.items()},
+        files={
+            id_: {name: root / path for name, path in row["files"].items()}
+            for id_, row in rows.items()
+        },
         prompts=prompts,
         captions={id_: captions[id_] for id_ in rows},
     )
@@ -122,13 +133,17 @@ def _object(path: pathlib.Path) -> dict:
     """The JSON object of objects in a file."""
     if not path.is_file():
         raise errors.DataError(
-            path, "no such file; a labelled corpus has attributes.json, prompts.json and one <split>.json per split"
+            path,
+            "no such file; a labelled corpus has attributes.json, prompts.json and one "
+            "<split>.json per split",
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:  # covers text that is not UTF-8 too
         raise errors.DataError(path, f"is not JSON ({error}); write it again") from error
-    if not isinstance(content, dict) or not all(isinstance(value, dict) for value in content.values()):
+    if not isinstance(content, dict) or not all(
+        isinstance(value, dict) for value in content.values()
+    ):
         raise errors.DataError(path, "expected a JSON object whose values are objects")
     return content
 
@@ -137,16 +152,23 @@ def _file_problems(root: pathlib.Path, rows: dict) -> list[str]:
     problems = []
     for id_, row in rows.items():
         if not isinstance(row.get("files"), dict) or not row["files"]:
-            problems.append(f'item {id_} names no files in attributes.json, expected "files": {{modality: path}}')
+            problems.append(
+                f'item {id_} names no files in attributes.json, expected "files": '
+                f"{{modality: path}}"
+            )
             continue
         for name, path in row["files"].items():
             if name not in modalities.MODALITIES:
                 hint = errors.nearest(name, modalities.MODALITIES)
                 problems.append(
-                    f"item {id_} has a file of modality {name!r}, expected {', '.join(modalities.MODALITIES)}.{hint}"
+                    f"item {id_} has a file of modality {name!r}, expected "
+                    f"{', '.join(modalities.MODALITIES)}.{hint}"
                 )
             elif not (root / path).is_file():
-                problems.append(f"item {id_} names the {name} file {path}, which is not there; write the corpus again")
+                problems.append(
+                    f"item {id_} names the {name} file {path}, which is not there; write the "
+                    "corpus again"
+                )
     return problems
 
 
@@ -155,18 +177,31 @@ def _prompt_problems(prompts: dict, rows: dict) -> list[str]:
     for task, classes in prompts.items():
         modality, _, attribute = task.partition("/")
         if modality not in modalities.MODALITIES or not attribute:
-            problems.append(f"prompts.json has the task {task!r}, expected modality/attribute such as 'image/category'")
+            problems.append(
+                f"prompts.json has the task {task!r}, expected modality/attribute such as "
+                "'image/category'"
+            )
             continue
         for name, texts in classes.items():
-            if not isinstance(texts, list) or not texts or not all(isinstance(t, str) and t.strip() for t in texts):
-                problems.append(f"prompts.json: class {name!r} of {task} needs a list of texts, none of them empty")
+            if (
+                not isinstance(texts, list)
+                or not texts
+                or not all(isinstance(t, str) and t.strip() for t in texts)
+            ):
+                problems.append(
+                    f"prompts.json: class {name!r} of {task} needs a list of texts, none of "
+                    "them empty"
+                )
         if len(classes) < 2:
-            problems.append(f"prompts.json: task {task} has {len(classes)} class(es), expected at least 2")
+            problems.append(
+                f"prompts.json: task {task} has {len(classes)} class(es), expected at least 2"
+            )
         present = [row for row in rows.values() if modality in (row.get("files") or {})]
         for label in dict.fromkeys(str(row.get(attribute)) for row in present):
             if label not in classes:
                 hint = errors.nearest(label, classes)
                 problems.append(
-                    f"prompts.json: task {task} has no class {label!r}, which items have; add its texts.{hint}"
+                    f"prompts.json: task {task} has no class {label!r}, which items have; add its "
+                    f"texts.{hint}"
                 )
     return problems

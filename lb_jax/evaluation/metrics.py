@@ -1,9 +1,10 @@
 """Ranks, recall and top-1 accuracy as pure functions of score matrices.
 
-Ties count against the model, always: an answer that merely equals the right one is ranked before it. The
-original counts only the strictly greater entries (spec 7.1), under which a collapsed model whose scores are all
-equal ranks everything first, 100 %; here it scores 0 %. The rule needs no random numbers and does not depend on
-the order of the items or of the classes. Without ties both rules agree.
+Ties count against the model, always: an answer that merely equals the right one is ranked before
+it. The original counts only the strictly greater entries (spec 7.1), under which a collapsed model
+whose scores are all equal ranks everything first, 100 %; here it scores 0 %. The rule needs no
+random numbers and does not depend on the order of the items or of the classes. Without ties both
+rules agree.
 """
 
 import numpy as np
@@ -29,7 +30,8 @@ def unit(embeddings: np.ndarray) -> np.ndarray:
     length = np.linalg.norm(embeddings.astype(np.float64), axis=-1, keepdims=True)
     if np.any(length == 0):
         raise errors.DataError(
-            "embeddings", f"row {int(np.argmin(length))} is all zeros, expected a direction; check the weights"
+            "embeddings",
+            f"row {int(np.argmin(length))} is all zeros, expected a direction; check the weights",
         )
     return (embeddings / length).astype(np.float32)
 
@@ -37,7 +39,8 @@ def unit(embeddings: np.ndarray) -> np.ndarray:
 def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Returns the similarity float32 `[n, m]` of unit rows `[n, e]` and `[m, e]`.
 
-    Summed in float64 and then rounded: equal rows so give equal scores. In float32 the last bit depends on how
+    Summed in float64 and then rounded: equal rows so give equal scores. In float32 the last bit
+      depends on how
     the matrix product is blocked, and two copies of one item would be ordered by that.
     """
     return (a.astype(np.float64) @ b.astype(np.float64).T).astype(np.float32)
@@ -59,7 +62,9 @@ def ranks(similarity: np.ndarray, truth: np.ndarray) -> np.ndarray:
     similarity = _finite(similarity, "similarity")
     truth = _indices(truth, similarity, "truth")
     right = similarity[np.arange(len(truth)), truth]
-    return np.sum(similarity >= right[:, None], axis=1)  # the right answer itself is the one that makes this 1-based
+    return np.sum(
+        similarity >= right[:, None], axis=1
+    )  # the right answer itself is the one that makes this 1-based
 
 
 def summary(rank: np.ndarray, *, lower_median: bool = False) -> dict[str, float]:
@@ -75,7 +80,8 @@ def summary(rank: np.ndarray, *, lower_median: bool = False) -> dict[str, float]
 
 
 def retrieval(similarity: np.ndarray) -> dict[str, float]:
-    """Recall and ranks of queries `[n]` among candidates `[n]` where query i belongs to candidate i.
+    """Recall and ranks of queries `[n]` among candidates `[n]` where query i belongs to candidate
+    i.
 
     Args:
       similarity: float `[n, n]`.
@@ -89,17 +95,20 @@ def retrieval(similarity: np.ndarray) -> dict[str, float]:
     if similarity.ndim != 2 or similarity.shape[0] != similarity.shape[1]:
         raise errors.DataError(
             "similarity",
-            f"shape {similarity.shape}, expected square; pass `owner` to grouped_retrieval for several texts per item",
+            f"shape {similarity.shape}, expected square; pass `owner` to "
+            "grouped_retrieval for several texts per item",
         )
     return summary(ranks(similarity, np.arange(len(similarity))))
 
 
-def grouped_retrieval(similarity: np.ndarray, owner: np.ndarray) -> tuple[dict[str, float], dict[str, float]]:
+def grouped_retrieval(
+    similarity: np.ndarray, owner: np.ndarray
+) -> tuple[dict[str, float], dict[str, float]]:
     """Retrieval with several texts per item (spec 7.1, the multi-caption case).
 
-    Text to item ranks every text among all items. Item to text scores a group of texts by its best member and
-    ranks the item's own group among the groups. The original takes the lower median for the first direction
-    only, and so do we.
+    Text to item ranks every text among all items. Item to text scores a group of texts by its best
+    member and ranks the item's own group among the groups. The original takes the lower median for
+    the first direction only, and so do we.
 
     Args:
       similarity: float `[texts, items]`.
@@ -117,7 +126,9 @@ def grouped_retrieval(similarity: np.ndarray, owner: np.ndarray) -> tuple[dict[s
     without = np.setdiff1d(np.arange(items), owner)
     if len(without):
         raise errors.DataError(
-            "owner", f"{len(without)} items have no text, the first is {without[0]}; leave them out of the columns"
+            "owner",
+            f"{len(without)} items have no text, the first is {without[0]}; leave them "
+            "out of the columns",
         )
     best = np.full((items, items), -np.inf, similarity.dtype)  # [group, item]
     np.maximum.at(best, owner, similarity)
@@ -125,7 +136,9 @@ def grouped_retrieval(similarity: np.ndarray, owner: np.ndarray) -> tuple[dict[s
 
 
 def predictions(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns the class int `[n]` that each row of `scores [n, c]` counts as; ties with the true class are lost."""
+    """Returns the class int `[n]` that each row of `scores [n, c]` counts as; ties with the true
+    class are lost.
+    """
     scores = _finite(scores, "scores")
     labels = _indices(labels, scores, "labels")
     rows = np.arange(len(labels))
@@ -149,15 +162,18 @@ def classification(scores: np.ndarray, labels: np.ndarray) -> dict:
       labels: int `[n]`, the true classes.
 
     Returns:
-      `{"top1", "chance", "n", "per_class"}`: fractions; chance is 1/c; `per_class` has each class's recall,
-      None where no item is of it.
+      `{"top1", "chance", "n", "per_class"}`: fractions; chance is 1/c; `per_class` has each class's
+      recall, None where no item is of it.
 
     Raises:
       DataError: the scores are empty or not finite, or a label is not a column.
     """
     counts = confusion(scores, labels)
     totals = counts.sum(axis=1)
-    per_class = [float(hit / total) if total else None for hit, total in zip(np.diag(counts), totals, strict=True)]
+    per_class = [
+        float(hit / total) if total else None
+        for hit, total in zip(np.diag(counts), totals, strict=True)
+    ]
     return {
         "top1": float(np.trace(counts) / totals.sum()),
         "chance": 1 / len(counts),
@@ -169,13 +185,16 @@ def classification(scores: np.ndarray, labels: np.ndarray) -> dict:
 def _finite(values: np.ndarray, name: str) -> np.ndarray:
     values = np.asarray(values)
     if values.ndim != 2 or 0 in values.shape:
-        raise errors.DataError(name, f"shape {values.shape}, expected a matrix with at least one row and one column")
+        raise errors.DataError(
+            name, f"shape {values.shape}, expected a matrix with at least one row and one column"
+        )
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
         at = tuple(int(i) for i in bad[0])
         raise errors.DataError(
             name,
-            f"{len(bad)} of {values.size} values are not finite, the first is {values[at]} at {at}; check the model",
+            f"{len(bad)} of {values.size} values are not finite, the first is "
+            f"{values[at]} at {at}; check the model",
         )
     return values
 
@@ -184,7 +203,11 @@ def _indices(indices: np.ndarray, matrix: np.ndarray, name: str) -> np.ndarray:
     indices = np.asarray(indices)
     rows, columns = matrix.shape
     if indices.shape != (rows,) or not np.issubdtype(indices.dtype, np.integer):
-        raise errors.DataError(name, f"{indices.dtype} {indices.shape}, expected one integer for each of {rows} rows")
+        raise errors.DataError(
+            name, f"{indices.dtype} {indices.shape}, expected one integer for each of {rows} rows"
+        )
     if indices.min() < 0 or indices.max() >= columns:
-        raise errors.DataError(name, f"values {indices.min()} to {indices.max()}, expected columns 0 to {columns - 1}")
+        raise errors.DataError(
+            name, f"values {indices.min()} to {indices.max()}, expected columns 0 to {columns - 1}"
+        )
     return indices

@@ -1,4 +1,6 @@
-"""Writes an evaluation as one HTML file that needs nothing else: numbers, curves, confusions, examples."""
+"""Writes an evaluation as one HTML file that needs nothing else: numbers, curves, confusions,
+examples.
+"""
 
 import html
 import itertools
@@ -33,8 +35,8 @@ def write_report(
     Args:
       path: the HTML file.
       result: of `evaluate.evaluate`; its media files must still be there, they are shown in small.
-      curves: name of a training run -> its rows of metrics, each with "step", "loss" and possibly "loss/<modality>" and
-        "logit_scale/<modality>".
+      curves: name of a training run -> its rows of metrics, each with "step", "loss" and possibly
+        "loss/<modality>" and "logit_scale/<modality>".
       title: heading of the page.
       facts: shown under the title: seed, number of items, machine, seconds, ….
       targets: headline name -> `(">=" or "<=", bound)`, see `table.headlines`.
@@ -79,7 +81,9 @@ def _section(heading: str, note: str, *content: str) -> Iterator[str]:
     yield "</section>"
 
 
-def _headlines(result: evaluate.Result, targets: Mapping[str, tuple[str, float]] | None) -> Iterator[str]:
+def _headlines(
+    result: evaluate.Result, targets: Mapping[str, tuple[str, float]] | None
+) -> Iterator[str]:
     lines = table.headlines(result.metrics, targets)
     lines = [line for line in lines if line.target] or lines  # the tables below hold the rest
     checked = [line.passes for line in lines if line.target]
@@ -90,7 +94,11 @@ def _headlines(result: evaluate.Result, targets: Mapping[str, tuple[str, float]]
 
 
 def _card(line: table.Headline) -> str:
-    full = 1.0 if not line.is_multiple else max(line.value, 1.0, line.target[1] if line.target else 0) * 1.1
+    full = (
+        1.0
+        if not line.is_multiple
+        else max(line.value, 1.0, line.target[1] if line.target else 0) * 1.1
+    )
     bar = f'<div class="bar"><i style="width:{100 * line.value / full:.1f}%"></i>'
     bar += f'<b style="left:{100 * line.chance / full:.1f}%"></b></div>'
     chance = "" if line.is_multiple else f" · chance {table.percent(line.chance)}"
@@ -98,10 +106,14 @@ def _card(line: table.Headline) -> str:
     if line.target:
         relation = {">=": "at least", "<=": "at most"}[line.target[0]]
         verdict, word = ("good", "✓ met") if line.passes else ("bad", "✗ missed")
-        target = f'<small class="{verdict}">{word}: {relation} {_text(line.format(line.target[1]))}</small>'
+        target = (
+            f'<small class="{verdict}">{word}: {relation} '
+            f"{_text(line.format(line.target[1]))}</small>"
+        )
     name = _text(line.name).replace("_", "_<wbr>").replace("/", "/<wbr>")
     return (
-        f'<div class="card"><div class="name">{name}</div><div class="value">{_text(line.shown)}</div>{bar}'
+        f'<div class="card"><div class="name">{name}</div><div '
+        f'class="value">{_text(line.shown)}</div>{bar}'
         f"<small>{_text(line.detail)}{chance}</small>{target}</div>"
     )
 
@@ -113,7 +125,11 @@ def _curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Iterator[str
         panels += _panel(f"{run}: logit scale", "logit_scale", rows)
     if panels:
         yield from _section(
-            "Training", "Contrastive loss and learned temperature.", '<div class="grid2">', *panels, "</div>"
+            "Training",
+            "Contrastive loss and learned temperature.",
+            '<div class="grid2">',
+            *panels,
+            "</div>",
         )
 
 
@@ -123,7 +139,9 @@ def _panel(heading: str, key: str, rows: Sequence[Mapping[str, float]]) -> Itera
     series = {}
     lost = 0
     for name, column in columns.items():
-        points = np.array([(row["step"], row[column]) for row in rows if column in row], float).reshape(-1, 2)
+        points = np.array(
+            [(row["step"], row[column]) for row in rows if column in row], float
+        ).reshape(-1, 2)
         finite = np.isfinite(points[:, 1])
         lost += int(np.sum(~finite))
         if finite.any():
@@ -132,12 +150,20 @@ def _panel(heading: str, key: str, rows: Sequence[Mapping[str, float]]) -> Itera
         return
     styles = {name: f"s-{name}" for name in series}
     legend = "".join(
-        f'<span><i class="{styles[name]}"></i>{name} {y[-1]:.3g}</span>' for name, (_, y) in series.items()
+        f'<span><i class="{styles[name]}"></i>{name} {y[-1]:.3g}</span>'
+        for name, (_, y) in series.items()
     )
-    warning = f'<small class="bad">{lost} values are not finite and not drawn</small>' if lost else ""
-    label = f"{heading}; last values: " + ", ".join(f"{name} {y[-1]:.3g}" for name, (_, y) in series.items())
+    warning = (
+        f'<small class="bad">{lost} values are not finite and not drawn</small>' if lost else ""
+    )
+    label = f"{heading}; last values: " + ", ".join(
+        f"{name} {y[-1]:.3g}" for name, (_, y) in series.items()
+    )
     chart = figures.line_chart(series, styles, label)
-    yield f'<div class="panel"><h3>{_text(heading)}</h3><div class="legend">{legend}</div>{chart}{warning}</div>'
+    yield (
+        f'<div class="panel"><h3>{_text(heading)}</h3><div '
+        f'class="legend">{legend}</div>{chart}{warning}</div>'
+    )
 
 
 def _zero_shot(result: evaluate.Result) -> Iterator[str]:
@@ -145,20 +171,37 @@ def _zero_shot(result: evaluate.Result) -> Iterator[str]:
     if not scores:
         return
     rows = [(task, row["top1"], row["chance"], row["n"]) for task, row in scores.items()]
-    cells = [(task, table.percent(top1), table.percent(chance), n) for task, top1, chance, n in rows]
-    note = "The class whose prompts are nearest. Rows marked shuffled see the frames of each clip in another order."
-    yield from _section("Zero-shot classification", note, _rows(("task", "top-1", "chance", "n"), cells))
-    by_size = sorted(result.confusion.items(), key=lambda item: len(item[1].classes))  # panels of a row then line up
+    cells = [
+        (task, table.percent(top1), table.percent(chance), n) for task, top1, chance, n in rows
+    ]
+    note = (
+        "The class whose prompts are nearest. Rows marked shuffled see the frames of "
+        "each clip in another order."
+    )
+    yield from _section(
+        "Zero-shot classification", note, _rows(("task", "top-1", "chance", "n"), cells)
+    )
+    by_size = sorted(
+        result.confusion.items(), key=lambda item: len(item[1].classes)
+    )  # panels of a row then line up
     matrices = [_confusion(task, matrix) for task, matrix in by_size]
-    yield f'<p>Confusions in percent of the true class (rows).</p><div class="grid3">{"".join(matrices)}</div>'
+    yield (
+        "<p>Confusions in percent of the true class (rows).</p><div "
+        f'class="grid3">{"".join(matrices)}</div>'
+    )
 
 
 def _confusion(task: str, matrix: evaluate.Confusion) -> str:
     share = matrix.counts / np.maximum(matrix.counts.sum(axis=1, keepdims=True), 1)
-    head = "".join(f'<th class="up" scope="col"><span>{_text(name)}</span></th>' for name in matrix.classes)
+    head = "".join(
+        f'<th class="up" scope="col"><span>{_text(name)}</span></th>' for name in matrix.classes
+    )
     body = ""
     for name, values in zip(matrix.classes, share, strict=True):
-        cells = "".join(f'<td class="heat" style="--v:{v:.2f}">{f"{100 * v:.0f}" if v else ""}</td>' for v in values)
+        cells = "".join(
+            f'<td class="heat" style="--v:{v:.2f}">{f"{100 * v:.0f}" if v else ""}</td>'
+            for v in values
+        )
         body += f'<tr><th scope="row">{_text(name)}</th>{cells}</tr>'
     grid = f'<div class="scroll"><table class="cells"><tr><td></td>{head}</tr>{body}</table></div>'
     width = "broad" if len(matrix.classes) > BROAD_CLASSES else ""
@@ -169,8 +212,17 @@ def _retrieval(result: evaluate.Result) -> Iterator[str]:
     cells = []
     for name, row in result.metrics["retrieval"].items():
         for direction, side in ((f"text->{name}", "text_to_x"), (f"{name}->text", "x_to_text")):
-            cells.append((direction, *_recall(row[side], row[side].get("chance_R@1", row["chance_R@1"])), row["n"]))
-    note = "Only an item and its own caption belong together, word for word. Equal scores count as mistakes."
+            cells.append(
+                (
+                    direction,
+                    *_recall(row[side], row[side].get("chance_R@1", row["chance_R@1"])),
+                    row["n"],
+                )
+            )
+    note = (
+        "Only an item and its own caption belong together, word for word. Equal "
+        "scores count as mistakes."
+    )
     head = ("direction", *table.RECALL, "chance R@1", "median rank", "mean rank", "n")
     yield from _section("Retrieval", note, _rows(head, cells))
 
@@ -186,7 +238,8 @@ def _rows(head: Sequence[str], cells: Sequence[Sequence[object]]) -> str:
     for row in cells:
         name, number, *rest = (_text(value) for value in row)
         body += (
-            f'<tr><td>{name}</td><td class="number">{number}</td>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>'
+            f"<tr><td>{name}</td><td "
+            f'class="number">{number}</td>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>'
         )
     columns = "".join(f'<th scope="col">{_text(name)}</th>' for name in head)
     return f'<div class="panel scroll"><table class="wide"><tr>{columns}</tr>{body}</table></div>'
@@ -203,28 +256,47 @@ def _emergent(result: evaluate.Result) -> Iterator[str]:
         body += f'<tr><th scope="row">{query}</th>'
         for target in result.embeddings:
             row = pairs.get(f"{query}->{target}")
-            shown = f"{table.percent(row['R@1'])}<small>{row['times_chance']:.1f}×</small>" if row else "–"
-            body += f'<td class="heat" style="--v:{row["R@1"] / best if row else 0:.2f}">{shown}</td>'
+            shown = (
+                f"{table.percent(row['R@1'])}<small>{row['times_chance']:.1f}×</small>"
+                if row
+                else "–"
+            )
+            body += (
+                f'<td class="heat" style="--v:{row["R@1"] / best if row else 0:.2f}">{shown}</td>'
+            )
         body += "</tr>"
     note = (
-        "Pairs that were never trained together: R@1 when a file of the row's modality looks for its partner in the "
+        "Pairs that were never trained together: R@1 when a file of the row's "
+        "modality looks for its partner in the "
         "column's modality, and how many times that is what guessing gives."
     )
-    grid = f'<div class="panel scroll"><table class="cells emergent"><tr><th>query</th>{head}</tr>{body}</table></div>'
+    grid = (
+        '<div class="panel scroll"><table class="cells '
+        f'emergent"><tr><th>query</th>{head}</tr>{body}</table></div>'
+    )
     yield from _section("Emergent retrieval", note, grid)
 
 
 def _kin(result: evaluate.Result, modality: str) -> str | None:
-    """The attribute by which items of a modality are called alike: that of its first zero-shot task."""
+    """The attribute by which items of a modality are called alike: that of its first zero-shot
+    task.
+    """
     return next((task.attribute for task in result.corpus.tasks if task.modality == modality), None)
 
 
 def _spread(result: evaluate.Result, modality: str, count: int) -> list[int]:
-    """Up to `count` rows of a modality, evenly from all groups of alike items; chosen by place, never by score."""
+    """Up to `count` rows of a modality, evenly from all groups of alike items; chosen by place,
+    never by score.
+    """
     attribute = _kin(result, modality)
     ids = result.ids[modality]
-    order = sorted(range(len(ids)), key=lambda i: result.corpus.attributes[ids[i]].get(attribute, ""))
-    return [order[i] for i in np.linspace(0, len(order), min(count, len(order)), endpoint=False).astype(int)]
+    order = sorted(
+        range(len(ids)), key=lambda i: result.corpus.attributes[ids[i]].get(attribute, "")
+    )
+    return [
+        order[i]
+        for i in np.linspace(0, len(order), min(count, len(order)), endpoint=False).astype(int)
+    ]
 
 
 def _similarity(result: evaluate.Result) -> Iterator[str]:
@@ -237,8 +309,14 @@ def _similarity(result: evaluate.Result) -> Iterator[str]:
         spread = f"from {matrix.min():.2f} to {matrix.max():.2f}"
         label = f"Cosine of {len(rows)} captions (rows) and {name} files (columns), {spread}"
         picture = figures.heat_map(matrix, groups, label)
-        panels.append(f'<div class="panel"><h3>text × {name}</h3>{picture}<small>{_text(label)}.</small></div>')
-    note = "Held-out items, sorted by what the modality shows. A strong diagonal: each caption finds its own item."
+        panels.append(
+            '<div class="panel"><h3>text × '
+            f"{name}</h3>{picture}<small>{_text(label)}.</small></div>"
+        )
+    note = (
+        "Held-out items, sorted by what the modality shows. A strong diagonal: each "
+        "caption finds its own item."
+    )
     yield from _section("Similarity", note, '<div class="grid3">', *panels, "</div>")
 
 
@@ -251,7 +329,8 @@ def _examples(result: evaluate.Result) -> Iterator[str]:
     if "audio" in result.embeddings:
         blocks += [_hearing(result, i, shown) for i in _spread(result, "audio", QUERIES)]
     note = (
-        "Queries are picked by place, not by success. ✓ is the item itself; a dashed frame is another item that is "
+        "Queries are picked by place, not by success. ✓ is the item itself; a dashed "
+        "frame is another item that is "
         "alike in the attribute written below it."
     )
     if blocks:
@@ -264,16 +343,23 @@ def _text_query(result: evaluate.Result, id_: str, targets: Sequence[str]) -> st
         if id_ in result.ids[name]:
             hits += _hits(result, result.captions[name][result.ids[name].index(id_)], id_, name)
     caption = result.corpus.caption(id_, modalities.MODALITIES[targets[0]].text_kind)
-    return f'<div class="panel query"><h3>“{_text(caption)}”</h3><div class="grid2">{hits}</div></div>'
+    return (
+        f'<div class="panel query"><h3>“{_text(caption)}”</h3><div class="grid2">{hits}</div></div>'
+    )
 
 
 def _hearing(result: evaluate.Result, row: int, targets: Sequence[str]) -> str:
     """A sound and the still pictures nearest to it: a pair that was never trained together."""
     id_ = result.ids["audio"][row]
-    hits = "".join(_hits(result, result.embeddings["audio"][row], id_, name) for name in targets if name == "image")
+    hits = "".join(
+        _hits(result, result.embeddings["audio"][row], id_, name)
+        for name in targets
+        if name == "image"
+    )
     caption = result.corpus.caption(id_, modalities.MODALITIES["audio"].text_kind)
     heading = (
-        f"<h3>Sound: {_text(caption)}<small>The words are shown for you; only the sound is searched with.</small></h3>"
+        f"<h3>Sound: {_text(caption)}<small>The words are shown for you; only the "
+        "sound is searched with.</small></h3>"
     )
     asked = f'<div class="asked">{_thumbnail(result, "audio", id_)}</div>'
     return f'<div class="panel query"><div class="asking">{asked}{heading}</div>{hits}</div>'
@@ -290,7 +376,9 @@ def _hits(result: evaluate.Result, query: np.ndarray, id_: str, modality: str) -
         alike = attribute is not None and value == attributes[id_].get(attribute)
         kind, mark = ("right", "✓ ") if found == id_ else ("kin", "") if alike else ("wrong", "✗ ")
         caption = f"<figcaption>{mark}{_text(value)} {similarity[i]:.2f}</figcaption>"
-        found_items += f'<figure class="{kind}">{_thumbnail(result, modality, found)}{caption}</figure>'
+        found_items += (
+            f'<figure class="{kind}">{_thumbnail(result, modality, found)}{caption}</figure>'
+        )
     return f'<div class="hits"><span>{modality}</span>{found_items}</div>'
 
 

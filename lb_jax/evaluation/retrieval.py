@@ -10,9 +10,9 @@ from lb_jax.evaluation import metrics
 def score(text: np.ndarray, items: np.ndarray, captions: Sequence[str]) -> dict:
     """Ranks items for each caption, and captions for each item.
 
-    Items may share a caption word for word. Item to text therefore ranks the distinct captions: giving an item
-    the very sentence it carries is right, whichever row the sentence came from. Text to item stays strict: only
-    the caption's own item is right.
+    Items may share a caption word for word. Item to text therefore ranks the distinct captions:
+    giving an item the very sentence it carries is right, whichever row the sentence came from. Text
+    to item stays strict: only the caption's own item is right.
 
     Args:
       text: unit rows `[n, e]`, the embedding of each item's caption.
@@ -20,7 +20,8 @@ def score(text: np.ndarray, items: np.ndarray, captions: Sequence[str]) -> dict:
       captions: the n captions themselves.
 
     Returns:
-      `{"text_to_x": {...}, "x_to_text": {...}, "chance_R@1", "n", "distinct_captions"}`; chance is 1/n, and for
+      `{"text_to_x": {...}, "x_to_text": {...}, "chance_R@1", "n", "distinct_captions"}`; chance is
+      1/n, and for
         `x_to_text`, which has its
       own `"chance_R@1"`, 1/distinct captions.
     """

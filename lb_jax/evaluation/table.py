@@ -40,7 +40,9 @@ class Headline:
     @property
     def passes(self) -> bool | None:
         """Whether the target is met; None without one."""
-        return None if self.target is None else OPERATORS[self.target[0]](self.value, self.target[1])
+        return (
+            None if self.target is None else OPERATORS[self.target[0]](self.value, self.target[1])
+        )
 
     def format(self, value: float) -> str:
         return f"{value:.1f}×" if self.is_multiple else percent(value)
@@ -51,8 +53,11 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-def headlines(metrics: Mapping, targets: Mapping[str, tuple[str, float]] | None = None) -> list[Headline]:
-    """Picks the numbers that sum up `Result.metrics`: each zero-shot task, text to each modality, the best pair.
+def headlines(
+    metrics: Mapping, targets: Mapping[str, tuple[str, float]] | None = None
+) -> list[Headline]:
+    """Picks the numbers that sum up `Result.metrics`: each zero-shot task, text to each modality,
+    the best pair.
 
     Args:
       metrics: as in `evaluate.Result`.
@@ -63,14 +68,28 @@ def headlines(metrics: Mapping, targets: Mapping[str, tuple[str, float]] | None 
     """
     targets = targets or {}
     lines = [
-        Headline(task, row["top1"], f"zero-shot top-1 of {row['n']}", False, row["chance"], targets.get(task))
+        Headline(
+            task,
+            row["top1"],
+            f"zero-shot top-1 of {row['n']}",
+            False,
+            row["chance"],
+            targets.get(task),
+        )
         for task, row in metrics["zero_shot"].items()
     ]
     for name, row in metrics["retrieval"].items():
         recall = row["text_to_x"]["R@1"]
         detail = f"chance; R@1 {percent(recall)} of {row['n']}"
         lines.append(
-            Headline(f"text->{name}", recall / row["chance_R@1"], detail, True, 1.0, targets.get(f"text->{name}"))
+            Headline(
+                f"text->{name}",
+                recall / row["chance_R@1"],
+                detail,
+                True,
+                1.0,
+                targets.get(f"text->{name}"),
+            )
         )
     if metrics["emergent"]:
         pair, row = max(metrics["emergent"].items(), key=lambda item: item[1]["times_chance"])
@@ -82,24 +101,36 @@ def headlines(metrics: Mapping, targets: Mapping[str, tuple[str, float]] | None 
         if name not in names:
             hint = errors.nearest(name, names)
             raise errors.ConfigError(
-                f"target {name!r} names no result of this evaluation, which has {', '.join(names)}.{hint}"
+                f"target {name!r} names no result of this evaluation, which has "
+                f"{', '.join(names)}.{hint}"
             )
     return lines
 
 
 def tables(metrics: Mapping) -> list[rich.table.Table]:
-    """Returns the zero-shot, retrieval and emergent tables of `Result.metrics`, each number beside its chance."""
+    """Returns the zero-shot, retrieval and emergent tables of `Result.metrics`, each number beside
+    its chance.
+    """
     zero_shot = _table("Zero-shot classification", ("task", "top-1", "chance", "n"))
     for task, row in metrics["zero_shot"].items():
         zero_shot.add_row(task, percent(row["top1"]), percent(row["chance"]), str(row["n"]))
 
-    retrieval = _table("Retrieval", ("direction", *RECALL, "chance R@1", "median rank", "mean rank", "n"))
+    retrieval = _table(
+        "Retrieval", ("direction", *RECALL, "chance R@1", "median rank", "mean rank", "n")
+    )
     for name, row in metrics["retrieval"].items():
         for direction, side in ((f"text->{name}", "text_to_x"), (f"{name}->text", "x_to_text")):
-            _add_recall(retrieval, direction, row[side], row[side].get("chance_R@1", row["chance_R@1"]), row["n"])
+            _add_recall(
+                retrieval,
+                direction,
+                row[side],
+                row[side].get("chance_R@1", row["chance_R@1"]),
+                row["n"],
+            )
 
     emergent = _table(
-        "Emergent (never trained together)", ("pair", *RECALL, "chance R@1", "median rank", "mean rank", "n")
+        "Emergent (never trained together)",
+        ("pair", *RECALL, "chance R@1", "median rank", "mean rank", "n"),
     )
     for pair, row in metrics["emergent"].items():
         _add_recall(emergent, pair, row, row["chance_R@1"], row["n"])
@@ -109,7 +140,9 @@ def tables(metrics: Mapping) -> list[rich.table.Table]:
 def print_tables(metrics: Mapping, console: rich.console.Console | None = None) -> None:
     """Prints `tables`: drawn on a terminal, aligned plain text anywhere else."""
     console = console or rich.console.Console()
-    if not console.is_terminal:  # a log file has no width to fit, and rows that wrap would not line up
+    if (
+        not console.is_terminal
+    ):  # a log file has no width to fit, and rows that wrap would not line up
         console = rich.console.Console(file=console.file, width=120, color_system=None)
     for table in tables(metrics):
         table.box = table.box if console.is_terminal else None
@@ -118,7 +151,9 @@ def print_tables(metrics: Mapping, console: rich.console.Console | None = None) 
 
 
 def _table(title: str, columns: tuple[str, ...]) -> rich.table.Table:
-    table = rich.table.Table(title=title, title_justify="left", title_style="bold", box=rich.box.SIMPLE_HEAD)
+    table = rich.table.Table(
+        title=title, title_justify="left", title_style="bold", box=rich.box.SIMPLE_HEAD
+    )
     table.add_column(columns[0], no_wrap=True)
     for name in columns[1:]:
         table.add_column(name, justify="right", no_wrap=True)
@@ -127,4 +162,6 @@ def _table(title: str, columns: tuple[str, ...]) -> rich.table.Table:
 
 def _add_recall(table: rich.table.Table, name: str, row: Mapping, chance: float, n: int) -> None:
     recall = (percent(row[key]) for key in RECALL)
-    table.add_row(name, *recall, percent(chance), f"{row['median_rank']:g}", f"{row['mean_rank']:.1f}", str(n))
+    table.add_row(
+        name, *recall, percent(chance), f"{row['median_rank']:g}", f"{row['mean_rank']:.1f}", str(n)
+    )

@@ -1,7 +1,9 @@
-"""How a new modality's tower starts from an image tower, as LanguageBind does it (`model/process_clip.py`).
+"""How a new modality's tower starts from an image tower, as LanguageBind does it
+(`model/process_clip.py`).
 
-Class embedding, post norm and projection are copied; the position table is resized to the new grid; temporal attention and its norm are copied from the
-spatial ones and the time embedding is drawn; a 2-D patch kernel becomes the first slice of a tube. LoRA starts as the identity.
+Class embedding, post norm and projection are copied; the position table is resized to the new grid;
+temporal attention and its norm are copied from the spatial ones and the time embedding is drawn; a
+2-D patch kernel becomes the first slice of a tube. LoRA starts as the identity.
 """
 
 from collections.abc import Mapping
@@ -22,7 +24,8 @@ def adapt_tower(
 
     Args:
       source: whole parameters of the tower to start from.
-      fresh: newly drawn parameters of the wanted tower; what the source cannot give (LoRA factors, time embedding) stays as drawn.
+      fresh: newly drawn parameters of the wanted tower; what the source cannot give (LoRA factors,
+        time embedding) stays as drawn.
       source_cfg, cfg: shapes of the two.
 
     Returns:
@@ -51,8 +54,12 @@ def fit(path: str, leaf: jax.Array, source_cfg: VisionConfig, cfg: VisionConfig)
     return leaf
 
 
-def resize_positions(table: jax.Array, source: tuple[int, int], target: tuple[int, int]) -> jax.Array:
-    """Resizes the grid rows of a position table [1 + r s, d] by antialiased bicubic interpolation; row 0 (class token) is kept."""
+def resize_positions(
+    table: jax.Array, source: tuple[int, int], target: tuple[int, int]
+) -> jax.Array:
+    """Resizes the grid rows of a position table [1 + r s, d] by antialiased bicubic interpolation;
+    row 0 (class token) is kept.
+    """
     grid = np.asarray(table[1:], np.float64).reshape(*source, -1)
     rows, columns = resize_matrix(source[0], target[0]), resize_matrix(source[1], target[1])
     grid = np.einsum("ri,sj,ijd->rsd", rows, columns, grid).reshape(-1, table.shape[-1])
@@ -60,7 +67,8 @@ def resize_positions(table: jax.Array, source: tuple[int, int], target: tuple[in
 
 
 def resize_matrix(source: int, target: int) -> np.ndarray:
-    """Weights [target, source] of one axis: cubic kernel with a = -0.5, widened when shrinking, rows summing to 1.
+    """Weights [target, source] of one axis: cubic kernel with a = -0.5, widened when shrinking,
+    rows summing to 1.
 
     Equal to torch's `interpolate(mode="bicubic", antialias=True)` (spec section 4).
     """

@@ -1,4 +1,6 @@
-"""Known sizes of vision and text towers, one row each. Sources: the OpenCLIP model configs of the same names (LanguageBind spec 1.1)."""
+"""Known sizes of vision and text towers, one row each. Sources: the OpenCLIP model configs of the
+same names (LanguageBind spec 1.1).
+"""
 
 import dataclasses
 
@@ -15,8 +17,12 @@ class Architecture:
     text: TextConfig
 
 
-def _row(vision: tuple[int, ...], text: tuple[int, ...], embed_dim: int, *, patch: int, image: int) -> Architecture:
-    """(width, depth, heads, mlp_dim) of both towers, size of the shared space, patch and image side in pixels."""
+def _row(
+    vision: tuple[int, ...], text: tuple[int, ...], embed_dim: int, *, patch: int, image: int
+) -> Architecture:
+    """(width, depth, heads, mlp_dim) of both towers, size of the shared space, patch and image side
+    in pixels.
+    """
     return Architecture(
         VisionConfig(*vision, patch_size=patch, image_size=(image, image), embed_dim=embed_dim),
         TextConfig(*text, embed_dim=embed_dim),
@@ -25,8 +31,8 @@ def _row(vision: tuple[int, ...], text: tuple[int, ...], embed_dim: int, *, patc
 
 ARCHITECTURES = {
     "tiny": _row(
-        (64, 4, 4, 256), (64, 3, 4, 256), 64, patch=8, image=48
-    ),  # the demo's: trains on a laptop CPU in minutes
+        (64, 3, 2, 128), (64, 2, 2, 128), 64, patch=8, image=48
+    ),  # the demo's: trains on a laptop CPU
     "ViT-B/16": _row((768, 12, 12, 3072), (512, 12, 8, 2048), 512, patch=16, image=224),
     "ViT-L/14": _row((1024, 24, 16, 4096), (768, 12, 12, 3072), 768, patch=14, image=224),
     "ViT-H/14": _row((1280, 32, 16, 5120), (1024, 24, 16, 4096), 1024, patch=14, image=224),
@@ -41,6 +47,7 @@ def architecture(name: str) -> Architecture:
     """
     if name not in ARCHITECTURES:
         raise errors.ConfigError(
-            f"unknown architecture {name!r}; known: {', '.join(ARCHITECTURES)}.{errors.nearest(name, ARCHITECTURES)}"
+            f"unknown architecture {name!r}; known: "
+            f"{', '.join(ARCHITECTURES)}.{errors.nearest(name, ARCHITECTURES)}"
         )
     return ARCHITECTURES[name]

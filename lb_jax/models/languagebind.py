@@ -1,11 +1,13 @@
 """All towers in one embedding space over one pure nested dict of parameters.
 
-    base/                  the vision blocks, patch kernel and pre norm, stored once
-    towers/<modality>/     only what differs from base: LoRA factors, class and position embeddings, temporal attention, post norm, projection
-    text/                  the text tower
-    logit_scale/<modality> log of the inverse temperature
+    base/                    the vision blocks, patch kernel and pre norm, stored once
+    towers/<modality>/       what differs from base: LoRA factors, class and position embeddings,
+                             temporal attention, post norm, projection
+    text/                    the text tower
+    logit_scale/<modality>   log of the inverse temperature
 
-The overlay of `base` and `towers/<modality>` is that modality's tower; a fully tuned tower simply brings everything.
+The overlay of `base` and `towers/<modality>` is that modality's tower; a fully tuned tower simply
+brings everything.
 """
 
 import dataclasses
@@ -43,11 +45,13 @@ class ModelConfig:
         for name, tower in self.towers.items():
             if name not in MODALITIES:
                 raise errors.ConfigError(
-                    f"unknown modality {name!r}; known: {', '.join(MODALITIES)}.{errors.nearest(name, MODALITIES)}"
+                    f"unknown modality {name!r}; known: "
+                    f"{', '.join(MODALITIES)}.{errors.nearest(name, MODALITIES)}"
                 )
             if tower.embed_dim != self.text.embed_dim:
                 raise errors.ConfigError(
-                    f"{name} projects to {tower.embed_dim} dimensions and text to {self.text.embed_dim}; they must be equal."
+                    f"{name} projects to {tower.embed_dim} dimensions and text to "
+                    f"{self.text.embed_dim}; they must be equal."
                 )
 
 
@@ -61,7 +65,9 @@ class LanguageBind:
       remat: recompute activations in the backward pass.
     """
 
-    def __init__(self, cfg: ModelConfig, *, dtype=jnp.float32, scan: bool = True, remat: bool = False):
+    def __init__(
+        self, cfg: ModelConfig, *, dtype=jnp.float32, scan: bool = True, remat: bool = False
+    ):
         self.cfg = cfg
         options = {"dtype": dtype, "scan": scan, "remat": remat}
 
@@ -70,7 +76,10 @@ class LanguageBind:
 
         self._make = {name: vision(tower) for name, tower in cfg.towers.items()}
         self._make[TEXT] = lambda key: TextTower(cfg.text, rngs=nnx.Rngs(params=key), **options)
-        abstract = {name: nnx.split(nnx.eval_shape(make, jax.random.key(0))) for name, make in self._make.items()}
+        abstract = {
+            name: nnx.split(nnx.eval_shape(make, jax.random.key(0)))
+            for name, make in self._make.items()
+        }
         self._graphs = {name: graph for name, (graph, _) in abstract.items()}
         self._shapes = {name: nnx.to_pure_dict(state) for name, (_, state) in abstract.items()}
 
@@ -87,17 +96,26 @@ class LanguageBind:
         towers, base = {}, {}
         for name in self.modalities:
             towers[name] = without_base(drawn[name], base)
-            base = base or {path: leaf for path, leaf in paths.flatten(drawn[name]).items() if is_shared(path)}
+            base = base or {
+                path: leaf for path, leaf in paths.flatten(drawn[name]).items() if is_shared(path)
+            }
             towers[name] = without_base(drawn[name], base)
         scales = {name: jnp.log(1 / INITIAL_TEMPERATURE) for name in self.modalities}
-        return {"base": paths.unflatten(base), "towers": towers, "text": drawn[TEXT], "logit_scale": scales}
+        return {
+            "base": paths.unflatten(base),
+            "towers": towers,
+            "text": drawn[TEXT],
+            "logit_scale": scales,
+        }
 
     def shapes(self, name: str) -> paths.Tree:
-        """Shapes of the whole tower of a modality, or of the text tower, as `jax.ShapeDtypeStruct`."""
+        """`jax.ShapeDtypeStruct` of a modality's whole tower, or of the text tower."""
         return self._shapes[name]
 
     def tower(self, params: Mapping[str, Any], name: str) -> paths.Tree:
-        """The parameters of one whole tower: `base` overlaid with the modality's own, or the text tower."""
+        """The parameters of one whole tower: `base` overlaid with the modality's own, or the text
+        tower.
+        """
         if name == TEXT:
             return params["text"]
         merged = paths.flatten(paths.overlay(params["base"], params["towers"][name]))
@@ -124,7 +142,9 @@ def is_shared(path: str) -> bool:
 
 
 def without_base(tower: Mapping[str, Any], base: Mapping[str, Any]) -> paths.Tree:
-    """What a tower must bring itself: every leaf that `base` (flat) does not hold in the same shape."""
+    """What a tower must bring itself: every leaf that `base` (flat) does not hold in the same
+    shape.
+    """
     return paths.unflatten(
         {
             path: leaf

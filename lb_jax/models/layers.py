@@ -1,4 +1,6 @@
-"""The parts both towers share: linear with optional LoRA, attention, MLP. Parameters are float32, compute runs in `dtype`."""
+"""The parts both towers share: linear with optional LoRA, attention, MLP. Parameters are float32,
+compute runs in `dtype`.
+"""
 
 import math
 from typing import NamedTuple
@@ -24,7 +26,8 @@ class TowerOutput(NamedTuple):
     Attributes:
       embed: [b, e] projection, not normalised.
       pooled: [b, d] normed class token averaged over frames, or normed end token of a text.
-      hidden: [b, t, n, d] (text: [b, n, d]) output of the last block, not normalised; vision token 0 is the class token.
+      hidden: [b, t, n, d] (text: [b, n, d]) output of the last block, not normalised; vision token
+        0 is the class token.
     """
 
     embed: jax.Array
@@ -35,11 +38,19 @@ class TowerOutput(NamedTuple):
 class Linear(nnx.Module):
     """x [..., i] -> x kernel + bias + (alpha / rank) (dropout(x) lora_a) lora_b, [..., o].
 
-    The factors exist from construction, so that stacked layers scan over them; `lora_b` starts at zero and `lora_a` as PEFT draws it (Kaiming uniform, a = sqrt 5).
+    The factors exist from construction, so that stacked layers scan over them; `lora_b` starts at
+    zero and `lora_a` as PEFT draws it (Kaiming uniform, a = sqrt 5).
     """
 
     def __init__(
-        self, inputs: int, outputs: int, *, rngs: nnx.Rngs, dtype, bias: bool = True, lora: LoraConfig | None = None
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        rngs: nnx.Rngs,
+        dtype,
+        bias: bool = True,
+        lora: LoraConfig | None = None,
     ):
         self.dtype, self.lora = dtype, lora
         self.kernel = nnx.Param(inputs**-0.5 * jax.random.normal(rngs.params(), (inputs, outputs)))
@@ -60,7 +71,11 @@ class Linear(nnx.Module):
             if key is not None and self.lora.dropout:
                 keep = jax.random.bernoulli(key, 1 - self.lora.dropout, x.shape)
                 x = jnp.where(keep, x / (1 - self.lora.dropout), 0)
-            y += self.lora.scale * (x @ self.lora_a[...].astype(self.dtype)) @ self.lora_b[...].astype(self.dtype)
+            y += (
+                self.lora.scale
+                * (x @ self.lora_a[...].astype(self.dtype))
+                @ self.lora_b[...].astype(self.dtype)
+            )
         return y
 
 
@@ -79,7 +94,9 @@ class LayerNorm(nnx.Module):
 
 
 class Attention(nnx.Module):
-    """Multi-head self-attention over the second-last axis: [..., n, d] -> [..., n, d], no mask or causal."""
+    """Multi-head self-attention over the second-last axis: [..., n, d] -> [..., n, d], no mask or
+    causal.
+    """
 
     def __init__(
         self,
@@ -95,9 +112,17 @@ class Attention(nnx.Module):
         self.heads, self.causal = heads, causal
 
         def linear(name: str) -> Linear:
-            return Linear(width, width, rngs=rngs, dtype=dtype, lora=lora.at(f"{path}/{name}") if lora else None)
+            return Linear(
+                width,
+                width,
+                rngs=rngs,
+                dtype=dtype,
+                lora=lora.at(f"{path}/{name}") if lora else None,
+            )
 
-        self.q_proj, self.k_proj, self.v_proj, self.out_proj = map(linear, ("q_proj", "k_proj", "v_proj", "out_proj"))
+        self.q_proj, self.k_proj, self.v_proj, self.out_proj = map(
+            linear, ("q_proj", "k_proj", "v_proj", "out_proj")
+        )
 
     def __call__(self, x: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
         keys = [None] * 4 if key is None else jax.random.split(key, 4)
@@ -107,7 +132,9 @@ class Attention(nnx.Module):
             rearrange(project(x, key=one), "b n (h c) -> b n h c", h=self.heads)
             for project, one in zip((self.q_proj, self.k_proj, self.v_proj), keys[:3], strict=True)
         )
-        x = jax.nn.dot_product_attention(q, k, v, is_causal=self.causal)  # scaled by head width ** -0.5
+        x = jax.nn.dot_product_attention(
+            q, k, v, is_causal=self.causal
+        )  # scaled by head width ** -0.5
         x = self.out_proj(rearrange(x, "b n h c -> b n (h c)"), key=keys[3])
         return x.reshape(*lead, *x.shape[-2:])
 

@@ -1,4 +1,6 @@
-"""Low-rank adaptation (Hu et al. 2021, arXiv 2106.09685, equation 3) in the form PEFT stores it: W + (alpha / rank) A B."""
+"""Low-rank adaptation (Hu et al. 2021, arXiv 2106.09685, equation 3) in the form PEFT stores it: W
++ (alpha / rank) A B.
+"""
 
 import dataclasses
 import re
@@ -16,7 +18,8 @@ class LoraConfig:
       rank: inner size r of the factors.
       alpha: numerator of the scale alpha / rank.
       dropout: dropped share of the adapter's input while training.
-      targets: regex on module paths inside the tower; the linear layers it matches whole carry factors.
+      targets: regex on module paths inside the tower; the linear layers it matches whole carry
+        factors.
     """
 
     rank: int
@@ -34,7 +37,8 @@ class LoraConfig:
 
 
 def merge_lora(tower: Mapping[str, Any], lora: LoraConfig) -> paths.Tree:
-    """Folds the factors into the kernels: kernel [..., i, o] + scale * lora_a [..., i, r] @ lora_b [..., r, o].
+    """Folds the factors into the kernels: kernel [..., i, o] + scale * lora_a [..., i, r] @ lora_b
+    [..., r, o].
 
     The result has no factors left and computes the same function with `lora=None`.
     """

@@ -1,4 +1,6 @@
-"""Blocks stacked on a leading layer axis: built with `jax.vmap`, run with `jax.lax.scan` or, as the oracle, a Python loop."""
+"""Blocks stacked on a leading layer axis: built with `jax.vmap`, run with `jax.lax.scan` or, as the
+oracle, a Python loop.
+"""
 
 from collections.abc import Callable
 
@@ -6,8 +8,10 @@ import jax
 from flax import nnx
 
 
-def make_stack(make_block: Callable[[nnx.Rngs], nnx.Module], layers: int, *, rngs: nnx.Rngs) -> nnx.Module:
-    """A module of the block's structure whose every parameter has a leading axis of size `layers`."""
+def make_stack(
+    make_block: Callable[[nnx.Rngs], nnx.Module], layers: int, *, rngs: nnx.Rngs
+) -> nnx.Module:
+    """A module like the block whose every parameter has a leading axis of size `layers`."""
 
     def state(key: jax.Array):
         return nnx.split(make_block(nnx.Rngs(params=key)))[1]
@@ -17,7 +21,12 @@ def make_stack(make_block: Callable[[nnx.Rngs], nnx.Module], layers: int, *, rng
 
 
 def run_stack(
-    blocks: nnx.Module, x: jax.Array, *, key: jax.Array | None = None, scan: bool = True, remat: bool = False
+    blocks: nnx.Module,
+    x: jax.Array,
+    *,
+    key: jax.Array | None = None,
+    scan: bool = True,
+    remat: bool = False,
 ) -> jax.Array:
     """Sends x through all layers in order.
 

@@ -12,7 +12,9 @@ from lb_jax.models.stack import make_stack, run_stack
 
 @dataclasses.dataclass(frozen=True)
 class TextConfig:
-    """Shape of the text tower: transformer size, vocabulary, longest input in tokens, and size e of the shared space."""
+    """Shape of the text tower: transformer size, vocabulary, longest input in tokens, and size e of
+    the shared space.
+    """
 
     width: int
     depth: int
@@ -51,21 +53,35 @@ class Embedding(nnx.Module):
 class TextTower(nnx.Module):
     """ids int [b, n] -> `layers.TowerOutput`, n at most `cfg.context`.
 
-    Attention is causal, so whatever follows the end token changes nothing: shorter padding gives the same numbers.
+    Attention is causal, so whatever follows the end token changes nothing: shorter padding gives
+    the same numbers.
     """
 
-    def __init__(self, cfg: TextConfig, *, rngs: nnx.Rngs, dtype=jnp.float32, scan: bool = True, remat: bool = False):
+    def __init__(
+        self,
+        cfg: TextConfig,
+        *,
+        rngs: nnx.Rngs,
+        dtype=jnp.float32,
+        scan: bool = True,
+        remat: bool = False,
+    ):
         self.cfg, self.dtype, self.scan, self.remat = cfg, dtype, scan, remat
         self.token_embed = Embedding(cfg.vocab, cfg.width, rngs=rngs)
-        self.position_embed = nnx.Param(0.01 * jax.random.normal(rngs.params(), (cfg.context, cfg.width)))
-        self.blocks = make_stack(lambda rngs: TextBlock(cfg, rngs=rngs, dtype=dtype), cfg.depth, rngs=rngs)
+        self.position_embed = nnx.Param(
+            0.01 * jax.random.normal(rngs.params(), (cfg.context, cfg.width))
+        )
+        self.blocks = make_stack(
+            lambda rngs: TextBlock(cfg, rngs=rngs, dtype=dtype), cfg.depth, rngs=rngs
+        )
         self.final_norm = layers.LayerNorm(cfg.width, dtype=dtype)
         self.proj = layers.Linear(cfg.width, cfg.embed_dim, rngs=rngs, dtype=dtype, bias=False)
 
     def __call__(self, ids: jax.Array) -> layers.TowerOutput:
         if ids.ndim != 2 or ids.shape[1] > self.cfg.context:
             raise ValueError(
-                f"token ids of shape {ids.shape} where the tower takes [b, n] with n <= {self.cfg.context}; use lb_jax.tokenize."
+                f"token ids of shape {ids.shape} where the tower takes [b, n] with n <= "
+                f"{self.cfg.context}; use lb_jax.tokenize."
             )
         x = self.token_embed(ids) + self.position_embed[: ids.shape[1]]
         x = run_stack(self.blocks, x.astype(self.dtype), scan=self.scan, remat=self.remat)

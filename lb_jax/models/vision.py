@@ -1,7 +1,8 @@
 """One vision tower for every modality: pixels or spectrogram -> embedding.
 
-Follows LanguageBind `languagebind/video/modeling_video.py` and `model/process_clip.py`: patches, class token, position table, patch dropout, pre norm,
-blocks with optional temporal attention, post norm on the class token, mean over frames, projection.
+Follows LanguageBind `languagebind/video/modeling_video.py` and `model/process_clip.py`: patches,
+class token, position table, patch dropout, pre norm, blocks with optional temporal attention, post
+norm on the class token, mean over frames, projection.
 """
 
 import dataclasses
@@ -23,11 +24,13 @@ class VisionConfig:
     Attributes:
       width, depth, heads, mlp_dim: size of the transformer.
       patch_size: side of a square patch, pixels.
-      image_size: rows and columns of the input, pixels (mel bins and spectrogram frames for audio). What does not fill a whole patch is cut off, as a strided convolution does.
+      image_size: rows and columns of the input, pixels (mel bins and spectrogram frames for audio).
+        What does not fill a whole patch is cut off, as a strided convolution does.
       embed_dim: size e of the shared space.
       activation: "gelu" (exact) or "quick_gelu".
       frames: frames of a clip; 1 for still modalities.
-      tube_size: 0 embeds each frame by itself (v1); s > 0 embeds tubes of s frames with a 3-D kernel and gives every tube a class embedding of its own (v1.5).
+      tube_size: 0 embeds each frame by itself (v1); s > 0 embeds tubes of s frames with a 3-D
+        kernel and gives every tube a class embedding of its own (v1.5).
       temporal: whether blocks attend over time first.
       lora: low-rank factors, None for none.
     """
@@ -57,14 +60,20 @@ class VisionConfig:
 
 
 class VisionBlock(nnx.Module):
-    """[b, t, n, d] -> same: attention over time (optional), attention over the tokens of a frame, MLP."""
+    """[b, t, n, d] -> same: attention over time (optional), attention over the tokens of a frame,
+    MLP.
+    """
 
     def __init__(self, cfg: VisionConfig, *, rngs: nnx.Rngs, dtype):
         attention = {"rngs": rngs, "dtype": dtype, "lora": cfg.lora}
         if cfg.temporal:
-            self.temporal_embed = nnx.Param(cfg.width**-0.5 * jax.random.normal(rngs.params(), (cfg.steps, cfg.width)))
+            self.temporal_embed = nnx.Param(
+                cfg.width**-0.5 * jax.random.normal(rngs.params(), (cfg.steps, cfg.width))
+            )
             self.temporal_norm = layers.LayerNorm(cfg.width, dtype=dtype)
-            self.temporal_attn = layers.Attention(cfg.width, cfg.heads, path="blocks/temporal_attn", **attention)
+            self.temporal_attn = layers.Attention(
+                cfg.width, cfg.heads, path="blocks/temporal_attn", **attention
+            )
         self.temporal = cfg.temporal
         self.norm1 = layers.LayerNorm(cfg.width, dtype=dtype)
         self.attn = layers.Attention(cfg.width, cfg.heads, path="blocks/attn", **attention)
@@ -84,7 +93,9 @@ class VisionBlock(nnx.Module):
 
 
 class PatchEmbed(nnx.Module):
-    """Patches [..., p] -> tokens [..., d]: a strided convolution without bias, kernel [kt, kh, kw, c, d] or [kh, kw, c, d]."""
+    """Patches [..., p] -> tokens [..., d]: a strided convolution without bias, kernel [kt, kh, kw,
+    c, d] or [kh, kw, c, d].
+    """
 
     def __init__(self, cfg: VisionConfig, *, rngs: nnx.Rngs, dtype):
         tube = (cfg.tube_size,) if cfg.tube_size else ()
@@ -93,23 +104,37 @@ class PatchEmbed(nnx.Module):
         self.dtype = dtype
 
     def __call__(self, patches: jax.Array) -> jax.Array:
-        return patches.astype(self.dtype) @ self.kernel[...].reshape(-1, self.kernel.shape[-1]).astype(self.dtype)
+        return patches.astype(self.dtype) @ self.kernel[...].reshape(
+            -1, self.kernel.shape[-1]
+        ).astype(self.dtype)
 
 
 class VisionTower(nnx.Module):
     """[b, h, w, 3] or [b, t, h, w, 3] -> `layers.TowerOutput`."""
 
-    def __init__(self, cfg: VisionConfig, *, rngs: nnx.Rngs, dtype=jnp.float32, scan: bool = True, remat: bool = False):
+    def __init__(
+        self,
+        cfg: VisionConfig,
+        *,
+        rngs: nnx.Rngs,
+        dtype=jnp.float32,
+        scan: bool = True,
+        remat: bool = False,
+    ):
         self.cfg, self.dtype, self.scan, self.remat = cfg, dtype, scan, remat
         rows, columns = cfg.grid
         per_step = (cfg.steps,) if cfg.tube_size else ()
         self.patch_embed = PatchEmbed(cfg, rngs=rngs, dtype=dtype)
-        self.class_embed = nnx.Param(cfg.width**-0.5 * jax.random.normal(rngs.params(), (*per_step, cfg.width)))
+        self.class_embed = nnx.Param(
+            cfg.width**-0.5 * jax.random.normal(rngs.params(), (*per_step, cfg.width))
+        )
         self.position_embed = nnx.Param(
             cfg.width**-0.5 * jax.random.normal(rngs.params(), (1 + rows * columns, cfg.width))
         )
         self.pre_norm = layers.LayerNorm(cfg.width, dtype=dtype)
-        self.blocks = make_stack(lambda rngs: VisionBlock(cfg, rngs=rngs, dtype=dtype), cfg.depth, rngs=rngs)
+        self.blocks = make_stack(
+            lambda rngs: VisionBlock(cfg, rngs=rngs, dtype=dtype), cfg.depth, rngs=rngs
+        )
         self.post_norm = layers.LayerNorm(cfg.width, dtype=dtype)
         self.proj = layers.Linear(cfg.width, cfg.embed_dim, rngs=rngs, dtype=dtype, bias=False)
 
@@ -117,7 +142,8 @@ class VisionTower(nnx.Module):
         self, pixels: jax.Array, *, key: jax.Array | None = None, patch_dropout: float = 0.0
     ) -> layers.TowerOutput:
         """Args:
-        pixels: preprocessed input of the config's size; a clip has `cfg.frames` frames or exactly one.
+        pixels: preprocessed input of the config's size; a clip has `cfg.frames` frames or exactly
+          one.
         key: randomness of training (patch and LoRA dropout); None is inference.
         patch_dropout: share of the patches dropped per item when a key is given.
         """
@@ -127,13 +153,19 @@ class VisionTower(nnx.Module):
             self.position_embed[1:], (len(patches), *self.position_embed[1:].shape)
         )  # [b, n, d]
         if key is not None and patch_dropout:
-            kept = kept_patches(drop_key, patches.shape[0], patches.shape[2], patch_dropout)  # [b, k]
-            patches = jnp.take_along_axis(patches, kept[:, None, :, None], axis=2)  # dropped before they are embedded
+            kept = kept_patches(
+                drop_key, patches.shape[0], patches.shape[2], patch_dropout
+            )  # [b, k]
+            patches = jnp.take_along_axis(
+                patches, kept[:, None, :, None], axis=2
+            )  # dropped before they are embedded
             positions = jnp.take_along_axis(positions, kept[:, :, None], axis=1)
         x = self.patch_embed(patches) + positions[:, None].astype(self.dtype)
         first = self.class_embed[...] + self.position_embed[0]  # [d], or [t, d] with tubes
         first = jnp.broadcast_to(first[..., None, :], (*x.shape[:2], 1, x.shape[-1]))
-        x = self.pre_norm(jnp.concatenate([first.astype(self.dtype), x], axis=2))  # [b, t, 1 + k, d]
+        x = self.pre_norm(
+            jnp.concatenate([first.astype(self.dtype), x], axis=2)
+        )  # [b, t, 1 + k, d]
         x = run_stack(self.blocks, x, key=lora_key, scan=self.scan, remat=self.remat)
         pooled = self.post_norm(x[:, :, 0]).mean(axis=1)  # norm first, then the mean over frames
         return layers.TowerOutput(embed=self.proj(pooled), pooled=pooled, hidden=x)
@@ -152,9 +184,14 @@ def patchify(pixels: jax.Array, cfg: VisionConfig) -> jax.Array:
         else f"[b, {cfg.image_size[0]}, {cfg.image_size[1]}, 3]"
     )
     allowed = {cfg.frames} if cfg.tube_size else {1, cfg.frames}
-    if pixels.ndim not in (4, 5) or pixels.shape[-3:] != (*cfg.image_size, 3) or frames not in allowed:
+    if (
+        pixels.ndim not in (4, 5)
+        or pixels.shape[-3:] != (*cfg.image_size, 3)
+        or frames not in allowed
+    ):
         raise ValueError(
-            f"input of shape {pixels.shape} where the tower takes {expected}; preprocess it with this model's own spec."
+            f"input of shape {pixels.shape} where the tower takes {expected}; preprocess "
+            "it with this model's own spec."
         )
     if pixels.ndim == 4:
         pixels = pixels[:, None]
@@ -170,6 +207,8 @@ def patchify(pixels: jax.Array, cfg: VisionConfig) -> jax.Array:
 
 
 def kept_patches(key: jax.Array, items: int, patches: int, dropout: float) -> jax.Array:
-    """Draws the patches to keep, [items, max(1, int(patches * (1 - dropout)))]: the same ones in all frames of a clip, independent between clips."""
+    """Draws the patches to keep, [items, max(1, int(patches * (1 - dropout)))]: the same ones in
+    all frames of a clip, independent between clips.
+    """
     keep = max(1, int(patches * (1 - dropout)))
     return jax.lax.top_k(jax.random.normal(key, (items, patches)), keep)[1]

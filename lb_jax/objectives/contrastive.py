@@ -3,11 +3,14 @@
 import jax
 import jax.numpy as jnp
 
-MAX_LOGIT_SCALE = 4.605170185988092  # ln 100, upper end of the clamp; the lower is 0 (LanguageBind `train.py`)
+MAX_LOGIT_SCALE = (
+    4.605170185988092  # ln 100, upper end of the clamp; the lower is 0 (LanguageBind `train.py`)
+)
 
 
 def symmetric_infonce(a: jax.Array, b: jax.Array, logit_scale: jax.Array) -> jax.Array:
-    """Mean of the two cross-entropies that pick a_i's partner b_i among all b, and b_i's among all a.
+    """Mean of the two cross-entropies that pick a_i's partner b_i among all b, and b_i's among all
+    a.
 
     Args:
       a, b: unit vectors [b, e], row i of one belonging to row i of the other.

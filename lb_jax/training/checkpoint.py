@@ -1,4 +1,5 @@
-"""Saved states of a run: trainable parameters, optimiser, step, key, data position; written by Orbax in the background, whole or not at all.
+"""Saved states of a run: trainable parameters, optimiser, step, key, data position; written by
+Orbax in the background, whole or not at all.
 
 Frozen parameters are not saved: they come again from their own source, and their hash is checked.
 """
@@ -32,9 +33,14 @@ class StateStore:
         return self._manager.latest_step()
 
     def save(self, step: int, state: Any, data: Mapping[str, Any], frozen_digest: str) -> None:
-        """Starts writing a state; returns once the arrays are copied, the disk work goes on behind."""
+        """Starts writing a state; returns once the arrays are copied."""
         extra = {"data": data, "frozen": frozen_digest}
-        self._manager.save(step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), extra=ocp.args.JsonSave(extra)))
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(state), extra=ocp.args.JsonSave(extra)
+            ),
+        )
 
     def restore(self, step: int, state: Any, frozen_digest: str) -> tuple[Any, dict[str, Any]]:
         """Reads a state in the structure and shardings of `state`, and the data position.
@@ -43,11 +49,14 @@ class StateStore:
           CheckpointError: when it was trained on other frozen parameters.
         """
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract), extra=ocp.args.JsonRestore())
+        args = ocp.args.Composite(
+            state=ocp.args.StandardRestore(abstract), extra=ocp.args.JsonRestore()
+        )
         restored = self._manager.restore(step, args=args)
         if restored["extra"]["frozen"] != frozen_digest:
             raise errors.CheckpointError(
-                f"{self.folder}: saved with other frozen parameters (hash {restored['extra']['frozen'][:12]}, now {frozen_digest[:12]}); "
+                f"{self.folder}: saved with other frozen parameters (hash "
+                f"{restored['extra']['frozen'][:12]}, now {frozen_digest[:12]}); "
                 "config.init_from must be the checkpoint the run was started from."
             )
         return restored["state"], restored["extra"]["data"]

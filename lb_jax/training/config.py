@@ -1,6 +1,7 @@
 """What a training run is told, as one dataclass; a lab sheet in `configs/` is an instance of it.
 
-`as_config_dict` gives the `ml_collections.ConfigDict` that `--config.a.b=value` overrides; `from_config_dict` reads it back, naming unknown keys.
+`as_config_dict` gives the `ml_collections.ConfigDict` that `--config.a.b=value` overrides;
+`from_config_dict` reads it back, naming unknown keys.
 """
 
 import dataclasses
@@ -19,9 +20,11 @@ class ModalityRecipe:
     """How one modality is trained.
 
     Attributes:
-      text_kind: caption kind (`raw`, `mplug`, `polish_mplug`, `sound_mplug`, `ofa`, `mix`); empty takes the modality's usual one.
+      text_kind: caption kind (`raw`, `mplug`, `polish_mplug`, `sound_mplug`, `ofa`, `mix`); empty
+        takes the modality's usual one.
       patch_dropout: share of the patches dropped in training.
-      lora: low-rank factors, or None. The layers that carry them are the modality's usual ones unless `lora.targets` says otherwise.
+      lora: low-rank factors, or None. The layers that carry them are the modality's usual ones
+        unless `lora.targets` says otherwise.
       temporal: attention over time in every block.
       tube_size: frames per patch; 0 embeds frames one by one.
       preprocess: fields of the modality's preprocessing spec that differ from the default preset.
@@ -42,7 +45,8 @@ class DataConfig:
     Attributes:
       annotations: VIDAL annotation JSON.
       root: folder the media paths are relative to; empty takes the annotation's own folder.
-      cache: "none", or "memory" to keep every decoded file (a corpus that fits into memory is then decoded once).
+      cache: "none", or "memory" to keep every decoded file (a corpus that fits into memory is then
+        decoded once).
       threads: decoding threads per modality.
       max_bad_rate: share of undecodable samples above which the run stops.
     """
@@ -85,9 +89,11 @@ class TrainConfig:
       arch: size of the towers, a row of `models/architectures.py`.
       init_from: checkpoint or work directory to start from; empty draws everything at random.
       modalities: what is trained, each against text.
-      trainable: `(path regex, bool)` rules, first match wins; what is not trainable has no gradient and no optimiser state.
+      trainable: `(path regex, bool)` rules, first match wins; what is not trainable has no gradient
+        and no optimiser state.
       batch_size: items per modality and step, over all devices.
-      text_length: tokens a caption is padded or cut to; causal attention makes the result independent of padding.
+      text_length: tokens a caption is padded or cut to; causal attention makes the result
+        independent of padding.
       dtype: compute dtype; parameters stay float32.
       remat: recompute activations in the backward pass.
       log_every, save_every: steps between metric rows and between saved states.
@@ -117,7 +123,7 @@ FREE = ("mesh", "data.threads", "data.cache", "log_every", "save_every", "keep")
 
 
 def as_config_dict(cfg: TrainConfig) -> ml_collections.ConfigDict:
-    """The run as a locked ConfigDict with every field present, so that each can be overridden by name."""
+    """The run as a locked ConfigDict with every field present, each open to an override."""
     return ml_collections.ConfigDict(config_lib.to_dict(cfg))
 
 
@@ -131,11 +137,18 @@ def from_config_dict(config: Mapping[str, Any]) -> TrainConfig:
     cfg = config_lib.from_dict(TrainConfig, values, "config.")
     for name in ("steps", "batch_size", "log_every", "save_every", "keep"):
         if getattr(cfg, name) < 1:
-            raise errors.ConfigError(f"config.{name} is {getattr(cfg, name)}; it must be at least 1.")
+            raise errors.ConfigError(
+                f"config.{name} is {getattr(cfg, name)}; it must be at least 1."
+            )
     if not cfg.data.annotations:
-        raise errors.ConfigError("config.data.annotations is empty; give the annotation JSON: --config.data.annotations=FILE.")
+        raise errors.ConfigError(
+            "config.data.annotations is empty; give the annotation JSON: "
+            "--config.data.annotations=FILE."
+        )
     if cfg.data.cache not in ("none", "memory"):
-        raise errors.ConfigError(f"config.data.cache is {cfg.data.cache!r}; it must be 'none' or 'memory'.")
+        raise errors.ConfigError(
+            f"config.data.cache is {cfg.data.cache!r}; it must be 'none' or 'memory'."
+        )
     return cfg
 
 

@@ -1,7 +1,8 @@
 """The run from start to finish: build, resume, step, log, save, export.
 
-A work directory holds `config.json`, `metrics.jsonl`, `quarantine.jsonl`, `states/` (to resume from) and at the end `checkpoint/` (for inference).
-Running the same command again resumes a killed run, and ends with the same parameters bit by bit.
+A work directory holds `config.json`, `metrics.jsonl`, `quarantine.jsonl`, `states/` (to resume
+from) and at the end `checkpoint/` (for inference). Running the same command again resumes a killed
+run, and ends with the same parameters bit by bit.
 """
 
 import os
@@ -48,9 +49,13 @@ def run(cfg: TrainConfig, workdir: Path) -> Path:
     model = LanguageBind(model_cfg, dtype=jnp.dtype(cfg.dtype), remat=cfg.remat)
     trainable, frozen = paths.partition(recipe.initial_params(cfg, model), cfg.trainable)
     frozen_digest = checkpoint.digest(frozen)
-    schedule = optimizer_lib.warmup_cosine(lr=cfg.optim.lr, warmup_steps=cfg.optim.warmup_steps, steps=cfg.steps)
+    schedule = optimizer_lib.warmup_cosine(
+        lr=cfg.optim.lr, warmup_steps=cfg.optim.warmup_steps, steps=cfg.steps
+    )
     names = ("b1", "b2", "eps", "weight_decay", "clip_norm")
-    optimizer = optimizer_lib.make_optimizer(trainable, schedule, **{name: getattr(cfg.optim, name) for name in names})
+    optimizer = optimizer_lib.make_optimizer(
+        trainable, schedule, **{name: getattr(cfg.optim, name) for name in names}
+    )
     state = {"params": trainable, "opt": optimizer.init(trainable), "step": jnp.int32(0)}
     state = jax.device_put(state, sharding.tree_shardings(state, mesh))
     frozen = jax.device_put(frozen, sharding.tree_shardings(frozen, mesh))
@@ -74,10 +79,13 @@ def run(cfg: TrainConfig, workdir: Path) -> Path:
     metrics_file = logging.MetricsFile(workdir / "metrics.jsonl", first_step=first)
 
     # 4. The compiled step.
-    loss = step_lib.make_loss(model, {name: one.patch_dropout for name, one in cfg.modalities.items()})
+    loss = step_lib.make_loss(
+        model, {name: one.patch_dropout for name, one in cfg.modalities.items()}
+    )
     step = compile_step(step_lib.make_step(loss, optimizer, schedule), state, frozen, mesh)
 
-    # 5. The loop. A state is saved with the data position BEFORE the next batch is taken, so position and parameters belong together.
+    # 5. The loop. A state is saved with the data position BEFORE the next batch is taken, so
+    # position and parameters belong together.
     key = jax.device_put(jax.random.key(cfg.seed), sharding.replicated(mesh))
     with logging.Progress(f"train {workdir.name}", cfg.steps, done=first, unit="step") as progress:
         note = ""
@@ -86,28 +94,47 @@ def run(cfg: TrainConfig, workdir: Path) -> Path:
                 store.save(number, state, batches.get_state(), frozen_digest)
             state, metrics = step(state, frozen, put_batch(next(batches), mesh), key)
             if number % cfg.log_every == 0 or number == cfg.steps - 1:
-                row = {"step": number, **{name: float(value) for name, value in metrics.items()}, "bad_samples": quarantine.bad}
+                row = {
+                    "step": number,
+                    **{name: float(value) for name, value in metrics.items()},
+                    "bad_samples": quarantine.bad,
+                }
                 metrics_file.write(row)
                 if not np.isfinite(row["loss"]):
-                    raise errors.LbJaxError(f"loss is {row['loss']} at step {number} of {workdir}; lower config.optim.lr and resume with the same command.")
+                    raise errors.LbJaxError(
+                        f"loss is {row['loss']} at step {number} of {workdir}; lower "
+                        "config.optim.lr "
+                        "and resume with the same command."
+                    )
                 note = f"loss {row['loss']:.3f}"
             progress.advance(note=note)
     store.close()
 
     # 6. The self-contained checkpoint for inference.
     params = jax.device_get(paths.overlay(frozen, state["params"]))
-    checkpoint.save_model(finished, params, {"model": config_lib.to_dict(model_cfg), "preprocess": config_lib.to_dict(preprocess)})
+    checkpoint.save_model(
+        finished,
+        params,
+        {"model": config_lib.to_dict(model_cfg), "preprocess": config_lib.to_dict(preprocess)},
+    )
     return finished
 
 
-def open_data(cfg: TrainConfig, preprocess: Mapping[str, Any]) -> tuple[list[annotations.Row], dict[str, pipeline.Loader]]:
+def open_data(
+    cfg: TrainConfig, preprocess: Mapping[str, Any]
+) -> tuple[list[annotations.Row], dict[str, pipeline.Loader]]:
     """Reads the annotations and prepares a loader per modality."""
-    kinds = {name: one.text_kind or MODALITIES[name].text_kind for name, one in cfg.modalities.items()}
+    kinds = {
+        name: one.text_kind or MODALITIES[name].text_kind for name, one in cfg.modalities.items()
+    }
     path = Path(cfg.data.annotations)
     rows = annotations.read_vidal(path, set(kinds.values()))
     root = Path(cfg.data.root) if cfg.data.root else path.parent
     options = {"text_length": cfg.text_length, "cache": cfg.data.cache == "memory"}
-    return rows, {name: pipeline.Loader(root, name, preprocess[name], kinds[name], **options) for name in cfg.modalities}
+    return rows, {
+        name: pipeline.Loader(root, name, preprocess[name], kinds[name], **options)
+        for name in cfg.modalities
+    }
 
 
 def claim_workdir(cfg: TrainConfig, workdir: Path) -> None:
@@ -121,16 +148,21 @@ def claim_workdir(cfg: TrainConfig, workdir: Path) -> None:
         differing = train_config.difference(checkpoint.read_json(path), ours)
         if differing:
             raise errors.ConfigError(
-                f"{workdir} belongs to a run with other settings: {', '.join(differing)}. Use its settings to resume it, or another --workdir."
+                f"{workdir} belongs to a run with other settings: {', '.join(differing)}. Use "
+                "its settings to resume it, or another --workdir."
             )
         return
     if workdir.is_dir() and any(workdir.iterdir()):
-        raise errors.ConfigError(f"{workdir} is not empty and holds no run; give an empty or new --workdir.")
+        raise errors.ConfigError(
+            f"{workdir} is not empty and holds no run; give an empty or new --workdir."
+        )
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         checkpoint.write_json(path, ours)
     except OSError as error:
-        raise errors.ConfigError(f"{workdir} cannot be written ({error.strerror}); give another --workdir.") from error
+        raise errors.ConfigError(
+            f"{workdir} cannot be written ({error.strerror}); give another --workdir."
+        ) from error
 
 
 def compile_step(step, state: Any, frozen: Any, mesh: jax.sharding.Mesh):
@@ -139,7 +171,12 @@ def compile_step(step, state: Any, frozen: Any, mesh: jax.sharding.Mesh):
     state_sharding = sharding.tree_shardings(state, mesh)
     return jax.jit(
         step,
-        in_shardings=(state_sharding, sharding.tree_shardings(frozen, mesh), sharding.batch_sharding(mesh), replicated),
+        in_shardings=(
+            state_sharding,
+            sharding.tree_shardings(frozen, mesh),
+            sharding.batch_sharding(mesh),
+            replicated,
+        ),
         out_shardings=(state_sharding, replicated),
         donate_argnums=0,
     )
@@ -147,11 +184,18 @@ def compile_step(step, state: Any, frozen: Any, mesh: jax.sharding.Mesh):
 
 def put_batch(batch: Mapping[str, Any], mesh: jax.sharding.Mesh) -> Any:
     """Puts this process's part of a batch onto its devices as one global array per leaf."""
-    return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding.batch_sharding(mesh), leaf), batch)
+    return jax.tree.map(
+        lambda leaf: jax.make_array_from_process_local_data(sharding.batch_sharding(mesh), leaf),
+        batch,
+    )
 
 
 def enable_compile_cache() -> None:
-    """Keeps compiled programs on disk between runs, under JAX_COMPILATION_CACHE_DIR or the user's cache folder."""
+    """Keeps compiled programs on disk between runs, under JAX_COMPILATION_CACHE_DIR or the user's
+    cache folder.
+    """
     default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lb_jax" / "xla"
-    jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_CACHE_DIR", str(default)))
+    jax.config.update(
+        "jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_CACHE_DIR", str(default))
+    )
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)

@@ -9,7 +9,8 @@ import optax
 
 from lb_jax.core import paths
 
-# Whether weight decay applies, by path. The original decides by `ndim < 2` and substrings of its names; stacked layers have one axis more, so paths say it here.
+# Whether weight decay applies, by path. The original decides by `ndim < 2` and substrings of its
+# names; stacked layers have one axis more, so paths say it here.
 DECAY = (
     (r"(.*/)?(bias|scale)|logit_scale/.*", False),
     (r"(.*/)?class_embed|(.*/)?patch_embed/kernel", False),
@@ -23,13 +24,24 @@ def warmup_cosine(*, lr: float, warmup_steps: int, steps: int) -> optax.Schedule
     def schedule(step):
         step = jnp.asarray(step, jnp.float32)
         rising = lr * (step + 1) / max(warmup_steps, 1)
-        falling = 0.5 * lr * (1 + jnp.cos(math.pi * (step - warmup_steps) / max(steps - warmup_steps, 1)))
+        falling = (
+            0.5 * lr * (1 + jnp.cos(math.pi * (step - warmup_steps) / max(steps - warmup_steps, 1)))
+        )
         return jnp.where(step < warmup_steps, rising, falling)
 
     return schedule
 
 
-def make_optimizer(trainable: Mapping[str, Any], schedule: optax.Schedule, *, b1: float, b2: float, eps: float, weight_decay: float, clip_norm: float = 0.0):
+def make_optimizer(
+    trainable: Mapping[str, Any],
+    schedule: optax.Schedule,
+    *,
+    b1: float,
+    b2: float,
+    eps: float,
+    weight_decay: float,
+    clip_norm: float = 0.0,
+):
     """An optax transformation over the trainable tree; frozen parameters never reach it.
 
     Args:
@@ -37,7 +49,9 @@ def make_optimizer(trainable: Mapping[str, Any], schedule: optax.Schedule, *, b1
       schedule: learning rate by update.
       clip_norm: largest global gradient norm, 0 for no clipping.
     """
-    decays = paths.unflatten({path: paths.match_one(DECAY, path) for path in paths.flatten(trainable)})
+    decays = paths.unflatten(
+        {path: paths.match_one(DECAY, path) for path in paths.flatten(trainable)}
+    )
     return optax.chain(
         optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity(),
         optax.scale_by_adam(b1=b1, b2=b2, eps=eps),

@@ -12,7 +12,13 @@ from lb_jax.core.modalities import MODALITIES
 from lb_jax.data import specs
 from lb_jax.models import adapt
 from lb_jax.models.architectures import architecture
-from lb_jax.models.languagebind import LanguageBind, ModelConfig, is_shared, model_config, without_base
+from lb_jax.models.languagebind import (
+    LanguageBind,
+    ModelConfig,
+    is_shared,
+    model_config,
+    without_base,
+)
 from lb_jax.models.vision import VisionConfig
 from lb_jax.training.config import ModalityRecipe, TrainConfig
 
@@ -20,7 +26,8 @@ from lb_jax.training.config import ModalityRecipe, TrainConfig
 def preprocessing(cfg: TrainConfig) -> dict[str, Any]:
     """The preprocessing spec of every modality of the run."""
     return {
-        name: specs.from_dict(name, {**image_side(cfg, name), **recipe.preprocess}) for name, recipe in cfg.modalities.items()
+        name: specs.from_dict(name, {**image_side(cfg, name), **recipe.preprocess})
+        for name, recipe in cfg.modalities.items()
     }
 
 
@@ -31,11 +38,17 @@ def image_side(cfg: TrainConfig, name: str) -> dict[str, int]:
 
 def input_size(spec: Any) -> tuple[int, int]:
     """Rows and columns of what a spec gives."""
-    return (spec.mel_bins, spec.target_frames) if isinstance(spec, specs.AudioSpec) else (spec.size, spec.size)
+    return (
+        (spec.mel_bins, spec.target_frames)
+        if isinstance(spec, specs.AudioSpec)
+        else (spec.size, spec.size)
+    )
 
 
 def tower_config(cfg: TrainConfig, name: str, spec: Any) -> VisionConfig:
-    """Shape of one modality's tower: the architecture's blocks, the spec's input size, the recipe's options."""
+    """Shape of one modality's tower: the architecture's blocks, the spec's input size, the recipe's
+    options.
+    """
     recipe: ModalityRecipe = cfg.modalities[name]
     lora = recipe.lora
     if lora and lora.targets == type(lora).targets:
@@ -58,7 +71,10 @@ def build(cfg: TrainConfig) -> tuple[ModelConfig, dict[str, Any]]:
     """
     for name in cfg.modalities:
         if name not in MODALITIES:
-            raise errors.ConfigError(f"config.modalities: unknown {name!r}; known: {', '.join(MODALITIES)}.{errors.nearest(name, MODALITIES)}")
+            raise errors.ConfigError(
+                f"config.modalities: unknown {name!r}; known: "
+                f"{', '.join(MODALITIES)}.{errors.nearest(name, MODALITIES)}"
+            )
     preprocess = preprocessing(cfg)
     towers = {name: tower_config(cfg, name, spec) for name, spec in preprocess.items()}
     return ModelConfig(towers, architecture(cfg.arch).text), preprocess
@@ -71,27 +87,46 @@ def checkpoint_folder(path: str | Path) -> Path:
 
 
 def initial_params(cfg: TrainConfig, model: LanguageBind) -> paths.Tree:
-    """Starting parameters: drawn from the seed, or taken from `cfg.init_from` with every new tower started from its image tower.
+    """Starting parameters: drawn from the seed, or taken from `cfg.init_from` with every new tower
+    started from its image tower.
 
     Raises:
       CheckpointError: when the checkpoint cannot be read.
       ConfigError: when its towers are of another size.
     """
     fresh = model.init(jax.random.key(cfg.seed))
-    fresh["logit_scale"] = {name: jnp.log(1 / jnp.float32(cfg.optim.init_temperature)) for name in model.modalities}
+    fresh["logit_scale"] = {
+        name: jnp.log(1 / jnp.float32(cfg.optim.init_temperature)) for name in model.modalities
+    }
     if not cfg.init_from:
         return fresh
     folder = checkpoint_folder(cfg.init_from)
     source = LanguageBind(model_config(checkpoint.load_config(folder)["model"]))
     given = checkpoint.load_params(folder)
     if source.cfg.text != model.cfg.text:
-        raise errors.ConfigError(f"config.arch={cfg.arch!r} does not fit {folder}: its text tower is {source.cfg.text}; choose the architecture it was trained with.")
+        raise errors.ConfigError(
+            f"config.arch={cfg.arch!r} does not fit {folder}: its text tower is "
+            f"{source.cfg.text}; choose the architecture it was trained with."
+        )
     base = {path: leaf for path, leaf in paths.flatten(given["base"]).items() if is_shared(path)}
     towers = {}
     for name, tower in model.cfg.towers.items():
         origin = name if name in source.modalities else "image"
         if origin not in source.modalities:
-            raise errors.ConfigError(f"{folder} has towers for {', '.join(source.modalities)}; {name} needs its own or an image tower to start from.")
-        whole = adapt.adapt_tower(source.tower(given, origin), model.tower(fresh, name), source.cfg.towers[origin], tower)
+            raise errors.ConfigError(
+                f"{folder} has towers for {', '.join(source.modalities)}; {name} needs its "
+                "own or an image tower to start from."
+            )
+        whole = adapt.adapt_tower(
+            source.tower(given, origin), model.tower(fresh, name), source.cfg.towers[origin], tower
+        )
         towers[name] = without_base(whole, base)
-    return jax.tree.map(jnp.asarray, {"base": paths.unflatten(base), "towers": towers, "text": given["text"], "logit_scale": fresh["logit_scale"]})
+    return jax.tree.map(
+        jnp.asarray,
+        {
+            "base": paths.unflatten(base),
+            "towers": towers,
+            "text": given["text"],
+            "logit_scale": fresh["logit_scale"],
+        },
+    )

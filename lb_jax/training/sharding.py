@@ -1,7 +1,8 @@
 """Which mesh axis each parameter and batch axis lies on, decided by path rules outside the models.
 
-The mesh has the axes `data` (batch), `fsdp` (batch, and parameters split) and `tensor` (heads and MLP columns split). LoRA factors
-stay replicated: they are small, and sharded `lora_b` beside a sharded kernel has given wrong values.
+The mesh has the axes `data` (batch), `fsdp` (batch, and parameters split) and `tensor` (heads and
+MLP columns split). LoRA factors stay replicated: they are small, and sharded `lora_b` beside a
+sharded kernel has given wrong values.
 """
 
 from collections.abc import Mapping
@@ -15,7 +16,8 @@ from lb_jax.core import errors, paths
 AXES = ("data", "fsdp", "tensor")
 BATCH = PartitionSpec(("data", "fsdp"))
 
-# First match wins. Axes are named from the last one backwards, so stacked leaves (leading layer axis) follow the same row.
+# First match wins. Axes are named from the last one backwards, so stacked leaves (leading layer
+# axis) follow the same row.
 RULES = (
     (r".*/lora_[ab]", ()),
     (r".*/(q|k|v)_proj/kernel|.*/fc1/kernel", ("fsdp", "tensor")),
@@ -27,7 +29,8 @@ RULES = (
 
 
 def make_mesh(shape: Mapping[str, int]) -> Mesh:
-    """Builds the mesh from `{"data": n, "fsdp": m, "tensor": k}`; one size may be -1 and takes the devices that are left.
+    """Builds the mesh from `{"data": n, "fsdp": m, "tensor": k}`; one size may be -1 and takes the
+    devices that are left.
 
     Raises:
       ConfigError: when the sizes do not multiply to the number of devices.
@@ -42,7 +45,8 @@ def make_mesh(shape: Mapping[str, int]) -> Mesh:
         known = devices
     if known != devices or -1 in sizes:
         raise errors.ConfigError(
-            f"mesh {dict(shape)} does not fit {devices} devices; make data x fsdp x tensor equal to {devices}, or give one of them -1."
+            f"mesh {dict(shape)} does not fit {devices} devices; make data x fsdp x "
+            f"tensor equal to {devices}, or give one of them -1."
         )
     return jax.make_mesh(tuple(sizes), AXES, axis_types=(jax.sharding.AxisType.Auto,) * len(AXES))
 
@@ -64,10 +68,18 @@ def tree_shardings(tree: Any, mesh: Mesh) -> Any:
     """
 
     def sharding(path, leaf) -> NamedSharding:
-        name = "/".join(str(getattr(part, "key", getattr(part, "name", getattr(part, "idx", part)))) for part in path)
+        name = "/".join(
+            str(getattr(part, "key", getattr(part, "name", getattr(part, "idx", part))))
+            for part in path
+        )
         spec = paths.match_one(RULES, f"/{name}")
-        spec = (None,) * (len(leaf.shape) - len(spec)) + tuple(spec[len(spec) - len(leaf.shape) :] if len(spec) > len(leaf.shape) else spec)
-        fits = [axis if axis and size % mesh.shape[axis] == 0 else None for axis, size in zip(spec, leaf.shape, strict=True)]
+        spec = (None,) * (len(leaf.shape) - len(spec)) + tuple(
+            spec[len(spec) - len(leaf.shape) :] if len(spec) > len(leaf.shape) else spec
+        )
+        fits = [
+            axis if axis and size % mesh.shape[axis] == 0 else None
+            for axis, size in zip(spec, leaf.shape, strict=True)
+        ]
         return NamedSharding(mesh, PartitionSpec(*fits))
 
     return jax.tree_util.tree_map_with_path(sharding, tree)

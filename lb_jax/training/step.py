@@ -1,4 +1,6 @@
-"""One training step: loss of every modality against text, gradient of the trainable leaves, update, clamp."""
+"""One training step: loss of every modality against text, gradient of the trainable leaves, update,
+clamp.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,19 +20,25 @@ Batch = Mapping[str, Mapping[str, jax.Array]]
 def make_loss(model: LanguageBind, patch_dropout: Mapping[str, float]):
     """Returns `loss(trainable, frozen, batch, key) -> (scalar, metrics)`.
 
-    A batch maps each modality to `{"media": preprocessed [b, ...], "text": ids [b, n]}`. Every modality is bound to its own texts only; the losses
-    are summed, so each tower sees the gradient it would see alone. All texts go through the text tower in one call.
+    A batch maps each modality to `{"media": preprocessed [b, ...], "text": ids [b, n]}`. Every
+    modality is bound to its own texts only; the losses are summed, so each tower sees the gradient
+    it would see alone. All texts go through the text tower in one call.
     """
 
     def loss(trainable, frozen, batch: Batch, key: jax.Array):
         params = paths.overlay(frozen, trainable)
         names = sorted(batch)
-        texts = jnp.split(model.encode(params, TEXT, jnp.concatenate([batch[name]["text"] for name in names])), len(names))
+        texts = jnp.split(
+            model.encode(params, TEXT, jnp.concatenate([batch[name]["text"] for name in names])),
+            len(names),
+        )
         metrics = {}
         for i, (name, text) in enumerate(zip(names, texts, strict=True)):
             options = {"key": jax.random.fold_in(key, i), "patch_dropout": patch_dropout[name]}
             media = model.encode(params, name, batch[name]["media"], **options)
-            metrics[f"loss/{name}"] = contrastive.symmetric_infonce(media, text, params["logit_scale"][name])
+            metrics[f"loss/{name}"] = contrastive.symmetric_infonce(
+                media, text, params["logit_scale"][name]
+            )
             metrics[f"logit_scale/{name}"] = params["logit_scale"][name]
         total = sum(metrics[f"loss/{name}"] for name in names)
         return total, {"loss": total, **metrics}
@@ -39,14 +47,20 @@ def make_loss(model: LanguageBind, patch_dropout: Mapping[str, float]):
 
 
 def make_step(loss, optimizer: optax.GradientTransformation, schedule: optax.Schedule):
-    """Returns `step(state, frozen, batch, key) -> (state, metrics)` for `jax.jit`, with `state = {"params", "opt", "step"}`.
+    """Returns `step(state, frozen, batch, key) -> (state, metrics)` for `jax.jit`, with `state =
+    {"params", "opt", "step"}`.
 
-    The key of a step is folded from the run's key and the step's number, so that a resumed run draws what the unbroken one drew.
+    The key of a step is folded from the run's key and the step's number, so that a resumed run
+    draws what the unbroken one drew.
     """
 
-    def step(state, frozen, batch: Batch, key: jax.Array) -> tuple[dict[str, Any], dict[str, jax.Array]]:
+    def step(
+        state, frozen, batch: Batch, key: jax.Array
+    ) -> tuple[dict[str, Any], dict[str, jax.Array]]:
         gradient = jax.value_and_grad(loss, has_aux=True)
-        (_, metrics), grads = gradient(state["params"], frozen, batch, jax.random.fold_in(key, state["step"]))
+        (_, metrics), grads = gradient(
+            state["params"], frozen, batch, jax.random.fold_in(key, state["step"])
+        )
         updates, opt = optimizer.update(grads, state["opt"], state["params"])
         params = clamp_logit_scales(optax.apply_updates(state["params"], updates))
         metrics |= {"grad_norm": optax.tree.norm(grads), "lr": schedule(state["step"])}
@@ -59,5 +73,8 @@ def clamp_logit_scales(params: paths.Tree) -> paths.Tree:
     """Keeps every trained temperature within [1/100, 1] (LanguageBind `train.py`)."""
     if "logit_scale" not in params:
         return params
-    clamped = {name: jnp.clip(scale, 0.0, contrastive.MAX_LOGIT_SCALE) for name, scale in params["logit_scale"].items()}
+    clamped = {
+        name: jnp.clip(scale, 0.0, contrastive.MAX_LOGIT_SCALE)
+        for name, scale in params["logit_scale"].items()
+    }
     return {**params, "logit_scale": clamped}

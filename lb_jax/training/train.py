@@ -16,9 +16,11 @@ SHIPPED = Path(__file__).parents[2] / "configs"
 
 
 def main(argv: Sequence[str]) -> None:
-    """Trains as the arguments (without the program's name) say, and prints where the checkpoint is."""
+    """Trains as the arguments say, and prints where the checkpoint is."""
     cfg, workdir = parse(argv)
-    from lb_jax.training import loop  # jax takes a second to import; wrong arguments are told before
+    from lb_jax.training import (
+        loop,
+    )  # jax takes a second to import; wrong arguments are told before
 
     loop.enable_compile_cache()
     print(f"checkpoint: {loop.run(cfg, workdir)}")
@@ -28,23 +30,33 @@ def parse(argv: Sequence[str]) -> tuple[train_config.TrainConfig, Path]:
     """Reads `--config`, its overrides and `--workdir`.
 
     Raises:
-      ConfigError: for a missing file or flag, an unknown key (with the nearest one) or a value of the wrong type.
+      ConfigError: for a missing file or flag, an unknown key (with the nearest one) or a value of
+        the wrong type.
     """
     values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", None, "lab sheet", flag_values=values, sys_argv=["lb-jax train", *argv])
+    config_flags.DEFINE_config_file(
+        "config", None, "lab sheet", flag_values=values, sys_argv=["lb-jax train", *argv]
+    )
     flags.DEFINE_string("workdir", None, "folder of the run", flag_values=values)
     given = [argument for argument in argv if argument.startswith("--config=")]
     sheet = load_sheet(given[-1].removeprefix("--config=")) if given else None
     try:
         rest = values(["lb-jax train", *argv])[1:]
-    except (flags.UnrecognizedFlagError, AttributeError) as error:  # AttributeError: an override of a key the sheet lacks
+    except (
+        flags.UnrecognizedFlagError,
+        AttributeError,
+    ) as error:  # AttributeError: an override of a key the sheet lacks
         raise errors.ConfigError(unknown_flag(argv, sheet)) from error
     except (flags.Error, TypeError, ValueError) as error:
         raise errors.ConfigError(" ".join(f"{error}; {USAGE}".split())) from error
     if sheet is None or not values.workdir:
-        raise errors.ConfigError(f"--{'config' if sheet is None else 'workdir'} is missing; {USAGE}")
+        raise errors.ConfigError(
+            f"--{'config' if sheet is None else 'workdir'} is missing; {USAGE}"
+        )
     if rest:
-        raise errors.ConfigError(f"unexpected argument {rest[0]!r}; overrides are written --config.name=value.")
+        raise errors.ConfigError(
+            f"unexpected argument {rest[0]!r}; overrides are written --config.name=value."
+        )
     return train_config.from_config_dict(values.config), Path(values.workdir)
 
 
@@ -55,8 +67,13 @@ def load_sheet(path: str) -> ml_collections.ConfigDict:
       ConfigError: when there is no such file, or it has no `get_config`.
     """
     if not Path(path).is_file():
-        shipped = sorted(f"configs/{one.name}" for one in SHIPPED.glob("*.py") if one.stem != "__init__")
-        raise errors.ConfigError(f"no config file {path!r}.{errors.nearest(path, shipped)} Shipped: {', '.join(shipped)}.")
+        shipped = sorted(
+            f"configs/{one.name}" for one in SHIPPED.glob("*.py") if one.stem != "__init__"
+        )
+        raise errors.ConfigError(
+            f"no config file {path!r}.{errors.nearest(path, shipped)} Shipped: "
+            f"{', '.join(shipped)}."
+        )
     sheet = runpy.run_path(path)
     if "get_config" not in sheet:
         raise errors.ConfigError(f"{path} has no get_config(); see configs/ for examples.")
@@ -71,4 +88,3 @@ def unknown_flag(argv: Sequence[str], sheet: ml_collections.ConfigDict | None) -
     given = [argument.lstrip("-").split("=")[0] for argument in argv if argument.startswith("-")]
     name = next(name for name in given if name not in known)
     return f"unknown setting '--{name}'.{errors.nearest(name, known)} {USAGE}"
-

@@ -5,7 +5,10 @@ import pytest
 
 from lb_jax.core import checkpoint, errors, paths
 
-PARAMS = {"base": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3)}, "logit_scale": {"video": np.float32(2.5)}}
+PARAMS = {
+    "base": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3)},
+    "logit_scale": {"video": np.float32(2.5)},
+}
 
 
 def test_round_trip_is_bitwise(tmp_path):
@@ -17,7 +20,9 @@ def test_round_trip_is_bitwise(tmp_path):
 
 def test_only_wanted_tensors_are_read(tmp_path):
     checkpoint.save_model(tmp_path / "m", PARAMS, {})
-    assert list(paths.flatten(checkpoint.load_params(tmp_path / "m", lambda p: p.startswith("base")))) == ["base/kernel"]
+    assert list(
+        paths.flatten(checkpoint.load_params(tmp_path / "m", lambda p: p.startswith("base")))
+    ) == ["base/kernel"]
 
 
 def test_replacing_leaves_no_debris(tmp_path):
@@ -36,5 +41,7 @@ def test_truncated_weights_are_an_error(tmp_path):
 
 def test_foreign_folder_says_what_it_holds(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(errors.CheckpointError, match=r"expected config\.json.*found \['notes\.txt'\]"):
+    with pytest.raises(
+        errors.CheckpointError, match=r"expected config\.json.*found \['notes\.txt'\]"
+    ):
         checkpoint.load_config(tmp_path)

@@ -11,8 +11,13 @@ from lb_jax.models.lora import LoraConfig
 from lb_jax.models.text import TextConfig
 from lb_jax.models.vision import VisionConfig
 
-TOWER = VisionConfig(16, 2, 2, 32, patch_size=4, image_size=(8, 12), embed_dim=8, lora=LoraConfig(rank=2))
-MODEL = ModelConfig({"image": dataclasses.replace(TOWER, lora=None), "depth": TOWER}, TextConfig(16, 1, 2, 32, embed_dim=8))
+TOWER = VisionConfig(
+    16, 2, 2, 32, patch_size=4, image_size=(8, 12), embed_dim=8, lora=LoraConfig(rank=2)
+)
+MODEL = ModelConfig(
+    {"image": dataclasses.replace(TOWER, lora=None), "depth": TOWER},
+    TextConfig(16, 1, 2, 32, embed_dim=8),
+)
 
 
 def test_model_config_survives_json():

@@ -14,7 +14,11 @@ def test_unflatten_inverts_flatten():
 
 def test_later_tree_wins_in_overlay():
     merged = paths.overlay(TREE, {"base": {"blocks": {"bias": 9}}, "towers": {"x": 5}})
-    assert merged == {"base": {"blocks": {"kernel": 1, "bias": 9}}, "text": {"kernel": 3}, "towers": {"x": 5}}
+    assert merged == {
+        "base": {"blocks": {"kernel": 1, "bias": 9}},
+        "text": {"kernel": 3},
+        "towers": {"x": 5},
+    }
 
 
 def test_first_matching_rule_wins():
@@ -27,7 +31,9 @@ def test_first_matching_rule_wins():
 
 
 def test_rules_match_whole_paths():
-    with pytest.raises(errors.ConfigError, match=r"no rule matches 'base/blocks/bias'.*rule 'bias' matches nothing"):
+    with pytest.raises(
+        errors.ConfigError, match=r"no rule matches 'base/blocks/bias'.*rule 'bias' matches nothing"
+    ):
         paths.match([("bias", 1), (r".*kernel", 2)], paths.flatten(TREE))
 
 

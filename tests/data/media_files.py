@@ -24,7 +24,8 @@ def clip(
     rotation: int = 0,
     sound: bool = False,
 ) -> bytes:
-    """Encodes frames of 64x48 that brighten by 10 each (modulo 256); the upper left quarter is black.
+    """Encodes frames of 64x48 that brighten by 10 each (modulo 256); the upper left quarter is
+    black.
 
     Args:
       frames: how many.
@@ -57,7 +58,9 @@ def clip(
     return file.getvalue()
 
 
-def sound(samples: np.ndarray, rate_hz: int = 16000, format: str = "WAV", subtype: str | None = None) -> bytes:
+def sound(
+    samples: np.ndarray, rate_hz: int = 16000, format: str = "WAV", subtype: str | None = None
+) -> bytes:
     """Encodes float samples [n] or [n, channels]."""
     file = io.BytesIO()
     soundfile.write(file, samples, rate_hz, format=format, subtype=subtype)

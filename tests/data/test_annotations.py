@@ -81,7 +81,12 @@ def test_an_unknown_kind_is_refused_with_the_nearest_name(tmp_path):
 
 @pytest.mark.parametrize(
     ("kind", "text"),
-    [("mplug", "a cat sits"), ("sound_mplug", "a cat purrs"), ("raw", "a cat!, cats"), ("ofa_3", "frame 3")],
+    [
+        ("mplug", "a cat sits"),
+        ("sound_mplug", "a cat purrs"),
+        ("raw", "a cat!, cats"),
+        ("ofa_3", "frame 3"),
+    ],
 )
 def test_each_kind_gives_its_text(kind, text):
     assert annotations.draw_text(_row(), kind, np.random.default_rng(0))[0] == text
@@ -116,7 +121,10 @@ def test_other_captions_take_a_uniform_frame():
 def test_one_of_several_captions_is_drawn():
     rng = np.random.default_rng(0)
     row = _row(sound_mplug=["purr", "meow"])
-    assert {annotations.draw_text(row, "sound_mplug", rng)[0] for _ in range(50)} == {"purr", "meow"}
+    assert {annotations.draw_text(row, "sound_mplug", rng)[0] for _ in range(50)} == {
+        "purr",
+        "meow",
+    }
 
 
 def test_the_generator_is_used_alike_for_every_kind():
@@ -158,7 +166,10 @@ def test_an_unknown_modality_is_refused():
 @pytest.mark.parametrize(
     ("title", "clean"),
     [
-        ("WHY SCUBA DIVERS ROLL BACKWARDS OFF BOAT #shorts", "why scuba divers roll backwards off boat"),
+        (
+            "WHY SCUBA DIVERS ROLL BACKWARDS OFF BOAT #shorts",
+            "why scuba divers roll backwards off boat",
+        ),
         ("Cat's video! #viral #cats", "cat's !, cats"),
         ("#shortsfeed", "feed"),
         ("50% more", "50 more"),

@@ -10,7 +10,9 @@ WAVE = media_files.noise(16000)
 
 
 def _tone(rate_hz, seconds=1.0, hz=440.0):
-    return (0.5 * np.sin(2 * np.pi * hz * np.arange(int(rate_hz * seconds)) / rate_hz)).astype(np.float32)
+    return (0.5 * np.sin(2 * np.pi * hz * np.arange(int(rate_hz * seconds)) / rate_hz)).astype(
+        np.float32
+    )
 
 
 def test_wav_flac_and_array_agree_exactly():
@@ -22,7 +24,9 @@ def test_wav_flac_and_array_agree_exactly():
         np.testing.assert_array_equal(audio.decode(item, SPEC), expected)
 
 
-@pytest.mark.parametrize(("format", "subtype"), [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", None), ("AIFF", None)])
+@pytest.mark.parametrize(
+    ("format", "subtype"), [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", None), ("AIFF", None)]
+)
 def test_other_formats_decode(format, subtype):
     decoded = audio.decode(media_files.sound(WAVE, format=format, subtype=subtype), SPEC)
     assert 95 <= len(decoded) <= 112
@@ -44,7 +48,9 @@ def test_stereo_is_mixed_or_its_first_channel_taken(mono, expected):
     spec = specs.AudioSpec(mono=mono)
     reference = audio.decode((expected * tone, 16000), spec)
     np.testing.assert_allclose(audio.decode((stereo, 16000), spec), reference, atol=1e-4)
-    np.testing.assert_allclose(audio.decode(media_files.sound(stereo.T, subtype="FLOAT"), spec), reference, atol=1e-4)
+    np.testing.assert_allclose(
+        audio.decode(media_files.sound(stereo.T, subtype="FLOAT"), spec), reference, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("resampler", specs.RESAMPLERS)
@@ -57,13 +63,17 @@ def test_resampling_keeps_a_tone(resampler, rate_hz):
 
 
 def test_the_windowed_sinc_has_the_length_of_the_reference():
-    assert len(audio.resample(WAVE[:1001], 44100, 16000, "sinc_hann")) == 364  # ceil(16000 * 1001 / 44100)
+    assert (
+        len(audio.resample(WAVE[:1001], 44100, 16000, "sinc_hann")) == 364
+    )  # ceil(16000 * 1001 / 44100)
 
 
 def test_the_windowed_sinc_equals_its_sum_written_out():
     rate, n = 22050, 137
     t = (np.arange(1000) - n * rate / 16000) / rate * 0.99 * 16000
-    weights = np.where(np.abs(t) < 6, np.sinc(t) * np.cos(np.pi * t / 12) ** 2, 0) * 0.99 * 16000 / rate
+    weights = (
+        np.where(np.abs(t) < 6, np.sinc(t) * np.cos(np.pi * t / 12) ** 2, 0) * 0.99 * 16000 / rate
+    )
     out = audio.resample(WAVE[:1000], rate, 16000, "sinc_hann")
     np.testing.assert_allclose(out[n], WAVE[:1000] @ weights, atol=1e-6)
 
@@ -92,7 +102,15 @@ def test_samples_off_scale_are_refused(bad):
 
 
 @pytest.mark.parametrize(
-    "item", [WAVE, (WAVE,), (WAVE, 0), (WAVE, "16000"), ((WAVE * 99).astype(np.int16), 16000), (WAVE[:0], 16000)]
+    "item",
+    [
+        WAVE,
+        (WAVE,),
+        (WAVE, 0),
+        (WAVE, "16000"),
+        ((WAVE * 99).astype(np.int16), 16000),
+        (WAVE[:0], 16000),
+    ],
 )
 def test_other_arrays_are_refused(item):
     with pytest.raises(errors.DataError, match="rate in Hz"):
@@ -137,7 +155,12 @@ def test_a_short_clip_is_repeated():
 
 def test_training_draws_one_place_from_each_third():
     spec = specs.AudioSpec(target_frames=10)
-    starts = np.array([_starts(audio.transform(_ramp(20), spec, np.random.default_rng(s)), spec) for s in range(200)])
+    starts = np.array(
+        [
+            _starts(audio.transform(_ramp(20), spec, np.random.default_rng(s)), spec)
+            for s in range(200)
+        ]
+    )
     assert [set(column.tolist()) for column in starts.T] == [{0, 1, 2, 3}, {4, 5, 6, 7}, {8, 9, 10}]
     fixed = specs.AudioSpec(target_frames=10, train_crop="first")
     assert _starts(audio.transform(_ramp(20), fixed, np.random.default_rng(0)), fixed) == [0, 4, 8]
@@ -153,5 +176,7 @@ def test_the_generator_is_used_alike_for_any_length():
 
 
 def test_an_offset_in_the_recording_does_not_matter():
-    plain, raised = (audio.decode((WAVE + o, 16000), SPEC) for o in (np.float32(0), np.float32(0.25)))
+    plain, raised = (
+        audio.decode((WAVE + o, 16000), SPEC) for o in (np.float32(0), np.float32(0.25))
+    )
     np.testing.assert_allclose(plain, raised, atol=1e-3)

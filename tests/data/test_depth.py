@@ -17,14 +17,22 @@ def _flat(metres, spec=SPEC):
 
 def test_files_pil_images_and_arrays_agree_in_metres():
     expected = MM / 1000
-    for item in (media_files.picture(MM), media_files.picture(MM, "TIFF"), Image.fromarray(MM), MM, expected):
+    for item in (
+        media_files.picture(MM),
+        media_files.picture(MM, "TIFF"),
+        Image.fromarray(MM),
+        MM,
+        expected,
+    ):
         decoded = depth.decode(item, SPEC)
         assert decoded.dtype == np.float32
         np.testing.assert_allclose(decoded, expected, rtol=1e-6)
 
 
 def test_other_units_are_given_in_the_spec():
-    np.testing.assert_allclose(depth.decode(MM, specs.DepthSpec(unit_m=0.0001)), MM / 10_000, rtol=1e-6)
+    np.testing.assert_allclose(
+        depth.decode(MM, specs.DepthSpec(unit_m=0.0001)), MM / 10_000, rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize(
@@ -40,7 +48,9 @@ def test_renderings_are_refused_with_what_was_found(item, found):
         depth.decode(item, SPEC)
 
 
-@pytest.mark.parametrize("array", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.uint16), np.zeros((0, 4))])
+@pytest.mark.parametrize(
+    "array", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.uint16), np.zeros((0, 4))]
+)
 def test_other_arrays_are_refused(array):
     with pytest.raises(errors.DataError, match="uint16 array"):
         depth.decode(array, SPEC)

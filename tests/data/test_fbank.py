@@ -7,7 +7,14 @@ RATE = 16000
 
 
 def test_frames_are_whole_windows_only():
-    assert [fbank.num_frames(n, RATE) for n in (0, 399, 400, 559, 560, 163872)] == [0, 0, 1, 1, 2, 1022]
+    assert [fbank.num_frames(n, RATE) for n in (0, 399, 400, 559, 560, 163872)] == [
+        0,
+        0,
+        1,
+        1,
+        2,
+        1022,
+    ]
 
 
 def test_silence_lies_on_the_floor():

@@ -40,7 +40,9 @@ def test_any_mode_becomes_rgb(mode):
 
 def test_16_bit_grey_is_scaled_over_its_full_range():
     grey = np.array([[0, 257, 32896, 65535]], np.uint16)
-    np.testing.assert_array_equal(image.decode(media_files.picture(grey), SPEC)[0, :, 0], [0, 1, 128, 255])
+    np.testing.assert_array_equal(
+        image.decode(media_files.picture(grey), SPEC)[0, :, 0], [0, 1, 128, 255]
+    )
 
 
 def test_32_bit_values_are_refused():
@@ -51,7 +53,9 @@ def test_32_bit_values_are_refused():
 def test_transparency_lies_over_white():
     pixels = np.zeros((1, 3, 4), np.uint8)
     pixels[0, :, 3] = 0, 51, 255
-    np.testing.assert_array_equal(image.decode(media_files.picture(pixels), SPEC)[0, :, 0], [255, 204, 0])
+    np.testing.assert_array_equal(
+        image.decode(media_files.picture(pixels), SPEC)[0, :, 0], [255, 204, 0]
+    )
 
 
 # EXIF orientation -> what the camera stores of an upright [h, w, c] picture.
@@ -87,7 +91,9 @@ def test_other_content_is_refused():
         image.decode(b"<html>not found</html>", SPEC)
 
 
-@pytest.mark.parametrize("array", [np.zeros((4, 4)), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
+@pytest.mark.parametrize(
+    "array", [np.zeros((4, 4)), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)]
+)
 def test_other_arrays_are_refused(array):
     with pytest.raises(errors.DataError, match="uint8 array"):
         image.decode(array, SPEC)
@@ -127,7 +133,9 @@ def test_antialiasing_removes_fine_stripes():
     stripes = np.where(np.arange(1500)[None, :, None] % 5 < 2, 255, 0).astype(np.uint8) * np.ones(
         (1500, 1, 3), np.uint8
     )
-    smooth, rough = (image.transform(stripes, specs.ImageSpec(antialias=a)).std() for a in (True, False))
+    smooth, rough = (
+        image.transform(stripes, specs.ImageSpec(antialias=a)).std() for a in (True, False)
+    )
     assert smooth < 0.2 * rough
 
 
@@ -140,4 +148,6 @@ def test_a_random_generator_changes_nothing():
 
 def test_thermal_is_treated_as_an_image():
     pixels = _random(50, 60)
-    np.testing.assert_array_equal(thermal.transform(pixels, specs.ThermalSpec()), image.transform(pixels, SPEC))
+    np.testing.assert_array_equal(
+        thermal.transform(pixels, specs.ThermalSpec()), image.transform(pixels, SPEC)
+    )

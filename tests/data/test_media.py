@@ -46,7 +46,10 @@ def test_a_streamed_wav_header_promises_nothing():
 
 
 def test_an_unsized_live_matroska_promises_nothing():
-    assert media.promised_size(io.BytesIO(b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67\xff" + bytes(99))) == 0
+    assert (
+        media.promised_size(io.BytesIO(b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67\xff" + bytes(99)))
+        == 0
+    )
 
 
 def test_a_path_and_its_bytes_read_the_same(tmp_path):
@@ -73,11 +76,20 @@ def test_paths_that_are_no_files_are_named(tmp_path):
 
 
 def test_other_objects_are_refused_with_what_is_accepted():
-    with pytest.raises(errors.DataError, match=r"<int>: .*accepted are a path, bytes, frogs"), media.stream(3, "frogs"):
+    with (
+        pytest.raises(errors.DataError, match=r"<int>: .*accepted are a path, bytes, frogs"),
+        media.stream(3, "frogs"),
+    ):
         pass
 
 
 def test_descriptions_fit_one_line():
     items = ["p", b"12", np.zeros((2, 3)), (np.zeros(4), 8000), None]
-    expected = ["p", "<2 bytes>", "<array float64 [2, 3]>", "<array float64 [4] at 8000 Hz>", "<NoneType>"]
+    expected = [
+        "p",
+        "<2 bytes>",
+        "<array float64 [2, 3]>",
+        "<array float64 [4] at 8000 Hz>",
+        "<NoneType>",
+    ]
     assert [media.describe(i) for i in items] == expected

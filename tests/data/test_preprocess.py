@@ -10,14 +10,23 @@ import pytest
 from lb_jax.core import errors, modalities
 from lb_jax.data import fbank, preprocess, specs
 
-GOLDEN = Path(os.environ.get("LB_JAX_GOLDENS", Path(__file__).parents[3] / "shared" / "golden")) / "preprocess"
+GOLDEN = (
+    Path(os.environ.get("LB_JAX_GOLDENS", Path(__file__).parents[3] / "shared" / "golden"))
+    / "preprocess"
+)
 PICTURE_TOLERANCE = 4e-3
 MEL_TOLERANCE = 2e-3
 
 ITEMS = {
-    "image": lambda: media_files.picture(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)),
-    "thermal": lambda: media_files.picture(np.random.default_rng(0).integers(0, 256, (40, 60), np.uint8), "JPEG"),
-    "depth": lambda: media_files.picture(np.random.default_rng(0).integers(500, 9000, (40, 60)).astype(np.uint16)),
+    "image": lambda: media_files.picture(
+        np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    ),
+    "thermal": lambda: media_files.picture(
+        np.random.default_rng(0).integers(0, 256, (40, 60), np.uint8), "JPEG"
+    ),
+    "depth": lambda: media_files.picture(
+        np.random.default_rng(0).integers(500, 9000, (40, 60)).astype(np.uint16)
+    ),
     "video": media_files.clip,
     "audio": lambda: media_files.sound(media_files.noise(20000)),
     "text": lambda: "a cat",
@@ -53,7 +62,9 @@ def _number(path):
 def test_pictures_match_the_reference(golden, modality, preset, infix):
     assert _media(modality)
     for path in _media(modality):
-        expected = np.moveaxis(golden[f"{modality}_{infix}{_number(path)}"].astype(np.float32), 0, -1)
+        expected = np.moveaxis(
+            golden[f"{modality}_{infix}{_number(path)}"].astype(np.float32), 0, -1
+        )
         out = preprocess.preprocess(modality, path, preset=preset)[0]
         assert np.abs(out - expected).max() <= PICTURE_TOLERANCE
 
@@ -64,7 +75,10 @@ def test_clips_match_the_reference(golden):
     for path in _media("video"):
         expected = np.moveaxis(golden[f"video_out_{_number(path)}"].astype(np.float32), 0, -1)
         spec = specs.VideoSpec(frames=len(expected))
-        assert np.abs(preprocess.preprocess("video", path, spec)[0] - expected).max() <= PICTURE_TOLERANCE
+        assert (
+            np.abs(preprocess.preprocess("video", path, spec)[0] - expected).max()
+            <= PICTURE_TOLERANCE
+        )
 
 
 @pytest.mark.golden
@@ -85,7 +99,9 @@ def test_sound_matches_the_reference(golden, preset):
         spec = specs.preset("audio", preset)
         if len(golden[f"audio_mel_{_number(path)}"]) > spec.target_frames:
             continue  # the reference drew its crops at random
-        assert np.abs(preprocess.preprocess("audio", path, spec)[0] - expected).max() <= MEL_TOLERANCE
+        assert (
+            np.abs(preprocess.preprocess("audio", path, spec)[0] - expected).max() <= MEL_TOLERANCE
+        )
 
 
 def test_every_modality_has_a_row():
@@ -117,7 +133,12 @@ def test_kinds_of_media_may_be_mixed(tmp_path):
 
 
 def test_samples_with_a_rate_are_one_sound():
-    assert preprocess.preprocess("audio", (media_files.noise(16000), 16000)).shape == (1, 112, 1036, 3)
+    assert preprocess.preprocess("audio", (media_files.noise(16000), 16000)).shape == (
+        1,
+        112,
+        1036,
+        3,
+    )
 
 
 def test_mistakes_are_named():
@@ -132,7 +153,10 @@ def test_mistakes_are_named():
 
 
 def test_jax_is_not_imported():
-    code = "import sys, lb_jax.data.preprocess, lb_jax.data.annotations; sys.exit('jax' in sys.modules)"
+    code = (
+        "import sys, lb_jax.data.preprocess, lb_jax.data.annotations; sys.exit('jax' "
+        "in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

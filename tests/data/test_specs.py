@@ -23,7 +23,8 @@ def test_reference_differs_from_default_only_where_stated():
         modality: {
             f.name
             for f in dataclasses.fields(cls)
-            if getattr(specs.preset(modality), f.name) != getattr(specs.preset(modality, "reference"), f.name)
+            if getattr(specs.preset(modality), f.name)
+            != getattr(specs.preset(modality, "reference"), f.name)
         }
         for modality, cls in specs.SPECS.items()
     }
@@ -76,5 +77,10 @@ def test_depth_without_a_maximum_survives_json():
 
 def test_the_digest_is_stable_and_follows_every_change():
     assert specs.digest(specs.ImageSpec()) == specs.digest(specs.ImageSpec())
-    variants = [specs.ImageSpec(), specs.ThermalSpec(), specs.ImageSpec(antialias=False), specs.ImageSpec(size=336)]
+    variants = [
+        specs.ImageSpec(),
+        specs.ThermalSpec(),
+        specs.ImageSpec(antialias=False),
+        specs.ImageSpec(size=336),
+    ]
     assert len({specs.digest(s) for s in variants}) == len(variants)

@@ -8,7 +8,10 @@ import pytest
 from lb_jax.core import errors
 from lb_jax.data import specs, tokenizer
 
-GOLDEN = Path(os.environ.get("LB_JAX_GOLDENS", Path(__file__).parents[3] / "shared" / "golden")) / "tokenizer.json"
+GOLDEN = (
+    Path(os.environ.get("LB_JAX_GOLDENS", Path(__file__).parents[3] / "shared" / "golden"))
+    / "tokenizer.json"
+)
 
 
 @pytest.mark.golden
@@ -52,7 +55,8 @@ def test_special_tokens_in_a_text_are_ordinary(text):
 
 
 @pytest.mark.parametrize(
-    ("raw", "same"), [("Tom &amp;amp; Jerry", "tom & jerry"), ("xâ€™y", "x'y"), ("  A\n\tb ", "a b")]
+    ("raw", "same"),
+    [("Tom &amp;amp; Jerry", "tom & jerry"), ("xâ€™y", "x'y"), ("  A\n\tb ", "a b")],
 )
 def test_texts_are_cleaned(raw, same):
     np.testing.assert_array_equal(tokenizer.tokenize(raw), tokenizer.tokenize(same))
@@ -77,5 +81,6 @@ def test_too_small_a_context_is_refused():
 def test_the_table_row_gives_one_text():
     spec = specs.TextSpec(12)
     np.testing.assert_array_equal(
-        tokenizer.transform(tokenizer.decode("a cat", spec), spec), tokenizer.tokenize("a cat", 12)[0]
+        tokenizer.transform(tokenizer.decode("a cat", spec), spec),
+        tokenizer.tokenize("a cat", 12)[0],
     )

@@ -35,7 +35,9 @@ def test_indices_match_the_published_examples():
 
 def test_a_short_clip_repeats_frames():
     decoded = video.decode(media_files.clip(3), SPEC)
-    np.testing.assert_allclose(_brightness(decoded), np.array([0, 0, 0, 0, 1, 1, 1, 2]) * 10, atol=4)
+    np.testing.assert_allclose(
+        _brightness(decoded), np.array([0, 0, 0, 0, 1, 1, 1, 2]) * 10, atol=4
+    )
 
 
 def test_any_number_of_frames_can_be_asked_for():
@@ -43,7 +45,9 @@ def test_any_number_of_frames_can_be_asked_for():
 
 
 def test_fewer_frames_than_packets_are_counted_anew():
-    """VP8 hides reference frames, so packets outnumber pictures; the last picture must still be taken."""
+    """VP8 hides reference frames, so packets outnumber pictures; the last picture must still be
+    taken.
+    """
     data = media_files.clip(24, "webm", "libvpx")
     np.testing.assert_allclose(_brightness(video.decode(data, SPEC))[[0, -1]], [0, 230], atol=4)
 
@@ -61,7 +65,8 @@ def test_arrays_are_picked_by_the_same_rule():
 
 
 @pytest.mark.parametrize(
-    "array", [np.zeros((4, 4, 3), np.uint8), np.zeros((2, 4, 4, 3)), np.zeros((0, 4, 4, 3), np.uint8)]
+    "array",
+    [np.zeros((4, 4, 3), np.uint8), np.zeros((2, 4, 4, 3)), np.zeros((0, 4, 4, 3), np.uint8)],
 )
 def test_other_arrays_are_refused(array):
     with pytest.raises(errors.DataError, match="uint8 array"):
@@ -108,7 +113,9 @@ def test_nothing_is_printed_about_bad_files(capfd):
 def test_evaluation_is_pure():
     decoded = video.decode(media_files.clip(), SPEC)
     flipping = specs.VideoSpec(size=32, train_flip=1.0)
-    np.testing.assert_array_equal(video.transform(decoded, SPEC), video.transform(decoded, flipping))
+    np.testing.assert_array_equal(
+        video.transform(decoded, SPEC), video.transform(decoded, flipping)
+    )
 
 
 def test_training_crops_at_random_and_repeats_with_the_seed():
@@ -123,7 +130,9 @@ def test_training_crops_at_random_and_repeats_with_the_seed():
 def test_a_flip_mirrors_the_whole_clip():
     decoded = video.decode(media_files.clip(), SPEC)
     straight, mirrored = (
-        video.transform(decoded, specs.VideoSpec(size=32, train_flip=flip), np.random.default_rng(0))
+        video.transform(
+            decoded, specs.VideoSpec(size=32, train_flip=flip), np.random.default_rng(0)
+        )
         for flip in (0.0, 1.0)
     )
     np.testing.assert_array_equal(straight[:, :, ::-1], mirrored)

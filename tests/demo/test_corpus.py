@@ -31,7 +31,9 @@ def read(path):
 
 def digests(folder):
     return {
-        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file()
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in folder.rglob("*")
+        if p.is_file()
     }
 
 
@@ -74,7 +76,11 @@ def test_media_decode_to_what_is_promised(folder):
     files = read(folder / "attributes.json")["scene000007"]["files"]
     with av.open(str(folder / files["video"])) as container:
         stream = container.streams.video[0]
-        assert (stream.codec_context.name, stream.codec_context.pix_fmt, stream.average_rate) == ("h264", "yuv420p", 8)
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt, stream.average_rate) == (
+            "h264",
+            "yuv420p",
+            8,
+        )
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
     assert np.shape(frames) == (16, 64, 64, 3)
     for k, t in enumerate(scene.STILLS):  # jpg and H.264 are two lossy copies of one frame
@@ -94,7 +100,9 @@ def test_media_decode_to_what_is_promised(folder):
 def test_sensors_see_the_object_in_the_same_place(folder):
     for fact in list(read(folder / "attributes.json").values())[:10]:
         depth = cv2.imread(str(folder / fact["files"]["depth"]), cv2.IMREAD_UNCHANGED) < 8000
-        thermal = cv2.imread(str(folder / fact["files"]["thermal"]), cv2.IMREAD_GRAYSCALE).astype(float)
+        thermal = cv2.imread(str(folder / fact["files"]["thermal"]), cv2.IMREAD_GRAYSCALE).astype(
+            float
+        )
         assert abs(thermal[depth].mean() - thermal[~depth].mean()) > 30
 
 
@@ -146,7 +154,13 @@ def test_values_out_of_range_are_refused(tmp_path, wrong):
 
 def test_progress_ends_at_all_items(tmp_path):
     calls = []
-    corpus.write_corpus(tmp_path, seed=0, items=20, workers=1, progress=lambda done, total: calls.append((done, total)))
+    corpus.write_corpus(
+        tmp_path,
+        seed=0,
+        items=20,
+        workers=1,
+        progress=lambda done, total: calls.append((done, total)),
+    )
     assert calls == [(16, 20), (20, 20)]
 
 

@@ -19,7 +19,13 @@ def says(text, name, value):
 
 
 def flat(texts):
-    return [texts["raw"], texts["mplug"], texts["polish_mplug"], texts["sound_mplug"], *texts["ofa"]]
+    return [
+        texts["raw"],
+        texts["mplug"],
+        texts["polish_mplug"],
+        texts["sound_mplug"],
+        *texts["ofa"],
+    ]
 
 
 def test_every_value_has_two_or_three_wordings_of_its_own():
@@ -60,7 +66,10 @@ def test_captions_name_no_wrong_value():
         for name in ("category", "colour", "motion", "distance", "temperature"):
             for value in scene.VALUES[name]:
                 if value != getattr(attributes, name):
-                    assert not any(f" {w} " in padded for w in words.WORDS[name][value]), (padded, value)
+                    assert not any(f" {w} " in padded for w in words.WORDS[name][value]), (
+                        padded,
+                        value,
+                    )
 
 
 def test_mplug_is_a_paraphrase():
@@ -72,13 +81,18 @@ def test_mplug_is_a_paraphrase():
                 if w in texts["mplug"] and w in texts["polish_mplug"]
             ]
             assert all(
-                any(w != longer and w in longer for longer in words.WORDS[name][getattr(attributes, name)])
+                any(
+                    w != longer and w in longer
+                    for longer in words.WORDS[name][getattr(attributes, name)]
+                )
                 for w in shared
             )
 
 
 def test_every_text_fits_28_tokens():
-    prompts = itertools.chain.from_iterable(t for classes in captions.prompts().values() for t in classes.values())
+    prompts = itertools.chain.from_iterable(
+        t for classes in captions.prompts().values() for t in classes.values()
+    )
     for text in itertools.chain(prompts, *(flat(t) for t in TEXTS)):
         assert len(TOKENIZER.encode(text)) + 2 <= 28, text
 
@@ -98,7 +112,9 @@ def test_prompts_cover_every_class():
 
 def test_prompts_of_two_classes_differ_in_the_class_alone():
     def blank(texts, name):
-        forms = sorted(itertools.chain.from_iterable(words.WORDS[name].values()), key=len, reverse=True)
+        forms = sorted(
+            itertools.chain.from_iterable(words.WORDS[name].values()), key=len, reverse=True
+        )
         for form in forms:
             texts = [text.replace(form, "_") for text in texts]
         return texts
@@ -113,5 +129,9 @@ def test_article_fits():
     attributes = dataclasses.replace(PLAN[0], category="plane", colour="green")
     texts = [captions.captions(attributes, np.random.default_rng(i)) for i in range(50)]
     everything = " ".join(itertools.chain.from_iterable(flat(t) for t in texts)).split()
-    pairs = {(a, b[0] in "aeiou") for a, b in itertools.pairwise(everything) if a in ("a", "an") and b != "an"}
+    pairs = {
+        (a, b[0] in "aeiou")
+        for a, b in itertools.pairwise(everything)
+        if a in ("a", "an") and b != "an"
+    }
     assert pairs == {("a", False), ("an", True)}

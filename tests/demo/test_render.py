@@ -21,7 +21,9 @@ def test_object_fills_the_promised_share_of_the_side(category):
 
 
 def test_silhouettes_differ():
-    """Any two categories, laid over each other at their best of all shifts, differ in a third of their area."""
+    """Any two categories, laid over each other at their best of all shifts, differ in a third of
+    their area.
+    """
     rng = np.random.default_rng(0)
     pictures = {}
     for category in scene.VALUES["category"]:
@@ -31,7 +33,9 @@ def test_silhouettes_differ():
         for other in pictures:
             if one == other:
                 continue
-            overlap = np.fft.ifft2(np.fft.fft2(pictures[one]) * np.conj(np.fft.fft2(pictures[other]))).real.max()
+            overlap = np.fft.ifft2(
+                np.fft.fft2(pictures[one]) * np.conj(np.fft.fft2(pictures[other]))
+            ).real.max()
             union = pictures[one].sum() + pictures[other].sum() - overlap
             assert overlap / union < 0.67, (one, other)
 
@@ -45,7 +49,8 @@ def test_rgb_shows_the_colour(colour):
     seen = picture[masks == 1].mean(0)
     seen /= np.linalg.norm(seen)
     nearest = max(
-        render.COLOURS_RGB, key=lambda c: seen @ render.COLOURS_RGB[c] / np.linalg.norm(render.COLOURS_RGB[c])
+        render.COLOURS_RGB,
+        key=lambda c: seen @ render.COLOURS_RGB[c] / np.linalg.norm(render.COLOURS_RGB[c]),
     )
     assert nearest == colour
 
@@ -57,7 +62,12 @@ def test_depth_is_in_millimetres(distance):
     for seed in range(5):
         picture = render.depth(masks, distance, np.random.default_rng(seed))
         assert picture.dtype == np.uint16
-        assert 1000 * low - 150 <= picture[masks == 1].min() <= picture[masks == 1].max() <= 1000 * high + 150
+        assert (
+            1000 * low - 150
+            <= picture[masks == 1].min()
+            <= picture[masks == 1].max()
+            <= 1000 * high + 150
+        )
         assert 8400 <= picture[masks == 0].min() <= picture[masks == 0].max() <= 10_100
 
 
@@ -65,7 +75,9 @@ def test_thermal_levels_are_absolute_and_apart():
     masks = shots(4)
     level = {}
     for temperature in scene.VALUES["temperature"]:
-        pictures = [render.thermal(masks, temperature, np.random.default_rng(seed)) for seed in range(20)]
+        pictures = [
+            render.thermal(masks, temperature, np.random.default_rng(seed)) for seed in range(20)
+        ]
         assert all((p[..., :1] == p).all() for p in pictures)
         level[temperature] = [p[masks == 1].mean() for p in pictures]
         ambient = [p[masks == 0].mean() for p in pictures]

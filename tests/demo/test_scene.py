@@ -27,15 +27,26 @@ def test_one_item_in_five_is_held_out(items):
 
 def test_splits_share_no_combination_of_category_colour_and_motion():
     plan = scene.schedule(1, 4000)
-    seen = {split: {(a.category, a.colour, a.motion) for a in of_split(plan, split)} for split in ("train", "test")}
-    everything = set(itertools.product(*(scene.VALUES[n] for n in ("category", "colour", "motion"))))
-    assert seen["test"] == {combination for combination in everything if scene.is_held_out(*combination)}
+    seen = {
+        split: {(a.category, a.colour, a.motion) for a in of_split(plan, split)}
+        for split in ("train", "test")
+    }
+    everything = set(
+        itertools.product(*(scene.VALUES[n] for n in ("category", "colour", "motion")))
+    )
+    assert seen["test"] == {
+        combination for combination in everything if scene.is_held_out(*combination)
+    }
     assert seen["train"] == everything - seen["test"]
 
 
-@pytest.mark.parametrize("pair", [("category", "colour"), ("category", "motion"), ("colour", "motion")])
+@pytest.mark.parametrize(
+    "pair", [("category", "colour"), ("category", "motion"), ("colour", "motion")]
+)
 def test_training_shows_every_pair(pair):
-    shown = collections.Counter(tuple(getattr(a, n) for n in pair) for a in of_split(scene.schedule(1, 1280), "train"))
+    shown = collections.Counter(
+        tuple(getattr(a, n) for n in pair) for a in of_split(scene.schedule(1, 1280), "train")
+    )
     assert set(shown) == set(itertools.product(*(scene.VALUES[n] for n in pair)))
     assert max(shown.values()) < 2 * min(shown.values())
 
@@ -93,7 +104,9 @@ def test_frames_of_a_clip_tell_the_axis_only():
 def test_random_frame_is_placed_alike_for_every_motion():
     rng = np.random.default_rng(0)
     where = {
-        motion: np.array([scene.draw_path(motion, (0.45, 0.45), rng)[rng.integers(16)] for _ in range(3000)])
+        motion: np.array(
+            [scene.draw_path(motion, (0.45, 0.45), rng)[rng.integers(16)] for _ in range(3000)]
+        )
         for motion in scene.DIRECTIONS
     }
     for one, other in itertools.combinations(where.values(), 2):

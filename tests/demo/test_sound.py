@@ -8,8 +8,12 @@ WINDOW = int(1.3 * sound.SAMPLE_RATE_HZ)
 
 
 def features(samples):
-    """Mean and spread over time of the log energy in 24 bands, and the rhythm: the spectrum of the loudness."""
-    frames = np.lib.stride_tricks.sliding_window_view(samples / 32768, 400)[::160] * np.hanning(400)  # [t, 400]
+    """Mean and spread over time of the log energy in 24 bands, and the rhythm: the spectrum of the
+    loudness.
+    """
+    frames = np.lib.stride_tricks.sliding_window_view(samples / 32768, 400)[::160] * np.hanning(
+        400
+    )  # [t, 400]
     power = np.abs(np.fft.rfft(frames, 512)) ** 2  # [t, 257]
     edges = np.unique(np.round(256 * (np.geomspace(1, 20, 25) - 1) / 19).astype(int))
     bands = np.log(np.add.reduceat(power, edges[:-1], axis=1) + 1e-6)

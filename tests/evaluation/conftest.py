@@ -20,7 +20,9 @@ FRAMES = 4
 
 def _write_media(modality, path, i):
     generator = np.random.default_rng(i)
-    picture = generator.integers(0, 255, (6, 8, 3), dtype=np.uint8).repeat(8, axis=0).repeat(8, axis=1)  # [48, 64, 3]
+    picture = (
+        generator.integers(0, 255, (6, 8, 3), dtype=np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+    )  # [48, 64, 3]
     if modality in ("image", "thermal"):
         Image.fromarray(picture).save(path)
     elif modality == "depth":
@@ -55,13 +57,20 @@ def write_corpus(root, items, *, media):
             (root / file).touch()
             if media:
                 _write_media(name, root / file, i)
-    attributes["other"] = {"split": "train", "category": "bird", "files": {"image": "image/never-read.jpg"}}
+    attributes["other"] = {
+        "split": "train",
+        "category": "bird",
+        "files": {"image": "image/never-read.jpg"},
+    }
     (root / "attributes.json").write_text(json.dumps(attributes))
     (root / "test.json").write_text(json.dumps(captions))
     classes = {"category": CATEGORIES, "motion": MOTIONS}
     tasks = ("image/category", "video/category", "video/motion", "audio/category")
     prompts = {
-        task: {name: [f"prompt {name}", f"another prompt {name}"] for name in classes[task.split("/")[1]]}
+        task: {
+            name: [f"prompt {name}", f"another prompt {name}"]
+            for name in classes[task.split("/")[1]]
+        }
         for task in tasks
     }
     (root / "prompts.json").write_text(json.dumps(prompts))
@@ -69,7 +78,8 @@ def write_corpus(root, items, *, media):
 
 
 class PlantedModel:
-    """Knows every item by name: items and captions point the same way, prompts along the attribute they name.
+    """Knows every item by name: items and captions point the same way, prompts along the attribute
+    they name.
 
     A clip is its frames' numbers; frames out of order point to the next motion.
     """
@@ -81,7 +91,9 @@ class PlantedModel:
 
     def vector(self, i, *, motion_shift=0):
         vector = np.zeros(512, np.float32)
-        vector[100 + i] = vector[i % len(CATEGORIES)] = vector[10 + (i + motion_shift) % len(MOTIONS)] = 1
+        vector[100 + i] = vector[i % len(CATEGORIES)] = vector[
+            10 + (i + motion_shift) % len(MOTIONS)
+        ] = 1
         return vector / np.sqrt(3)
 
     def text(self, text):
@@ -89,7 +101,11 @@ class PlantedModel:
         if "prompt" not in words:
             return self.vector(int(words[-1].removeprefix("item")))
         vector = np.zeros(512, np.float32)
-        vector[CATEGORIES.index(words[-1]) if words[-1] in CATEGORIES else 10 + MOTIONS.index(words[-1])] = 1
+        vector[
+            CATEGORIES.index(words[-1])
+            if words[-1] in CATEGORIES
+            else 10 + MOTIONS.index(words[-1])
+        ] = 1
         return vector
 
     def embed(self, modality, items):
@@ -108,7 +124,10 @@ class PlantedModel:
         numbers = np.asarray(clips)[:, :, 0, 0, 0]
         in_order = (np.diff(numbers, axis=1) > 0).all(axis=1)
         return np.stack(
-            [self.vector(int(n[0]) // 10, motion_shift=not o) for n, o in zip(numbers, in_order, strict=True)]
+            [
+                self.vector(int(n[0]) // 10, motion_shift=not o)
+                for n, o in zip(numbers, in_order, strict=True)
+            ]
         )
 
 
@@ -116,8 +135,13 @@ class RandomModel(PlantedModel):
     """Every file and every text has a direction of its own that means nothing."""
 
     def embed(self, modality, items):
-        seeds = [int.from_bytes(hashlib.sha256(f"{modality} {item}".encode()).digest()[:8]) for item in items]
-        return np.stack([np.random.default_rng(seed).normal(size=64) for seed in seeds]).astype(np.float32)
+        seeds = [
+            int.from_bytes(hashlib.sha256(f"{modality} {item}".encode()).digest()[:8])
+            for item in items
+        ]
+        return np.stack([np.random.default_rng(seed).normal(size=64) for seed in seeds]).astype(
+            np.float32
+        )
 
     def encode(self, modality, clips):
         return self.embed(modality, [clip.tobytes().hex() for clip in clips])

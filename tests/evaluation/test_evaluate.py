@@ -51,7 +51,9 @@ def test_shuffling_is_a_permutation_that_is_never_the_identity():
 
 
 def test_clips_of_one_frame_have_no_shuffled_row(corpus, planted, monkeypatch):
-    monkeypatch.setattr(planted, "preprocess", lambda modality, items: np.zeros((len(items), 1, 1, 1, 1)))
+    monkeypatch.setattr(
+        planted, "preprocess", lambda modality, items: np.zeros((len(items), 1, 1, 1, 1))
+    )
     scores = evaluate.evaluate(planted, corpus).metrics["zero_shot"]
     assert "video/motion" in scores
     assert "video/motion_shuffled" not in scores
@@ -71,7 +73,9 @@ def test_numbers_are_plain_and_the_same_twice(corpus, random_model):
 
 def test_progress_counts_to_the_end(large_corpus, planted):
     seen = []
-    evaluate.evaluate(planted, large_corpus, modalities=["image"], progress=lambda *event: seen.append(event))
+    evaluate.evaluate(
+        planted, large_corpus, modalities=["image"], progress=lambda *event: seen.append(event)
+    )
     assert [what for what, done, total in seen if done == total] == ["text", "image"]
     assert ("image", 32, 240) in seen
 
@@ -81,14 +85,23 @@ def test_items_without_a_modality_are_left_out_of_it(corpus, planted):
     del rows["item3"]["files"]["audio"]
     (corpus / "attributes.json").write_text(json.dumps(rows))
     result = evaluate.evaluate(planted, corpus)
-    assert (result.metrics["retrieval"]["audio"]["n"], result.metrics["retrieval"]["image"]["n"]) == (11, 12)
-    assert result.metrics["emergent"]["audio->image"]["n"] == result.metrics["emergent"]["image->audio"]["n"] == 11
+    assert (
+        result.metrics["retrieval"]["audio"]["n"],
+        result.metrics["retrieval"]["image"]["n"],
+    ) == (11, 12)
+    assert (
+        result.metrics["emergent"]["audio->image"]["n"]
+        == result.metrics["emergent"]["image->audio"]["n"]
+        == 11
+    )
     assert result.metrics["emergent"]["image->audio"]["R@1"] == 1
     assert "item3" not in result.ids["audio"]
 
 
 def test_unknown_modality_is_named_with_the_nearest(corpus, planted):
-    with pytest.raises(errors.ConfigError, match=r"'vidoe' is not in the model.*Did you mean 'video'"):
+    with pytest.raises(
+        errors.ConfigError, match=r"'vidoe' is not in the model.*Did you mean 'video'"
+    ):
         evaluate.evaluate(planted, corpus, modalities=["vidoe"])
 
 
@@ -98,7 +111,9 @@ def test_modality_without_files_is_refused(corpus, planted):
         row["files"].pop("audio", None)
     (corpus / "attributes.json").write_text(json.dumps(rows))
     (corpus / "prompts.json").write_text("{}")
-    with pytest.raises(errors.DataError, match="no item of the split has a file of modality 'audio'"):
+    with pytest.raises(
+        errors.DataError, match="no item of the split has a file of modality 'audio'"
+    ):
         evaluate.evaluate(planted, corpus, modalities=["audio"])
     assert "audio" not in evaluate.evaluate(planted, corpus).metrics["retrieval"]
 
@@ -126,4 +141,7 @@ def test_shared_captions_are_right_for_each_of_their_items():
 def test_emergent_pairs_follow_the_ids_not_the_rows():
     rows = np.eye(3, dtype=np.float32)
     tables = emergent.score({"audio": rows, "image": rows[::-1]}, {"audio": "abc", "image": "cba"})
-    assert {pair: table["R@1"] for pair, table in tables.items()} == {"audio->image": 1, "image->audio": 1}
+    assert {pair: table["R@1"] for pair, table in tables.items()} == {
+        "audio->image": 1,
+        "image->audio": 1,
+    }

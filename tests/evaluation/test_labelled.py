@@ -32,17 +32,33 @@ def test_a_split_is_read_in_order(corpus):
     ("file", "change", "message"),
     [
         ("attributes.json", lambda c: c["item0"].update(files={}), "item item0 names no files"),
-        ("attributes.json", lambda c: c["item0"]["files"].update(infrared="x.jpg"), "modality 'infrared'"),
+        (
+            "attributes.json",
+            lambda c: c["item0"]["files"].update(infrared="x.jpg"),
+            "modality 'infrared'",
+        ),
         (
             "attributes.json",
             lambda c: c["item0"]["files"].update(image="gone.jpg"),
             "image file gone.jpg, which is not",
         ),
-        ("attributes.json", lambda c: c["item0"].update(category="brid"), "no class 'brid'.*Did you mean 'bird'"),
+        (
+            "attributes.json",
+            lambda c: c["item0"].update(category="brid"),
+            "no class 'brid'.*Did you mean 'bird'",
+        ),
         ("attributes.json", lambda c: c["item0"].pop("category"), "no class 'None'.*more problems"),
         ("test.json", lambda c: c.pop("item7"), "item item7 is not in test.json"),
-        ("prompts.json", lambda c: c["image/category"].pop("car"), "image/category has no class 'car'"),
-        ("prompts.json", lambda c: c["image/category"].update(car=[""]), "class 'car' of image/category needs"),
+        (
+            "prompts.json",
+            lambda c: c["image/category"].pop("car"),
+            "image/category has no class 'car'",
+        ),
+        (
+            "prompts.json",
+            lambda c: c["image/category"].update(car=[""]),
+            "class 'car' of image/category needs",
+        ),
         ("prompts.json", lambda c: c.update({"category": {}}), "expected modality/attribute"),
         ("prompts.json", lambda c: c.update({"image/category": {"bird": ["a"]}}), "1 class"),
         ("prompts.json", lambda c: c.update({"image/category": []}), "whose values are objects"),
@@ -65,10 +81,14 @@ def test_missing_and_damaged_parts_are_named(corpus, file):
 
 
 def test_an_unknown_split_is_answered_with_those_there(corpus):
-    with pytest.raises(errors.DataError, match="no items of split 'val', found 12 of 'test', 1 of 'train'"):
+    with pytest.raises(
+        errors.DataError, match="no items of split 'val', found 12 of 'test', 1 of 'train'"
+    ):
         labelled.read(corpus, "val")
 
 
 def test_a_missing_kind_of_caption_is_named(corpus):
-    with pytest.raises(errors.DataError, match=r"item item0.*no caption 'mplug'.*polish_mplug, sound_mplug"):
+    with pytest.raises(
+        errors.DataError, match=r"item item0.*no caption 'mplug'.*polish_mplug, sound_mplug"
+    ):
         labelled.read(corpus).caption("item0", "mplug")

@@ -1,4 +1,6 @@
-"""Ranks, recall and accuracy against tables worked out by hand, naive loops, and the reference's numbers."""
+"""Ranks, recall and accuracy against tables worked out by hand, naive loops, and the reference's
+numbers.
+"""
 
 import json
 import os
@@ -11,7 +13,8 @@ from lb_jax.core import errors
 from lb_jax.evaluation import metrics
 
 GOLDENS = pathlib.Path(
-    os.environ.get("LB_JAX_GOLDENS") or pathlib.Path(__file__).resolve().parents[3] / "shared" / "golden"
+    os.environ.get("LB_JAX_GOLDENS")
+    or pathlib.Path(__file__).resolve().parents[3] / "shared" / "golden"
 )
 
 # query x candidate; the right answer of query i is candidate i
@@ -35,7 +38,9 @@ def test_retrieval_of_a_hand_computed_table():
 
 
 def test_ranks_take_truth_anywhere():
-    np.testing.assert_array_equal(metrics.ranks(np.array([[3.0, 1.0, 2.0], [3.0, 1.0, 2.0]]), np.array([2, 0])), [2, 1])
+    np.testing.assert_array_equal(
+        metrics.ranks(np.array([[3.0, 1.0, 2.0], [3.0, 1.0, 2.0]]), np.array([2, 0])), [2, 1]
+    )
 
 
 def test_a_constant_model_gets_nothing():
@@ -50,7 +55,10 @@ def test_ranks_equal_naive_loops_with_ties():
         n, m = generator.integers(1, 12, 2)
         scores = generator.integers(0, 4, (n, m)).astype(float)
         truth = generator.integers(0, m, n)
-        naive = [1 + sum(scores[i, j] >= scores[i, truth[i]] for j in range(m) if j != truth[i]) for i in range(n)]
+        naive = [
+            1 + sum(scores[i, j] >= scores[i, truth[i]] for j in range(m) if j != truth[i])
+            for i in range(n)
+        ]
         np.testing.assert_array_equal(metrics.ranks(scores, truth), naive)
 
 
@@ -62,7 +70,9 @@ def test_ranks_do_not_depend_on_the_order_of_candidates():
 
 
 def test_grouped_retrieval_of_a_hand_computed_table():
-    similarity = np.array([[0.9, 0.1], [0.3, 0.2], [0.8, 0.7]])  # texts 0 and 1 are of item 0, text 2 of item 1
+    similarity = np.array(
+        [[0.9, 0.1], [0.3, 0.2], [0.8, 0.7]]
+    )  # texts 0 and 1 are of item 0, text 2 of item 1
     to_item, to_text = metrics.grouped_retrieval(similarity, np.array([0, 0, 1]))
     assert (to_item["R@1"], to_item["median_rank"]) == (2 / 3, 1)
     assert to_text["R@1"] == 1  # item 0: 0.9 against 0.8; item 1: 0.7 against 0.2
@@ -134,13 +144,19 @@ def _assert_as_published(ours, published, *, recall_rtol):
 @pytest.mark.golden
 def test_single_caption_metrics_equal_the_reference(golden):
     arrays, expected = golden
-    _assert_as_published(metrics.retrieval(arrays["single"]), expected["single_t2v"], recall_rtol=1e-14)
-    _assert_as_published(metrics.retrieval(arrays["single"].T), expected["single_v2t"], recall_rtol=1e-14)
+    _assert_as_published(
+        metrics.retrieval(arrays["single"]), expected["single_t2v"], recall_rtol=1e-14
+    )
+    _assert_as_published(
+        metrics.retrieval(arrays["single"].T), expected["single_v2t"], recall_rtol=1e-14
+    )
 
 
 @pytest.mark.golden
 def test_multi_caption_metrics_equal_the_reference(golden):
     arrays, expected = golden
     to_item, to_text = metrics.grouped_retrieval(arrays["multi"], arrays["multi_owner"])
-    _assert_as_published(to_item, expected["multi_t2v"], recall_rtol=1e-7)  # the reference averages in float32
+    _assert_as_published(
+        to_item, expected["multi_t2v"], recall_rtol=1e-7
+    )  # the reference averages in float32
     _assert_as_published(to_text, expected["multi_v2t"], recall_rtol=1e-14)

@@ -1,4 +1,4 @@
-"""The report is one file that holds the numbers, shows the media, and asks nothing of the network."""
+"""The report is one file with the numbers and the media, and asks nothing of the network."""
 
 import html
 import html.parser
@@ -13,7 +13,8 @@ from lb_jax.evaluation import evaluate, figures, report, thumbnails
 
 CURVES = {
     "bind <1>": [
-        {"step": i, "loss": 4.0 - i / 100, "loss/video": 3.5 - i / 100, "logit_scale/video": 2.6} for i in range(300)
+        {"step": i, "loss": 4.0 - i / 100, "loss/video": 3.5 - i / 100, "logit_scale/video": 2.6}
+        for i in range(300)
     ]
 }
 
@@ -29,7 +30,9 @@ class _Page(html.parser.HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         attrs = dict(attrs)
-        self.addresses += [value for key, value in attrs.items() if key in ("src", "href", "xlink:href", "srcset")]
+        self.addresses += [
+            value for key, value in attrs.items() if key in ("src", "href", "xlink:href", "srcset")
+        ]
         if tag == "img":
             self.images.append(attrs)
         if tag not in self.VOID:
@@ -47,7 +50,9 @@ def written(media_result, tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "new" / "report.html"
     facts = {"seed": 7, "note": "<b>not bold</b>"}
     targets = {"image/category": (">=", 0.9), "text->video": (">=", 99.0)}
-    report.write_report(path, media_result, curves=CURVES, title="Demo & more", facts=facts, targets=targets)
+    report.write_report(
+        path, media_result, curves=CURVES, title="Demo & more", facts=facts, targets=targets
+    )
     return path, media_result
 
 
@@ -65,7 +70,14 @@ def test_the_page_is_well_formed_and_self_contained(written):
 
 def test_the_page_holds_the_numbers(written):
     text = html.unescape(written[0].read_text()).replace("\N{NO-BREAK SPACE}", " ")
-    for shown in ("video/motion_shuffled", "100.0 %", "8.3 %", "12.0×", "audio → image", "1 of 2 targets are met"):
+    for shown in (
+        "video/motion_shuffled",
+        "100.0 %",
+        "8.3 %",
+        "12.0×",
+        "audio → image",
+        "1 of 2 targets are met",
+    ):
         assert shown in text
     assert "✓ met: at least 90.0 %" in text
     assert "✗ missed: at least 99.0×" in text
@@ -83,7 +95,10 @@ def test_every_picture_has_an_alternative_text(written):
     page = _Page()
     page.feed(written[0].read_text())
     assert len(page.images) > 60
-    assert all(re.match(r"(image|video|depth|thermal|audio) of item item\d+: ", image["alt"]) for image in page.images)
+    assert all(
+        re.match(r"(image|video|depth|thermal|audio) of item item\d+: ", image["alt"])
+        for image in page.images
+    )
 
 
 def test_right_and_wrong_hits_are_marked(written):
@@ -120,7 +135,9 @@ def test_every_modality_has_a_thumbnail(media_corpus, modality):
 def test_depth_thumbnails_show_near_bright_and_no_reading_black(tmp_path):
     metres = np.repeat([[1000, 9000, 0]], 90, axis=0).repeat(30, axis=1).astype(np.uint16)
     cv2.imwrite(str(tmp_path / "d.png"), metres)
-    near, far, missing = thumbnails.draw("depth", str(tmp_path / "d.png"))[50, [10, 56, 100]].astype(int).sum(axis=1)
+    near, far, missing = (
+        thumbnails.draw("depth", str(tmp_path / "d.png"))[50, [10, 56, 100]].astype(int).sum(axis=1)
+    )
     assert near > far > missing == 0
 
 

@@ -33,7 +33,11 @@ def test_tables_are_drawn_on_a_terminal(measured):
 
 
 def test_headlines_meet_or_miss_their_targets(measured):
-    targets = {"video/motion": (">=", 0.85), "video/motion_shuffled": ("<=", 0.6), "text->video": (">=", 13.0)}
+    targets = {
+        "video/motion": (">=", 0.85),
+        "video/motion_shuffled": ("<=", 0.6),
+        "text->video": (">=", 13.0),
+    }
     lines = {line.name: line for line in table.headlines(measured, targets)}
     assert [lines[name].passes for name in targets] == [True, True, False]
     assert (lines["text->video"].shown, lines["video/motion"].shown) == ("12.0×", "100.0 %")
@@ -42,5 +46,7 @@ def test_headlines_meet_or_miss_their_targets(measured):
 
 
 def test_a_target_without_a_result_is_refused(measured):
-    with pytest.raises(errors.ConfigError, match=r"'text->vidoe' names no result.*Did you mean 'text->video'"):
+    with pytest.raises(
+        errors.ConfigError, match=r"'text->vidoe' names no result.*Did you mean 'text->video'"
+    ):
         table.headlines(measured, {"text->vidoe": (">=", 10)})

@@ -16,10 +16,17 @@ from lb_jax.models.text import TextConfig
 from lb_jax.models.vision import VisionConfig
 
 STILL = VisionConfig(16, 2, 2, 32, patch_size=4, image_size=(8, 8), embed_dim=8)
-CLIP = dataclasses.replace(STILL, frames=4, temporal=True, lora=LoraConfig(rank=2, targets=r"blocks/temporal_attn/.*"))
+CLIP = dataclasses.replace(
+    STILL, frames=4, temporal=True, lora=LoraConfig(rank=2, targets=r"blocks/temporal_attn/.*")
+)
 SOUND = dataclasses.replace(STILL, image_size=(8, 20), lora=LoraConfig(rank=2))
 TUBES = dataclasses.replace(CLIP, tube_size=2)
-MODEL = LanguageBind(ModelConfig({"image": STILL, "video": CLIP, "audio": SOUND}, TextConfig(16, 2, 2, 32, embed_dim=8, vocab=50)))
+MODEL = LanguageBind(
+    ModelConfig(
+        {"image": STILL, "video": CLIP, "audio": SOUND},
+        TextConfig(16, 2, 2, 32, embed_dim=8, vocab=50),
+    )
+)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +63,9 @@ def test_a_tower_of_another_space_is_refused():
         ModelConfig({"image": STILL}, TextConfig(16, 2, 2, 32, embed_dim=9))
 
 
-@pytest.mark.parametrize("target", [STILL, CLIP, SOUND, TUBES], ids=["same", "video", "audio", "tubes"])
+@pytest.mark.parametrize(
+    "target", [STILL, CLIP, SOUND, TUBES], ids=["same", "video", "audio", "tubes"]
+)
 def test_adapted_tower_has_the_wanted_structure(params, target):
     fresh = LanguageBind(ModelConfig({"image": target}, MODEL.cfg.text))
     drawn = fresh.tower(fresh.init(jax.random.key(1)), "image")
@@ -68,15 +77,25 @@ def test_time_attention_starts_as_the_spatial_one(params):
     fresh = LanguageBind(ModelConfig({"video": CLIP}, MODEL.cfg.text))
     drawn = fresh.tower(fresh.init(jax.random.key(1)), "video")
     blocks = adapt_tower(MODEL.tower(params, "image"), drawn, STILL, CLIP)["blocks"]
-    np.testing.assert_array_equal(blocks["temporal_attn"]["v_proj"]["kernel"], blocks["attn"]["v_proj"]["kernel"])
+    np.testing.assert_array_equal(
+        blocks["temporal_attn"]["v_proj"]["kernel"], blocks["attn"]["v_proj"]["kernel"]
+    )
     np.testing.assert_array_equal(blocks["temporal_norm"]["scale"], blocks["norm1"]["scale"])
-    np.testing.assert_array_equal(blocks["temporal_attn"]["v_proj"]["lora_a"], drawn["blocks"]["temporal_attn"]["v_proj"]["lora_a"])
+    np.testing.assert_array_equal(
+        blocks["temporal_attn"]["v_proj"]["lora_a"],
+        drawn["blocks"]["temporal_attn"]["v_proj"]["lora_a"],
+    )
     assert not blocks["temporal_attn"]["v_proj"]["lora_b"].any()
 
 
 def test_a_tube_starts_with_the_still_kernel_in_its_first_frame(params):
     fresh = LanguageBind(ModelConfig({"video": TUBES}, MODEL.cfg.text))
-    adapted = adapt_tower(MODEL.tower(params, "image"), fresh.tower(fresh.init(jax.random.key(1)), "video"), STILL, TUBES)
+    adapted = adapt_tower(
+        MODEL.tower(params, "image"),
+        fresh.tower(fresh.init(jax.random.key(1)), "video"),
+        STILL,
+        TUBES,
+    )
     kernel = adapted["patch_embed"]["kernel"]
     np.testing.assert_array_equal(kernel[0], params["base"]["patch_embed"]["kernel"])
     assert not kernel[1:].any()
@@ -101,7 +120,9 @@ def test_architecture_sizes(name):
     assert cfg.vision.embed_dim == cfg.text.embed_dim
 
 
-@pytest.mark.parametrize(("name", "parameters"), [("ViT-L/14", 427_616_513), ("ViT-H/14", 986_109_441)])
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("ViT-L/14", 427_616_513), ("ViT-H/14", 986_109_441)]
+)
 def test_full_size_parameter_counts_are_the_published_ones(name, parameters):
     cfg = architecture(name)
     model = LanguageBind(ModelConfig({"image": cfg.vision}, cfg.text))

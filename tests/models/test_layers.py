@@ -28,7 +28,9 @@ def test_lora_starts_as_the_identity():
 def test_lora_adds_alpha_over_rank_times_the_product():
     layer = with_random_factors(linear(LoraConfig(rank=2, alpha=6)))
     x = jax.random.normal(jax.random.key(1), (4, 5))
-    expected = x @ (layer.kernel[...] + 3.0 * layer.lora_a[...] @ layer.lora_b[...]) + layer.bias[...]
+    expected = (
+        x @ (layer.kernel[...] + 3.0 * layer.lora_a[...] @ layer.lora_b[...]) + layer.bias[...]
+    )
     np.testing.assert_allclose(layer(x), expected, atol=1e-5)
 
 
@@ -39,7 +41,9 @@ def test_merged_kernel_computes_the_same():
     merged = merge_lora({"layer": nnx.to_pure_dict(state)}, lora)
     assert sorted(paths.flatten(merged)) == ["layer/bias", "layer/kernel"]
     x = jax.random.normal(jax.random.key(1), (4, 5))
-    np.testing.assert_allclose(x @ merged["layer"]["kernel"] + merged["layer"]["bias"], layer(x), atol=1e-5)
+    np.testing.assert_allclose(
+        x @ merged["layer"]["kernel"] + merged["layer"]["bias"], layer(x), atol=1e-5
+    )
 
 
 def test_lora_dropout_touches_only_the_adapter_and_keeps_its_mean():
@@ -61,8 +65,12 @@ def test_layer_norm_equals_its_formula():
 
 def test_both_gelus_differ_and_equal_their_formulas():
     x = jnp.linspace(-3, 3, 13)
-    np.testing.assert_allclose(layers.ACTIVATIONS["gelu"](x), x * jax.scipy.stats.norm.cdf(x), atol=1e-6)
-    np.testing.assert_allclose(layers.ACTIVATIONS["quick_gelu"](x), x / (1 + jnp.exp(-1.702 * x)), atol=1e-6)
+    np.testing.assert_allclose(
+        layers.ACTIVATIONS["gelu"](x), x * jax.scipy.stats.norm.cdf(x), atol=1e-6
+    )
+    np.testing.assert_allclose(
+        layers.ACTIVATIONS["quick_gelu"](x), x / (1 + jnp.exp(-1.702 * x)), atol=1e-6
+    )
 
 
 def test_attention_equals_the_loop_over_heads():
@@ -75,4 +83,6 @@ def test_attention_equals_the_loop_over_heads():
         scores = q[..., part] @ k[..., part].transpose(0, 2, 1) / 2.0  # sqrt of head width 4
         scores = jnp.where(jnp.tril(jnp.ones((5, 5), bool)), scores, -jnp.inf)
         heads.append(jax.nn.softmax(scores) @ v[..., part])
-    np.testing.assert_allclose(attention(x), attention.out_proj(jnp.concatenate(heads, -1)), atol=1e-5)
+    np.testing.assert_allclose(
+        attention(x), attention.out_proj(jnp.concatenate(heads, -1)), atol=1e-5
+    )

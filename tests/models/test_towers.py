@@ -1,4 +1,6 @@
-"""Towers: scan equals loop, remat changes nothing, frames and patches are treated as the original treats them."""
+"""Towers: scan equals loop, remat changes nothing, frames and patches are treated as the original
+treats them.
+"""
 
 import dataclasses
 import functools
@@ -14,7 +16,12 @@ from lb_jax.models.text import TextConfig, TextTower
 from lb_jax.models.vision import VisionConfig, VisionTower, kept_patches, patchify
 
 STILL = VisionConfig(16, 2, 2, 32, patch_size=4, image_size=(8, 14), embed_dim=8)
-CLIP = dataclasses.replace(STILL, frames=4, temporal=True, lora=LoraConfig(rank=2, dropout=0.3, targets=r"blocks/temporal_attn/.*"))
+CLIP = dataclasses.replace(
+    STILL,
+    frames=4,
+    temporal=True,
+    lora=LoraConfig(rank=2, dropout=0.3, targets=r"blocks/temporal_attn/.*"),
+)
 TUBES = dataclasses.replace(CLIP, tube_size=2, lora=None)
 TEXT = TextConfig(16, 2, 2, 32, embed_dim=8, vocab=50, context=12)
 
@@ -23,7 +30,9 @@ TEXT = TextConfig(16, 2, 2, 32, embed_dim=8, vocab=50, context=12)
 def built(cfg, options):
     make = TextTower if isinstance(cfg, TextConfig) else VisionTower
     graph, state = nnx.split(make(cfg, rngs=nnx.Rngs(params=0), **dict(options)))
-    return graph, nnx.to_pure_dict(state)  # tests that change a module must not change the next one's
+    return graph, nnx.to_pure_dict(
+        state
+    )  # tests that change a module must not change the next one's
 
 
 def tower(cfg, **options):
@@ -40,7 +49,9 @@ def value_and_gradient(cfg, **options):
     x = jax.random.randint(jax.random.key(1), (3, 9), 0, 50) if cfg is TEXT else pixels(cfg)
     graph, state = nnx.split(tower(cfg, **options))
     call = {} if cfg is TEXT else {"key": jax.random.key(2), "patch_dropout": 0.4}
-    return jax.jit(jax.value_and_grad(lambda s: (nnx.merge(graph, s)(x, **call).embed ** 2).sum()))(state)
+    return jax.jit(jax.value_and_grad(lambda s: (nnx.merge(graph, s)(x, **call).embed ** 2).sum()))(
+        state
+    )
 
 
 @pytest.mark.parametrize("cfg", [STILL, CLIP, TUBES, TEXT], ids=["still", "clip", "tubes", "text"])
@@ -50,21 +61,31 @@ def test_scan_loop_and_remat_agree_in_value_and_gradient(cfg, options):
     other_value, other_gradient = value_and_gradient(cfg, **options)
     np.testing.assert_allclose(value, other_value, rtol=1e-5)
     largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(gradient))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * largest), gradient, other_gradient)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * largest), gradient, other_gradient
+    )
 
 
 def test_patch_embedding_equals_a_strided_convolution():
     x, module = pixels(STILL), tower(STILL)
     kernel = module.patch_embed.kernel[...]
-    convolved = jax.lax.conv_general_dilated(x, kernel, (4, 4), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-    np.testing.assert_allclose(module.patch_embed(patchify(x, STILL))[:, 0], convolved.reshape(3, -1, 16), atol=1e-5)
+    convolved = jax.lax.conv_general_dilated(
+        x, kernel, (4, 4), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    np.testing.assert_allclose(
+        module.patch_embed(patchify(x, STILL))[:, 0], convolved.reshape(3, -1, 16), atol=1e-5
+    )
 
 
 def test_tube_embedding_equals_a_strided_3d_convolution():
     x, module = pixels(TUBES), tower(TUBES)
     layout = ("NDHWC", "DHWIO", "NDHWC")
-    convolved = jax.lax.conv_general_dilated(x, module.patch_embed.kernel[...], (2, 4, 4), "VALID", dimension_numbers=layout)
-    np.testing.assert_allclose(module.patch_embed(patchify(x, TUBES)), convolved.reshape(3, 2, -1, 16), atol=1e-5)
+    convolved = jax.lax.conv_general_dilated(
+        x, module.patch_embed.kernel[...], (2, 4, 4), "VALID", dimension_numbers=layout
+    )
+    np.testing.assert_allclose(
+        module.patch_embed(patchify(x, TUBES)), convolved.reshape(3, 2, -1, 16), atol=1e-5
+    )
 
 
 def test_without_time_attention_a_clip_is_the_mean_of_its_frames_after_the_norm():
@@ -84,11 +105,23 @@ def test_a_single_frame_goes_through_time_attention_without_time_embedding():
     before = module(clip).embed
     module.blocks.temporal_embed[...] = module.blocks.temporal_embed[...] + 5
     np.testing.assert_array_equal(module(clip).embed, before)
-    module.blocks.temporal_attn.out_proj.bias[...] = module.blocks.temporal_attn.out_proj.bias[...] + jnp.arange(16.0)
+    module.blocks.temporal_attn.out_proj.bias[...] = module.blocks.temporal_attn.out_proj.bias[
+        ...
+    ] + jnp.arange(16.0)
     assert np.abs(module(clip).embed - before).max() > 1e-3
 
 
-@pytest.mark.parametrize(("patches", "dropout", "kept"), [(256, 0.3, 179), (256, 0.5, 128), (256, 0.1, 230), (666, 0.1, 599), (592, 0.1, 532), (3, 0.9, 1)])
+@pytest.mark.parametrize(
+    ("patches", "dropout", "kept"),
+    [
+        (256, 0.3, 179),
+        (256, 0.5, 128),
+        (256, 0.1, 230),
+        (666, 0.1, 599),
+        (592, 0.1, 532),
+        (3, 0.9, 1),
+    ],
+)
 def test_patch_dropout_keeps_the_published_counts(patches, dropout, kept):
     chosen = kept_patches(jax.random.key(0), 5, patches, dropout)
     assert chosen.shape == (5, kept)
@@ -105,7 +138,9 @@ def test_patch_dropout_drops_the_same_patches_in_all_frames():
         row, column = divmod(i, 3)
         clip = clip.at[:, :, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4].set(99.0)
     options = {"key": key, "patch_dropout": 0.5}
-    np.testing.assert_array_equal(module(clip, **options).embed, module(clip.clip(max=50), **options).embed)
+    np.testing.assert_array_equal(
+        module(clip, **options).embed, module(clip.clip(max=50), **options).embed
+    )
 
 
 def test_inference_has_no_dropout():

@@ -12,7 +12,9 @@ def test_equals_two_softmax_cross_entropies():
     a, b = rng.normal(size=(2, 5, 4)).astype(np.float32)
     logits = np.exp(1.3) * a @ b.T
     rows = -np.mean([np.log(np.exp(logits[i, i]) / np.exp(logits[i]).sum()) for i in range(5)])
-    columns = -np.mean([np.log(np.exp(logits[i, i]) / np.exp(logits[:, i]).sum()) for i in range(5)])
+    columns = -np.mean(
+        [np.log(np.exp(logits[i, i]) / np.exp(logits[:, i]).sum()) for i in range(5)]
+    )
     np.testing.assert_allclose(symmetric_infonce(a, b, 1.3), (rows + columns) / 2, rtol=1e-5)
 
 

@@ -24,12 +24,14 @@ def corpus_dir(tmp_path_factory):
 
 @pytest.fixture
 def tiny_run(corpus_dir):
-    """Video, depth and audio with LoRA and every kind of dropout, started from random parameters."""
+    """Video, depth and audio with LoRA and every kind of dropout, from random parameters."""
     lora = LoraConfig(rank=2, dropout=0.1)
     return TrainConfig(
         arch="tiny",
         modalities={
-            "video": ModalityRecipe(lora=lora, temporal=True, patch_dropout=0.5, preprocess={"frames": 2}),
+            "video": ModalityRecipe(
+                lora=lora, temporal=True, patch_dropout=0.5, preprocess={"frames": 2}
+            ),
             "depth": ModalityRecipe(lora=lora, patch_dropout=0.5),
             "audio": ModalityRecipe(lora=lora, preprocess={"mel_bins": 32, "target_frames": 64}),
         },

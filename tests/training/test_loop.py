@@ -1,4 +1,6 @@
-"""Whole runs on real files: resume is bitwise, wrong work directories are refused, a bad file is quarantined."""
+"""Whole runs on real files: resume is bitwise, wrong work directories are refused, a bad file is
+quarantined.
+"""
 
 import dataclasses
 import json
@@ -14,7 +16,8 @@ from lb_jax.core import config as config_lib
 from lb_jax.training import config as train_config
 from lb_jax.training import loop
 
-# Runs the config at argv[1] in the work directory argv[2]; when argv[3] is given, kills itself as soon as that step begins.
+# Runs the config at argv[1] in the work directory argv[2]; when argv[3] is given, kills itself as
+# soon as that step begins.
 CHILD = """
 import json, os, pathlib, signal, sys
 from absl import flags
@@ -38,7 +41,12 @@ loop.run(cfg, pathlib.Path(sys.argv[2]))
 def child(cfg, workdir, *arguments):
     path = workdir.parent / "cfg.json"
     path.write_text(json.dumps(config_lib.to_dict(cfg)))
-    return subprocess.run([sys.executable, "-c", CHILD, path, workdir, *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", CHILD, path, workdir, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_killed_run_ends_bitwise_as_the_unbroken_one(tiny_run, tmp_path):
@@ -50,9 +58,13 @@ def test_killed_run_ends_bitwise_as_the_unbroken_one(tiny_run, tmp_path):
         assert killed.returncode == -signal.SIGKILL, killed.stderr
     finished = child(cfg, tmp_path / "killed")
     assert finished.returncode == 0, finished.stderr
-    digests = [checkpoint.file_digest(tmp_path / name / "checkpoint") for name in ("unbroken", "killed")]
+    digests = [
+        checkpoint.file_digest(tmp_path / name / "checkpoint") for name in ("unbroken", "killed")
+    ]
     assert digests[0] == digests[1]
-    rows = [logging.read_metrics(tmp_path / name / "metrics.jsonl") for name in ("unbroken", "killed")]
+    rows = [
+        logging.read_metrics(tmp_path / name / "metrics.jsonl") for name in ("unbroken", "killed")
+    ]
     assert rows[0] == rows[1]
     assert [row["step"] for row in rows[0]] == list(range(cfg.steps))
 
@@ -63,11 +75,20 @@ def test_bad_file_is_quarantined_and_the_run_goes_on(tiny_run, corpus_dir, tmp_p
     name = next(iter(json.loads((root / "train.json").read_text())))
     bad = root / "scenes_audio" / f"{name}.wav"
     bad.write_bytes(bad.read_bytes()[:3000])
-    data = dataclasses.replace(tiny_run.data, annotations=str(root / "train.json"), max_bad_rate=0.5)
-    cfg = dataclasses.replace(tiny_run, data=data, modalities={"audio": tiny_run.modalities["audio"]}, steps=8)
-    cfg = dataclasses.replace(cfg, trainable=tuple(rule for rule in cfg.trainable if "video" not in rule[0]))
+    data = dataclasses.replace(
+        tiny_run.data, annotations=str(root / "train.json"), max_bad_rate=0.5
+    )
+    cfg = dataclasses.replace(
+        tiny_run, data=data, modalities={"audio": tiny_run.modalities["audio"]}, steps=8
+    )
+    cfg = dataclasses.replace(
+        cfg, trainable=tuple(rule for rule in cfg.trainable if "video" not in rule[0])
+    )
     loop.run(cfg, tmp_path / "run")
-    rows = [json.loads(line) for line in (tmp_path / "run" / "quarantine.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line)
+        for line in (tmp_path / "run" / "quarantine.jsonl").read_text().splitlines()
+    ]
     assert [(row["modality"], row["path"]) for row in rows] == [("audio", str(bad))]
     assert rows[0]["reason"]
     assert logging.read_metrics(tmp_path / "run" / "metrics.jsonl")[-1]["bad_samples"] >= 1
@@ -75,10 +96,14 @@ def test_bad_file_is_quarantined_and_the_run_goes_on(tiny_run, corpus_dir, tmp_p
 
 def test_workdir_of_another_config_is_refused(tiny_run, tmp_path):
     loop.claim_workdir(tiny_run, tmp_path / "run")
-    other = dataclasses.replace(tiny_run, batch_size=16, optim=dataclasses.replace(tiny_run.optim, lr=1.0))
+    other = dataclasses.replace(
+        tiny_run, batch_size=16, optim=dataclasses.replace(tiny_run.optim, lr=1.0)
+    )
     with pytest.raises(errors.ConfigError, match=r"other settings: batch_size, optim\.lr"):
         loop.claim_workdir(other, tmp_path / "run")
-    loop.claim_workdir(dataclasses.replace(tiny_run, log_every=7), tmp_path / "run")  # alters no result
+    loop.claim_workdir(
+        dataclasses.replace(tiny_run, log_every=7), tmp_path / "run"
+    )  # alters no result
 
 
 def test_foreign_folder_is_refused(tiny_run, tmp_path):
@@ -89,4 +114,7 @@ def test_foreign_folder_is_refused(tiny_run, tmp_path):
 
 def test_configs_survive_the_config_dict(tiny_run):
     assert train_config.from_config_dict(train_config.as_config_dict(tiny_run)) == tiny_run
-    assert train_config.from_config_dict(json.loads(json.dumps(config_lib.to_dict(tiny_run)))) == tiny_run
+    assert (
+        train_config.from_config_dict(json.loads(json.dumps(config_lib.to_dict(tiny_run))))
+        == tiny_run
+    )

@@ -11,7 +11,11 @@ from lb_jax.models.languagebind import LanguageBind
 from lb_jax.training import config as train_config
 from lb_jax.training import optimizer, recipe
 
-CONFIGS = sorted(p.stem for p in (pathlib.Path(__file__).parents[2] / "configs").glob("*.py") if p.stem != "__init__")
+CONFIGS = sorted(
+    p.stem
+    for p in (pathlib.Path(__file__).parents[2] / "configs").glob("*.py")
+    if p.stem != "__init__"
+)
 
 
 def shapes(cfg):
@@ -34,10 +38,15 @@ def test_lora_binding_trains_what_the_original_trains(tiny_run):
     factors = {f"{p}_proj/lora_{x}" for p in ("q", "k", "v", "out") for x in "ab"}
     expected = {f"logit_scale/{name}" for name in tiny_run.modalities}
     for name in tiny_run.modalities:
-        expected |= {f"towers/{name}/{leaf}" for leaf in ("class_embed", "post_norm/scale", "post_norm/bias", "proj/kernel")}
+        expected |= {
+            f"towers/{name}/{leaf}"
+            for leaf in ("class_embed", "post_norm/scale", "post_norm/bias", "proj/kernel")
+        }
         attention = "temporal_attn" if name == "video" else "attn"
         expected |= {f"towers/{name}/blocks/{attention}/{leaf}" for leaf in factors}
-    expected |= {f"towers/video/blocks/temporal_{leaf}" for leaf in ("embed", "norm/scale", "norm/bias")}
+    expected |= {
+        f"towers/video/blocks/temporal_{leaf}" for leaf in ("embed", "norm/scale", "norm/bias")
+    }
     assert trainable == expected
 
 
@@ -62,4 +71,11 @@ def test_decay_rule_is_the_published_one(path, decays):
 
 def test_schedule_warms_up_then_falls_to_zero():
     schedule = optimizer.warmup_cosine(lr=2.0, warmup_steps=4, steps=12)
-    assert [round(float(schedule(i)), 4) for i in (0, 1, 3, 4, 8, 12)] == [0.5, 1.0, 2.0, 2.0, 1.0, 0.0]
+    assert [round(float(schedule(i)), 4) for i in (0, 1, 3, 4, 8, 12)] == [
+        0.5,
+        1.0,
+        2.0,
+        2.0,
+        1.0,
+        0.0,
+    ]

@@ -17,8 +17,10 @@ from lb_jax.training import step as step_lib
 
 @pytest.fixture
 def setting(tiny_run):
-    """(loss function, trainable, frozen, batch, key) of the tiny run, with LoRA factors that are not zero."""
-    model_cfg, preprocess = recipe.build(tiny_run)
+    """(loss function, trainable, frozen, batch, key) of the tiny run, with LoRA factors that are
+    not zero.
+    """
+    model_cfg, _ = recipe.build(tiny_run)
     model = LanguageBind(model_cfg)
     params = recipe.initial_params(tiny_run, model)
     flat = paths.flatten(params)
@@ -30,10 +32,14 @@ def setting(tiny_run):
     batch = {}
     for name, tower in model_cfg.towers.items():
         frames = (tower.frames,) if tower.frames > 1 else ()
-        media = rng.normal(size=(tiny_run.batch_size, *frames, *tower.image_size, 3)).astype(np.float32)
+        media = rng.normal(size=(tiny_run.batch_size, *frames, *tower.image_size, 3)).astype(
+            np.float32
+        )
         ids = rng.integers(1, 49407, size=(tiny_run.batch_size, 32)).astype(np.int32)
         batch[name] = {"media": media, "text": ids}
-    loss = step_lib.make_loss(model, {name: one.patch_dropout for name, one in tiny_run.modalities.items()})
+    loss = step_lib.make_loss(
+        model, {name: one.patch_dropout for name, one in tiny_run.modalities.items()}
+    )
     return loss, trainable, frozen, batch, jax.random.key(5)
 
 
@@ -63,15 +69,21 @@ def test_weights_really_lie_on_their_axes(setting):
     _, _, frozen, _, _ = setting
     mesh = mesh_of(2, 2, 2)
     placed = sharding.tree_shardings(frozen, mesh)
-    assert placed["base"]["blocks"]["attn"]["q_proj"]["kernel"].spec == PartitionSpec(None, "fsdp", "tensor")
-    assert placed["base"]["blocks"]["mlp"]["fc2"]["kernel"].spec == PartitionSpec(None, "tensor", "fsdp")
+    assert placed["base"]["blocks"]["attn"]["q_proj"]["kernel"].spec == PartitionSpec(
+        None, "fsdp", "tensor"
+    )
+    assert placed["base"]["blocks"]["mlp"]["fc2"]["kernel"].spec == PartitionSpec(
+        None, "tensor", "fsdp"
+    )
     assert placed["text"]["token_embed"]["embedding"].spec == PartitionSpec("fsdp", None)
 
 
 def test_a_step_moves_trainable_parameters_and_lowers_the_loss(setting):
     loss, trainable, frozen, batch, key = setting
     schedule = optax.constant_schedule(3e-3)
-    transform = optimizer.make_optimizer(trainable, schedule, b1=0.9, b2=0.98, eps=1e-6, weight_decay=0.0)
+    transform = optimizer.make_optimizer(
+        trainable, schedule, b1=0.9, b2=0.98, eps=1e-6, weight_decay=0.0
+    )
     step = jax.jit(step_lib.make_step(loss, transform, schedule))
     state = {"params": trainable, "opt": transform.init(trainable), "step": jnp.int32(0)}
     losses = []
