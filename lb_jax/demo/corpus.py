@@ -1,13 +1,13 @@
 """Writes the demo corpus: real media files, VIDAL annotations (spec 8.6, 8.7), scoring facts.
 
-    scenes_resize256_skip15/{id}.mp4                          video, H.264, 16 frames at 8 Hz
-    scenes_resize256_skip15/{id}_resize256_folder/{0..7}.jpg  its still frames
-    scenes/{id}_depth_f8glpn_folder/{0..7}.png                their depth, uint16 millimetres
-    scenes/{id}_thermal_folder/{0..7}.jpg                     their thermal pictures
-    scenes_audio/{id}.wav                                     sound, mono, 16 kHz, 2 s
-    annotation.json, train.json, test.json                    VIDAL: all items, and the two splits
-    attributes.json, prompts.json                             facts and prompts, for scoring only
-    corpus.json                                               seed, items, version; written last
+scenes_resize256_skip15/{id}.mp4                          video, H.264, 16 frames at 8 Hz
+scenes_resize256_skip15/{id}_resize256_folder/{0..7}.jpg  its still frames
+scenes/{id}_depth_f8glpn_folder/{0..7}.png                their depth, uint16 millimetres
+scenes/{id}_thermal_folder/{0..7}.jpg                     their thermal pictures
+scenes_audio/{id}.wav                                     sound, mono, 16 kHz, 2 s
+annotation.json, train.json, test.json                    VIDAL: all items, and the two splits
+attributes.json, prompts.json                             facts and prompts, for scoring only
+corpus.json                                               seed, items, version; written last
 """
 
 import concurrent.futures
