@@ -1,5 +1,7 @@
-"""Package definition: the two top-level folders `convert/` and `configs/` live inside the package
-as `lb_jax.convert`, `lb_jax.configs`.
+"""Package definition.
+
+The two top-level folders `convert/` and `configs/` live inside the package as `lb_jax.convert`,
+`lb_jax.configs`.
 """
 
 from pathlib import Path

@@ -1,3 +1,4 @@
-"""Lab sheets: one runnable recipe per file, each with a `get_config()` that returns an
-`ml_collections.ConfigDict`.
+"""Lab sheets: one runnable recipe per file.
+
+Each has a `get_config()` that returns an `ml_collections.ConfigDict`.
 """

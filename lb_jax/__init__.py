@@ -1,9 +1,11 @@
 """LanguageBind for JAX: video, audio, depth, thermal and image bound to one frozen text tower.
 
-model = lb_jax.load("build/demo/checkpoint")
-video = model.embed("video", ["cat.mp4", "dog.mp4"])        # float32 numpy [n, e], unit norm,
-deterministic text = model.embed("text", ["a cat", "a dog barking"]) model.similarity(video, text)
-# cosine [n, m]
+    model = lb_jax.load("build/demo/checkpoint")
+    video = model.embed("video", ["cat.mp4", "dog.mp4"])
+    text = model.embed("text", ["a cat", "a dog barking"])
+    model.similarity(video, text)  # cosine [n, m]
+
+Embeddings are float32 numpy [n, e], of unit norm, deterministic.
 """
 
 import importlib

@@ -1,5 +1,6 @@
-"""`lb-jax demo [--out DIR] [--seed N] [--items M]` and `lb-jax demo corpus …`: only chains what the
-other commands do.
+"""The demo command; only chains what the other commands do.
+
+Usage: `lb-jax demo [--out DIR] [--seed N] [--items M]` and `lb-jax demo corpus …`.
 """
 
 import shutil

@@ -11,9 +11,7 @@ from lb_jax.core.modalities import MODALITIES, TEXT
 
 
 def main(argv: Sequence[str]) -> None:
-    """Embeds files, folders of files, or texts into one `.npz`; what it already holds is not
-    embedded again.
-    """
+    """Embeds files, folders of files, or texts into one `.npz`; skips what it already holds."""
     parser = Parser(
         "embed",
         "Embeddings of files, of all files of a folder, or of texts, written to an "

@@ -8,8 +8,9 @@ from lb_jax.core import checkpoint, logging
 
 
 def main(argv: Sequence[str]) -> None:
-    """Scores a model on the held-out part of a labelled corpus; prints the table and writes
-    `metrics.json` and `report.html`.
+    """Scores a model on the held-out part of a labelled corpus.
+
+    Prints the table and writes `metrics.json` and `report.html`.
     """
     parser = Parser(
         "evaluate",

@@ -51,8 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def guarded(command: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
-    """Runs a command; a user's mistake becomes one line on stderr and status 2, with `--debug` the
-    whole traceback.
+    """Runs a command; a user's mistake becomes one line on stderr and status 2.
+
+    With `--debug` it shows the whole traceback.
     """
     debug = "--debug" in argv
     try:

@@ -1,3 +1,4 @@
-"""Foundations that import nothing else of the package: modalities, path rules, configuration,
-checkpoints, logging, errors.
+"""Foundations that import nothing else of the package.
+
+Modalities, path rules, configuration, checkpoints, logging, errors.
 """

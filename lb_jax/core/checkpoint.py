@@ -23,8 +23,9 @@ WEIGHTS, CONFIG, FORMAT = "model.safetensors", "config.json", "lb_jax-1"
 
 
 def save_model(folder: Path, params: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """Writes parameters and config into `folder`, replacing a checkpoint that is there only once
-    the new one is complete.
+    """Writes parameters and config into `folder`.
+
+    A checkpoint that is there is replaced only once the new one is complete.
     """
     folder = Path(folder)
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")

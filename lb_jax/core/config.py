@@ -12,8 +12,9 @@ T = TypeVar("T")
 
 
 def to_dict(value: Any) -> Any:
-    """Turns a dataclass (nested in dicts, tuples and other dataclasses) into JSON-ready dicts and
-    lists.
+    """Turns a dataclass into JSON-ready dicts and lists.
+
+    Dataclasses may be nested in dicts, tuples and other dataclasses.
     """
     if dataclasses.is_dataclass(value):
         return {f.name: to_dict(getattr(value, f.name)) for f in dataclasses.fields(value)}

@@ -38,8 +38,6 @@ class CheckpointError(LbJaxError):
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:
-    """Returns `" Did you mean 'x'?"` for the closest candidate, or an empty string when none is
-    close.
-    """
+    """Returns `" Did you mean 'x'?"` for the closest candidate, empty when none is close."""
     match = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.5)
     return f" Did you mean {match[0]!r}?" if match else ""

@@ -1,6 +1,4 @@
-"""What a run leaves and shows: `metrics.jsonl`, and progress as a bar on a terminal or as plain
-lines elsewhere.
-"""
+"""What a run leaves and shows: `metrics.jsonl`, and progress as a bar or as plain lines."""
 
 import json
 import sys
@@ -14,8 +12,9 @@ import rich.progress
 
 
 class MetricsFile:
-    """Appends one JSON object a line; a resumed run first drops the rows at or after the step it
-    starts from, so no step stands twice.
+    """Appends one JSON object a line.
+
+    A resumed run first drops the rows at or after the step it starts from, so no step stands twice.
     """
 
     def __init__(self, path: Path, *, first_step: int = 0):
@@ -37,8 +36,9 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 class Progress:
-    """Counts towards a total, with rate and time left: `rich` bar on a terminal, a plain line every
-    `every_s` seconds otherwise.
+    """Counts towards a total, with rate and time left.
+
+    A `rich` bar on a terminal, a plain line every `every_s` seconds otherwise.
 
     Use as a context manager; call `advance` per unit and pass what should stand beside it.
     """

@@ -66,8 +66,9 @@ class Row:
 def read_vidal(
     path: str | Path, kinds_needed: Iterable[str] = (), limit: int | None = None
 ) -> list[Row]:
-    """Reads an annotation file: one JSON object, id -> {folder, raw, mplug, polish_mplug,
-    sound_mplug, ofa}.
+    """Reads an annotation file.
+
+    One JSON object, id -> {folder, raw, mplug, polish_mplug, sound_mplug, ofa}.
 
     Fields other than the folder and the caption kinds are left out.
 
@@ -161,8 +162,7 @@ def media_path(root: str | Path, row: Row, modality: str, frame: int) -> Path:
 
 
 def clean_title(title: str) -> str:
-    """Removes advertising from a raw video title and puts its hashtags after a comma: "title,
-    hashtags".
+    """Removes advertising from a raw video title; the result is "title, hashtags".
 
     Unlike the original no comma is left behind where one of the two parts is empty. An empty result
     is returned as such; the tokeniser refuses it.

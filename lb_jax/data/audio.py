@@ -1,5 +1,6 @@
-"""Sound: decoding with libsndfile or PyAV, resampling, log-mel, and the three time crops
-(LanguageBind spec 5.3).
+"""Sound: decoding, resampling, log-mel, and the three time crops (LanguageBind spec 5.3).
+
+Decoding is by libsndfile or PyAV.
 """
 
 import io
@@ -125,9 +126,7 @@ def resample(wave: np.ndarray, from_hz: int, to_hz: int, resampler: str) -> np.n
 
 
 def _sinc_hann(wave: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
-    """Hann-windowed sinc interpolation as the reference's default resampler defines it (spec 5.3
-    step 1).
-    """
+    """Hann-windowed sinc interpolation, the reference's default resampler (spec 5.3 step 1)."""
     cutoff = SINC_ROLLOFF * min(
         from_hz, to_hz
     )  # in Hz: one zero crossing of the sinc per 1 / cutoff seconds

@@ -1,5 +1,6 @@
-"""Depth maps: 16-bit single-channel files in millimetres to a normalised picture (LanguageBind spec
-5.4).
+"""Depth maps to normalised pictures (LanguageBind spec 5.4).
+
+Files are 16-bit, single-channel, in millimetres.
 """
 
 import numpy as np
@@ -52,8 +53,10 @@ def decode(media: media_lib.Media, spec: specs.DepthSpec) -> np.ndarray:
 def transform(
     decoded: np.ndarray, spec: specs.DepthSpec, rng: np.random.Generator | None = None
 ) -> np.ndarray:
-    """Clips and scales depth to 0..1, copies it to three channels, resizes (bicubic), crops the
-    centre and normalises.
+    """Scales depth to a normalised picture.
+
+    Clips and scales to 0..1, copies to three channels, resizes (bicubic), crops the centre and
+    normalises.
 
     Args:
       decoded: float32 [h, w] in metres.

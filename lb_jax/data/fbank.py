@@ -65,7 +65,7 @@ def _power(frames: np.ndarray) -> np.ndarray:
     """Returns the power spectrum, [frames, samples] -> float64 [frames, fft_bins].
 
     In float64: quiet bins are what is left of much larger numbers, and single precision would lose
-      them.
+    them.
     """
     x = frames - frames.mean(axis=1, keepdims=True, dtype=np.float64)
     emphasised = np.empty_like(x)

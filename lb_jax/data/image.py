@@ -1,5 +1,6 @@
-"""Still images: decoding with Pillow, and the resize, crop and normalisation that all picture
-modalities share.
+"""Still images: decoding with Pillow, and the transform that all picture modalities share.
+
+The transform is resize, crop and normalisation.
 
 Order and rounding rules: LanguageBind spec 5.1. Everything happens on a 0..255 float scale until
 the final normalisation, which is linear and therefore commutes with resizing.
@@ -177,8 +178,9 @@ def resize_short(x: np.ndarray, size: int, kernel: str, *, antialias: bool) -> n
 
 
 def centre(x: np.ndarray, size: int) -> tuple[int, int]:
-    """Returns (top, left) of the centre crop of [h, w, ...]; halves round to even, as torchvision
-    does (86.5 -> 86).
+    """Returns (top, left) of the centre crop of [h, w, ...].
+
+    Halves round to even, as torchvision does (86.5 -> 86).
     """
     return round((x.shape[0] - size) / 2), round((x.shape[1] - size) / 2)
 
@@ -191,9 +193,7 @@ def crop(x: np.ndarray, size: int, top: int, left: int) -> np.ndarray:
 def normalise(
     x: np.ndarray, spec: specs.ImageSpec | specs.VideoSpec, *, white: float
 ) -> np.ndarray:
-    """Maps 0..white per channel to (value / white - mean) / std; float32 [..., 3] -> float32 [...,
-    3].
-    """
+    """Maps 0..white per channel to (value / white - mean) / std, float32 [..., 3] -> same."""
     std = np.asarray(spec.std, np.float64)
     scale, shift = 1 / (white * std), -np.asarray(spec.mean, np.float64) / std
     return x * scale.astype(np.float32) + shift.astype(np.float32)
@@ -217,9 +217,7 @@ def _load(picture: Image.Image, media: media_lib.Media) -> Image.Image:
 
 
 def _orientation(picture: Image.Image) -> object:
-    """Returns the EXIF orientation, 1 when the metadata is damaged: the picture itself was read
-    whole.
-    """
+    """Returns the EXIF orientation, 1 for damaged metadata: the picture itself was read whole."""
     try:
         return picture.getexif().get(ORIENTATION_TAG, 1)
     except PILLOW_ERRORS:

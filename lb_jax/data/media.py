@@ -60,8 +60,7 @@ def unusable(media: object, accepted: str) -> errors.DataError:
 
 @contextlib.contextmanager
 def stream(media: object, accepted: str) -> Iterator[BinaryIO]:
-    """Opens a path or bytes as a seekable binary stream, after checking that the container is
-    whole.
+    """Opens a path or bytes as a seekable binary stream, after checking the container is whole.
 
     Args:
       media: a path or the bytes of a file.
@@ -93,8 +92,7 @@ def stream(media: object, accepted: str) -> Iterator[BinaryIO]:
 
 
 def promised_size(file: BinaryIO) -> int:
-    """Returns where the last structure of a container says that it ends, 0 for formats that do not
-    say.
+    """Returns where a container says its last structure ends, 0 for formats that do not say.
 
     Decoders shorten a cut file without a word; comparing this with the real size finds the cut.
     Knows WAV, AVI, AIFF, MP4 and MOV, Matroska and WebM, Ogg, and MP3 with a table of contents.
@@ -121,8 +119,9 @@ class Packet:
 
 
 def packets(file: BinaryIO, name: str, kind: str) -> list[Packet]:
-    """Lists the coded frames of the first stream of a kind without decoding them; frame counts in
-    headers often say 0.
+    """Lists the coded frames of the first stream of a kind without decoding them.
+
+    Frame counts in headers often say 0.
 
     Args:
       file: seekable stream of the container.
@@ -236,9 +235,7 @@ def _words(e: Exception) -> str:
 
 
 def _riff_end(file: BinaryIO, byteorder: str) -> int:
-    """Walks the chunks to the one with the samples: `data` of WAV, `SSND` of AIFF, the list `movi`
-    of AVI.
-    """
+    """Walks the chunks to the samples: `data` of WAV, `SSND` of AIFF, the list `movi` of AVI."""
     offset, held = 12, file.seek(0, io.SEEK_END)
     while offset + 8 <= held:
         file.seek(offset)
@@ -268,8 +265,9 @@ def _iso_end(file: BinaryIO) -> int:
 
 
 def _matroska_end(file: BinaryIO) -> int:
-    """Adds up the EBML header and the segment after it; all ones mean an unknown size, as in live
-    recordings.
+    """Adds up the EBML header and the segment after it.
+
+    All ones mean an unknown size, as in live recordings.
     """
     offset = 0
     for id_bytes in (4, 4):
@@ -299,8 +297,9 @@ def _ogg_end(file: BinaryIO) -> int:
 
 
 def _mp3_end(file: BinaryIO) -> int:
-    """Reads the byte count of the Xing or Info table that encoders put into the first frame, behind
-    any ID3 tag.
+    """Reads the byte count of the Xing or Info table.
+
+    Encoders put it into the first frame, behind any ID3 tag.
     """
     file.seek(0)
     head = file.read(10)

@@ -105,8 +105,9 @@ class Quarantine:
 
 
 class Batches:
-    """Endless batches `{modality: {"media": [b, ...], "text": [b, n]}}` with a position that can be
-    saved and restored exactly.
+    """Endless batches with a position that can be saved and restored exactly.
+
+    A batch is `{modality: {"media": [b, ...], "text": [b, n]}}`.
     """
 
     def __init__(self, datasets: Mapping[str, grain.IterDataset]):

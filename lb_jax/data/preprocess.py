@@ -1,6 +1,4 @@
-"""From media of any modality to the array its encoder takes: the table of modalities and the batch
-call.
-"""
+"""From media of any modality to its encoder's array: the modality table and the batch call."""
 
 import os
 import types

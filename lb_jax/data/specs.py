@@ -1,5 +1,6 @@
-"""The preprocessing of each modality as data: one frozen dataclass per modality, stored inside
-checkpoints.
+"""The preprocessing of each modality as data.
+
+One frozen dataclass per modality, stored inside checkpoints.
 
 `PRESETS["default"]` is the sound choice, `PRESETS["reference"]` what the released weights were
 trained with (LanguageBind spec section 5; the differences are the table `_REFERENCE`).
@@ -243,8 +244,9 @@ def from_dict(modality: str, fields: Mapping[str, object]) -> Spec:
 
 
 def digest(spec: Spec) -> str:
-    """Returns 16 hex digits that change whenever the preprocessing does, stable between runs and
-    machines.
+    """Returns 16 hex digits that change whenever the preprocessing does.
+
+    Stable between runs and machines.
     """
     text = json.dumps([type(spec).__name__, to_dict(spec)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -49,8 +49,9 @@ def count_truncated(texts: str | Sequence[str], context: int = 77) -> int:
 
 
 def clean(text: str) -> str:
-    """Repairs mis-decoded characters and HTML entities (twice: titles are often escaped twice) and
-    strips the ends.
+    """Repairs mis-decoded characters and HTML entities and strips the ends.
+
+    Entities are decoded twice: titles are often escaped twice.
     """
     return html.unescape(html.unescape(ftfy.fix_text(text))).strip()
 

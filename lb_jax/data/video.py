@@ -1,5 +1,6 @@
-"""Clips: evenly spaced frames by PyAV, then resize, crop and normalisation (LanguageBind spec 5.1
-and 5.2).
+"""Clips: evenly spaced frames by PyAV, then their transform (LanguageBind spec 5.1 and 5.2).
+
+The transform is resize, crop and normalisation.
 """
 
 import bisect
@@ -52,8 +53,9 @@ def decode(media: media_lib.Media, spec: specs.VideoSpec) -> np.ndarray:
 def transform(
     decoded: np.ndarray, spec: specs.VideoSpec, rng: np.random.Generator | None = None
 ) -> np.ndarray:
-    """Resizes the short side (bilinear), crops and normalises; all frames share one crop and one
-    flip.
+    """Resizes the short side (bilinear), crops and normalises.
+
+    All frames share one crop and one flip.
 
     Args:
       decoded: uint8 [t, h, w, 3].
@@ -81,8 +83,9 @@ def transform(
 
 
 def frame_indices(available: int, wanted: int) -> np.ndarray:
-    """Returns `wanted` frame numbers from the first to the last of `available`, int64 [wanted]
-    (spec 5.2).
+    """Returns `wanted` frame numbers over all of `available`, int64 [wanted] (spec 5.2).
+
+    They run from the first to the last.
     """
     return np.linspace(0, available - 1, wanted).astype(np.int64)
 

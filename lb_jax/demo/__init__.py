@@ -1,3 +1,1 @@
-"""The demo corpus: scenes rendered to real media files, with captions, annotations and prompts.
-Imports no JAX.
-"""
+"""The demo corpus: scenes as real media files, captions, annotations, prompts. Imports no JAX."""

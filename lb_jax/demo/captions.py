@@ -65,8 +65,10 @@ TASKS = {
 
 
 def captions(attributes: scene.Attributes, rng: np.random.Generator) -> dict[str, str | list[str]]:
-    """Returns `raw`, `mplug`, `polish_mplug`, `sound_mplug` (one text each) and `ofa` (a text for
-    each still frame).
+    """Returns a text for each kind of caption.
+
+    `raw`, `mplug`, `polish_mplug` and `sound_mplug` are one text each, `ofa` a text for each still
+    frame.
 
     Every caption takes the next wording of each attribute, so `mplug` and `polish_mplug` share
     none.
@@ -126,8 +128,9 @@ def _prompt(
 def _write(
     kind: str, attributes: scene.Attributes, turns: np.ndarray, rng: np.random.Generator
 ) -> str:
-    """Fills a template of the kind, drawn by `rng`; `turns` [attributes] counts through each
-    attribute's wordings.
+    """Fills a template of the kind, drawn by `rng`.
+
+    `turns` [attributes] counts through each attribute's wordings.
     """
     said = {"tag": attributes.category}
     for turn, name in zip(turns, scene.VALUES, strict=True):

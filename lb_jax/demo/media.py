@@ -1,5 +1,6 @@
-"""Writers of the media files. The same arrays give the same bytes: one encoder thread, no
-timestamps.
+"""Writers of the media files.
+
+The same arrays give the same bytes: one encoder thread, no timestamps.
 """
 
 import fractions

@@ -51,9 +51,7 @@ def depth(masks: np.ndarray, distance: str, rng: np.random.Generator) -> np.ndar
 
 
 def thermal(masks: np.ndarray, temperature: str, rng: np.random.Generator) -> np.ndarray:
-    """Returns uint8 [t, SIDE, SIDE, 3], the three channels equal, for masks float32 [t, SIDE,
-    SIDE].
-    """
+    """Returns uint8 [t, SIDE, SIDE, 3], all channels equal, for masks float32 [t, SIDE, SIDE]."""
     ambient = AMBIENT_LEVEL + rng.uniform(-8, 8) + 8 * _ramp(rng) + 8 * _texture(rng)
     body = TEMPERATURE_LEVELS[temperature] + rng.uniform(-10, 10) + 4 * _ramp(rng)
     noise = 3 * rng.standard_normal(masks.shape, np.float32)

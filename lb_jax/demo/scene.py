@@ -69,8 +69,9 @@ class Attributes:
 
 
 def is_held_out(category: str, colour: str, motion: str) -> bool:
-    """Whether this combination is kept for test items: one motion of each category and colour, as
-    in a Latin square.
+    """Whether this combination is kept for test items.
+
+    One motion of each category and colour is, as in a Latin square.
 
     Three attributes, not two, because every pair must be seen in training: where a category never
     comes in some colour, that colour, which is easier to see than a shape, is learned as proof
@@ -82,8 +83,9 @@ def is_held_out(category: str, colour: str, motion: str) -> bool:
 
 
 def schedule(seed: int, items: int) -> list[Attributes]:
-    """Returns the attributes of all items; a shorter schedule of the same seed is a prefix of a
-    longer one.
+    """Returns the attributes of all items.
+
+    A shorter schedule of the same seed is a prefix of a longer one.
 
     Within each split the values of an attribute are near equally frequent (rounds of permutations,
     not independent draws) and the attributes are independent of each other, with two exceptions: a

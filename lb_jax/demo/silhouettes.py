@@ -20,8 +20,9 @@ ANGLE_DEG = (-10.0, 10.0)
 
 @dataclasses.dataclass(frozen=True)
 class Silhouette:
-    """An object in its pose: centred on the origin by its bounding box, in fractions of the frame,
-    y downwards.
+    """An object in its pose.
+
+    Centred on the origin by its bounding box, in fractions of the frame, y downwards.
 
     Attributes:
       filled: polygons float64 [points, 2] whose union is the object.
@@ -39,8 +40,9 @@ class Silhouette:
 
 
 def draw_pose(category: str, rng: np.random.Generator) -> Silhouette:
-    """Draws size and angle, both blind to every attribute, and returns the category's silhouette in
-    that pose.
+    """Returns the category's silhouette in a drawn pose.
+
+    Size and angle are drawn, both blind to every attribute.
     """
     size, angle = rng.uniform(*SIZE), np.deg2rad(rng.uniform(*ANGLE_DEG))
     rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
@@ -56,8 +58,9 @@ def draw_pose(category: str, rng: np.random.Generator) -> Silhouette:
 
 
 def masks(silhouette: Silhouette, centres: np.ndarray) -> np.ndarray:
-    """Returns the share of each pixel the object covers, float32 [t, SIDE, SIDE], for centres [t,
-    2] (x, y).
+    """Returns the share of each pixel the object covers, float32 [t, SIDE, SIDE].
+
+    Centres are [t, 2] (x, y).
     """
     return np.stack([_draw(silhouette, centre) for centre in centres])
 

@@ -1,5 +1,6 @@
-"""The sixteen sounds, synthesised: each has its own place in pitch, timbre and rhythm, and shows it
-in any 1.3 seconds.
+"""The sixteen sounds, synthesised.
+
+Each has its own place in pitch, timbre and rhythm, and shows it in any 1.3 seconds.
 
 A source is a function of the time axis `t` [n] in seconds, a `pitch` factor around 1 and a
 generator. Pitch, onset, tempo, level and background noise vary from item to item.
@@ -32,9 +33,7 @@ def _sine(hertz: float, t: np.ndarray) -> np.ndarray:
 def _harmonics(
     hertz: float, t: np.ndarray, count: int, falloff: float, step: int = 1
 ) -> np.ndarray:
-    """A sum of partials 1, 1 + step, 1 + 2 step, …, each weaker by its number to the power of
-    `falloff`.
-    """
+    """A sum of partials 1, 1 + step, 1 + 2 step, …, each weaker by its number ** `falloff`."""
     return sum(_sine(hertz * k, t) / k**falloff for k in range(1, 1 + step * count, step))
 
 

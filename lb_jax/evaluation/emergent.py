@@ -1,6 +1,4 @@
-"""Emergent retrieval: pairs of modalities that were never trained together, joined only through
-text (spec 7.3).
-"""
+"""Emergent retrieval: pairs of modalities never trained together, joined by text (spec 7.3)."""
 
 import itertools
 from collections.abc import Mapping, Sequence

@@ -1,5 +1,6 @@
-"""Scores a model on one split of a labelled corpus: each file and text is embedded once, the rest
-is arithmetic.
+"""Scores a model on one split of a labelled corpus.
+
+Each file and text is embedded once, the rest is arithmetic.
 """
 
 import dataclasses
@@ -147,8 +148,9 @@ def evaluate(
 
 
 def shuffle_frames(clip: np.ndarray, seed: int) -> np.ndarray:
-    """Puts the frames of a clip `[t, …]`, t at least 2, into another order that depends on nothing
-    but `seed` and t.
+    """Puts the frames of a clip `[t, …]`, t at least 2, into another order.
+
+    The order depends on nothing but `seed` and t.
     """
     order = np.arange(len(clip))
     generator = np.random.default_rng(seed)

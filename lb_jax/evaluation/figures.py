@@ -63,8 +63,9 @@ def line_chart(
 
 
 def heat_map(matrix: np.ndarray, groups: Sequence[str], label: str) -> str:
-    """Draws a square matrix as shades of the page's accent colour, with the runs of equal `groups`
-    named on both sides.
+    """Draws a square matrix as shades of the page's accent colour.
+
+    The runs of equal `groups` are named on both sides.
 
     Args:
       matrix: float `[n, n]`; its smallest value is drawn as the background, its largest as the full

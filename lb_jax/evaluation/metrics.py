@@ -40,8 +40,8 @@ def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Returns the similarity float32 `[n, m]` of unit rows `[n, e]` and `[m, e]`.
 
     Summed in float64 and then rounded: equal rows so give equal scores. In float32 the last bit
-      depends on how
-    the matrix product is blocked, and two copies of one item would be ordered by that.
+    depends on how the matrix product is blocked, and two copies of one item would be ordered by
+    that.
     """
     return (a.astype(np.float64) @ b.astype(np.float64).T).astype(np.float32)
 
@@ -80,8 +80,7 @@ def summary(rank: np.ndarray, *, lower_median: bool = False) -> dict[str, float]
 
 
 def retrieval(similarity: np.ndarray) -> dict[str, float]:
-    """Recall and ranks of queries `[n]` among candidates `[n]` where query i belongs to candidate
-    i.
+    """Recall and ranks of queries `[n]` among candidates `[n]`; query i belongs to candidate i.
 
     Args:
       similarity: float `[n, n]`.
@@ -136,8 +135,9 @@ def grouped_retrieval(
 
 
 def predictions(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns the class int `[n]` that each row of `scores [n, c]` counts as; ties with the true
-    class are lost.
+    """Returns the class int `[n]` that each row of `scores [n, c]` counts as.
+
+    Ties with the true class are lost.
     """
     scores = _finite(scores, "scores")
     labels = _indices(labels, scores, "labels")

@@ -1,5 +1,6 @@
-"""Writes an evaluation as one HTML file that needs nothing else: numbers, curves, confusions,
-examples.
+"""Writes an evaluation as one HTML file that needs nothing else.
+
+It shows numbers, curves, confusions, examples.
 """
 
 import html
@@ -278,15 +279,14 @@ def _emergent(result: evaluate.Result) -> Iterator[str]:
 
 
 def _kin(result: evaluate.Result, modality: str) -> str | None:
-    """The attribute by which items of a modality are called alike: that of its first zero-shot
-    task.
-    """
+    """Attribute by which a modality's items are called alike: that of its first zero-shot task."""
     return next((task.attribute for task in result.corpus.tasks if task.modality == modality), None)
 
 
 def _spread(result: evaluate.Result, modality: str, count: int) -> list[int]:
-    """Up to `count` rows of a modality, evenly from all groups of alike items; chosen by place,
-    never by score.
+    """Up to `count` rows of a modality, evenly from all groups of alike items.
+
+    Chosen by place, never by score.
     """
     attribute = _kin(result, modality)
     ids = result.ids[modality]

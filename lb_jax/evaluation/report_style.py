@@ -1,6 +1,4 @@
-"""The style sheet of the report: one column of sections, light and dark, from phone to laptop
-width.
-"""
+"""The report's style sheet: one column of sections, light and dark, phone to laptop width."""
 
 CSS = """
 :root { color-scheme: light dark; --page: #f6f6f3; --card: #fff; --ink: #1c1c1a; --soft: #62625d; --line: #deded8;

@@ -21,9 +21,7 @@ def score(text: np.ndarray, items: np.ndarray, captions: Sequence[str]) -> dict:
 
     Returns:
       `{"text_to_x": {...}, "x_to_text": {...}, "chance_R@1", "n", "distinct_captions"}`; chance is
-      1/n, and for
-        `x_to_text`, which has its
-      own `"chance_R@1"`, 1/distinct captions.
+      1/n, and for `x_to_text`, which has its own `"chance_R@1"`, 1/distinct captions.
     """
     column = {caption: i for i, caption in enumerate(dict.fromkeys(captions))}
     first = [captions.index(caption) for caption in column]

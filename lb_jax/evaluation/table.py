@@ -56,8 +56,9 @@ def percent(value: float) -> str:
 def headlines(
     metrics: Mapping, targets: Mapping[str, tuple[str, float]] | None = None
 ) -> list[Headline]:
-    """Picks the numbers that sum up `Result.metrics`: each zero-shot task, text to each modality,
-    the best pair.
+    """Picks the numbers that sum up `Result.metrics`.
+
+    Each zero-shot task, text to each modality, the best pair.
 
     Args:
       metrics: as in `evaluate.Result`.
@@ -108,8 +109,9 @@ def headlines(
 
 
 def tables(metrics: Mapping) -> list[rich.table.Table]:
-    """Returns the zero-shot, retrieval and emergent tables of `Result.metrics`, each number beside
-    its chance.
+    """Returns the tables of `Result.metrics`, each number beside its chance.
+
+    They are the zero-shot, retrieval and emergent tables.
     """
     zero_shot = _table("Zero-shot classification", ("task", "top-1", "chance", "n"))
     for task, row in metrics["zero_shot"].items():

@@ -19,9 +19,7 @@ def _colour(values: np.ndarray, palette: str) -> np.ndarray:
 
 
 def _draw_depth(metres: np.ndarray) -> np.ndarray:
-    """Near is bright, on one scale for all pictures, so that they can be compared; missing readings
-    are black.
-    """
+    """Near is bright, missing readings black; one scale for all pictures, so that they compare."""
     closeness = 1 - np.clip(metres / specs.preset("depth").max_depth_m, 0, 1)
     return np.where(metres[..., None] > 0, _colour(closeness, "viridis"), 0).astype(np.uint8)
 
@@ -43,8 +41,9 @@ _DRAWN = {
 
 
 def draw(modality: str, path: str) -> np.ndarray:
-    """Draws a file: pictures as they are, the middle frame of a clip, depth in colours, sound as
-    its spectrogram.
+    """Draws a file as a thumbnail.
+
+    Pictures as they are, the middle frame of a clip, depth in colours, sound as its spectrogram.
 
     Returns:
       uint8 `[SIDE_PX, SIDE_PX, 3]`, the centre square; a spectrogram is squeezed into the square

@@ -1,5 +1,6 @@
-"""`lb_jax.load` and what it returns: `embed`, `encode`, `similarity`, `logits`, `fuse`,
-`preprocess`.
+"""`lb_jax.load` and what it returns.
+
+`embed`, `encode`, `similarity`, `logits`, `fuse`, `preprocess`.
 """
 
 import collections
@@ -64,8 +65,9 @@ class Model:
 
     @functools.cached_property
     def digest(self) -> str:
-        """Hash of the weights and of the config, preprocessing included: vectors of models that
-        differ in it must not be mixed.
+        """Hash of the weights and of the config, preprocessing included.
+
+        Vectors of models that differ in it must not be mixed.
         """
         return checkpoint.file_digest(self.folder)
 
@@ -131,17 +133,14 @@ class Model:
         return np.asarray(a) @ np.asarray(b).T
 
     def logits(self, modality: str, a: np.ndarray, text: np.ndarray) -> np.ndarray:
-        """Cosine times the modality's inverse temperature, counted once: what the softmax of
-        training saw.
-        """
+        """Cosine times the modality's inverse temperature, once: what training's softmax saw."""
         self._check(modality)
         return self.similarity(a, text) * np.exp(np.float32(self.logit_scale[modality]))
 
     def fuse(
         self, vectors: Mapping[str, np.ndarray], weights: Mapping[str, float] | None = None
     ) -> np.ndarray:
-        """One vector from whatever is there: the weighted mean of the unit vectors, made unit
-        again.
+        """One vector from whatever is there: the weighted mean of unit vectors, made unit again.
 
         Args:
           vectors: by modality (text allowed), each [n, e].

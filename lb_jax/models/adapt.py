@@ -1,5 +1,6 @@
-"""How a new modality's tower starts from an image tower, as LanguageBind does it
-(`model/process_clip.py`).
+"""How a new modality's tower starts from an image tower.
+
+As in LanguageBind (`model/process_clip.py`).
 
 Class embedding, post norm and projection are copied; the position table is resized to the new grid;
 temporal attention and its norm are copied from the spatial ones and the time embedding is drawn; a
@@ -57,8 +58,9 @@ def fit(path: str, leaf: jax.Array, source_cfg: VisionConfig, cfg: VisionConfig)
 def resize_positions(
     table: jax.Array, source: tuple[int, int], target: tuple[int, int]
 ) -> jax.Array:
-    """Resizes the grid rows of a position table [1 + r s, d] by antialiased bicubic interpolation;
-    row 0 (class token) is kept.
+    """Resizes the grid rows of a position table [1 + r s, d]; row 0 (class token) is kept.
+
+    Antialiased bicubic interpolation.
     """
     grid = np.asarray(table[1:], np.float64).reshape(*source, -1)
     rows, columns = resize_matrix(source[0], target[0]), resize_matrix(source[1], target[1])
@@ -67,8 +69,9 @@ def resize_positions(
 
 
 def resize_matrix(source: int, target: int) -> np.ndarray:
-    """Weights [target, source] of one axis: cubic kernel with a = -0.5, widened when shrinking,
-    rows summing to 1.
+    """Weights [target, source] of one axis, rows summing to 1.
+
+    Cubic kernel with a = -0.5, widened when shrinking.
 
     Equal to torch's `interpolate(mode="bicubic", antialias=True)` (spec section 4).
     """

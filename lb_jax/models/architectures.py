@@ -1,5 +1,6 @@
-"""Known sizes of vision and text towers, one row each. Sources: the OpenCLIP model configs of the
-same names (LanguageBind spec 1.1).
+"""Known sizes of vision and text towers, one row each.
+
+Sources: the OpenCLIP model configs of the same names (LanguageBind spec 1.1).
 """
 
 import dataclasses
@@ -20,8 +21,10 @@ class Architecture:
 def _row(
     vision: tuple[int, ...], text: tuple[int, ...], embed_dim: int, *, patch: int, image: int
 ) -> Architecture:
-    """(width, depth, heads, mlp_dim) of both towers, size of the shared space, patch and image side
-    in pixels.
+    """One row of the table.
+
+    (width, depth, heads, mlp_dim) of both towers, size of the shared space, patch and image side in
+    pixels.
     """
     return Architecture(
         VisionConfig(*vision, patch_size=patch, image_size=(image, image), embed_dim=embed_dim),

@@ -113,9 +113,7 @@ class LanguageBind:
         return self._shapes[name]
 
     def tower(self, params: Mapping[str, Any], name: str) -> paths.Tree:
-        """The parameters of one whole tower: `base` overlaid with the modality's own, or the text
-        tower.
-        """
+        """All parameters of one tower: `base` overlaid with the modality's own, or the text's."""
         if name == TEXT:
             return params["text"]
         merged = paths.flatten(paths.overlay(params["base"], params["towers"][name]))
@@ -142,9 +140,7 @@ def is_shared(path: str) -> bool:
 
 
 def without_base(tower: Mapping[str, Any], base: Mapping[str, Any]) -> paths.Tree:
-    """What a tower must bring itself: every leaf that `base` (flat) does not hold in the same
-    shape.
-    """
+    """What a tower must bring itself: leaves that `base` (flat) lacks in the same shape."""
     return paths.unflatten(
         {
             path: leaf

@@ -1,5 +1,6 @@
-"""The parts both towers share: linear with optional LoRA, attention, MLP. Parameters are float32,
-compute runs in `dtype`.
+"""The parts both towers share: linear with optional LoRA, attention, MLP.
+
+Parameters are float32, compute runs in `dtype`.
 """
 
 import math
@@ -94,8 +95,9 @@ class LayerNorm(nnx.Module):
 
 
 class Attention(nnx.Module):
-    """Multi-head self-attention over the second-last axis: [..., n, d] -> [..., n, d], no mask or
-    causal.
+    """Multi-head self-attention over the second-last axis: [..., n, d] -> [..., n, d].
+
+    No mask or causal.
     """
 
     def __init__(

@@ -1,5 +1,6 @@
-"""Low-rank adaptation (Hu et al. 2021, arXiv 2106.09685, equation 3) in the form PEFT stores it: W
-+ (alpha / rank) A B.
+"""Low-rank adaptation in the form PEFT stores it: W + (alpha / rank) A B.
+
+Hu et al. 2021, arXiv 2106.09685, equation 3.
 """
 
 import dataclasses
@@ -37,8 +38,9 @@ class LoraConfig:
 
 
 def merge_lora(tower: Mapping[str, Any], lora: LoraConfig) -> paths.Tree:
-    """Folds the factors into the kernels: kernel [..., i, o] + scale * lora_a [..., i, r] @ lora_b
-    [..., r, o].
+    """Folds the factors into the kernels.
+
+    kernel [..., i, o] + scale * lora_a [..., i, r] @ lora_b [..., r, o].
 
     The result has no factors left and computes the same function with `lora=None`.
     """

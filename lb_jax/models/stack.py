@@ -1,5 +1,6 @@
-"""Blocks stacked on a leading layer axis: built with `jax.vmap`, run with `jax.lax.scan` or, as the
-oracle, a Python loop.
+"""Blocks stacked on a leading layer axis.
+
+Built with `jax.vmap`, run with `jax.lax.scan` or, as the oracle, a Python loop.
 """
 
 from collections.abc import Callable

@@ -12,8 +12,9 @@ from lb_jax.models.stack import make_stack, run_stack
 
 @dataclasses.dataclass(frozen=True)
 class TextConfig:
-    """Shape of the text tower: transformer size, vocabulary, longest input in tokens, and size e of
-    the shared space.
+    """Shape of the text tower.
+
+    Transformer size, vocabulary, longest input in tokens, and size e of the shared space.
     """
 
     width: int

@@ -60,9 +60,7 @@ class VisionConfig:
 
 
 class VisionBlock(nnx.Module):
-    """[b, t, n, d] -> same: attention over time (optional), attention over the tokens of a frame,
-    MLP.
-    """
+    """[b, t, n, d] -> same: attention over time (optional), attention within a frame, MLP."""
 
     def __init__(self, cfg: VisionConfig, *, rngs: nnx.Rngs, dtype):
         attention = {"rngs": rngs, "dtype": dtype, "lora": cfg.lora}
@@ -93,8 +91,9 @@ class VisionBlock(nnx.Module):
 
 
 class PatchEmbed(nnx.Module):
-    """Patches [..., p] -> tokens [..., d]: a strided convolution without bias, kernel [kt, kh, kw,
-    c, d] or [kh, kw, c, d].
+    """Patches [..., p] -> tokens [..., d]: a strided convolution without bias.
+
+    The kernel is [kt, kh, kw, c, d] or [kh, kw, c, d].
     """
 
     def __init__(self, cfg: VisionConfig, *, rngs: nnx.Rngs, dtype):
@@ -141,11 +140,13 @@ class VisionTower(nnx.Module):
     def __call__(
         self, pixels: jax.Array, *, key: jax.Array | None = None, patch_dropout: float = 0.0
     ) -> layers.TowerOutput:
-        """Args:
-        pixels: preprocessed input of the config's size; a clip has `cfg.frames` frames or exactly
-          one.
-        key: randomness of training (patch and LoRA dropout); None is inference.
-        patch_dropout: share of the patches dropped per item when a key is given.
+        """Runs the tower.
+
+        Args:
+          pixels: preprocessed input of the config's size; a clip has `cfg.frames` frames or exactly
+            one.
+          key: randomness of training (patch and LoRA dropout); None is inference.
+          patch_dropout: share of the patches dropped per item when a key is given.
         """
         drop_key, lora_key = (None, None) if key is None else jax.random.split(key)
         patches = patchify(pixels, self.cfg)  # [b, t, n, p]
@@ -207,8 +208,9 @@ def patchify(pixels: jax.Array, cfg: VisionConfig) -> jax.Array:
 
 
 def kept_patches(key: jax.Array, items: int, patches: int, dropout: float) -> jax.Array:
-    """Draws the patches to keep, [items, max(1, int(patches * (1 - dropout)))]: the same ones in
-    all frames of a clip, independent between clips.
+    """Draws the patches to keep, [items, max(1, int(patches * (1 - dropout)))].
+
+    The same ones in all frames of a clip, independent between clips.
     """
     keep = max(1, int(patches * (1 - dropout)))
     return jax.lax.top_k(jax.random.normal(key, (items, patches)), keep)[1]

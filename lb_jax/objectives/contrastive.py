@@ -9,8 +9,7 @@ MAX_LOGIT_SCALE = (
 
 
 def symmetric_infonce(a: jax.Array, b: jax.Array, logit_scale: jax.Array) -> jax.Array:
-    """Mean of the two cross-entropies that pick a_i's partner b_i among all b, and b_i's among all
-    a.
+    """Mean of two cross-entropies: pick b_i for a_i among all b, and a_i for b_i among all a.
 
     Args:
       a, b: unit vectors [b, e], row i of one belonging to row i of the other.

@@ -1,5 +1,6 @@
-"""Saved states of a run: trainable parameters, optimiser, step, key, data position; written by
-Orbax in the background, whole or not at all.
+"""Saved states of a run, written by Orbax in the background, whole or not at all.
+
+A state is trainable parameters, optimiser, step, key, data position.
 
 Frozen parameters are not saved: they come again from their own source, and their hash is checked.
 """

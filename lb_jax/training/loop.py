@@ -191,8 +191,9 @@ def put_batch(batch: Mapping[str, Any], mesh: jax.sharding.Mesh) -> Any:
 
 
 def enable_compile_cache() -> None:
-    """Keeps compiled programs on disk between runs, under JAX_COMPILATION_CACHE_DIR or the user's
-    cache folder.
+    """Keeps compiled programs on disk between runs.
+
+    Under JAX_COMPILATION_CACHE_DIR or the user's cache folder.
     """
     default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lb_jax" / "xla"
     jax.config.update(

@@ -46,8 +46,9 @@ def input_size(spec: Any) -> tuple[int, int]:
 
 
 def tower_config(cfg: TrainConfig, name: str, spec: Any) -> VisionConfig:
-    """Shape of one modality's tower: the architecture's blocks, the spec's input size, the recipe's
-    options.
+    """Shape of one modality's tower.
+
+    The architecture's blocks, the spec's input size, the recipe's options.
     """
     recipe: ModalityRecipe = cfg.modalities[name]
     lora = recipe.lora
@@ -87,8 +88,9 @@ def checkpoint_folder(path: str | Path) -> Path:
 
 
 def initial_params(cfg: TrainConfig, model: LanguageBind) -> paths.Tree:
-    """Starting parameters: drawn from the seed, or taken from `cfg.init_from` with every new tower
-    started from its image tower.
+    """Starting parameters, drawn from the seed or taken from `cfg.init_from`.
+
+    With `init_from` every new tower is started from its image tower.
 
     Raises:
       CheckpointError: when the checkpoint cannot be read.

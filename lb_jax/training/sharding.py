@@ -29,8 +29,9 @@ RULES = (
 
 
 def make_mesh(shape: Mapping[str, int]) -> Mesh:
-    """Builds the mesh from `{"data": n, "fsdp": m, "tensor": k}`; one size may be -1 and takes the
-    devices that are left.
+    """Builds the mesh from `{"data": n, "fsdp": m, "tensor": k}`.
+
+    One size may be -1 and takes the devices that are left.
 
     Raises:
       ConfigError: when the sizes do not multiply to the number of devices.

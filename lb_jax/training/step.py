@@ -1,5 +1,6 @@
-"""One training step: loss of every modality against text, gradient of the trainable leaves, update,
-clamp.
+"""One training step.
+
+Loss of every modality against text, gradient of the trainable leaves, update, clamp.
 """
 
 from collections.abc import Mapping
@@ -47,8 +48,9 @@ def make_loss(model: LanguageBind, patch_dropout: Mapping[str, float]):
 
 
 def make_step(loss, optimizer: optax.GradientTransformation, schedule: optax.Schedule):
-    """Returns `step(state, frozen, batch, key) -> (state, metrics)` for `jax.jit`, with `state =
-    {"params", "opt", "step"}`.
+    """Returns `step(state, frozen, batch, key) -> (state, metrics)` for `jax.jit`.
+
+    `state` is `{"params", "opt", "step"}`.
 
     The key of a step is folded from the run's key and the step's number, so that a resumed run
     draws what the unbroken one drew.

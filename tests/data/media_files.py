@@ -24,8 +24,9 @@ def clip(
     rotation: int = 0,
     sound: bool = False,
 ) -> bytes:
-    """Encodes frames of 64x48 that brighten by 10 each (modulo 256); the upper left quarter is
-    black.
+    """Encodes frames of 64x48 that brighten by 10 each (modulo 256).
+
+    The upper left quarter is black.
 
     Args:
       frames: how many.

@@ -45,9 +45,7 @@ def test_any_number_of_frames_can_be_asked_for():
 
 
 def test_fewer_frames_than_packets_are_counted_anew():
-    """VP8 hides reference frames, so packets outnumber pictures; the last picture must still be
-    taken.
-    """
+    """VP8 hides reference frames: packets outnumber pictures, yet the last must be taken."""
     data = media_files.clip(24, "webm", "libvpx")
     np.testing.assert_allclose(_brightness(video.decode(data, SPEC))[[0, -1]], [0, 230], atol=4)
 

@@ -21,9 +21,7 @@ def test_object_fills_the_promised_share_of_the_side(category):
 
 
 def test_silhouettes_differ():
-    """Any two categories, laid over each other at their best of all shifts, differ in a third of
-    their area.
-    """
+    """Any two categories, laid over each other at their best shift, differ in a third of area."""
     rng = np.random.default_rng(0)
     pictures = {}
     for category in scene.VALUES["category"]:

@@ -8,8 +8,9 @@ WINDOW = int(1.3 * sound.SAMPLE_RATE_HZ)
 
 
 def features(samples):
-    """Mean and spread over time of the log energy in 24 bands, and the rhythm: the spectrum of the
-    loudness.
+    """Mean and spread over time of the log energy in 24 bands, and the rhythm.
+
+    The rhythm is the spectrum of the loudness.
     """
     frames = np.lib.stride_tricks.sliding_window_view(samples / 32768, 400)[::160] * np.hanning(
         400

@@ -78,8 +78,9 @@ def write_corpus(root, items, *, media):
 
 
 class PlantedModel:
-    """Knows every item by name: items and captions point the same way, prompts along the attribute
-    they name.
+    """Knows every item by name.
+
+    Items and captions point the same way, prompts along the attribute they name.
 
     A clip is its frames' numbers; frames out of order point to the next motion.
     """

@@ -1,6 +1,4 @@
-"""Ranks, recall and accuracy against tables worked out by hand, naive loops, and the reference's
-numbers.
-"""
+"""Ranks, recall, accuracy against hand-worked tables, naive loops and the reference's numbers."""
 
 import json
 import os

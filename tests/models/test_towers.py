@@ -1,5 +1,6 @@
-"""Towers: scan equals loop, remat changes nothing, frames and patches are treated as the original
-treats them.
+"""Towers: scan equals loop, remat changes nothing.
+
+Frames and patches are treated as the original treats them.
 """
 
 import dataclasses

@@ -1,5 +1,6 @@
-"""Whole runs on real files: resume is bitwise, wrong work directories are refused, a bad file is
-quarantined.
+"""Whole runs on real files.
+
+Resume is bitwise, wrong work directories are refused, a bad file is quarantined.
 """
 
 import dataclasses

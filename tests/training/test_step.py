@@ -17,9 +17,7 @@ from lb_jax.training import step as step_lib
 
 @pytest.fixture
 def setting(tiny_run):
-    """(loss function, trainable, frozen, batch, key) of the tiny run, with LoRA factors that are
-    not zero.
-    """
+    """(loss function, trainable, frozen, batch, key) of the tiny run; LoRA factors are not zero."""
     model_cfg, _ = recipe.build(tiny_run)
     model = LanguageBind(model_cfg)
     params = recipe.initial_params(tiny_run, model)
