@@ -1,1 +1,1 @@
-"""Weights in and out. (Filled by the conversion work: hub folders, OpenCLIP, HF CLIP.)"""
+"""Weights in and out of other formats, one format per file."""

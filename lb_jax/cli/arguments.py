@@ -1,6 +1,7 @@
 """Argument parsing whose errors are one line, like every other mistake a user can make."""
 
 import argparse
+from pathlib import Path
 from typing import NoReturn
 
 from lb_jax.core import errors
@@ -14,3 +15,17 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise errors.ConfigError(f"{message}; `{self.prog} --help` shows what it takes.")
+
+
+def make_folder(path: Path, argument: str) -> None:
+    """Makes the folder that an argument names, before any work is done for it.
+
+    Raises:
+      ConfigError: when it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.ConfigError(
+            f"{argument}: the folder {path} cannot be made ({error.strerror}); give another."
+        ) from error

@@ -1,11 +1,12 @@
 """`lb-jax embed --model=M --modality=video FILES… -o out.npz`."""
 
+import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from lb_jax.cli.arguments import Parser
+from lb_jax.cli.arguments import Parser, make_folder
 from lb_jax.core import errors, logging
 from lb_jax.core.modalities import MODALITIES, TEXT
 
@@ -34,18 +35,20 @@ def main(argv: Sequence[str]) -> None:
     arguments = parser.parse_args(argv)
     if arguments.out.suffix != ".npz":
         raise errors.ConfigError(f"--out is {arguments.out}; its name must end in .npz.")
-    items = (
-        arguments.items
-        if arguments.modality == TEXT
-        else list(files(arguments.items, arguments.modality))
-    )
+    if arguments.modality == TEXT:
+        from lb_jax.data import tokenizer
 
-    from lb_jax.inference import (
-        api,
-    )  # jax takes a second to import; wrong arguments are told before
+        items = arguments.items
+        tokenizer.tokenize(items)  # an error names the text by its place among the arguments
+    else:
+        items = list(files(arguments.items, arguments.modality))
+
+    # jax takes a second to import; wrong arguments are told before
+    from lb_jax.inference import api
 
     model = api.load(arguments.model)
     done = read(arguments.out, model.digest, arguments.modality)
+    make_folder(arguments.out.parent, "--out")
     waiting = [item for item in dict.fromkeys(items) if item not in done]
     with logging.Progress(
         f"embed {arguments.modality}", len(items), done=len(items) - len(waiting)
@@ -88,10 +91,12 @@ def read(path: Path, model: str, modality: str) -> dict[str, np.ndarray]:
     if not path.exists():
         return {}
     try:
+        with zipfile.ZipFile(path):  # np.load takes other files for arrays or pickles
+            pass
         with np.load(path) as stored:
             found = str(stored["model"]), str(stored["modality"])
             items, embeddings = stored["items"].tolist(), stored["embeddings"]
-    except (ValueError, OSError, KeyError) as error:
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
         raise errors.DataError(
             path, f"not an embedding file ({error}); give another --out."
         ) from error

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from lb_jax.cli.arguments import Parser
+from lb_jax.cli.arguments import Parser, make_folder
 from lb_jax.core import checkpoint, logging
 
 
@@ -52,6 +52,9 @@ def run(
     from lb_jax.evaluation import evaluate, report, table
     from lb_jax.inference import api
 
+    loaded = api.load(model)
+    if out:
+        make_folder(out, "--out")
     bars: dict[str, logging.Progress] = {}
 
     def progress(what: str, done: int, total: int) -> None:
@@ -61,10 +64,9 @@ def run(
         if done == total:
             bars[what].__exit__()
 
-    result = evaluate.evaluate(api.load(model), data, split=split, progress=progress)
+    result = evaluate.evaluate(loaded, data, split=split, progress=progress)
     table.print_tables(result.metrics)
     if out:
-        out.mkdir(parents=True, exist_ok=True)
         checkpoint.write_json(out / "metrics.json", result.metrics)
         facts = {**(facts or {}), "model": str(model), "corpus": str(data)}
         report.write_report(

@@ -33,7 +33,8 @@ def usage() -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the program; returns the exit status."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    argv = [argument for argument in given if argument != "--debug"]
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(usage())
         return 0
@@ -47,17 +48,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         importlib.import_module(COMMANDS[name][0]).main(rest)
 
-    return guarded(call, rest)
+    return guarded(call, rest, debug=len(argv) < len(given))
 
 
-def guarded(command: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
+def guarded(
+    command: Callable[[Sequence[str]], None], argv: Sequence[str], *, debug: bool = False
+) -> int:
     """Runs a command; a user's mistake becomes one line on stderr and status 2.
 
-    With `--debug` it shows the whole traceback.
+    With `debug` it shows the whole traceback.
     """
-    debug = "--debug" in argv
     try:
-        command([argument for argument in argv if argument != "--debug"])
+        command(argv)
     except errors.LbJaxError as error:
         if debug:
             raise

@@ -5,11 +5,12 @@ the preprocessing spec of every modality; without them the numbers would not mea
 folder appears whole or not at all.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ def save_model(folder: Path, params: Mapping[str, Any], config: Mapping[str, Any
     folder = Path(folder)
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     partial.mkdir(parents=True)
-    arrays = {path: np.ascontiguousarray(leaf) for path, leaf in paths.flatten(params).items()}
+    # ascontiguousarray would turn a scalar into [1]
+    arrays = {path: np.asarray(leaf, order="C") for path, leaf in paths.flatten(params).items()}
     safetensors.numpy.save_file(arrays, partial / WEIGHTS, metadata={"format": FORMAT})
     write_json(partial / CONFIG, {"format": FORMAT, **config})
     if folder.exists():
@@ -60,11 +62,14 @@ def load_config(folder: Path) -> dict[str, Any]:
             "Train one with `lb-jax train` or `lb-jax demo`."
         )
     config = read_json(path)
-    if config.get("format") != FORMAT:
+    found = config.get("format") if isinstance(config, dict) else type(config).__name__
+    if found != FORMAT:
         raise errors.CheckpointError(
-            f'{path}: expected "format": "{FORMAT}", found {config.get("format")!r}; '
+            f'{path}: expected "format": "{FORMAT}", found {found!r}; '
             "write it again with this version."
         )
+    if "model" not in config:
+        raise errors.CheckpointError(f'{path}: has no "model"; write the checkpoint again.')
     return config
 
 
@@ -74,13 +79,30 @@ def load_params(folder: Path, wanted: Callable[[str], bool] = lambda path: True)
     Raises:
       CheckpointError: when the weights are missing or damaged.
     """
+    with _opened_weights(folder) as file:
+        return paths.unflatten(
+            {name: file.get_tensor(name) for name in filter(wanted, file.keys())}
+        )
+
+
+def load_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Path -> shape of every stored parameter; reads only the header of the weights.
+
+    Raises:
+      CheckpointError: when the weights are missing or damaged.
+    """
+    with _opened_weights(folder) as file:
+        names = file.keys()
+        return {name: tuple(file.get_slice(name).get_shape()) for name in names}
+
+
+@contextlib.contextmanager
+def _opened_weights(folder: Path) -> Iterator[Any]:
     path = Path(folder) / WEIGHTS
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            return paths.unflatten(
-                {name: file.get_tensor(name) for name in filter(wanted, file.keys())}
-            )
-    except (FileNotFoundError, safetensors.SafetensorError) as error:
+            yield file
+    except (OSError, safetensors.SafetensorError) as error:
         raise errors.CheckpointError(
             f"{path}: cannot be read ({error}); copy or write the checkpoint again."
         ) from error
@@ -90,7 +112,7 @@ def digest(tree: Mapping[str, Any]) -> str:
     """SHA-256 over paths, shapes, types and bytes of all leaves."""
     total = hashlib.sha256()
     for path, leaf in paths.flatten(tree).items():
-        array = np.ascontiguousarray(leaf)
+        array = np.asarray(leaf, order="C")
         total.update(f"{path} {array.shape} {array.dtype}\n".encode())
         total.update(array.tobytes())
     return total.hexdigest()
@@ -123,4 +145,8 @@ def read_json(path: Path) -> Any:
     except json.JSONDecodeError as error:
         raise errors.CheckpointError(
             f"{path}: not valid JSON in line {error.lineno} ({error.msg}); write it again."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise errors.CheckpointError(
+            f"{path}: not UTF-8 text at byte {error.start}; write it again."
         ) from error

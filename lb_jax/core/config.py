@@ -10,6 +10,9 @@ from lb_jax.core import errors
 
 T = TypeVar("T")
 
+# JSON and literals may write a float as an int; nothing else stands for something else.
+_PLAIN = {int: int, float: (int, float), bool: bool, str: str}
+
 
 def to_dict(value: Any) -> Any:
     """Turns a dataclass into JSON-ready dicts and lists.
@@ -29,9 +32,10 @@ def from_dict(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
     """Builds dataclass `cls` from a dict such as `to_dict` gives.
 
     Raises:
-      ConfigError: for an unknown key (with the nearest field name) or a field that has no default
-        and no value.
+      ConfigError: for an unknown key (with the nearest field name), a field that has no default
+        and no value, or a value of the wrong type.
     """
+    _require(isinstance(values, Mapping), where, values, f"a dict of {cls.__name__}")
     fields = {f.name: f for f in dataclasses.fields(cls)}
     for key in values:
         if key not in fields:
@@ -56,8 +60,19 @@ def _cast(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return from_dict(hint, value, where)
     if origin is tuple:
+        _require(isinstance(value, (list, tuple)), where, value, "a list")
         each = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
+        _require(len(value) == len(each), where, value, f"{len(each)} values")
         return tuple(_cast(one, item, where) for one, item in zip(each, value, strict=True))
     if origin in (dict, Mapping):
+        _require(isinstance(value, Mapping), where, value, "a dict")
         return {key: _cast(arguments[1], item, f"{where}{key}.") for key, item in value.items()}
+    if hint in _PLAIN:
+        fits = isinstance(value, _PLAIN[hint]) and isinstance(value, bool) == (hint is bool)
+        _require(fits, where, value, f"a value of type {hint.__name__}")
     return value
+
+
+def _require(holds: bool, where: str, found: Any, expected: str) -> None:
+    if not holds:
+        raise errors.ConfigError(f"{where[:-1] or 'config'} is {found!r}; expected {expected}.")

@@ -91,6 +91,8 @@ def preprocess(
     batch = as_list(items)
     if not batch:
         raise errors.DataError(f"<{modality} batch>", "is empty, expected at least one item")
+    if modality == modalities.TEXT:  # as a whole, so that an error names the text's place
+        return tokenizer.tokenize(batch, spec.context)
     return np.stack([transform(modality, decode(modality, item, spec), spec) for item in batch])
 
 

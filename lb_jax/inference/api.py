@@ -5,7 +5,7 @@
 
 import collections
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +47,10 @@ class Model:
     """
 
     def __init__(self, folder: Path, *, dtype=jnp.float32):
-        stored = checkpoint.load_config(folder)
         self.folder = folder
-        self.config = languagebind.model_config(stored["model"])
-        self.specs = {
-            name: specs.from_dict(name, values) for name, values in stored["preprocess"].items()
-        }
-        self.specs[TEXT] = specs.TextSpec(context=self.config.text.context)
+        self.config, self.specs = read_config(folder)
         self._model = languagebind.LanguageBind(self.config, dtype=dtype)
+        check_weights(folder, self._model)
         self._parts: dict[str, Any] = {}
         self._encode = jax.jit(self._model.encode, static_argnums=1)
 
@@ -93,7 +89,9 @@ class Model:
         """
         self._check(modality)
         items = preprocess.as_list(items)
-        chunks = [items[i : i + BATCH_SIZE] for i in range(0, len(items), BATCH_SIZE)]
+        # Tokens are small; taken all at once, an error names the text by its place in the list.
+        size = len(items) or 1 if modality == TEXT else BATCH_SIZE
+        chunks = [items[i : i + size] for i in range(0, len(items), size)]
         vectors = [self.encode(modality, self.preprocess(modality, chunk)) for chunk in chunks]
         return (
             np.concatenate(vectors)
@@ -147,7 +145,8 @@ class Model:
           weights: by modality; all equal when None.
 
         Raises:
-          ConfigError: for no vectors, different numbers of them, or a weight missing.
+          ConfigError: for no vectors, different numbers of them, a weight missing, or a mean of
+            length 0, which has no direction.
         """
         if not vectors or len({np.shape(v) for v in vectors.values()}) != 1:
             raise errors.ConfigError(
@@ -163,6 +162,10 @@ class Model:
             (weights or collections.defaultdict(lambda: 1.0))[name] * np.asarray(v)
             for name, v in vectors.items()
         )
+        if not np.linalg.norm(total, axis=-1).all():
+            raise errors.ConfigError(
+                "fuse: the weighted vectors add up to zero; give weights that do not cancel."
+            )
         return np.asarray(languagebind.unit(total))
 
     def _check(self, modality: str) -> None:
@@ -183,3 +186,59 @@ class Model:
                 {path.removeprefix(f"{name}/"): jnp.asarray(leaf) for path, leaf in flat.items()}
             )
         return self._parts[name]
+
+
+def read_config(folder: Path) -> tuple[languagebind.ModelConfig, dict[str, specs.Spec]]:
+    """The towers of a checkpoint, and the preprocessing spec of each and of text.
+
+    Raises:
+      CheckpointError: when there is none, or its config is not one of ours.
+    """
+    stored, path = checkpoint.load_config(folder), Path(folder) / checkpoint.CONFIG
+    try:
+        config = languagebind.model_config(stored["model"])
+        given = stored.get("preprocess")
+        if not isinstance(given, dict) or set(given) != set(config.towers):
+            raise errors.ConfigError(
+                f'"preprocess" is of {sorted(given or ())}, the towers of {sorted(config.towers)}'
+            )
+        found = {name: specs.from_dict(name, one) for name, one in given.items()}
+    except errors.ConfigError as error:
+        raise errors.CheckpointError(
+            f"{path}: {str(error).removesuffix('.')}; write the checkpoint again."
+        ) from error
+    return config, {**found, TEXT: specs.TextSpec(context=config.text.context)}
+
+
+def check_weights(folder: Path, model: languagebind.LanguageBind) -> None:
+    """Compares names and shapes of the stored weights with the model, without reading them.
+
+    Raises:
+      CheckpointError: naming what is missing, unexpected or of another shape.
+    """
+    stored = checkpoint.load_shapes(folder)
+    expected = {f"logit_scale/{name}": () for name in model.modalities}
+    expected |= {f"{TEXT}/{path}": leaf.shape for path, leaf in _leaves(model, TEXT)}
+    shared = set()
+    for name in model.modalities:
+        for path, leaf in _leaves(model, name):
+            own = f"towers/{name}/{path}"
+            expected[own if own in stored else f"base/{path}"] = leaf.shape
+            shared.add(f"base/{path}")  # may be there although every tower brings its own
+    problems = [f"{path} is missing" for path in expected if path not in stored]
+    problems += [
+        f"{path} is {list(shape)}, expected {list(expected[path])}"
+        for path, shape in stored.items()
+        if path in expected and shape != expected[path]
+    ]
+    problems += [f"{path} is unexpected" for path in stored if path not in {*expected, *shared}]
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise errors.CheckpointError(
+            f"{Path(folder) / checkpoint.WEIGHTS}: does not fit {checkpoint.CONFIG}: "
+            f"{problems[0]}{more}; write the checkpoint again."
+        )
+
+
+def _leaves(model: languagebind.LanguageBind, name: str) -> Iterable[tuple[str, Any]]:
+    return paths.flatten(model.shapes(name)).items()

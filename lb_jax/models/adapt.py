@@ -39,6 +39,8 @@ def adapt_tower(
             result[path] = fit(path, given[path], source_cfg, cfg)
         elif origin in given and not path.endswith(("lora_a", "lora_b")):
             result[path] = given[origin]
+        elif path == "blocks/temporal_embed":
+            result[path] = cfg.width**-0.5 * drawn  # small: the copied blocks have never seen time
         else:
             result[path] = drawn
     return paths.unflatten(result)

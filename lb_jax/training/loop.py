@@ -39,7 +39,7 @@ def run(cfg: TrainConfig, workdir: Path) -> Path:
     # 1. Settings and data are checked before anything is computed or written.
     model_cfg, preprocess = recipe.build(cfg)
     rows, loaders = open_data(cfg, preprocess)
-    claim_workdir(cfg, workdir)
+    check_workdir(cfg, workdir)
     finished = workdir / "checkpoint"
     if finished.is_dir():
         return finished
@@ -48,6 +48,7 @@ def run(cfg: TrainConfig, workdir: Path) -> Path:
     mesh = sharding.make_mesh(config_lib.to_dict(cfg.mesh))
     model = LanguageBind(model_cfg, dtype=jnp.dtype(cfg.dtype), remat=cfg.remat)
     trainable, frozen = paths.partition(recipe.initial_params(cfg, model), cfg.trainable)
+    claim_workdir(cfg, workdir)  # not before, or a run that cannot start would keep its folder
     frozen_digest = checkpoint.digest(frozen)
     schedule = optimizer_lib.warmup_cosine(
         lr=cfg.optim.lr, warmup_steps=cfg.optim.warmup_steps, steps=cfg.steps
@@ -137,8 +138,8 @@ def open_data(
     }
 
 
-def claim_workdir(cfg: TrainConfig, workdir: Path) -> None:
-    """Makes the work directory this run's, or checks that it is.
+def check_workdir(cfg: TrainConfig, workdir: Path) -> None:
+    """Checks that the work directory is this run's, or free.
 
     Raises:
       ConfigError: naming the settings that differ from those the directory was made with.
@@ -151,14 +152,25 @@ def claim_workdir(cfg: TrainConfig, workdir: Path) -> None:
                 f"{workdir} belongs to a run with other settings: {', '.join(differing)}. Use "
                 "its settings to resume it, or another --workdir."
             )
-        return
-    if workdir.is_dir() and any(workdir.iterdir()):
+    elif workdir.is_dir() and any(workdir.iterdir()):
         raise errors.ConfigError(
             f"{workdir} is not empty and holds no run; give an empty or new --workdir."
         )
+
+
+def claim_workdir(cfg: TrainConfig, workdir: Path) -> None:
+    """Makes the work directory this run's, after `check_workdir`.
+
+    Raises:
+      ConfigError: when it is another run's, or cannot be written.
+    """
+    check_workdir(cfg, workdir)
+    path = workdir / "config.json"
+    if path.is_file():
+        return
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        checkpoint.write_json(path, ours)
+        checkpoint.write_json(path, config_lib.to_dict(cfg))
     except OSError as error:
         raise errors.ConfigError(
             f"{workdir} cannot be written ({error.strerror}); give another --workdir."

@@ -12,15 +12,25 @@ from lb_jax.core import errors, paths
 from lb_jax.training import config as train_config
 
 USAGE = "usage: lb-jax train --config=configs/X.py --workdir=DIR [--config.name=value ...]"
+HELP = f"""{USAGE}
+
+Runs a lab sheet and writes an inference checkpoint to DIR/checkpoint. The same command again
+resumes a run that was stopped.
+
+  --config              lab sheet, a Python file with get_config()
+  --workdir             folder of the run; new, empty, or of the same run
+  --config.name=value   another value for a setting of the sheet, such as --config.optim.lr=1e-4"""
 SHIPPED = Path(__file__).parents[2] / "configs"
 
 
 def main(argv: Sequence[str]) -> None:
     """Trains as the arguments say, and prints where the checkpoint is."""
+    if "--help" in argv or "-h" in argv:
+        print(HELP)
+        return
     cfg, workdir = parse(argv)
-    from lb_jax.training import (
-        loop,
-    )  # jax takes a second to import; wrong arguments are told before
+    # jax takes a second to import; wrong arguments are told before
+    from lb_jax.training import loop
 
     loop.enable_compile_cache()
     print(f"checkpoint: {loop.run(cfg, workdir)}")
@@ -38,14 +48,14 @@ def parse(argv: Sequence[str]) -> tuple[train_config.TrainConfig, Path]:
         "config", None, "lab sheet", flag_values=values, sys_argv=["lb-jax train", *argv]
     )
     flags.DEFINE_string("workdir", None, "folder of the run", flag_values=values)
-    given = [argument for argument in argv if argument.startswith("--config=")]
-    sheet = load_sheet(given[-1].removeprefix("--config=")) if given else None
+    followed = zip(argv, [*argv[1:], ""], strict=True)
+    given = [following for one, following in followed if one == "--config"]
+    given += [one.removeprefix("--config=") for one in argv if one.startswith("--config=")]
+    sheet = load_sheet(given[-1]) if given else None
     try:
         rest = values(["lb-jax train", *argv])[1:]
-    except (
-        flags.UnrecognizedFlagError,
-        AttributeError,
-    ) as error:  # AttributeError: an override of a key the sheet lacks
+    # an override of a key that the sheet lacks is an AttributeError at a leaf, a KeyError above it
+    except (flags.UnrecognizedFlagError, AttributeError, KeyError) as error:
         raise errors.ConfigError(unknown_flag(argv, sheet)) from error
     except (flags.Error, TypeError, ValueError) as error:
         raise errors.ConfigError(" ".join(f"{error}; {USAGE}".split())) from error
@@ -74,7 +84,12 @@ def load_sheet(path: str) -> ml_collections.ConfigDict:
             f"no config file {path!r}.{errors.nearest(path, shipped)} Shipped: "
             f"{', '.join(shipped)}."
         )
-    sheet = runpy.run_path(path)
+    try:
+        sheet = runpy.run_path(path)
+    except SyntaxError as error:
+        raise errors.ConfigError(
+            f"{path}: line {error.lineno} is not Python ({error.msg}); see configs/ for examples."
+        ) from error
     if "get_config" not in sheet:
         raise errors.ConfigError(f"{path} has no get_config(); see configs/ for examples.")
     return sheet["get_config"]()

@@ -1,9 +1,9 @@
-import media_files
 import numpy as np
 import pytest
 
 from lb_jax.core import errors
 from lb_jax.data import audio, specs
+from tests.data import media_files
 
 SPEC = specs.AudioSpec()
 WAVE = media_files.noise(16000)

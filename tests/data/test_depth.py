@@ -1,10 +1,10 @@
-import media_files
 import numpy as np
 import pytest
 from PIL import Image
 
 from lb_jax.core import errors
 from lb_jax.data import depth, specs
+from tests.data import media_files
 
 SPEC = specs.DepthSpec()
 MM = np.random.default_rng(0).integers(500, 6000, (40, 50)).astype(np.uint16)

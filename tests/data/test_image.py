@@ -1,12 +1,12 @@
 import io
 
-import media_files
 import numpy as np
 import pytest
 from PIL import Image
 
 from lb_jax.core import errors
 from lb_jax.data import image, specs, thermal
+from tests.data import media_files
 
 SPEC = specs.ImageSpec()
 RED = np.full((8, 8, 3), (255, 0, 0), np.uint8)

@@ -1,12 +1,12 @@
 import io
 import os
 
-import media_files
 import numpy as np
 import pytest
 
 from lb_jax.core import errors
 from lb_jax.data import media
+from tests.data import media_files
 
 WHOLE = {
     "wav": lambda: media_files.sound(media_files.noise(4000)),

@@ -3,12 +3,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import media_files
 import numpy as np
 import pytest
 
 from lb_jax.core import errors, modalities
 from lb_jax.data import fbank, preprocess, specs
+from tests.data import media_files
 
 GOLDEN = (
     Path(os.environ.get("LB_JAX_GOLDENS", Path(__file__).parents[3] / "shared" / "golden"))

@@ -1,9 +1,9 @@
-import media_files
 import numpy as np
 import pytest
 
 from lb_jax.core import errors
 from lb_jax.data import media, specs, video
+from tests.data import media_files
 
 SPEC = specs.VideoSpec(size=32)
 FORMATS = [

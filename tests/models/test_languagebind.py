@@ -86,6 +86,8 @@ def test_time_attention_starts_as_the_spatial_one(params):
         drawn["blocks"]["temporal_attn"]["v_proj"]["lora_a"],
     )
     assert not blocks["temporal_attn"]["v_proj"]["lora_b"].any()
+    spread = float(jnp.std(blocks["temporal_embed"]))
+    assert 0.5 < spread * CLIP.width**0.5 < 2  # as the original draws it, at any width
 
 
 def test_a_tube_starts_with_the_still_kernel_in_its_first_frame(params):

@@ -1,0 +1,137 @@
+"""`lb-jax embed`: what it writes, what it does not do twice, what it will not mix."""
+
+import io
+import os
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lb_jax.core.modalities import MODALITIES
+from lb_jax.inference import api
+
+GOLDENS = Path(os.environ.get("LB_JAX_GOLDENS", Path(__file__).parents[3] / "shared" / "golden"))
+MEDIA = GOLDENS / "preprocess" / "media"
+
+
+class Counting:
+    """Stands in for a model: a vector per item, and a note of every item it was asked for."""
+
+    def __init__(self, digest="d" * 64):
+        self.digest, self.asked = digest, []
+        self.config = types.SimpleNamespace(text=types.SimpleNamespace(embed_dim=2))
+
+    def embed(self, modality, items):
+        self.asked += items
+        return np.array([[len(item), 1] for item in items], np.float32)
+
+
+@pytest.fixture
+def counting(monkeypatch):
+    model = Counting()
+    monkeypatch.setattr(api, "load", lambda folder: model)
+    return model
+
+
+def stored(path):
+    with np.load(path) as file:
+        return dict(zip(file["items"].tolist(), file["embeddings"], strict=True))
+
+
+def test_file_holds_items_and_vectors_in_order(call, counting, tmp_path):
+    result = call("embed --model=m --modality=text -o {tmp}/new/o.npz cat a dog a")
+    assert result.status == 0
+    assert result.out == f"{tmp_path}/new/o.npz: 3 embeddings of 2 dimensions\n"
+    vectors = stored(tmp_path / "new" / "o.npz")
+    assert list(vectors) == ["cat", "a", "dog"]
+    np.testing.assert_array_equal(vectors["cat"], [3, 1])
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["o.npz"]  # nothing partial
+
+
+def test_second_call_embeds_only_what_is_new(call, counting, tmp_path):
+    call("embed --model=m --modality=text -o {tmp}/o.npz cat dog")
+    counting.asked.clear()
+    assert call("embed --model=m --modality=text -o {tmp}/o.npz dog bird cat").status == 0
+    assert counting.asked == ["bird"]
+    assert list(stored(tmp_path / "o.npz")) == ["cat", "dog", "bird"]
+
+
+def test_killed_call_keeps_what_was_embedded(call, counting, tmp_path, monkeypatch):
+    monkeypatch.setattr(api, "BATCH_SIZE", 2)
+
+    def dies_in_the_second_batch(modality, items):
+        if counting.asked:
+            raise KeyboardInterrupt
+        return Counting.embed(counting, modality, items)
+
+    counting.embed = dies_in_the_second_batch
+    with pytest.raises(KeyboardInterrupt):
+        call("embed --model=m --modality=text -o {tmp}/o.npz a b c")
+    assert list(stored(tmp_path / "o.npz")) == ["a", "b"]
+
+
+def test_folder_gives_the_files_of_the_modality(call, counting, media_dir):
+    assert call("embed --model=m --modality=audio -o {tmp}/o.npz {media}").status == 0
+    expected = [f"{media_dir}/{name}sound.wav" for name in ("cut_", "empty_", "")]
+    assert counting.asked == expected
+
+
+@pytest.mark.parametrize(
+    ("digest", "modality", "message"),
+    [
+        ("e" * 64, "text", "holds text vectors of model dddddddddddd, not text of eeeeeeeeeeee"),
+        ("d" * 64, "depth", "holds text vectors of model dddddddddddd, not depth of"),
+    ],
+)
+def test_vectors_of_two_models_are_not_mixed(call, counting, tmp_path, digest, modality, message):
+    call("embed --model=m --modality=text -o {tmp}/o.npz cat")
+    before = (tmp_path / "o.npz").read_bytes()
+    counting.digest = digest
+    result = call(f"embed --model=m --modality={modality} -o {{tmp}}/o.npz {{media}}/depth.png")
+    assert (result.status, result.err.count("\n")) == (2, 1)
+    assert message in result.err
+    assert (tmp_path / "o.npz").read_bytes() == before
+
+
+def npz(**arrays):
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not numpy", b"PK\x03\x04not a zip", npz(x=np.zeros(2)), npz(items=np.zeros(9))[:-9]],
+    ids=["empty", "text", "half a zip", "other arrays", "cut"],
+)
+def test_foreign_file_is_not_overwritten(call, counting, tmp_path, content):
+    (tmp_path / "o.npz").write_bytes(content)
+    result = call("embed --model=m --modality=text -o {tmp}/o.npz cat")
+    assert (result.status, result.err.count("\n")) == (2, 1)
+    assert "o.npz: not an embedding file" in result.err
+    assert (tmp_path / "o.npz").read_bytes() == content
+
+
+def test_text_goes_through_a_real_model(call, tmp_path):
+    line = "embed --model={model} --modality=text -o {tmp}/o.npz 'a cat' 'a dog barking'"
+    assert call(line).status == 0
+    vectors = np.stack(list(stored(tmp_path / "o.npz").values()))
+    assert vectors.shape == (2, 64)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+
+
+@pytest.mark.golden
+@pytest.mark.skipif(not MEDIA.is_dir(), reason=f"no golden media in {MEDIA}")
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_golden_media_are_embedded(call, tmp_path, modality):
+    files = sorted(map(str, MEDIA.glob(f"{modality}_*")))
+    assert files
+    line = f"embed --model={{model}} --modality={modality} -o {{tmp}}/o.npz {' '.join(files)}"
+    result = call(line)
+    assert (result.status, result.err.count("\n")) == (0, 1), result.err  # the progress line
+    vectors = stored(tmp_path / "o.npz")
+    assert list(vectors) == files
+    matrix = np.stack(list(vectors.values()))
+    np.testing.assert_allclose(np.linalg.norm(matrix, axis=1), 1, atol=1e-6)
+    assert len(np.unique(matrix.round(4), axis=0)) == len(files)  # the items are told apart

@@ -1,0 +1,37 @@
+"""Every command tells what it takes."""
+
+import pytest
+
+from lb_jax.cli import main
+
+ARGUMENTS = {
+    "demo": ("--out", "--seed", "--items"),
+    "demo corpus": ("--out", "--seed", "--items"),
+    "train": ("--config", "--workdir", "--config.name=value"),
+    "evaluate": ("--model", "--data", "--split", "--out"),
+    "embed": ("--model", "--modality", "--out", "items"),
+}
+
+
+def test_every_command_is_in_this_table():
+    assert {command.split()[0] for command in ARGUMENTS} == set(main.COMMANDS)
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+@pytest.mark.parametrize("command", ARGUMENTS)
+def test_help_names_the_arguments(call, command, flag):
+    result = call(f"{command} {flag}")
+    assert (result.status, result.err) == (0, "")
+    assert f"lb-jax {command}" in result.out
+    for argument in ARGUMENTS[command]:
+        assert argument in result.out
+
+
+@pytest.mark.parametrize("line", ["", "--help", "-h", "help", "--debug"])
+def test_usage_lists_the_commands(call, line):
+    result = call(line)
+    assert (result.status, result.err) == (0, "")
+    assert result.out.startswith("usage: lb-jax COMMAND")
+    for name, (_, what) in main.COMMANDS.items():
+        assert f"  {name}" in result.out
+        assert what in result.out

@@ -1,0 +1,167 @@
+"""A mistake ends with exit status 2 and one line that says what was found and what to do."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from lb_jax.core import errors
+
+EMBED = "embed --model={model} -o {tmp}/out.npz --modality="
+TRAIN = "train --config={sheets}/sheet.py --workdir={tmp}/run"
+ROWS = f"{TRAIN} --config.data.annotations={{sheets}}/rows.json"
+
+# name: (command line, what its one line must say)
+MISTAKES = {
+    "unknown command": ("embde", r"unknown command 'embde'.*Did you mean 'embed'"),
+    "no such file": (f"{EMBED}video {{media}}/no.mp4", r"no\.mp4: does not exist; give"),
+    "empty mp4": (f"{EMBED}video {{media}}/empty_clip.mp4", "empty_clip.mp4: is empty"),
+    "empty wav": (f"{EMBED}audio {{media}}/empty_sound.wav", "empty_sound.wav: is empty"),
+    "empty png": (f"{EMBED}image {{media}}/empty_picture.png", "empty_picture.png: is empty"),
+    "empty depth": (f"{EMBED}depth {{media}}/empty_depth.png", "empty_depth.png: is empty"),
+    "cut mp4": (f"{EMBED}video {{media}}/cut_clip.mp4", "cut_clip.mp4: is cut off"),
+    "cut wav": (f"{EMBED}audio {{media}}/cut_sound.wav", "cut_sound.wav: is cut off"),
+    "cut png": (f"{EMBED}thermal {{media}}/cut_picture.png", "is damaged or cut off"),
+    "cut depth": (f"{EMBED}depth {{media}}/cut_depth.png", "is damaged or cut off"),
+    "rgb as depth": (
+        f"{EMBED}depth {{media}}/picture.png",
+        r"picture\.png: is 8-bit with channels R/G/B; expected one 16-bit channel",
+    ),
+    "sound as video": (f"{EMBED}video {{media}}/sound.wav", r"sound\.wav: .*video"),
+    "picture as sound": (f"{EMBED}audio {{media}}/picture.png", r"picture\.png: "),
+    "second file bad": (
+        f"{EMBED}image {{media}}/picture.png {{media}}/cut_picture.png",
+        r"cut_picture\.png: is damaged",
+    ),
+    "folder without such files": (f"{EMBED}audio {{sheets}}", r"no audio files.*\.wav"),
+    "empty text": (f"{EMBED}text 'a cat' '' 'a dog'", r"text 1: is empty"),
+    "unknown modality": (f"{EMBED}vidoe a.mp4", "invalid choice: 'vidoe'.*lb-jax embed --help"),
+    "no items": (f"{EMBED}text", "required: items.*lb-jax embed --help"),
+    "model missing": (
+        "embed --model={tmp}/no --modality=text -o {tmp}/out.npz hi",
+        "/no: not a checkpoint.*no such folder.*lb-jax train",
+    ),
+    "model is no checkpoint": (
+        "embed --model={media} --modality=text -o {tmp}/out.npz hi",
+        r"not a checkpoint: expected config\.json and model\.safetensors, found \['clip\.mp4'",
+    ),
+    "model is a file": (
+        "evaluate --model={media}/clip.mp4 --data={tmp}",
+        r"clip\.mp4: not a checkpoint",
+    ),
+    "out of another kind": (
+        "embed --model={model} --modality=text -o {tmp}/out.csv hi",
+        r"out\.csv; its name must end in \.npz",
+    ),
+    "out inside a file": (
+        "embed --model={model} --modality=text -o {media}/clip.mp4/out.npz hi",
+        r"--out: the folder .*clip\.mp4 cannot be made",
+    ),
+    "evaluate without corpus": ("evaluate --model={model} --data={tmp}/no", "no such file"),
+    "evaluate into a file": (
+        "evaluate --model={model} --data={tmp} --out={media}/clip.mp4",
+        r"--out: the folder .*clip\.mp4 cannot be made",
+    ),
+    "demo of half an item": ("demo --items=1.5", "--items.*1.5.*lb-jax demo --help"),
+    "train without config": ("train --workdir={tmp}/run", "--config is missing; usage"),
+    "train without workdir": ("train --config={sheets}/sheet.py", "--workdir is missing; usage"),
+    "no such config": (
+        "train --config=configs/no.py --workdir={tmp}/run",
+        r"no config file 'configs/no\.py'.*Shipped: configs/",
+    ),
+    "config with a typing error": (
+        "train --config={sheets}/broken.py --workdir={tmp}/run",
+        r"broken\.py: line 1 is not Python",
+    ),
+    "config without get_config": (
+        "train --config={sheets}/empty.py --workdir={tmp}/run",
+        r"empty\.py has no get_config\(\)",
+    ),
+    "unknown key": (f"{TRAIN} --config.batchsize=4", "'--config.batchsize'.*'config.batch_size'"),
+    "unknown key below": (
+        f"{TRAIN} --config.optim.learnrate=4",
+        "'--config.optim.learnrate'.*Did you mean 'config.optim.lr'",
+    ),
+    "unknown key above": (
+        f"{TRAIN} --config.modalities.dept.patch_dropout=0.5",
+        "Did you mean 'config.modalities.depth.patch_dropout'",
+    ),
+    "unknown flag": (f"{TRAIN} --workdr=x", "'--workdr'.*Did you mean 'workdir'"),
+    "value of the wrong type": (f"{TRAIN} --config.steps=many", "config.steps=many.*'many'"),
+    "value out of range": (f"{ROWS} --config.steps=0", "config.steps is 0; it must be at least 1"),
+    "unknown architecture": (f"{ROWS} --config.arch=tinny", "Did you mean 'tiny'"),
+    "stray argument": (f"{TRAIN} batch_size=4", "unexpected argument 'batch_size=4'"),
+    "no annotations": (TRAIN, "config.data.annotations is empty; give"),
+    "annotations missing": (
+        f"{TRAIN} --config.data.annotations={{tmp}}/no.json",
+        r"no\.json: cannot be read \(No such file",
+    ),
+    "annotations cut": (
+        f"{TRAIN} --config.data.annotations={{sheets}}/cut.json",
+        r"cut\.json: line \d+, column \d+",
+    ),
+    "annotation without the text kind": (
+        f"{TRAIN} --config.data.annotations={{sheets}}/lacking.json",
+        r"lacking\.json: item1: lacks polish_mplug; it has raw, mplug, sound_mplug, ofa",
+    ),
+    "unknown text kind": (
+        f"{ROWS} --config.modalities.depth.text_kind=polish_mplugg",
+        "no text kind 'polish_mplugg'.*Did you mean 'polish_mplug'",
+    ),
+    "foreign workdir": (
+        ROWS.replace("{tmp}/run", "{media}"),
+        "is not empty and holds no run; give",
+    ),
+    "workdir inside a file": (
+        ROWS.replace("{tmp}/run", "{media}/clip.mp4/run"),
+        "cannot be written.*another --workdir",
+    ),
+    "start from no checkpoint": (f"{ROWS} --config.init_from={{media}}", "not a checkpoint"),
+    "no file is there": (ROWS, r"of \d+ samples cannot be used.*does not exist"),
+}
+
+
+def assert_one_line(result, message):
+    assert result.status == 2
+    assert result.out == ""
+    assert result.err.startswith("lb-jax: ")
+    assert result.err.count("\n") == 1, result.err
+    assert result.err.endswith("\n")
+    assert re.search(message, result.err), result.err
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistake_is_one_line_and_status_2(call, name):
+    line, message = MISTAKES[name]
+    assert_one_line(call(line), message)
+
+
+def test_workdir_of_another_config_names_the_settings(call):
+    # The first run gets as far as its data, which is not there, and has taken the folder.
+    assert_one_line(call(ROWS), "samples cannot be used")
+    other = call(f"{ROWS} --config.batch_size=4 --config.optim.lr=1.0")
+    assert_one_line(other, r"run belongs to a run with other settings: batch_size, optim\.lr\. Use")
+
+
+def test_run_that_cannot_start_leaves_the_workdir_free(call, tmp_path):
+    assert call(f"{ROWS} --config.init_from={{media}}").status == 2
+    assert not (tmp_path / "run").exists()
+
+
+def test_debug_shows_the_traceback(call):
+    for line in ("embed --model={tmp} --modality=text -o o.npz hi --debug", "--debug embde"):
+        with pytest.raises(errors.LbJaxError):
+            call(line)
+
+
+@pytest.mark.parametrize("command", ["demo", "train", "evaluate", "embed"])
+def test_module_is_the_command(command):
+    done = subprocess.run(
+        [sys.executable, "-m", f"lb_jax.{command}", "--bad=1"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"lb-jax: .*\n", done.stderr)

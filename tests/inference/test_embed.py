@@ -1,0 +1,138 @@
+"""What a loaded model gives: unit vectors that depend on the item alone."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lb_jax.core import errors
+from lb_jax.core.modalities import MODALITIES
+from lb_jax.inference import api
+from tests.data import media_files
+
+RNG = np.random.default_rng(0)
+PICTURES = [
+    media_files.picture(RNG.integers(0, 256, (40 + 8 * i, 60, 3), np.uint8)) for i in range(3)
+]
+CLIPS = [media_files.clip(rotation=degrees) for degrees in (0, 90, 180)]
+SOUNDS = [media_files.sound(media_files.noise(8000, seed)) for seed in range(3)]
+DEPTHS = [
+    media_files.picture(RNG.integers(500, 9000, (50, 60)).astype(np.uint16)) for _ in range(3)
+]
+TEXTS = ["a cat", "a dog barking", "rain on a tin roof, at night"]
+ITEMS = {"image": PICTURES, "video": CLIPS, "audio": SOUNDS, "depth": DEPTHS, "text": TEXTS}
+
+# Every comparison runs the same compiled batch, so nothing but the summation order could differ.
+TOLERANCE = 1e-6
+
+
+def test_model_names_what_it_holds(model):
+    assert model.modalities == tuple(sorted(MODALITIES))
+    assert set(model.logit_scale) == set(MODALITIES)
+    assert set(model.specs) == {*MODALITIES, "text"}
+    assert model.specs["video"].frames == 2
+    assert model.specs["audio"].mel_bins == 32
+
+
+@pytest.mark.parametrize("modality", ITEMS)
+def test_embeddings_are_unit_and_of_the_item_alone(model, modality):
+    a, b, c = ITEMS[modality]
+    together = model.embed(modality, [a, b, c])
+    assert together.shape == (3, 64)
+    assert together.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=TOLERANCE)
+    assert np.abs(together[0] - together[1]).max() > 1e-3  # the items are told apart
+    np.testing.assert_array_equal(model.embed(modality, [a, b, c]), together)
+    np.testing.assert_allclose(model.embed(modality, [c, a]), together[[2, 0]], atol=TOLERANCE)
+    np.testing.assert_allclose(model.embed(modality, b), together[1:2], atol=TOLERANCE)
+
+
+def test_more_items_than_a_batch_equal_one_by_one(model):
+    texts = [f"a picture of {n} birds" for n in range(api.BATCH_SIZE + 2)]
+    many = model.embed("text", texts)
+    for n in (0, api.BATCH_SIZE - 1, api.BATCH_SIZE, api.BATCH_SIZE + 1):
+        np.testing.assert_allclose(many[n : n + 1], model.embed("text", texts[n]), atol=TOLERANCE)
+
+
+def test_path_bytes_picture_and_array_give_the_same_vector(model, tmp_path):
+    path = tmp_path / "picture.png"
+    path.write_bytes(PICTURES[0])
+    picture = Image.open(io.BytesIO(PICTURES[0]))
+    forms = [path, str(path), PICTURES[0], picture, np.asarray(picture)]
+    vectors = model.embed("image", forms)
+    np.testing.assert_allclose(vectors, vectors[:1].repeat(len(forms), axis=0), atol=TOLERANCE)
+
+
+def test_encode_takes_what_preprocess_gives(model):
+    clips = model.preprocess("video", CLIPS)
+    assert clips.shape == (3, 2, 48, 48, 3)
+    np.testing.assert_array_equal(model.encode("video", clips), model.embed("video", CLIPS))
+
+
+def test_no_items_give_no_rows(model):
+    assert model.embed("image", []).shape == (0, 64)
+    assert model.embed("text", []).shape == (0, 64)
+
+
+def test_unknown_modality_names_the_nearest(model):
+    with pytest.raises(errors.ConfigError, match=r"no 'vidoe'.*Did you mean 'video'"):
+        model.embed("vidoe", CLIPS)
+
+
+def test_an_empty_text_is_named_by_its_place_in_the_list(model):
+    texts = ["a cat"] * (api.BATCH_SIZE + 3) + [" "]
+    with pytest.raises(errors.DataError, match=rf"^text {api.BATCH_SIZE + 3}: is empty"):
+        model.embed("text", texts)
+
+
+def test_similarity_is_the_cosine_of_every_pair(model):
+    a, b = model.embed("image", PICTURES), model.embed("text", TEXTS[:2])
+    found = model.similarity(a, b)
+    assert found.shape == (3, 2)
+    expected = [[sum(x * y for x, y in zip(one, other, strict=True)) for other in b] for one in a]
+    np.testing.assert_allclose(found, expected, atol=TOLERANCE)
+    np.testing.assert_allclose(np.diag(model.similarity(a, a)), 1, atol=TOLERANCE)
+
+
+def test_logits_count_each_modalitys_temperature_once(model):
+    a, b = model.embed("image", PICTURES), model.embed("text", TEXTS[:2])
+    cosine = model.similarity(a, b)
+    for modality in ("video", "depth"):
+        expected = np.exp(model.logit_scale[modality]) * cosine
+        np.testing.assert_allclose(model.logits(modality, a, b), expected, rtol=1e-6)
+    assert model.logit_scale["video"] != model.logit_scale["depth"]
+
+
+X, Y, DIAGONAL = [[1.0, 0.0]], [[0.0, 1.0]], [[0.5**0.5, 0.5**0.5]]
+
+
+@pytest.mark.parametrize(
+    ("vectors", "weights", "expected"),
+    [
+        ({"video": X}, None, X),
+        ({"video": X, "audio": Y}, None, DIAGONAL),
+        ({"video": X, "audio": Y}, {"video": 3, "audio": 4}, [[0.6, 0.8]]),
+        ({"video": X, "audio": Y}, {"video": 30, "audio": 40}, [[0.6, 0.8]]),
+        ({"video": X, "audio": Y, "text": Y}, {"video": 1, "audio": 1, "text": 0}, DIAGONAL),
+    ],
+)
+def test_fuse_is_the_unit_mean(model, vectors, weights, expected):
+    vectors = {name: np.float32(rows) for name, rows in vectors.items()}
+    np.testing.assert_allclose(model.fuse(vectors, weights), expected, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("vectors", "weights", "message"),
+    [
+        ({}, None, "equally shaped"),
+        ({"video": X, "audio": Y * 2}, None, r"equally shaped.*\(1, 2\).*\(2, 2\)"),
+        ({"video": X, "audio": Y}, {"video": 1}, "name the same modalities"),
+        ({"video": X, "audio": [[-1.0, 0.0]]}, None, "add up to zero"),
+        ({"video": X, "audio": Y}, {"video": 0, "audio": 0}, "add up to zero"),
+    ],
+)
+def test_fuse_refuses_what_has_no_mean(model, vectors, weights, message):
+    vectors = {name: np.float32(rows) for name, rows in vectors.items()}
+    with pytest.raises(errors.ConfigError, match=message):
+        model.fuse(vectors, weights)

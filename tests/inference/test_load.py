@@ -1,0 +1,185 @@
+"""Opening a checkpoint: it is self-contained, read part by part, and damage is named."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from lb_jax.core import checkpoint, errors, paths
+from lb_jax.inference import api
+
+
+@pytest.fixture
+def copy(folder, tmp_path):
+    """The checkpoint again, to damage."""
+    return shutil.copytree(folder, tmp_path / "copy")
+
+
+def rewrite(folder, *, params=None, config=None):
+    """Writes a checkpoint again with some leaves, given by path, or config entries replaced.
+
+    A leaf replaced by None is left out.
+    """
+    leaves = {**paths.flatten(checkpoint.load_params(folder)), **(params or {})}
+    kept = {path: leaf for path, leaf in leaves.items() if leaf is not None}
+    old = checkpoint.load_config(folder)
+    checkpoint.save_model(folder, paths.unflatten(kept), {**old, **(config or {})})
+
+
+def test_moved_checkpoint_gives_the_same_vectors(model, load, copy, tmp_path):
+    text, depth = ["a cat"], [np.full((50, 60), 2000, np.uint16)]
+    moved = copy.rename(tmp_path / "moved")
+    twin = load(moved)
+    assert twin.digest == model.digest
+    np.testing.assert_array_equal(twin.embed("text", text), model.embed("text", text))
+    np.testing.assert_array_equal(twin.embed("depth", depth), model.embed("depth", depth))
+
+
+def test_work_directory_stands_for_its_checkpoint(model, copy):
+    copy.rename(copy.with_name("checkpoint"))
+    assert api.load(copy.parent).digest == model.digest
+    assert api.load(str(copy.parent)).folder == copy.with_name("checkpoint")
+
+
+def test_scalars_are_stored_as_scalars(folder, model):
+    assert checkpoint.load_shapes(folder)["logit_scale/video"] == ()
+    stored = checkpoint.load_params(folder)["logit_scale"]["video"]
+    assert model.logit_scale["video"] == float(stored)
+
+
+def test_digest_follows_weights_and_preprocessing(model, copy):
+    rewrite(copy)
+    assert api.load(copy).digest == model.digest
+    rewrite(copy, params={"logit_scale/video": np.float32(1.5)})
+    weights = api.load(copy).digest
+    preprocess = checkpoint.load_config(copy)["preprocess"]
+    preprocess["image"]["antialias"] = not preprocess["image"]["antialias"]
+    rewrite(copy, config={"preprocess": preprocess})
+    assert len({model.digest, weights, api.load(copy).digest}) == 3
+
+
+def test_preprocessing_is_the_checkpoints(model, load, copy):
+    preprocess = checkpoint.load_config(copy)["preprocess"]
+    preprocess["depth"]["max_depth_m"] = 5.0
+    rewrite(copy, config={"preprocess": preprocess})
+    item = np.full((50, 60), 4000, np.uint16)
+    ours, theirs = model.preprocess("depth", item), load(copy).preprocess("depth", item)
+    assert np.abs(ours - theirs).max() > 0.1
+
+
+def test_only_the_asked_for_tower_is_read(folder, load, monkeypatch):
+    read = []
+    original = checkpoint.load_params
+
+    def recorded(*arguments):
+        tree = original(*arguments)
+        read.extend(paths.flatten(tree))
+        return tree
+
+    monkeypatch.setattr(checkpoint, "load_params", recorded)
+    twin = load(folder)
+    assert read == []
+    twin.embed("text", "a cat")
+    assert {path.split("/")[0] for path in read} == {"text"}
+    read.clear()
+    twin.embed("depth", np.full((50, 60), 2000, np.uint16))
+    assert {path.split("/")[1] for path in read if path.startswith("towers")} == {"depth"}
+    assert not [path for path in read if path.startswith(("text", "logit_scale"))]
+    read.clear()
+    twin.embed("depth", np.full((50, 60), 3000, np.uint16))
+    assert read == []
+
+
+def edit_config(change):
+    """A change of the parsed config, as a damage."""
+
+    def damage(folder):
+        path = folder / checkpoint.CONFIG
+        config = json.loads(path.read_text())
+        change(config)
+        path.write_text(json.dumps(config))
+
+    return damage
+
+
+def content(name, change):
+    """A change of a file's bytes, as a damage."""
+
+    def damage(folder):
+        (folder / name).write_bytes(change((folder / name).read_bytes()))
+
+    return damage
+
+
+def leaves(**params):
+    """Other leaves, with `__` for `/`, as a damage."""
+    named = {path.replace("__", "/"): leaf for path, leaf in params.items()}
+    return lambda folder: rewrite(folder, params=named)
+
+
+CONFIG, WEIGHTS = checkpoint.CONFIG, checkpoint.WEIGHTS
+VECTOR = np.zeros(3, np.float32)
+DAMAGES = {
+    "no folder": (shutil.rmtree, "not a checkpoint.*no such folder"),
+    "no config": (lambda f: (f / CONFIG).unlink(), r"not a checkpoint.*found \['model"),
+    "config cut": (content(CONFIG, lambda b: b[:200]), r"config\.json: not valid JSON in line \d"),
+    "config empty": (content(CONFIG, lambda b: b""), r"config\.json: not valid JSON in line 1"),
+    "config binary": (content(CONFIG, lambda b: b"\xff\xfe"), r"config\.json: not UTF-8"),
+    "config a list": (content(CONFIG, lambda b: b"[]"), "expected .format.*found 'list'"),
+    "other format": (edit_config(lambda c: c.update(format="x-9")), "expected .*lb_jax.*'x-9'"),
+    "no model": (edit_config(lambda c: c.pop("model")), 'config.json: has no "model"'),
+    "unknown key": (
+        edit_config(lambda c: c["model"]["text"].update(widht=3)),
+        r"config\.json: unknown key 'text\.widht'.*Did you mean 'width'",
+    ),
+    "wrong type": (
+        edit_config(lambda c: c["model"]["towers"]["video"].update(width="64")),
+        r"config\.json: towers\.video\.width is '64'; expected a value of type int",
+    ),
+    "wrong length": (
+        edit_config(lambda c: c["model"]["towers"]["video"].update(image_size=[48])),
+        r"towers\.video\.image_size is \[48\]; expected 2 values",
+    ),
+    "tower no dict": (
+        edit_config(lambda c: c["model"]["towers"].update(video=3)),
+        r"towers\.video is 3; expected a dict",
+    ),
+    "no preprocessing": (
+        edit_config(lambda c: c["preprocess"].pop("video")),
+        r'config\.json: "preprocess" is of .*video',
+    ),
+    "unknown preprocessing": (
+        edit_config(lambda c: c["preprocess"]["video"].update(frame=3)),
+        r"config\.json: video preprocessing has no field 'frame'.*Did you mean 'frames'",
+    ),
+    "no weights": (lambda f: (f / WEIGHTS).unlink(), r"model\.safetensors: cannot be read"),
+    "weights empty": (content(WEIGHTS, lambda b: b""), r"model\.safetensors: cannot be read"),
+    "weights cut": (content(WEIGHTS, lambda b: b[:-8]), r"model\.safetensors: cannot be read"),
+    "weights junk": (content(WEIGHTS, lambda b: b"x" * 99), r"model\.safetensors: cannot be read"),
+    "leaf missing": (leaves(towers__video__class_embed=None), "class_embed is missing"),
+    "scale missing": (leaves(logit_scale__depth=None), "logit_scale/depth is missing"),
+    "leaf unexpected": (leaves(text__extra=VECTOR), "text/extra is unexpected"),
+    "leaf of another shape": (
+        leaves(towers__video__class_embed=VECTOR),
+        r"towers/video/class_embed is \[3\], expected \[",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damage_is_told_in_one_line(copy, name):
+    damage, message = DAMAGES[name]
+    damage(copy)
+    with pytest.raises(errors.CheckpointError, match=message) as caught:
+        api.load(copy)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_tower_may_bring_its_own_copy_of_base(model, load, copy):
+    base = paths.flatten(checkpoint.load_params(copy)["base"])
+    rewrite(copy, params={f"towers/depth/{path}": leaf for path, leaf in base.items()})
+    item = np.full((50, 60), 2000, np.uint16)
+    np.testing.assert_allclose(
+        load(copy).embed("depth", item), model.embed("depth", item), atol=1e-6
+    )
