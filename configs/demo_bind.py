@@ -1,4 +1,4 @@
-"""Demo, stage 2: five modalities bound to stage 1's frozen text tower by the published rules.
+"""Demo, stage 2: LoRA binds five modalities to stage 1's frozen text, by the published rules.
 
     lb-jax train --config=configs/demo_bind.py --workdir=build/bind \\
         --config.init_from=build/pretrain --config.data.annotations=build/corpus/train.json
@@ -21,8 +21,10 @@ def get_config():
         TrainConfig(
             arch="tiny",
             modalities={
-                "image": ModalityRecipe(lora=LORA),
-                "video": ModalityRecipe(lora=LORA, temporal=True, preprocess={"frames": 4}),
+                "image": ModalityRecipe(lora=LORA, batch_size=32),
+                "video": ModalityRecipe(
+                    lora=LORA, temporal=True, preprocess={"frames": 2}, batch_size=32
+                ),
                 "depth": ModalityRecipe(lora=LORA),
                 "thermal": ModalityRecipe(lora=LORA),
                 "audio": ModalityRecipe(
@@ -36,11 +38,11 @@ def get_config():
                 (r"logit_scale/.*", True),
                 (r".*", False),
             ),
-            steps=400,
+            steps=350,
             batch_size=64,
-            text_length=32,
+            text_length=24,
             data=DataConfig(cache="memory"),
-            optim=OptimConfig(lr=2e-3, warmup_steps=40),
+            optim=OptimConfig(lr=5e-3, warmup_steps=20, weight_decay=0.05),
             log_every=10,
             save_every=100,
         )

@@ -8,6 +8,7 @@ from lb_jax.training.config import (
     DataConfig,
     ModalityRecipe,
     OptimConfig,
+    ParaphraseConfig,
     TrainConfig,
     as_config_dict,
 )
@@ -18,17 +19,16 @@ def get_config():
         TrainConfig(
             arch="tiny",
             modalities={
-                "image": ModalityRecipe(text_kind="mix"),
-                "video": ModalityRecipe(
-                    text_kind="polish_mplug", temporal=True, preprocess={"frames": 4}
-                ),
+                "image": ModalityRecipe(text_kind="ofa"),
+                "video": ModalityRecipe(temporal=True, preprocess={"frames": 2}, batch_size=96),
             },
+            paraphrase=ParaphraseConfig(),
             trainable=((r".*", True),),
-            steps=400,
+            steps=600,
             batch_size=64,
-            text_length=32,
+            text_length=24,
             data=DataConfig(cache="memory"),
-            optim=OptimConfig(lr=2e-3, warmup_steps=40),
+            optim=OptimConfig(lr=4e-3, warmup_steps=40, weight_decay=0.1),
             log_every=10,
             save_every=100,
         )

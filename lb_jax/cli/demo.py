@@ -3,6 +3,7 @@
 Usage: `lb-jax demo [--out DIR] [--seed N] [--items M]` and `lb-jax demo corpus …`.
 """
 
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from lb_jax.cli import evaluate
 from lb_jax.cli.arguments import Parser
 from lb_jax.core import checkpoint, logging
 
-ITEMS = 1280
+ITEMS = 2560
 
 # What the report holds the headline numbers against.
 TARGETS = {
@@ -56,6 +57,8 @@ def run(out: Path, *, seed: int, items: int) -> None:
     """Corpus -> pretrain -> bind -> evaluate; a finished part is not done again."""
     from lb_jax.training import train
 
+    configs = os.path.relpath(train.SHIPPED)
+
     data = [f"--config.data.annotations={out / 'corpus' / 'train.json'}", f"--config.seed={seed}"]
     stages = {
         "corpus": (
@@ -64,12 +67,12 @@ def run(out: Path, *, seed: int, items: int) -> None:
         ),
         "pretrain": (
             train.main,
-            ["--config=configs/demo_pretrain.py", f"--workdir={out / 'pretrain'}", *data],
+            [f"--config={configs}/demo_pretrain.py", f"--workdir={out / 'pretrain'}", *data],
         ),
         "bind": (
             train.main,
             [
-                "--config=configs/demo_bind.py",
+                f"--config={configs}/demo_bind.py",
                 f"--workdir={out / 'bind'}",
                 f"--config.init_from={out / 'pretrain'}",
                 *data,

@@ -1,5 +1,6 @@
 """`lb-jax evaluate --model=M --data=CORPUS [--out=DIR]`."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -55,16 +56,17 @@ def run(
     loaded = api.load(model)
     if out:
         make_folder(out, "--out")
-    bars: dict[str, logging.Progress] = {}
+    with contextlib.ExitStack() as bar:
 
-    def progress(what: str, done: int, total: int) -> None:
-        if what not in bars:
-            bars[what] = logging.Progress(f"embed {what}", total).__enter__()
-        bars[what].advance(done - bars[what].done)
-        if done == total:
-            bars[what].__exit__()
+        def progress(what: str, done: int, total: int) -> None:
+            if done == 0:  # the next thing to embed: its bar takes the place of the last
+                bar.close()
+                bars.append(bar.enter_context(logging.Progress(f"embed {what}", total)))
+            else:
+                bars[-1].advance(done - bars[-1].done)
 
-    result = evaluate.evaluate(loaded, data, split=split, progress=progress)
+        bars: list[logging.Progress] = []
+        result = evaluate.evaluate(loaded, data, split=split, progress=progress)
     table.print_tables(result.metrics)
     if out:
         checkpoint.write_json(out / "metrics.json", result.metrics)

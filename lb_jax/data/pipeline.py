@@ -6,6 +6,7 @@ quarantine list with its reason, and the batch is filled with the samples that f
 """
 
 import dataclasses
+import functools
 import json
 import zlib
 from collections.abc import Mapping, Sequence
@@ -57,7 +58,7 @@ class Loader:
         path = annotations.media_path(self.root, row, self.modality, frame)
         try:
             media = preprocess.transform(self.modality, self._decode(path), self.spec, rng)
-            ids = tokenizer.tokenize(text, self.text_length)[0]
+            ids = tokens(text, self.text_length)
         except errors.DataError as error:
             return BadSample(self.modality, str(path), error.reason)
         return {"media": media, "text": ids}
@@ -68,6 +69,29 @@ class Loader:
         if path not in self.cache:
             self.cache[path] = preprocess.decode(self.modality, path, self.spec)
         return self.cache[path]
+
+
+class CaptionPairs:
+    """Row -> `{"media": ids [n], "text": ids [n]}` of two captions of the item.
+
+    Args:
+      kinds: the two caption kinds, see `annotations.draw_text`.
+      text_length: tokens per caption.
+    """
+
+    def __init__(self, kinds: tuple[str, str], text_length: int):
+        self.kinds, self.text_length = kinds, text_length
+
+    def __call__(self, row: annotations.Row, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        texts = [annotations.draw_text(row, kind, rng)[0] for kind in self.kinds]
+        first, second = (tokens(text, self.text_length) for text in texts)
+        return {"media": first, "text": second}
+
+
+@functools.lru_cache(maxsize=1 << 17)  # repairing a text takes longer than looking it up
+def tokens(text: str, length: int) -> np.ndarray:
+    """A caption -> int32 [length]; see `tokenizer.tokenize`."""
+    return tokenizer.tokenize(text, length)[0]
 
 
 class Quarantine:
@@ -131,10 +155,10 @@ class Batches:
 
 def make_batches(
     rows: Sequence[annotations.Row],
-    loaders: Mapping[str, Loader],
+    loaders: Mapping[str, Loader | CaptionPairs],
     quarantine: Quarantine,
     *,
-    batch_size: int,
+    batch_sizes: Mapping[str, int],
     seed: int,
     threads: int,
     process: tuple[int, int] = (0, 1),
@@ -145,16 +169,17 @@ def make_batches(
       rows: the annotated items; every one is taken once per epoch, in an order drawn from the seed.
       loaders: by modality.
       quarantine: where bad samples go.
-      batch_size: items per modality and batch, of this process.
+      batch_sizes: items per batch by modality, of this process.
       seed: of the order and of every sample's own generator.
       threads: decoding threads per modality.
       process: (index, count) of this process among those that train together.
     """
-    options = grain.ReadOptions(
-        num_threads=threads, prefetch_buffer_size=2 * batch_size if threads else 0
-    )
     datasets = {}
     for name, loader in sorted(loaders.items()):
+        size = batch_sizes[name]
+        options = grain.ReadOptions(
+            num_threads=threads, prefetch_buffer_size=2 * size if threads else 0
+        )
         own_seed = zlib.crc32(
             f"{seed}/{name}".encode()
         )  # a modality's order does not depend on the others
@@ -163,6 +188,6 @@ def make_batches(
         datasets[name] = (
             items.to_iter_dataset(options)
             .filter(quarantine.accept)
-            .batch(batch_size, drop_remainder=True)
+            .batch(size, drop_remainder=True)
         )
     return Batches(datasets)

@@ -10,7 +10,7 @@ import dataclasses
 import cv2
 import numpy as np
 
-SIDE = 64  # pixels, all pictures are square
+SIDE = 48  # pixels, all pictures are square; what the demo's towers take
 SUPERSAMPLE = 4
 # Longer side of the object's bounding box, as a fraction of the frame; a larger object would have
 # no room to move.

@@ -179,6 +179,7 @@ class _Embedder:
     def __call__(self, what: str, items: list, embed: Callable[[list], np.ndarray]) -> np.ndarray:
         started = time.perf_counter()
         chunks = []
+        self.report(what, 0, len(items))
         for start in range(0, len(items), CHUNK):
             chunk = items[start : start + CHUNK]
             chunks.append(np.asarray(embed(chunk)))

@@ -65,8 +65,9 @@ class VisionBlock(nnx.Module):
     def __init__(self, cfg: VisionConfig, *, rngs: nnx.Rngs, dtype):
         attention = {"rngs": rngs, "dtype": dtype, "lora": cfg.lora}
         if cfg.temporal:
+            # of the size of what it is added to, or attention learns order only slowly
             self.temporal_embed = nnx.Param(
-                cfg.width**-0.5 * jax.random.normal(rngs.params(), (cfg.steps, cfg.width))
+                jax.random.normal(rngs.params(), (cfg.steps, cfg.width))
             )
             self.temporal_norm = layers.LayerNorm(cfg.width, dtype=dtype)
             self.temporal_attn = layers.Attention(
@@ -127,8 +128,9 @@ class VisionTower(nnx.Module):
         self.class_embed = nnx.Param(
             cfg.width**-0.5 * jax.random.normal(rngs.params(), (*per_step, cfg.width))
         )
+        # of the size of an embedded patch: where something is counts from the first step
         self.position_embed = nnx.Param(
-            cfg.width**-0.5 * jax.random.normal(rngs.params(), (1 + rows * columns, cfg.width))
+            0.5 * jax.random.normal(rngs.params(), (1 + rows * columns, cfg.width))
         )
         self.pre_norm = layers.LayerNorm(cfg.width, dtype=dtype)
         self.blocks = make_stack(

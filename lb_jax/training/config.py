@@ -12,6 +12,7 @@ import ml_collections
 
 from lb_jax.core import config as config_lib
 from lb_jax.core import errors
+from lb_jax.core.modalities import TEXT
 from lb_jax.models.lora import LoraConfig
 
 
@@ -28,6 +29,7 @@ class ModalityRecipe:
       temporal: attention over time in every block.
       tube_size: frames per patch; 0 embeds frames one by one.
       preprocess: fields of the modality's preprocessing spec that differ from the default preset.
+      batch_size: items per step; 0 takes the run's.
     """
 
     text_kind: str = ""
@@ -36,6 +38,23 @@ class ModalityRecipe:
     temporal: bool = False
     tube_size: int = 0
     preprocess: dict[str, Any] = dataclasses.field(default_factory=dict)
+    batch_size: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class ParaphraseConfig:
+    """Captions of two kinds of the same item bound to each other, for a text tower from nothing.
+
+    A text tower that only meets pictures forgets every word that they do not show, and is then of
+    no use to the sensors bound to it later; a published text tower needs none of this.
+
+    Attributes:
+      kinds: the two caption kinds.
+      batch_size: pairs per step.
+    """
+
+    kinds: tuple[str, str] = ("polish_mplug", "mplug")
+    batch_size: int = 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +110,8 @@ class TrainConfig:
       modalities: what is trained, each against text.
       trainable: `(path regex, bool)` rules, first match wins; what is not trainable has no gradient
         and no optimiser state.
-      batch_size: items per modality and step, over all devices.
+      batch_size: items per modality and step, over all devices; a modality may have its own.
+      paraphrase: captions bound to captions as well, or None.
       text_length: tokens a caption is padded or cut to; causal attention makes the result
         independent of padding.
       dtype: compute dtype; parameters stay float32.
@@ -106,6 +126,7 @@ class TrainConfig:
     steps: int
     batch_size: int
     init_from: str = ""
+    paraphrase: ParaphraseConfig | None = None
     text_length: int = 77
     seed: int = 0
     dtype: str = "float32"
@@ -116,6 +137,12 @@ class TrainConfig:
     log_every: int = 20
     save_every: int = 500
     keep: int = 2
+
+    @property
+    def batch_sizes(self) -> dict[str, int]:
+        """Items per step of every modality, and of caption pairs under `text`."""
+        sizes = {name: one.batch_size or self.batch_size for name, one in self.modalities.items()}
+        return sizes | ({TEXT: self.paraphrase.batch_size} if self.paraphrase else {})
 
 
 # May change between the start of a run and its resumption: they alter speed, not results.

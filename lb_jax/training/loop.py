@@ -16,7 +16,7 @@ import numpy as np
 
 from lb_jax.core import checkpoint, errors, logging, paths
 from lb_jax.core import config as config_lib
-from lb_jax.core.modalities import MODALITIES
+from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.data import annotations, pipeline
 from lb_jax.models.languagebind import LanguageBind
 from lb_jax.training import config as train_config
@@ -67,7 +67,7 @@ def run(cfg: TrainConfig, workdir: Path) -> Path:
         rows,
         loaders,
         quarantine,
-        batch_size=cfg.batch_size // jax.process_count(),
+        batch_sizes={n: size // jax.process_count() for n, size in cfg.batch_sizes.items()},
         seed=cfg.seed,
         threads=cfg.data.threads,
         process=(jax.process_index(), jax.process_count()),
@@ -113,6 +113,7 @@ def run(cfg: TrainConfig, workdir: Path) -> Path:
 
     # 6. The self-contained checkpoint for inference.
     params = jax.device_get(paths.overlay(frozen, state["params"]))
+    params["logit_scale"] = {name: params["logit_scale"][name] for name in model.modalities}
     checkpoint.save_model(
         finished,
         params,
@@ -129,13 +130,15 @@ def open_data(
         name: one.text_kind or MODALITIES[name].text_kind for name, one in cfg.modalities.items()
     }
     path = Path(cfg.data.annotations)
-    rows = annotations.read_vidal(path, set(kinds.values()))
+    pair = cfg.paraphrase.kinds if cfg.paraphrase else ()
+    rows = annotations.read_vidal(path, {*kinds.values(), *pair})
     root = Path(cfg.data.root) if cfg.data.root else path.parent
     options = {"text_length": cfg.text_length, "cache": cfg.data.cache == "memory"}
-    return rows, {
+    loaders = {
         name: pipeline.Loader(root, name, preprocess[name], kinds[name], **options)
         for name in cfg.modalities
     }
+    return rows, loaders | ({TEXT: pipeline.CaptionPairs(pair, cfg.text_length)} if pair else {})
 
 
 def check_workdir(cfg: TrainConfig, workdir: Path) -> None:

@@ -98,7 +98,7 @@ def initial_params(cfg: TrainConfig, model: LanguageBind) -> paths.Tree:
     """
     fresh = model.init(jax.random.key(cfg.seed))
     fresh["logit_scale"] = {
-        name: jnp.log(1 / jnp.float32(cfg.optim.init_temperature)) for name in model.modalities
+        name: jnp.log(1 / jnp.float32(cfg.optim.init_temperature)) for name in cfg.batch_sizes
     }
     if not cfg.init_from:
         return fresh

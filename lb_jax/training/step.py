@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from lb_jax.core import paths
@@ -21,21 +22,22 @@ Batch = Mapping[str, Mapping[str, jax.Array]]
 def make_loss(model: LanguageBind, patch_dropout: Mapping[str, float]):
     """Returns `loss(trainable, frozen, batch, key) -> (scalar, metrics)`.
 
-    A batch maps each modality to `{"media": preprocessed [b, ...], "text": ids [b, n]}`. Every
-    modality is bound to its own texts only; the losses are summed, so each tower sees the gradient
-    it would see alone. All texts go through the text tower in one call.
+    A batch maps each modality to `{"media": preprocessed [b, ...], "text": ids [b, n]}`, and
+    `text`, if it is there, to ids of two captions of the same items. Every modality is bound to its
+    own texts only; the losses are summed, so each tower sees the gradient it would see alone. The
+    texts of all modalities go through the text tower in one call.
     """
 
     def loss(trainable, frozen, batch: Batch, key: jax.Array):
         params = paths.overlay(frozen, trainable)
         names = sorted(batch)
-        texts = jnp.split(
-            model.encode(params, TEXT, jnp.concatenate([batch[name]["text"] for name in names])),
-            len(names),
-        )
+        ids = [batch[name]["text"] for name in names]
+        ends = np.cumsum([len(one) for one in ids])[:-1]
+        texts = jnp.split(model.encode(params, TEXT, jnp.concatenate(ids)), ends)
         metrics = {}
         for i, (name, text) in enumerate(zip(names, texts, strict=True)):
-            options = {"key": jax.random.fold_in(key, i), "patch_dropout": patch_dropout[name]}
+            options = {"key": jax.random.fold_in(key, i), "patch_dropout": patch_dropout.get(name)}
+            options = {} if name == TEXT else options  # a caption has neither patches nor LoRA
             media = model.encode(params, name, batch[name]["media"], **options)
             metrics[f"loss/{name}"] = contrastive.symmetric_infonce(
                 media, text, params["logit_scale"][name]

@@ -2,6 +2,7 @@
 
 import runpy
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import ml_collections
@@ -20,7 +21,7 @@ resumes a run that was stopped.
   --config              lab sheet, a Python file with get_config()
   --workdir             folder of the run; new, empty, or of the same run
   --config.name=value   another value for a setting of the sheet, such as --config.optim.lr=1e-4"""
-SHIPPED = Path(__file__).parents[2] / "configs"
+SHIPPED = Path(find_spec("lb_jax.configs").origin).parent  # in a checkout as in a wheel
 
 
 def main(argv: Sequence[str]) -> None:

@@ -4,7 +4,13 @@ import pytest
 
 from lb_jax.demo import corpus
 from lb_jax.models.lora import LoraConfig
-from lb_jax.training.config import DataConfig, ModalityRecipe, OptimConfig, TrainConfig
+from lb_jax.training.config import (
+    DataConfig,
+    ModalityRecipe,
+    OptimConfig,
+    ParaphraseConfig,
+    TrainConfig,
+)
 
 PUBLISHED = (
     (r"towers/[^/]+/blocks/.*/lora_[ab]", True),
@@ -24,7 +30,7 @@ def corpus_dir(tmp_path_factory):
 
 @pytest.fixture
 def tiny_run(corpus_dir):
-    """Video, depth and audio with LoRA and every kind of dropout, from random parameters."""
+    """Three modalities with LoRA and every dropout, and caption pairs; batches of two sizes."""
     lora = LoraConfig(rank=2, dropout=0.1)
     return TrainConfig(
         arch="tiny",
@@ -32,9 +38,10 @@ def tiny_run(corpus_dir):
             "video": ModalityRecipe(
                 lora=lora, temporal=True, patch_dropout=0.5, preprocess={"frames": 2}
             ),
-            "depth": ModalityRecipe(lora=lora, patch_dropout=0.5),
+            "depth": ModalityRecipe(lora=lora, patch_dropout=0.5, batch_size=16),
             "audio": ModalityRecipe(lora=lora, preprocess={"mel_bins": 32, "target_frames": 64}),
         },
+        paraphrase=ParaphraseConfig(batch_size=8),
         trainable=PUBLISHED,
         steps=6,
         batch_size=8,

@@ -15,6 +15,10 @@ from lb_jax.training import loop, optimizer, recipe, sharding
 from lb_jax.training import step as step_lib
 
 
+def random_ids(rng, size):
+    return rng.integers(1, 49407, size=(size, 32)).astype(np.int32)
+
+
 @pytest.fixture
 def setting(tiny_run):
     """(loss function, trainable, frozen, batch, key) of the tiny run; LoRA factors are not zero."""
@@ -30,11 +34,11 @@ def setting(tiny_run):
     batch = {}
     for name, tower in model_cfg.towers.items():
         frames = (tower.frames,) if tower.frames > 1 else ()
-        media = rng.normal(size=(tiny_run.batch_size, *frames, *tower.image_size, 3)).astype(
-            np.float32
-        )
-        ids = rng.integers(1, 49407, size=(tiny_run.batch_size, 32)).astype(np.int32)
-        batch[name] = {"media": media, "text": ids}
+        size = tiny_run.batch_sizes[name]
+        media = rng.normal(size=(size, *frames, *tower.image_size, 3)).astype(np.float32)
+        batch[name] = {"media": media, "text": random_ids(rng, size)}
+    pair = (random_ids(rng, tiny_run.paraphrase.batch_size) for _ in range(2))
+    batch["text"] = dict(zip(("media", "text"), pair, strict=True))
     loss = step_lib.make_loss(
         model, {name: one.patch_dropout for name, one in tiny_run.modalities.items()}
     )
