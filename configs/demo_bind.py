@@ -21,7 +21,7 @@ def get_config():
         TrainConfig(
             arch="tiny",
             modalities={
-                "image": ModalityRecipe(lora=LORA, batch_size=32),
+                "image": ModalityRecipe(lora=LORA),
                 "video": ModalityRecipe(
                     lora=LORA, temporal=True, preprocess={"frames": 2}, batch_size=32
                 ),
@@ -41,8 +41,8 @@ def get_config():
             steps=350,
             batch_size=64,
             text_length=24,
-            data=DataConfig(cache="memory"),
-            optim=OptimConfig(lr=5e-3, warmup_steps=20, weight_decay=0.05),
+            data=DataConfig(cache="memory", threads=0),
+            optim=OptimConfig(lr=6e-3, warmup_steps=20, weight_decay=0.05),
             log_every=10,
             save_every=100,
         )

@@ -27,7 +27,7 @@ def get_config():
             steps=600,
             batch_size=64,
             text_length=24,
-            data=DataConfig(cache="memory"),
+            data=DataConfig(cache="memory", threads=0),
             optim=OptimConfig(lr=4e-3, warmup_steps=40, weight_decay=0.1),
             log_every=10,
             save_every=100,

@@ -14,6 +14,7 @@ import soundfile
 
 from lb_jax.core import errors
 from lb_jax.demo import corpus, scene
+from lb_jax.demo.silhouettes import SIDE
 
 ITEMS = 40
 
@@ -82,15 +83,15 @@ def test_media_decode_to_what_is_promised(folder):
             8,
         )
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
-    assert np.shape(frames) == (16, 64, 64, 3)
+    assert np.shape(frames) == (16, SIDE, SIDE, 3)
     for k, t in enumerate(scene.STILLS):  # jpg and H.264 are two lossy copies of one frame
         still = np.asarray(PIL.Image.open((folder / files["image"]).with_name(f"{k}.jpg")))
         assert np.abs(still.astype(int) - frames[t]).mean() < 8
     depth = cv2.imread(str(folder / files["depth"]), cv2.IMREAD_UNCHANGED)
     assert depth.dtype == np.uint16
-    assert depth.shape == (64, 64)
+    assert depth.shape == (SIDE, SIDE)
     thermal = np.asarray(PIL.Image.open(folder / files["thermal"]))
-    assert thermal.shape == (64, 64, 3)
+    assert thermal.shape == (SIDE, SIDE, 3)
     assert np.ptp(thermal.astype(int), axis=-1).max() <= 4
     samples, rate = soundfile.read(folder / files["audio"], dtype="int16")
     assert rate == 16_000

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lb_jax.demo import render, scene, silhouettes
+from lb_jax.demo.silhouettes import SIDE
 
 
 def shots(seed, category="house"):
@@ -16,7 +17,7 @@ def shots(seed, category="house"):
 def test_object_fills_the_promised_share_of_the_side(category):
     for seed in range(10):
         seen = shots(seed, category) > 0.5  # [t, y, x]
-        longer = max(np.ptp(np.nonzero(seen[0])[axis]) + 1 for axis in (0, 1)) / silhouettes.SIDE
+        longer = max(np.ptp(np.nonzero(seen[0])[axis]) + 1 for axis in (0, 1)) / SIDE
         assert 0.37 <= longer <= 0.58
 
 
@@ -42,7 +43,7 @@ def test_silhouettes_differ():
 def test_rgb_shows_the_colour(colour):
     masks = shots(1)
     picture = render.rgb(masks, colour, np.random.default_rng(2))
-    assert picture.shape == (16, 64, 64, 3)
+    assert picture.shape == (16, SIDE, SIDE, 3)
     assert picture.dtype == np.uint8
     seen = picture[masks == 1].mean(0)
     seen /= np.linalg.norm(seen)
