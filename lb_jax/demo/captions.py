@@ -114,11 +114,11 @@ def _prompt(
     rng = np.random.default_rng([_PROMPT_SEED, index])  # the same draws for every class
     attributes = dataclasses.replace(context, **{attribute: value})
     if attribute == "source":
-        owner = next(category for category, pair in scene.SOURCES.items() if value in pair)
+        owner = next(category for category, own in scene.SOURCES.items() if value in own)
         attributes = dataclasses.replace(attributes, category=owner)
     else:
         attributes = dataclasses.replace(
-            attributes, source=scene.SOURCES[attributes.category][index % 2]
+            attributes, source=scene.SOURCES[attributes.category][index % 3]
         )
     return _write(
         kinds[index % len(kinds)], attributes, rng.integers(1 << 16, size=len(scene.VALUES)), rng

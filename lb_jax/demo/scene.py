@@ -19,17 +19,17 @@ FRAME_RATE_HZ = 8
 # The frames that become files: linspace truncated, as video readers pick them (spec 5.2).
 STILLS = tuple(int(t) for t in np.linspace(0, FRAMES - 1, 8))
 
-# A category makes these two sounds and no other category does, so a sound tells the category (and
+# A category makes these three sounds and no other does, so a sound tells the category (and
 # nothing else).
 SOURCES = {
-    "clock": ("ticking", "alarm"),
-    "car": ("engine", "horn"),
-    "phone": ("ringing", "buzzing"),
-    "plane": ("propeller", "jet"),
-    "house": ("doorbell", "knocking"),
-    "bird": ("chirping", "cawing"),
-    "gate": ("creaking", "clanking"),
-    "flag": ("rain", "flapping"),
+    "clock": ("ticking", "alarm", "tolling"),
+    "car": ("engine", "horn", "siren"),
+    "phone": ("ringing", "buzzing", "dialling"),
+    "plane": ("propeller", "jet", "sputtering"),
+    "house": ("doorbell", "knocking", "dripping"),
+    "bird": ("chirping", "cawing", "pecking"),
+    "gate": ("creaking", "clanking", "rattling"),
+    "flag": ("rain", "flapping", "howling"),
 }
 DIRECTIONS = {
     "left": (-1, 0),
@@ -128,7 +128,7 @@ def _stream(split: str, seed: int) -> Iterator[Attributes]:
     categories, distances, temperatures = (
         rounds(VALUES[n], rng) for n in ("category", "distance", "temperature")
     )
-    sources = {category: rounds(pair, rng) for category, pair in SOURCES.items()}
+    sources = {category: rounds(own, rng) for category, own in SOURCES.items()}
     looks = {category: rounds(_looks(category, split), rng) for category in VALUES["category"]}
     for category in categories:
         colour, motion = next(looks[category])

@@ -1,4 +1,4 @@
-"""The sixteen sounds, synthesised.
+"""The sounds, synthesised.
 
 Each has its own place in pitch, timbre and rhythm, and shows it in any 1.3 seconds.
 
@@ -140,21 +140,69 @@ def _flapping(t, pitch, rng):
     return _hiss(t, 60, 600 * pitch, rng) * (0.5 + 0.5 * _sine(6.5, t)) ** 3
 
 
+def _tolling(t, pitch, rng):
+    partials = ((1, 1.0), (2.4, 0.6), (3, 0.4), (4.5, 0.3))
+    return sum(a * _sine(233 * k * pitch, t) for k, a in partials) * _hits(t, 1.6, 0.35)
+
+
+def _siren(t, pitch, rng):
+    sweep_hz, depth_hz = 3.0, 150.0
+    phase = 800 * t - depth_hz / (2 * np.pi * sweep_hz) * np.cos(2 * np.pi * sweep_hz * t)
+    return sum(np.sin(2 * np.pi * pitch * k * phase) / k for k in (1, 2, 3))
+
+
+def _dialling(t, pitch, rng):
+    keys = (t * 4).astype(int)
+    low = rng.choice((697, 770, 852, 941), keys.max() + 1)[keys]
+    high = rng.choice((1209, 1336, 1477), keys.max() + 1)[keys]
+    return (_sine(low * pitch, t) + _sine(high * pitch, t)) * _gate(t, 4, 0.6)
+
+
+def _sputtering(t, pitch, rng):
+    return _hiss(t, 80, 900 * pitch, rng) * _hits(t, 22 * pitch, 0.012)
+
+
+def _dripping(t, pitch, rng):
+    since = _since(t, 2.6)
+    return np.sin(2 * np.pi * pitch * (700 * since + 0.5 * 9000 * since**2)) * _hits(t, 2.6, 0.05)
+
+
+def _pecking(t, pitch, rng):
+    wood = _sine(900 * pitch, t) + 0.3 * _hiss(t, 500, 1500, rng)
+    return wood * _hits(t, 15, 0.012) * _gate(t, 1.8, 0.6)
+
+
+def _rattling(t, pitch, rng):
+    return _hiss(t, 1600 * pitch, 3200 * pitch, rng) * _hits(t, 11, 0.03)
+
+
+def _howling(t, pitch, rng):
+    return _hiss(t, 850 * pitch, 1000 * pitch, rng) * (0.6 + 0.4 * _sine(0.9, t))
+
+
 PLAYERS: dict[str, Callable[[np.ndarray, float, np.random.Generator], np.ndarray]] = {
     "ticking": _ticking,
     "alarm": _alarm,
+    "tolling": _tolling,
     "engine": _engine,
     "horn": _horn,
+    "siren": _siren,
     "ringing": _ringing,
     "buzzing": _buzzing,
+    "dialling": _dialling,
     "propeller": _propeller,
     "jet": _jet,
+    "sputtering": _sputtering,
     "doorbell": _doorbell,
     "knocking": _knocking,
+    "dripping": _dripping,
     "chirping": _chirping,
     "cawing": _cawing,
+    "pecking": _pecking,
     "creaking": _creaking,
     "clanking": _clanking,
+    "rattling": _rattling,
     "rain": _rain,
     "flapping": _flapping,
+    "howling": _howling,
 }

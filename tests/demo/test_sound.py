@@ -1,4 +1,4 @@
-"""The sixteen sounds of the demo corpus."""
+"""The sounds of the demo corpus."""
 
 import numpy as np
 
