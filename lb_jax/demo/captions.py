@@ -27,8 +27,8 @@ TEMPLATES = {
     ),
     "mplug": (
         "{a:colour category} goes {motion}, {distance}, looking {temperature}",
-        "we see {a:temperature colour category} {distance} that is going {motion}",
-        "{distance} there is {a:colour category} going {motion} and it feels {temperature}",
+        "we see something {temperature} {distance} that is going {motion}",
+        "{distance} there is something going {motion} and it feels {temperature}",
     ),
     "polish_mplug": (
         "{a:temperature colour category} is moving {motion}, {distance}",
@@ -54,12 +54,12 @@ TEMPLATES = {
 TASKS = {
     "image/category": ("ofa", "polish_mplug"),
     "image/colour": ("ofa", "polish_mplug"),
-    "video/category": ("polish_mplug", "mplug"),
-    "video/motion": ("polish_mplug", "mplug"),
-    "depth/category": ("polish_mplug", "mplug"),
-    "depth/distance": ("polish_mplug", "mplug"),
-    "thermal/category": ("polish_mplug", "mplug"),
-    "thermal/temperature": ("polish_mplug", "mplug"),
+    "video/category": ("polish_mplug",),
+    "video/motion": ("polish_mplug",),
+    "depth/category": ("polish_mplug",),
+    "depth/distance": ("polish_mplug",),
+    "thermal/category": ("polish_mplug",),
+    "thermal/temperature": ("polish_mplug",),
     "audio/source": ("sound_mplug",),
 }
 

@@ -35,9 +35,9 @@ WORDS = {
         "far": ("far away", "in the remote background"),
     },
     "temperature": {
-        "cold": ("cold", "icy", "freezing"),
+        "cold": ("cold", "icy"),
         "warm": ("warm", "lukewarm"),
-        "hot": ("hot", "scorching", "burning"),
+        "hot": ("hot", "scorching"),
     },
     "source": {
         "ticking": ("ticking", "going tick tock"),
