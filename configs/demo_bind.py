@@ -21,14 +21,14 @@ def get_config():
         TrainConfig(
             arch="tiny",
             modalities={
-                "image": ModalityRecipe(lora=LORA),
+                "image": ModalityRecipe(lora=LORA, batch_size=32),
                 "video": ModalityRecipe(
                     lora=LORA, temporal=True, preprocess={"frames": 2}, batch_size=32
                 ),
                 "depth": ModalityRecipe(lora=LORA),
                 "thermal": ModalityRecipe(lora=LORA),
                 "audio": ModalityRecipe(
-                    lora=LORA, preprocess={"mel_bins": 32, "target_frames": 128}
+                    lora=LORA, preprocess={"mel_bins": 32, "target_frames": 128}, batch_size=80
                 ),
             },
             trainable=(
@@ -38,11 +38,11 @@ def get_config():
                 (r"logit_scale/.*", True),
                 (r".*", False),
             ),
-            steps=350,
+            steps=400,
             batch_size=64,
             text_length=24,
             data=DataConfig(cache="memory", threads=0),
-            optim=OptimConfig(lr=6e-3, warmup_steps=20, weight_decay=0.05),
+            optim=OptimConfig(lr=6e-3, warmup_steps=20, weight_decay=0.05, init_temperature=0.2),
             log_every=10,
             save_every=100,
         )

@@ -19,7 +19,7 @@ def get_config():
         TrainConfig(
             arch="tiny",
             modalities={
-                "image": ModalityRecipe(text_kind="ofa"),
+                "image": ModalityRecipe(text_kind="ofa", batch_size=80),
                 "video": ModalityRecipe(temporal=True, preprocess={"frames": 2}, batch_size=96),
             },
             paraphrase=ParaphraseConfig(),
@@ -28,7 +28,7 @@ def get_config():
             batch_size=64,
             text_length=24,
             data=DataConfig(cache="memory", threads=0),
-            optim=OptimConfig(lr=4e-3, warmup_steps=40, weight_decay=0.1),
+            optim=OptimConfig(lr=4e-3, warmup_steps=40, weight_decay=0.1, init_temperature=0.2),
             log_every=10,
             save_every=100,
         )

@@ -26,9 +26,9 @@ TEMPLATES = {
         "{temperature} {colour} {category} {distance}! #shorts",
     ),
     "mplug": (
-        "{a:colour category} goes {motion}, {distance}, looking {temperature}",
-        "we see something {temperature} {distance} that is going {motion}",
-        "{distance} there is something going {motion} and it feels {temperature}",
+        "{a:category} goes {motion}, {distance}, looking {temperature}",
+        "we see {a:category} {temperature} {distance} that is going {motion}",
+        "{distance} there is {a:category} going {motion} and it feels {temperature}",
     ),
     "polish_mplug": (
         "{a:temperature colour category} is moving {motion}, {distance}",

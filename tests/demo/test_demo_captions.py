@@ -39,7 +39,7 @@ def test_every_value_has_two_or_three_wordings_of_its_own():
 @pytest.mark.parametrize(
     ("kind", "names"),
     [
-        ("mplug", ("motion", "distance", "temperature")),
+        ("mplug", ("category", "motion", "distance", "temperature")),
         ("polish_mplug", ("category", "colour", "motion", "distance", "temperature")),
         ("sound_mplug", ("category", "source")),
         ("raw", ("category",)),
