@@ -13,6 +13,7 @@ from PIL import Image
 WIDTH, HEIGHT = 480, 280
 LEFT, RIGHT, TOP, BOTTOM = 48, 12, 12, 34
 MAX_POINTS = 240
+LINE = 13  # height of a line of text
 
 
 def line_chart(
@@ -65,7 +66,7 @@ def line_chart(
 def heat_map(matrix: np.ndarray, groups: Sequence[str], label: str) -> str:
     """Draws a square matrix as shades of the page's accent colour.
 
-    The runs of equal `groups` are named on both sides.
+    The runs of equal `groups` are named on both sides, as far as there is room.
 
     Args:
       matrix: float `[n, n]`; its smallest value is drawn as the background, its largest as the full
@@ -94,14 +95,12 @@ def heat_map(matrix: np.ndarray, groups: Sequence[str], label: str) -> str:
         f'<rect class="back" {box}/><rect class="heat" {box} mask="url(#{key})"/>',
     ]
     starts = [i for i in range(n) if i == 0 or groups[i] != groups[i - 1]]
+    named = -math.inf
     for start, end in zip(starts, [*starts[1:], n], strict=True):
         middle = (start + end) / 2 * cell
-        name = html.escape(groups[start])
-        parts.append(
-            f'<text x="{left - 5}" y="{top + middle + 4:.1f}" text-anchor="end">{name}</text>'
-        )
-        turn = f'transform="translate({left + middle + 3:.1f} {top - 5}) rotate(-60)"'
-        parts.append(f"<text {turn}>{name}</text>")
+        if middle - named >= LINE:  # names that would touch the one before are left out
+            named = middle
+            parts += _names(groups[start], left, top, middle)
         if start:
             at = start * cell
             parts.append(
@@ -109,6 +108,16 @@ def heat_map(matrix: np.ndarray, groups: Sequence[str], label: str) -> str:
                 f'{top + at:.1f}h{side}"/>'
             )
     return _svg("matrix", left + side + 28, top + side + 2, label, "".join(parts))
+
+
+def _names(name: str, left: float, top: float, middle: float) -> list[str]:
+    """A group's name beside its rows and above its columns."""
+    name = html.escape(name)
+    turn = f'transform="translate({left + middle + 3:.1f} {top - 5}) rotate(-60)"'
+    return [
+        f'<text x="{left - 5}" y="{top + middle + 4:.1f}" text-anchor="end">{name}</text>',
+        f"<text {turn}>{name}</text>",
+    ]
 
 
 def _svg(kind: str, width: int, height: int, label: str, content: str) -> str:

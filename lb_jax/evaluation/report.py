@@ -136,7 +136,8 @@ def _curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Iterator[str
 
 def _panel(heading: str, key: str, rows: Sequence[Mapping[str, float]]) -> Iterator[str]:
     """One chart of `key` and every `key/<modality>`, where the rows have any."""
-    columns = {TOTAL: key} | {name: f"{key}/{name}" for name in modalities.MODALITIES}
+    names = [*modalities.MODALITIES, modalities.TEXT]  # text: captions bound to each other
+    columns = {TOTAL: key} | {name: f"{key}/{name}" for name in names}
     series = {}
     lost = 0
     for name, column in columns.items():

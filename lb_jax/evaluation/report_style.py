@@ -41,7 +41,7 @@ polyline { fill: none; stroke-width: 2; stroke-linejoin: round; }
 .s-video { stroke: var(--video); background: var(--video); } .s-depth { stroke: var(--depth);
   background: var(--depth); }
 .s-thermal { stroke: var(--thermal); background: var(--thermal); }
-.s-audio { stroke: var(--audio); background: var(--audio); }
+.s-audio { stroke: var(--audio); background: var(--audio); } .s-text { stroke: var(--soft); background: var(--soft); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 5px 10px; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
