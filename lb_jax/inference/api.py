@@ -5,7 +5,7 @@
 
 import collections
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +13,44 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lb_jax.core import checkpoint, errors, paths
+from lb_jax.convert.weights import Weights, open_weights
+from lb_jax.core import errors, paths
 from lb_jax.core.modalities import TEXT
 from lb_jax.data import preprocess, specs
 from lb_jax.models import languagebind
-from lb_jax.training.recipe import checkpoint_folder
 
 # Every tower runs on batches of exactly this many items (the last one padded), so a batch of 1
 # equals a batch of N.
 BATCH_SIZE = 32
 
 
-def load(source: str | Path, *, dtype=jnp.float32) -> "Model":
-    """Opens an inference checkpoint, or the work directory of a finished run.
+def load(
+    source: str | Path | Mapping[str, str | Path],
+    *,
+    dtype: Any = jnp.float32,
+    preset: str = "default",
+    merge_lora: bool = False,
+    config: str | Path | Mapping[str, Any] | None = None,
+) -> "Model":
+    """Opens trained weights of any kind.
 
     Args:
-      source: folder with `config.json` and `model.safetensors`, or a work directory that holds one
-        as `checkpoint/`.
-      dtype: compute dtype of the towers.
+      source: hub name such as "LanguageBind/LanguageBind_Video_FT", folder, file, our own checkpoint
+        or the work directory of a finished run; or a mapping of modalities to published weights,
+        {"video": …, "audio": …}, which must share one text tower. Equal arrays are kept once.
+      dtype: of parameters and compute; `jnp.bfloat16` halves the memory. Embeddings are float32.
+      preset: preprocessing of published weights, "default" or "reference" (the original's, see
+        `lb_jax.data.specs`); our own checkpoints bring theirs.
+      merge_lora: fold LoRA factors of published weights into the kernels; otherwise they stay
+        adapters.
+      config: for published weights without a config, see `lb_jax.convert.source.open_source`.
 
     Raises:
-      CheckpointError: when there is none, or it is damaged.
+      CheckpointError: when the weights are damaged, or do not fit their config.
+      ConfigError: for text towers that differ, or a name that is not to be had.
     """
-    return Model(checkpoint_folder(source), dtype=dtype)
+    weights = open_weights(source, config=config, merge_lora=merge_lora)
+    return Model(weights, dtype=dtype, preset=preset)
 
 
 class Model:
@@ -46,12 +61,12 @@ class Model:
       specs: preprocessing spec by modality, `text` included.
     """
 
-    def __init__(self, folder: Path, *, dtype=jnp.float32):
-        self.folder = folder
-        self.config, self.specs = read_config(folder)
+    def __init__(self, weights: Weights, *, dtype: Any = jnp.float32, preset: str = "default"):
+        self.config, self.specs = weights.config, read_specs(weights, preset)
+        self._weights, self._dtype = weights, dtype
         self._model = languagebind.LanguageBind(self.config, dtype=dtype)
-        check_weights(folder, self._model)
         self._parts: dict[str, Any] = {}
+        self._kept: dict[str, list[jax.Array]] = collections.defaultdict(list)
         self._encode = jax.jit(self._model.encode, static_argnums=1)
 
     @property
@@ -65,7 +80,7 @@ class Model:
 
         Vectors of models that differ in it must not be mixed.
         """
-        return checkpoint.file_digest(self.folder)
+        return self._weights.digest
 
     @functools.cached_property
     def logit_scale(self) -> dict[str, float]:
@@ -179,66 +194,43 @@ class Model:
     def _part(self, name: str) -> Any:
         """A part of the parameters (`base`, `towers/video`, …), read when first asked for."""
         if name not in self._parts:
-            flat = paths.flatten(
-                checkpoint.load_params(self.folder, lambda path: path.startswith(f"{name}/"))
-            )
+            dtype = np.float32 if name == "logit_scale" else self._dtype
+            flat = paths.flatten(self._weights.part(name, dtype))
+            # one by one, so that each host copy goes before the next leaf comes
             self._parts[name] = paths.unflatten(
-                {path.removeprefix(f"{name}/"): jnp.asarray(leaf) for path, leaf in flat.items()}
+                {path: self._once(path, flat.pop(path)) for path in list(flat)}
             )
         return self._parts[name]
 
+    def _once(self, path: str, leaf: np.ndarray) -> jax.Array:
+        """The leaf on the device, or the equal one that another tower brought before."""
+        array = jnp.asarray(leaf)
+        for kept in self._kept[path]:
+            if kept.shape == array.shape and bool(jnp.array_equal(kept, array)):
+                return kept
+        self._kept[path].append(array)
+        return array
 
-def read_config(folder: Path) -> tuple[languagebind.ModelConfig, dict[str, specs.Spec]]:
-    """The towers of a checkpoint, and the preprocessing spec of each and of text.
+
+def read_specs(weights: Weights, preset: str) -> dict[str, specs.Spec]:
+    """The preprocessing spec of every tower and of text.
+
+    Args:
+      weights: say what is fixed by training, such as frames and sizes.
+      preset: gives the rest.
 
     Raises:
-      CheckpointError: when there is none, or its config is not one of ours.
+      CheckpointError: for fields that no spec has.
+      ConfigError: for an unknown preset.
     """
-    stored, path = checkpoint.load_config(folder), Path(folder) / checkpoint.CONFIG
+    usual = {name: specs.to_dict(specs.preset(name, preset)) for name in weights.preprocess}
     try:
-        config = languagebind.model_config(stored["model"])
-        given = stored.get("preprocess")
-        if not isinstance(given, dict) or set(given) != set(config.towers):
-            raise errors.ConfigError(
-                f'"preprocess" is of {sorted(given or ())}, the towers of {sorted(config.towers)}'
-            )
-        found = {name: specs.from_dict(name, one) for name, one in given.items()}
+        found = {
+            name: specs.from_dict(name, {**usual[name], **given})
+            for name, given in weights.preprocess.items()
+        }
     except errors.ConfigError as error:
         raise errors.CheckpointError(
-            f"{path}: {str(error).removesuffix('.')}; write the checkpoint again."
+            f"{weights.where}: {str(error).removesuffix('.')}; write the checkpoint again."
         ) from error
-    return config, {**found, TEXT: specs.TextSpec(context=config.text.context)}
-
-
-def check_weights(folder: Path, model: languagebind.LanguageBind) -> None:
-    """Compares names and shapes of the stored weights with the model, without reading them.
-
-    Raises:
-      CheckpointError: naming what is missing, unexpected or of another shape.
-    """
-    stored = checkpoint.load_shapes(folder)
-    expected = {f"logit_scale/{name}": () for name in model.modalities}
-    expected |= {f"{TEXT}/{path}": leaf.shape for path, leaf in _leaves(model, TEXT)}
-    shared = set()
-    for name in model.modalities:
-        for path, leaf in _leaves(model, name):
-            own = f"towers/{name}/{path}"
-            expected[own if own in stored else f"base/{path}"] = leaf.shape
-            shared.add(f"base/{path}")  # may be there although every tower brings its own
-    problems = [f"{path} is missing" for path in expected if path not in stored]
-    problems += [
-        f"{path} is {list(shape)}, expected {list(expected[path])}"
-        for path, shape in stored.items()
-        if path in expected and shape != expected[path]
-    ]
-    problems += [f"{path} is unexpected" for path in stored if path not in {*expected, *shared}]
-    if problems:
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise errors.CheckpointError(
-            f"{Path(folder) / checkpoint.WEIGHTS}: does not fit {checkpoint.CONFIG}: "
-            f"{problems[0]}{more}; write the checkpoint again."
-        )
-
-
-def _leaves(model: languagebind.LanguageBind, name: str) -> Iterable[tuple[str, Any]]:
-    return paths.flatten(model.shapes(name)).items()
+    return {**found, TEXT: specs.TextSpec(context=weights.config.text.context)}

@@ -1,24 +1,19 @@
 """From a `TrainConfig` to the model it trains, its preprocessing and its starting parameters."""
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from lb_jax.core import checkpoint, errors, paths
+from lb_jax.convert.weights import open_weights, shared_leaves
+from lb_jax.core import errors, paths
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.data import specs
 from lb_jax.models import adapt
 from lb_jax.models.architectures import architecture
-from lb_jax.models.languagebind import (
-    LanguageBind,
-    ModelConfig,
-    is_shared,
-    model_config,
-    without_base,
-)
+from lb_jax.models.languagebind import LanguageBind, ModelConfig, without_base
 from lb_jax.models.vision import VisionConfig
 from lb_jax.training.config import ModalityRecipe, TrainConfig
 
@@ -81,12 +76,6 @@ def build(cfg: TrainConfig) -> tuple[ModelConfig, dict[str, Any]]:
     return ModelConfig(towers, architecture(cfg.arch).text), preprocess
 
 
-def checkpoint_folder(path: str | Path) -> Path:
-    """The inference checkpoint at `path`, which may also be the work directory that holds one."""
-    path = Path(path)
-    return path / "checkpoint" if (path / "checkpoint" / checkpoint.CONFIG).is_file() else path
-
-
 def initial_params(cfg: TrainConfig, model: LanguageBind) -> paths.Tree:
     """Starting parameters, drawn from the seed or taken from `cfg.init_from`.
 
@@ -102,21 +91,21 @@ def initial_params(cfg: TrainConfig, model: LanguageBind) -> paths.Tree:
     }
     if not cfg.init_from:
         return fresh
-    folder = checkpoint_folder(cfg.init_from)
-    source = LanguageBind(model_config(checkpoint.load_config(folder)["model"]))
-    given = checkpoint.load_params(folder)
+    weights = open_weights(cfg.init_from)
+    source = LanguageBind(weights.config)
+    given = paths.unflatten(dict(shared_leaves(weights, np.float32)))
     if source.cfg.text != model.cfg.text:
         raise errors.ConfigError(
-            f"config.arch={cfg.arch!r} does not fit {folder}: its text tower is "
+            f"config.arch={cfg.arch!r} does not fit {weights.where}: its text tower is "
             f"{source.cfg.text}; choose the architecture it was trained with."
         )
-    base = {path: leaf for path, leaf in paths.flatten(given["base"]).items() if is_shared(path)}
+    base = paths.flatten(given["base"])
     towers = {}
     for name, tower in model.cfg.towers.items():
         origin = name if name in source.modalities else "image"
         if origin not in source.modalities:
             raise errors.ConfigError(
-                f"{folder} has towers for {', '.join(source.modalities)}; {name} needs its "
+                f"{weights.where} has towers for {', '.join(source.modalities)}; {name} needs its "
                 "own or an image tower to start from."
             )
         whole = adapt.adapt_tower(

@@ -1,0 +1,214 @@
+"""Hugging Face CLIP, and LanguageBind, which is CLIP with time attention and LoRA (spec 2.1, 2.3).
+
+One table of names serves both; PEFT's names for wrapped layers are rewritten before it.
+"""
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lb_jax.convert.rules import CONVOLUTION, LEADING_ONE, TRANSPOSED, Rule
+from lb_jax.core import errors
+from lb_jax.models.layers import ACTIVATIONS, LAYER_NORM_EPSILON
+from lb_jax.models.text import TextConfig
+from lb_jax.models.vision import VisionConfig
+
+# Buffers that some versions of transformers stored; they hold 0, 1, 2, …
+IGNORED = (r"(text|vision)_model\.embeddings\.position_ids",)
+
+_VISION, _TEXT = "vision_model.encoder.layers.{layer}.", "text_model.encoder.layers.{layer}."
+_PEFT_ENCODER = "vision_model.encoder.base_model.model."
+
+
+def _blocks(ours: str, theirs: str) -> tuple[Rule, ...]:
+    """The rows of a block without time attention."""
+    return (
+        Rule(rf"{ours}norm([12])/scale", rf"{theirs}layer_norm\1.weight"),
+        Rule(rf"{ours}norm([12])/bias", rf"{theirs}layer_norm\1.bias"),
+        Rule(rf"{ours}attn/(\w+)/kernel", rf"{theirs}self_attn.\1.weight", TRANSPOSED),
+        Rule(rf"{ours}attn/(\w+)/bias", rf"{theirs}self_attn.\1.bias"),
+        Rule(rf"{ours}mlp/(\w+)/kernel", rf"{theirs}mlp.\1.weight", TRANSPOSED),
+        Rule(rf"{ours}mlp/(\w+)/bias", rf"{theirs}mlp.\1.bias"),
+    )
+
+
+RULES = (
+    Rule("logit_scale", "logit_scale"),
+    Rule("text/token_embed/embedding", "text_model.embeddings.token_embedding.weight"),
+    Rule("text/position_embed", "text_model.embeddings.position_embedding.weight"),
+    *_blocks("text/blocks/", _TEXT),
+    Rule("text/final_norm/scale", "text_model.final_layer_norm.weight"),
+    Rule("text/final_norm/bias", "text_model.final_layer_norm.bias"),
+    Rule("text/proj/kernel", "text_projection.weight", TRANSPOSED),
+    Rule("vision/class_embed", "vision_model.embeddings.class_embedding"),
+    Rule(
+        "vision/patch_embed/kernel", "vision_model.embeddings.patch_embedding.weight", CONVOLUTION
+    ),
+    Rule("vision/position_embed", "vision_model.embeddings.position_embedding.weight"),
+    Rule("vision/pre_norm/scale", "vision_model.pre_layrnorm.weight"),  # the original's spelling
+    Rule("vision/pre_norm/bias", "vision_model.pre_layrnorm.bias"),
+    *_blocks("vision/blocks/", _VISION),
+    Rule("vision/blocks/temporal_embed", rf"{_VISION}temporal_embedding", LEADING_ONE),
+    Rule("vision/blocks/temporal_norm/scale", rf"{_VISION}temporal_layer_norm1.weight"),
+    Rule("vision/blocks/temporal_norm/bias", rf"{_VISION}temporal_layer_norm1.bias"),
+    Rule(
+        r"vision/blocks/temporal_attn/(\w+)/kernel", rf"{_VISION}temporal_attn.\1.weight", TRANSPOSED
+    ),
+    Rule(r"vision/blocks/temporal_attn/(\w+)/bias", rf"{_VISION}temporal_attn.\1.bias"),
+    Rule("vision/post_norm/scale", "vision_model.post_layernorm.weight"),
+    Rule("vision/post_norm/bias", "vision_model.post_layernorm.bias"),
+    Rule("vision/proj/kernel", "visual_projection.weight", TRANSPOSED),
+)
+
+# What transformers leaves out of a config.json, and LanguageBind with it.
+_SIZE = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+_EMBED_DIM = 512
+_DEFAULTS = {
+    "vision_config": {
+        **dict(zip(_SIZE, (768, 12, 12, 3072), strict=True)),
+        "patch_size": 32,
+        "image_size": 224,
+        "hidden_act": "quick_gelu",
+        "layer_norm_eps": 1e-5,
+    },
+    "text_config": {
+        **dict(zip(_SIZE, (512, 12, 8, 2048), strict=True)),
+        "vocab_size": 49408,
+        "max_position_embeddings": 77,
+        "hidden_act": "quick_gelu",
+        "layer_norm_eps": 1e-5,
+    },
+}
+
+# The attentions that may be wrapped, theirs and ours, and the names of the factors.
+_OURS = {"self_attn": "attn", "temporal_attn": "temporal_attn"}
+_FACTORS = {"lora_a": "lora_A.default.weight", "lora_b": "lora_B.default.weight"}
+_FACTOR = re.compile(
+    rf"{re.escape(_PEFT_ENCODER)}layers\.\d+\.(self_attn|temporal_attn)\.(\w+)"
+    r"\.lora_([AB])\.default\.weight"
+)
+
+
+def peft_rules(targets: str, *, base_layer: bool) -> tuple[Rule, ...]:
+    """The table for a vision encoder inside a `PeftModel`.
+
+    Args:
+      targets: regex of the module paths that carry factors (`LoraConfig.targets`).
+      base_layer: PEFT >= 0.7, which calls a wrapped layer's own weights `base_layer`.
+    """
+    rows = []
+    for theirs, ours in _OURS.items():
+        here, there = rf"vision/blocks/{ours}/(\w+)", rf"{_VISION}{theirs}.\1"
+        rows += [
+            Rule(f"{here}/{a}", f"{there}.{b}", TRANSPOSED) for a, b in _FACTORS.items()
+        ]
+        if base_layer:
+            wrapped = rf"(?=vision/(?:{targets})/(?:kernel|bias)$){here}"  # the targets only
+            rows += [
+                Rule(f"{wrapped}/kernel", f"{there}.base_layer.weight", TRANSPOSED),
+                Rule(f"{wrapped}/bias", f"{there}.base_layer.bias"),
+            ]
+    rename = ("vision_model.encoder.", _PEFT_ENCODER, 1)
+    return tuple(
+        dataclasses.replace(row, theirs=row.theirs.replace(*rename)) for row in (*rows, *RULES)
+    )
+
+
+def factors(shapes: Mapping[str, Sequence[int]]) -> dict[str, int]:
+    """Our module path -> rank of every layer that carries factors; empty without LoRA.
+
+    Args:
+      shapes: tensor name -> shape.
+
+    Raises:
+      CheckpointError: for factors on layers that carry none in our towers.
+    """
+    found = {}
+    for name in sorted(shapes):
+        if ".lora_" not in name:
+            continue
+        hit = _FACTOR.fullmatch(name)
+        if hit is None:
+            raise errors.CheckpointError(
+                f"{name}: LoRA factors are expected on {_PEFT_ENCODER}layers.N.self_attn or "
+                "temporal_attn; merge others into the weights first (PEFT merge_and_unload)."
+            )
+        rank = shapes[name][0 if hit[3] == "A" else -1]
+        found.setdefault(f"blocks/{_OURS[hit[1]]}/{hit[2]}", rank)
+    return found
+
+
+def shapes_config(config: Mapping[str, Any], where: object) -> tuple[VisionConfig, TextConfig]:
+    """The two plain towers of a `config.json`; absent fields are transformers' defaults.
+
+    Raises:
+      CheckpointError: for a field that our towers cannot follow, naming it.
+    """
+    embed_dim = config.get("projection_dim", _EMBED_DIM)
+    vision, text = (
+        {**_DEFAULTS[name], **(config.get(name) or {})} for name in ("vision_config", "text_config")
+    )
+    for name, values in (("vision_config", vision), ("text_config", text)):
+        _require_known(values, f"{where}: {name}")
+    side = vision["image_size"]
+    return (
+        VisionConfig(
+            *_size(vision),
+            patch_size=vision["patch_size"],
+            image_size=(side, side) if isinstance(side, int) else tuple(side),
+            embed_dim=embed_dim,
+            activation=vision["hidden_act"],
+        ),
+        TextConfig(
+            *_size(text),
+            embed_dim=embed_dim,
+            vocab=text["vocab_size"],
+            context=text["max_position_embeddings"],
+            activation=text["hidden_act"],
+        ),
+    )
+
+
+def to_config(vision: VisionConfig, text: TextConfig) -> dict[str, Any]:
+    """The `config.json` of a plain CLIP, such that `shapes_config` gives these towers again."""
+    rows, columns = vision.image_size
+    return {
+        "model_type": "clip",
+        "architectures": ["CLIPModel"],
+        "projection_dim": vision.embed_dim,
+        "vision_config": {
+            **dict(zip(_SIZE, dataclasses.astuple(vision), strict=False)),
+            "patch_size": vision.patch_size,
+            "image_size": rows if rows == columns else [rows, columns],
+            "hidden_act": vision.activation,
+            "layer_norm_eps": LAYER_NORM_EPSILON,
+            "num_channels": 3,
+            "projection_dim": vision.embed_dim,
+        },
+        "text_config": {
+            **dict(zip(_SIZE, dataclasses.astuple(text), strict=False)),
+            "vocab_size": text.vocab,
+            "max_position_embeddings": text.context,
+            "hidden_act": text.activation,
+            "layer_norm_eps": LAYER_NORM_EPSILON,
+            "projection_dim": text.embed_dim,
+        },
+    }
+
+
+def _size(values: Mapping[str, Any]) -> tuple[int, ...]:
+    return tuple(values[name] for name in _SIZE)
+
+
+def _require_known(values: Mapping[str, Any], where: str) -> None:
+    if values["hidden_act"] not in ACTIVATIONS:
+        raise errors.CheckpointError(
+            f"{where}: hidden_act is {values['hidden_act']!r}; the towers have "
+            f"{', '.join(ACTIVATIONS)}."
+        )
+    if values["layer_norm_eps"] != LAYER_NORM_EPSILON:
+        raise errors.CheckpointError(
+            f"{where}: layer_norm_eps is {values['layer_norm_eps']}; the towers have "
+            f"{LAYER_NORM_EPSILON}."
+        )

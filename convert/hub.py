@@ -1,0 +1,85 @@
+"""Names on the Hugging Face hub: downloaded once, then read from its cache like any folder."""
+
+import functools
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import huggingface_hub
+from huggingface_hub import errors as hub_errors
+
+from lb_jax.core import errors
+
+# Weights of a repository in order of preference; a name with * stands for its shards.
+WEIGHTS = (
+    ("model.safetensors",),
+    ("model.safetensors.index.json", "model-*.safetensors"),
+    ("pytorch_model.bin",),
+    ("pytorch_model.bin.index.json", "pytorch_model-*.bin"),
+    ("open_clip_model.safetensors",),
+    ("open_clip_pytorch_model.bin",),
+    ("adapter_model.safetensors",),
+    ("adapter_model.bin",),
+)
+_BESIDE = ("*.json", "README.md", "merges.txt")
+_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def local(source: str | Path) -> Path:
+    """The local path of weights: a path as it is, a hub name downloaded or taken from the cache.
+
+    The hub's own switches hold: `HF_HOME`, `HF_TOKEN`, `HF_HUB_OFFLINE`.
+
+    Raises:
+      ConfigError: for a name that is neither here nor to be had.
+    """
+    path = Path(source).expanduser()
+    if path.exists():
+        return path
+    if not _NAME.fullmatch(str(source)):
+        raise errors.ConfigError(
+            f"{source}: no such file or folder, and not a hub name such as "
+            "LanguageBind/LanguageBind_Image."
+        )
+    return _downloaded(str(source))
+
+
+@functools.cache
+def _downloaded(name: str) -> Path:
+    """Fetches one form of a repository's weights; its licence is printed once."""
+    try:
+        if huggingface_hub.is_offline_mode():
+            folder = huggingface_hub.snapshot_download(name, local_files_only=True)
+        else:
+            wanted = patterns(huggingface_hub.HfApi().list_repo_files(name))
+            folder = huggingface_hub.snapshot_download(name, allow_patterns=wanted)
+    except hub_errors.RepositoryNotFoundError as error:
+        raise errors.ConfigError(
+            f"{name}: no such folder here and no such model on the hub (or it is private: set "
+            "HF_TOKEN); check the name."
+        ) from error
+    except (hub_errors.HfHubHTTPError, hub_errors.LocalEntryNotFoundError, OSError) as error:
+        raise errors.ConfigError(
+            f"{name}: no such folder here, not in the hub's cache, and the hub cannot be reached "
+            f"({type(error).__name__}); run `hf download {name}` where there is a network, or give "
+            "a folder."
+        ) from error
+    print(f"{name}: licence {licence(Path(folder))}", file=sys.stderr)
+    return Path(folder)
+
+
+def patterns(files: Iterable[str]) -> list[str]:
+    """What to download of a repository: everything small, and one form of its weights."""
+    files = set(files)
+    form = next((form for form in WEIGHTS if form[0] in files), ())
+    return [*_BESIDE, *form]
+
+
+def licence(folder: Path) -> str:
+    """The licence that the header of a model card names."""
+    card = folder / "README.md"
+    if not card.is_file():
+        return "not stated (no model card)"
+    data = huggingface_hub.ModelCard.load(card).data
+    return str(data.get("license") or "not stated in its model card")

@@ -1,0 +1,233 @@
+"""OpenCLIP's native format: `visual.*` names, fused q, k, v, projections that are not transposed."""
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lb_jax.convert.rules import CONVOLUTION, TRANSPOSED, Rule
+from lb_jax.core import errors
+from lb_jax.models.text import TextConfig
+from lb_jax.models.vision import VisionConfig
+
+# OpenAI's archives carry three numbers, older OpenCLIP files the causal mask.
+OPENAI = ("input_resolution", "context_length", "vocab_size")
+IGNORED = (*OPENAI, "attn_mask")
+
+_QKV = ("q_proj", "k_proj", "v_proj")
+
+
+def _blocks(ours: str, theirs: str) -> tuple[Rule, ...]:
+    fused = []
+    for k, name in enumerate(_QKV):
+        here = rf"{ours}attn/{name}"
+        fused += [
+            Rule(f"{here}/kernel", f"{theirs}attn.in_proj_weight", TRANSPOSED, (k, len(_QKV))),
+            Rule(f"{here}/bias", f"{theirs}attn.in_proj_bias", part=(k, len(_QKV))),
+        ]
+    return (
+        Rule(rf"{ours}norm([12])/scale", rf"{theirs}ln_\1.weight"),
+        Rule(rf"{ours}norm([12])/bias", rf"{theirs}ln_\1.bias"),
+        *fused,
+        Rule(rf"{ours}attn/out_proj/kernel", rf"{theirs}attn.out_proj.weight", TRANSPOSED),
+        Rule(rf"{ours}attn/out_proj/bias", rf"{theirs}attn.out_proj.bias"),
+        Rule(rf"{ours}mlp/fc1/kernel", rf"{theirs}mlp.c_fc.weight", TRANSPOSED),
+        Rule(rf"{ours}mlp/fc1/bias", rf"{theirs}mlp.c_fc.bias"),
+        Rule(rf"{ours}mlp/fc2/kernel", rf"{theirs}mlp.c_proj.weight", TRANSPOSED),
+        Rule(rf"{ours}mlp/fc2/bias", rf"{theirs}mlp.c_proj.bias"),
+    )
+
+
+RULES = (
+    Rule("logit_scale", "logit_scale"),
+    Rule("text/token_embed/embedding", "token_embedding.weight"),
+    Rule("text/position_embed", "positional_embedding"),
+    *_blocks("text/blocks/", "transformer.resblocks.{layer}."),
+    Rule("text/final_norm/scale", "ln_final.weight"),
+    Rule("text/final_norm/bias", "ln_final.bias"),
+    Rule("text/proj/kernel", "text_projection"),  # [in, out], as ours
+    Rule("vision/class_embed", "visual.class_embedding"),
+    Rule("vision/patch_embed/kernel", "visual.conv1.weight", CONVOLUTION),
+    Rule("vision/position_embed", "visual.positional_embedding"),
+    Rule("vision/pre_norm/scale", "visual.ln_pre.weight"),
+    Rule("vision/pre_norm/bias", "visual.ln_pre.bias"),
+    *_blocks("vision/blocks/", "visual.transformer.resblocks.{layer}."),
+    Rule("vision/post_norm/scale", "visual.ln_post.weight"),
+    Rule("vision/post_norm/bias", "visual.ln_post.bias"),
+    Rule("vision/proj/kernel", "visual.proj"),  # [in, out], as ours
+)
+
+
+def custom_text_rules() -> tuple[Rule, ...]:
+    """The table of `CustomTextCLIP`, which keeps the text tower under `text.`."""
+    return tuple(
+        dataclasses.replace(row, theirs=f"text.{row.theirs}")
+        if row.ours.startswith("text/")
+        else row
+        for row in RULES
+    )
+
+
+# Published sizes (`model_configs/*.json` of OpenCLIP): vision width, layers, head width, MLP ratio,
+# patch, image side; text width, heads, layers; shared space. For files that come without a config.
+MODELS = {
+    "ViT-B-32": ((768, 12, 64, 4.0, 32, 224), (512, 8, 12), 512),
+    "ViT-B-16": ((768, 12, 64, 4.0, 16, 224), (512, 8, 12), 512),
+    "ViT-L-14": ((1024, 24, 64, 4.0, 14, 224), (768, 12, 12), 768),
+    "ViT-L-14-336": ((1024, 24, 64, 4.0, 14, 336), (768, 12, 12), 768),
+    "ViT-H-14": ((1280, 32, 80, 4.0, 14, 224), (1024, 16, 24), 1024),
+    "ViT-g-14": ((1408, 40, 88, 4.3637, 14, 224), (1024, 16, 24), 1024),
+    "ViT-bigG-14": ((1664, 48, 104, 4.9231, 14, 224), (1280, 20, 32), 1280),
+}
+QUICK = "-quickgelu"  # the ending of a model's name whose activation is quick_gelu
+
+# Fields of a config that our towers follow, and those that do not change what they compute.
+_VISION = {"image_size", "patch_size", "width", "layers", "head_width", "mlp_ratio"}
+_TEXT = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"}
+_NEUTRAL = {"patch_dropout", "hf_tokenizer_name", "tokenizer_kwargs", "tokenizer_mode"}
+_NEUTRAL |= {"custom_text", "init_logit_scale"}
+
+
+def model_cfg(name: str) -> dict[str, Any]:
+    """The `model_cfg` of a published model, such as `ViT-B-32` or `ViT-B-32-quickgelu`.
+
+    Raises:
+      ConfigError: for an unknown name, with the nearest one.
+    """
+    plain = name.removesuffix(QUICK)
+    if plain not in MODELS:
+        raise errors.ConfigError(
+            f"unknown OpenCLIP model {name!r}; known: {', '.join(MODELS)}, each also with "
+            f"{QUICK}.{errors.nearest(plain, MODELS)}"
+        )
+    (width, layers, head_width, ratio, patch, side), (text_width, heads, depth), dim = MODELS[plain]
+    return {
+        "embed_dim": dim,
+        "quick_gelu": name.endswith(QUICK),
+        "vision_cfg": {
+            "image_size": side,
+            "layers": layers,
+            "width": width,
+            "head_width": head_width,
+            "mlp_ratio": ratio,
+            "patch_size": patch,
+        },
+        "text_cfg": {
+            "context_length": 77,
+            "vocab_size": 49408,
+            "width": text_width,
+            "heads": heads,
+            "layers": depth,
+        },
+    }
+
+
+def guess(shapes: Mapping[str, Sequence[int]]) -> list[str]:
+    """The names in `MODELS` whose vision tower has the shapes of these tensors."""
+    layers = {int(hit[1]) for hit in map(_LAYER.match, shapes) if hit}
+    kernel, positions = shapes["visual.conv1.weight"], shapes["visual.positional_embedding"]
+    return [
+        name
+        for name, ((width, depth, _, _, patch, side), _, _) in MODELS.items()
+        if list(kernel) == [width, 3, patch, patch]
+        and len(layers) == depth
+        and positions[0] == 1 + (side // patch) ** 2
+    ]
+
+
+_LAYER = re.compile(r"visual\.transformer\.resblocks\.(\d+)\.")
+
+
+def towers(config: Mapping[str, Any], where: object) -> tuple[VisionConfig, TextConfig]:
+    """The two towers of a `model_cfg`.
+
+    Raises:
+      CheckpointError: for a field our towers cannot follow, naming it.
+    """
+    try:
+        vision, text, dim = config["vision_cfg"], config["text_cfg"], config["embed_dim"]
+        _require_plain(vision, _VISION, f"{where}: vision_cfg")
+        _require_plain(text, _TEXT, f"{where}: text_cfg")
+        _require_plain(config, {"vision_cfg", "text_cfg", "embed_dim", "quick_gelu"}, str(where))
+        activation = "quick_gelu" if config.get("quick_gelu") else "gelu"
+        side = vision.get("image_size", 224)
+        width, text_width = vision.get("width", 768), text.get("width", 512)
+        return (
+            VisionConfig(
+                width=width,
+                depth=vision.get("layers", 12),
+                heads=width // vision.get("head_width", 64),
+                mlp_dim=int(width * vision.get("mlp_ratio", 4.0)),
+                patch_size=vision.get("patch_size", 16),
+                image_size=(side, side) if isinstance(side, int) else tuple(side),
+                embed_dim=dim,
+                activation=activation,
+            ),
+            TextConfig(
+                width=text_width,
+                depth=text.get("layers", 12),
+                heads=text.get("heads", 8),
+                mlp_dim=int(text_width * text.get("mlp_ratio", 4.0)),
+                embed_dim=dim,
+                vocab=text.get("vocab_size", 49408),
+                context=text.get("context_length", 77),
+                activation=activation,
+            ),
+        )
+    except KeyError as error:
+        raise errors.CheckpointError(
+            f"{where}: model_cfg has no {error}; use the config that came with the weights."
+        ) from error
+
+
+def to_config(vision: VisionConfig, text: TextConfig) -> dict[str, Any]:
+    """An `open_clip_config.json` such that `towers` gives these towers again.
+
+    Raises:
+      CheckpointError: for towers that the format cannot describe.
+    """
+    if vision.lora or vision.temporal or vision.tube_size or vision.activation != text.activation:
+        raise errors.CheckpointError(
+            "OpenCLIP's format has no LoRA factors, time attention or tubes, and one activation "
+            "for both towers; choose --to=hf."
+        )
+    rows, columns = vision.image_size
+    return {
+        "model_cfg": {
+            "embed_dim": vision.embed_dim,
+            "quick_gelu": vision.activation == "quick_gelu",
+            "vision_cfg": {
+                "image_size": rows if rows == columns else [rows, columns],
+                "patch_size": vision.patch_size,
+                "width": vision.width,
+                "layers": vision.depth,
+                "head_width": vision.width // vision.heads,
+                "mlp_ratio": _ratio(vision.mlp_dim, vision.width),
+            },
+            "text_cfg": {
+                "context_length": text.context,
+                "vocab_size": text.vocab,
+                "width": text.width,
+                "heads": text.heads,
+                "layers": text.depth,
+                "mlp_ratio": _ratio(text.mlp_dim, text.width),
+            },
+        }
+    }
+
+
+def _ratio(mlp_dim: int, width: int) -> float:
+    """A ratio whose product with the width, cut to a whole number, is the size again."""
+    ratio = mlp_dim / width
+    return ratio if int(width * ratio) == mlp_dim else math.nextafter(ratio, math.inf)
+
+
+def _require_plain(values: Mapping[str, Any], followed: set[str], where: str) -> None:
+    """Fields we do not know must be switched off."""
+    for name, value in values.items():
+        if name not in followed | _NEUTRAL and value:
+            raise errors.CheckpointError(
+                f"{where}: {name} is {value!r}; the towers follow "
+                f"{', '.join(sorted(followed))} of the ViT family."
+            )

@@ -1,0 +1,383 @@
+"""Published weights, recognised from their content and proven to fit before anything is read.
+
+What is recognised (spec 2.4):
+
+    folder with config.json and HF names        LanguageBind (any version, LoRA or tuned), HF CLIP
+    folder with adapter_config.json             PEFT factors over a base of any kind
+    folder with open_clip_config.json           OpenCLIP
+    one file of weights                         the same, with a config beside it or given
+    one file {"epoch", "state_dict", …}         a training checkpoint of LanguageBind or OpenCLIP
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lb_jax.convert import clip, files, hub, languagebind, open_clip, peft, rules
+from lb_jax.convert.tensors import LazyTensor
+from lb_jax.core import checkpoint, errors, paths
+from lb_jax.core.modalities import MODALITIES, TEXT
+from lb_jax.models.languagebind import LanguageBind, ModelConfig
+from lb_jax.models.text import TextConfig
+from lb_jax.models.vision import VisionConfig
+
+CONFIG, OPEN_CLIP_CONFIG = "config.json", "open_clip_config.json"
+_WEIGHTS = tuple(form[0] for form in hub.WEIGHTS)
+
+# Rows of the position table -> mel bins and spectrogram frames, for audio checkpoints without a
+# config: the training scripts', the released models' and the command line's default (spec section 4).
+_AUDIO_SIZES = {667: (126, 1036), 593: (112, 1036), 658: (128, 1024)}
+_ALPHA = 16  # of every LanguageBind script (spec 3.1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Weights of one modality and its text tower, proven to fit.
+
+    Attributes:
+      where: folder or file.
+      kind: "LanguageBind", "CLIP" or "OpenCLIP".
+      modality: what the vision tower is used for.
+      vision, text: the towers.
+      preprocess: what the config fixes of the modality's preprocessing spec.
+      tensors: of the file, by their own names.
+      places: where every leaf lies among them; leaves are `vision/…`, `text/…`, `logit_scale`.
+      ignored: names of tensors that are not read.
+      origin: what writing the same files back needs, as JSON values.
+    """
+
+    where: Path
+    kind: str
+    modality: str
+    vision: VisionConfig
+    text: TextConfig
+    preprocess: dict[str, Any]
+    tensors: Mapping[str, LazyTensor]
+    places: tuple[rules.Place, ...]
+    ignored: tuple[str, ...]
+    origin: dict[str, Any]
+
+    def read(self, wanted: Callable[[str], bool], dtype: Any = None) -> dict[str, np.ndarray]:
+        """The leaves whose path is wanted: path -> array, in `dtype` or as stored."""
+        layers = {"vision": self.vision.depth, "text": self.text.depth}
+        chosen = [place for place in self.places if wanted(place.path)]
+        stacks = {place.path: layers[place.path.split("/")[0]] for place in chosen if place.layer is not None}
+        return rules.read(self.where, self.tensors, chosen, stacks, dtype)
+
+
+def open_source(
+    path: Path, modality: str | None = None, config: str | Path | Mapping[str, Any] | None = None
+) -> Source:
+    """Recognises weights and proves that they fit; reads headers only.
+
+    Args:
+      path: folder or file.
+      modality: what the vision tower is used for; None takes what the weights say.
+      config: for weights without one: a `config.json` or `open_clip_config.json`, its content, or
+        the name of an OpenCLIP model such as "ViT-B-32-quickgelu".
+
+    Raises:
+      CheckpointError: saying what was found where nothing fits.
+      ConfigError: for a modality the weights are not for.
+    """
+    path = Path(path)
+    if (path / peft.CONFIG).is_file():
+        return _open_adapter(path, modality)
+    file = _weights_file(path)
+    found = files.state_dict(files.open_tensors(file), file)
+    return recognise(file, found, modality, _config_of(file, config))
+
+
+def recognise(
+    where: Path,
+    found: Mapping[str, LazyTensor],
+    modality: str | None,
+    configs: Mapping[str, Mapping[str, Any]],
+) -> Source:
+    """The source that a dict of tensors is.
+
+    Args:
+      where: for messages.
+      found: the tensors.
+      modality: as for `open_source`.
+      configs: what is known of them: file name -> content.
+    """
+    names = list(found)
+    if any(name.startswith("visual.") for name in names):
+        return _open_clip(where, found, modality, configs.get(OPEN_CLIP_CONFIG))
+    if any(name.startswith("vision_model.") for name in names):
+        return _hf(where, found, modality, configs.get(CONFIG))
+    raise errors.CheckpointError(
+        f"{where}: {len(names)} tensors of no known kind ({', '.join(names[:3])}, …); expected "
+        "names with vision_model. (LanguageBind, HF CLIP) or visual. (OpenCLIP)."
+    )
+
+
+def _hf(
+    where: Path,
+    found: Mapping[str, LazyTensor],
+    modality: str | None,
+    config: Mapping[str, Any] | None,
+) -> Source:
+    shapes = {name: tensor.shape for name, tensor in found.items()}
+    if config is None:
+        config = training_config(where, shapes, modality)
+    kind = config.get("model_type")
+    if kind != "clip" and kind not in languagebind.MODEL_TYPES:
+        raise errors.CheckpointError(
+            f"{where}: config.json has model_type {kind!r}; expected clip or "
+            f"{', '.join(languagebind.MODEL_TYPES)}."
+        )
+    native = languagebind.MODEL_TYPES.get(kind, "image")
+    modality = _fitting(where, modality, native)
+    factors = clip.factors(shapes)
+    vision = languagebind.vision_config(config, modality, factors, where)
+    _, text = clip.shapes_config(config, where)
+    base_layer = any(".base_layer." in name for name in found)
+    table = (
+        clip.peft_rules(vision.lora.targets, base_layer=base_layer) if vision.lora else clip.RULES
+    )
+    return _proven(
+        Source(
+            where=where,
+            kind="CLIP" if kind == "clip" else "LanguageBind",
+            modality=modality,
+            vision=vision,
+            text=text,
+            preprocess=languagebind.preprocessing(config, modality, vision),
+            tensors=found,
+            places=(),
+            ignored=clip.IGNORED,
+            origin={"config": dict(config), "base_layer": base_layer},
+        ),
+        table,
+    )
+
+
+def _open_clip(
+    where: Path,
+    found: Mapping[str, LazyTensor],
+    modality: str | None,
+    config: Mapping[str, Any] | None,
+) -> Source:
+    if config is None:
+        raise _unknown_open_clip(where, {name: tensor.shape for name, tensor in found.items()})
+    vision, text = open_clip.towers(config.get("model_cfg", config), where)
+    modality = _fitting(where, modality, "image")
+    given = config.get("preprocess_cfg", {})
+    preprocess = {"size": vision.image_size[0]}
+    preprocess |= {name: list(given[name]) for name in ("mean", "std") if name in given}
+    custom = any(name.startswith("text.") for name in found)
+    return _proven(
+        Source(
+            where=where,
+            kind="OpenCLIP",
+            modality=modality,
+            vision=vision,
+            text=text,
+            preprocess=preprocess,
+            tensors=found,
+            places=(),
+            ignored=open_clip.IGNORED,
+            origin={"config": dict(config), "custom_text": custom},
+        ),
+        open_clip.custom_text_rules() if custom else open_clip.RULES,
+    )
+
+
+def _open_adapter(path: Path, modality: str | None) -> Source:
+    """PEFT factors over the base that their config names, as one wrapped model."""
+    adapter = checkpoint.read_json(path / peft.CONFIG)
+    peft.require_plain(adapter, path)
+    base = adapter.get("base_model_name_or_path")
+    if not base:
+        raise errors.CheckpointError(
+            f"{path}: {peft.CONFIG} has no base_model_name_or_path; add the folder or hub "
+            "name of the model it was trained on."
+        )
+    folder = hub.local(base)
+    file = _weights_file(folder)
+    names = [name for name in _WEIGHTS if name.startswith("adapter") and (path / name).is_file()]
+    if not names:
+        raise errors.CheckpointError(f"{path}: no adapter_model.safetensors beside its config.")
+    found = peft.wrapped(
+        path,
+        files.state_dict(files.open_tensors(file), file),
+        files.state_dict(files.open_tensors(path / names[0]), path / names[0]),
+    )
+    configs = _config_of(file, None)
+    if CONFIG not in configs:
+        raise errors.CheckpointError(
+            f"{path}: its base {base} has no {CONFIG}; adapters go with Hugging Face models."
+        )
+    config = dict(configs[CONFIG])
+    config["vision_config"] = {
+        **(config.get("vision_config") or {}),
+        "lora_r": adapter["r"],
+        "lora_alpha": adapter["lora_alpha"],
+        "lora_dropout": adapter.get("lora_dropout", 0.0),
+    }
+    return _hf(path, found, modality, config)
+
+
+def _proven(source: Source, table: tuple[rules.Rule, ...]) -> Source:
+    """The source with its places, once every tensor is accounted for."""
+    places = tuple(rules.places(table, leaf_shapes(source.modality, source.vision, source.text)))
+    ignored = rules.prove(source.where, source.tensors, places, source.ignored)
+    return dataclasses.replace(source, places=places, ignored=ignored)
+
+
+def leaf_shapes(
+    modality: str, vision: VisionConfig, text: TextConfig
+) -> dict[str, tuple[int, ...]]:
+    """`vision/…`, `text/…`, `logit_scale` -> shape."""
+    model = LanguageBind(ModelConfig({modality: vision}, text))
+    towers = {"vision": model.shapes(modality), TEXT: model.shapes(TEXT)}
+    leaves = {path: leaf.shape for path, leaf in paths.flatten(towers).items()}
+    return {**leaves, "logit_scale": ()}
+
+
+def training_config(
+    where: Path, shapes: Mapping[str, tuple[int, ...]], modality: str | None
+) -> dict[str, Any]:
+    """The config of a LanguageBind training checkpoint, which stores none, from its shapes.
+
+    Raises:
+      CheckpointError: when they are not those of a published base, or do not tell the modality.
+    """
+    layers = {name for name in shapes if re.search(r"encoder\.(base_model\.model\.)?layers\.0\.", name)}
+    times = [name for name in layers if name.endswith("temporal_embedding")]
+    modality = modality or ("video" if times else None)
+    if modality is None:
+        raise errors.CheckpointError(
+            f"{where}: a training checkpoint does not say its modality; load it as "
+            '{"depth": path} (or audio, thermal, image), or put its config.json beside it.'
+        )
+    prefix = "vision_model.embeddings"
+    try:
+        kernel = shapes[f"{prefix}.patch_embedding.weight"]
+        positions = shapes[f"{prefix}.position_embedding.weight"]
+        vocab, text_width = shapes["text_model.embeddings.token_embedding.weight"]
+        context, _ = shapes["text_model.embeddings.position_embedding.weight"]
+        embed_dim = shapes["visual_projection.weight"][0]
+    except KeyError as error:
+        raise errors.CheckpointError(
+            f"{where}: has no {error}; a checkpoint holds the whole model."
+        ) from error
+    sizes = [
+        row
+        for row in open_clip.MODELS.values()
+        if (row[0][0], row[0][4], row[1][0], row[2])
+        == (kernel[0], kernel[-1], text_width, embed_dim)
+    ]
+    if not sizes:
+        raise errors.CheckpointError(
+            f"{where}: width {kernel[0]}, patch {kernel[-1]} and text width {text_width} are of no "
+            f"published base ({', '.join(open_clip.MODELS)}); put its config.json beside it."
+        )
+    (width, depth, head_width, ratio, patch, side), (_, text_heads, text_depth), _ = sizes[0]
+    vision, text = open_clip.towers(
+        {
+            "embed_dim": embed_dim,
+            "vision_cfg": {
+                "width": width,
+                "layers": depth,
+                "head_width": head_width,
+                "mlp_ratio": ratio,
+                "patch_size": patch,
+                "image_size": side,
+            },
+            "text_cfg": {
+                "width": text_width,
+                "heads": text_heads,
+                "layers": text_depth,
+                "vocab_size": vocab,
+                "context_length": context,
+            },
+        },
+        where,
+    )
+    config = languagebind.to_config(modality, vision, text)
+    values = config["vision_config"]
+    ranks = set(clip.factors(shapes).values())
+    values |= {"lora_r": min(ranks, default=0), "lora_alpha": _ALPHA}
+    if times:
+        values |= {"add_time_attn": True, "num_frames": shapes[times[0]][1]}
+    if len(kernel) == 5:
+        tube = kernel[2]
+        values |= {"clip_type": languagebind.VERSION_1_5, "tube_size": tube}
+        values["num_frames"] = shapes[f"{prefix}.class_embedding"][0] * tube
+    if modality == "audio":
+        if positions[0] not in _AUDIO_SIZES:
+            raise errors.CheckpointError(
+                f"{where}: a position table of {positions[0]} rows is of no published spectrogram; "
+                "put a config.json with num_mel_bins and target_length beside it."
+            )
+        values["num_mel_bins"], values["target_length"] = _AUDIO_SIZES[positions[0]]
+    return config
+
+
+def _fitting(where: Path, wanted: str | None, native: str) -> str:
+    """The modality to use; an image tower serves any, others only their own."""
+    if wanted is None or wanted == native or native == "image":
+        return wanted or native
+    raise errors.ConfigError(
+        f"{where}: weights for {native}, asked for as {wanted}; give them as "
+        f'{{"{native}": …}} or choose the {wanted} model.'
+    )
+
+
+def _unknown_open_clip(where: Path, shapes: Mapping[str, tuple[int, ...]]) -> Exception:
+    names = open_clip.guess(shapes)
+    if not names:
+        return errors.CheckpointError(
+            f"{where}: OpenCLIP weights without {OPEN_CLIP_CONFIG}, of no published size; put the "
+            "config beside them or give it as config."
+        )
+    choices = [f"{name}{ending}" for name in names for ending in ("", open_clip.QUICK)]
+    openai = " These are OpenAI's: the latter." if set(open_clip.OPENAI) & set(shapes) else ""
+    return errors.CheckpointError(
+        f"{where}: OpenCLIP weights without {OPEN_CLIP_CONFIG} do not tell their activation; give "
+        f"config={' or '.join(map(repr, choices))}.{openai}"
+    )
+
+
+def _weights_file(path: Path) -> Path:
+    """The file of weights that a folder holds, or the file itself."""
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise errors.CheckpointError(f"{path}: no such file or folder.")
+    # a folder may hold both forms, each with its config
+    hf = (path / CONFIG).is_file()
+    order = sorted(_WEIGHTS, key=lambda name: name.startswith("open_clip") == hf)
+    for name in order:
+        if (path / name).is_file():
+            return path / name
+    held = ", ".join(sorted(p.name for p in path.iterdir())[:6]) or "nothing"
+    raise errors.CheckpointError(
+        f"{path}: no weights; expected one of {', '.join(order)}, found {held}."
+    )
+
+
+def _config_of(
+    file: Path, given: str | Path | Mapping[str, Any] | None
+) -> dict[str, Mapping[str, Any]]:
+    """The configs that go with a file of weights: those given, else those beside it."""
+    if given is None:
+        return {
+            name: checkpoint.read_json(file.parent / name)
+            for name in (CONFIG, OPEN_CLIP_CONFIG)
+            if (file.parent / name).is_file()
+        }
+    if isinstance(given, Mapping):
+        content = given
+    elif Path(given).is_file():
+        content = checkpoint.read_json(Path(given))
+    else:
+        content = {"model_cfg": open_clip.model_cfg(str(given))}
+    return {OPEN_CLIP_CONFIG if "model_cfg" in content or "vision_cfg" in content else CONFIG: content}

@@ -1,0 +1,305 @@
+"""One face for all weights: our checkpoints and published ones, one source or several.
+
+A part is read when it is first asked for, in the structure of section 3 of the design: `base`,
+`towers/<modality>`, `text`, `logit_scale`.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from lb_jax.convert import hub
+from lb_jax.convert.source import CONFIG, Source, open_source
+from lb_jax.core import checkpoint, errors, paths
+from lb_jax.core.modalities import TEXT
+from lb_jax.models import lora
+from lb_jax.models.languagebind import LanguageBind, ModelConfig, is_shared, model_config
+
+
+Wanted = Callable[[str], bool]
+
+
+def everything(path: str) -> bool:
+    """Wants every path."""
+    return True
+
+
+class Weights(Protocol):
+    """Parameters of a model, by part.
+
+    Attributes:
+      where: what was opened, for messages.
+      config: the towers.
+      preprocess: modality -> fields of its preprocessing spec that the weights fix.
+      digest: hash of weights and config; vectors of models that differ in it must not be mixed.
+    """
+
+    where: str
+    config: ModelConfig
+    preprocess: dict[str, dict[str, Any]]
+
+    @property
+    def digest(self) -> str: ...
+
+    def part(self, name: str, dtype: Any = None, wanted: Wanted = everything) -> paths.Tree:
+        """Reads `base`, `towers/<modality>`, `text` or `logit_scale`.
+
+        Args:
+          name: of the part.
+          dtype: of the result; None keeps what is stored.
+          wanted: which paths inside the part.
+
+        Returns:
+          A tree of numpy arrays.
+        """
+        ...
+
+
+def open_weights(
+    source: str | Path | Mapping[str, str | Path],
+    *,
+    config: str | Path | Mapping[str, Any] | None = None,
+    merge_lora: bool = False,
+) -> Weights:
+    """Opens weights of any kind; proves that they fit, reads no tensor of a vision tower.
+
+    Args:
+      source: hub name, folder, file, our own checkpoint or work directory, or a mapping of
+        modalities to such sources of published weights.
+      config: for published weights without one, see `open_source`.
+      merge_lora: fold LoRA factors of published weights into the kernels.
+
+    Raises:
+      CheckpointError: for what cannot be read or does not fit.
+      ConfigError: for a modality the weights are not for, or text towers that differ.
+    """
+    if not isinstance(source, Mapping):
+        path = checkpoint_folder(hub.local(source))
+        if is_ours(path):
+            return Stored(path)
+        source = {None: path}
+    if not source:
+        raise errors.ConfigError("no weights: give a mapping of modalities to their sources.")
+    opened = [
+        open_source(hub.local(one), modality, config) for modality, one in source.items()
+    ]
+    return Published({one.modality: one for one in opened}, merge_lora=merge_lora)
+
+
+def checkpoint_folder(path: Path) -> Path:
+    """The inference checkpoint at `path`, which may also be the work directory that holds one."""
+    return path / "checkpoint" if (path / "checkpoint" / checkpoint.CONFIG).is_file() else path
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a folder is (or was meant to be) a checkpoint of this package."""
+    file = path / CONFIG
+    if not file.is_file():
+        return False
+    content = checkpoint.read_json(file)
+    return isinstance(content, dict) and "format" in content
+
+
+class Stored:
+    """Our own inference checkpoint."""
+
+    def __init__(self, folder: Path):
+        self.where = str(folder)
+        self._folder = folder
+        stored = checkpoint.load_config(folder)
+        try:
+            self.config = model_config(stored["model"])
+            given = stored.get("preprocess")
+            if not isinstance(given, dict) or set(given) != set(self.config.towers):
+                raise errors.ConfigError(
+                    f'"preprocess" is of {sorted(given or ())}, the towers of '
+                    f"{sorted(self.config.towers)}"
+                )
+        except errors.ConfigError as error:
+            raise errors.CheckpointError(
+                f"{folder / CONFIG}: {str(error).removesuffix('.')}; write the checkpoint again."
+            ) from error
+        self.preprocess = given
+        _require_fit(folder, self.config)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        return checkpoint.file_digest(self._folder)
+
+    def part(self, name: str, dtype: Any = None, wanted: Wanted = everything) -> paths.Tree:
+        prefix = f"{name}/"
+        tree = checkpoint.load_params(
+            self._folder,
+            lambda path: path.startswith(prefix) and wanted(path.removeprefix(prefix)),
+        )
+        return paths.unflatten(
+            {
+                path.removeprefix(prefix): leaf if dtype is None else leaf.astype(dtype, copy=False)
+                for path, leaf in paths.flatten(tree).items()
+            }
+        )
+
+
+class Published:
+    """Published weights: one source per modality, all over one text tower.
+
+    Args:
+      sources: by modality.
+      merge_lora: fold the factors into the kernels.
+
+    Raises:
+      ConfigError: for text towers that differ, naming the modalities.
+    """
+
+    def __init__(self, sources: Mapping[str, Source], *, merge_lora: bool = False):
+        _require_one_text(sources)
+        self.sources = dict(sources)
+        self.where = ", ".join(str(one.where) for one in sources.values())
+        self._lora = {name: one.vision.lora for name, one in sources.items() if merge_lora}
+        first = next(iter(sources.values()))
+        towers = {name: one.vision for name, one in sources.items()}
+        if merge_lora:
+            towers = {name: dataclasses.replace(one, lora=None) for name, one in towers.items()}
+        self.config = ModelConfig(towers, first.text)
+        self.preprocess = {name: one.preprocess for name, one in sources.items()}
+
+    @functools.cached_property
+    def digest(self) -> str:
+        total = hashlib.sha256()
+        for name, one in sorted(self.sources.items()):
+            total.update(f"{name} {one.vision} {one.text} {one.preprocess}\n".encode())
+            for tensor in sorted({place.name for place in one.places}):
+                total.update(f"{tensor}\n".encode())
+                total.update(one.tensors[tensor].read())
+        return total.hexdigest()
+
+    def part(self, name: str, dtype: Any = None, wanted: Wanted = everything) -> paths.Tree:
+        top, _, modality = name.partition("/")
+        if name == "base":  # every tower brings everything; equal arrays are found when they meet
+            return {}
+        if name == "logit_scale":
+            scales = {m: one.read(lambda path: path == name)[name] for m, one in self._wanted(wanted)}
+            return {m: scale.astype(dtype or scale.dtype) for m, scale in scales.items()}
+        source = self.sources[modality] if modality else next(iter(self.sources.values()))
+        prefix = "vision/" if top == "towers" else "text/"
+        factors = self._lora.get(modality)
+
+        def chosen(path: str) -> bool:
+            inside = path.removeprefix(prefix)
+            if factors:  # a merged kernel needs its factors
+                inside = re.sub("lora_[ab]$", "kernel", inside)
+            return path.startswith(prefix) and wanted(inside)
+
+        flat = source.read(chosen, dtype)
+        tree = paths.unflatten({path.removeprefix(prefix): leaf for path, leaf in flat.items()})
+        return lora.merge_lora(tree, factors) if factors else tree
+
+    def _wanted(self, wanted: Wanted) -> list[tuple[str, Source]]:
+        return [(name, one) for name, one in self.sources.items() if wanted(name)]
+
+
+def shared_leaves(weights: Weights, dtype: Any = None) -> Iterator[tuple[str, np.ndarray]]:
+    """All leaves under their paths in a checkpoint, equal ones of several towers once as `base/…`.
+
+    Where towers differ in a leaf that is usually shared, the value most of them have is the base's.
+
+    Yields:
+      (path, array), one path of all towers in memory at a time.
+    """
+    model = LanguageBind(weights.config)
+    inside = {name: list(paths.flatten(model.shapes(name))) for name in model.modalities}
+    for path in dict.fromkeys(path for own in inside.values() for path in own):
+        groups: list[tuple[np.ndarray, list[str]]] = []
+        for name in model.modalities:
+            if path in inside[name]:
+                leaf = _tower_leaf(weights, name, path, dtype)
+                for other, names in groups:
+                    if other.shape == leaf.shape and np.array_equal(other, leaf):
+                        names.append(name)
+                        break
+                else:
+                    groups.append((leaf, [name]))
+        groups.sort(key=lambda group: -len(group[1]))
+        if is_shared(path):
+            yield f"base/{path}", groups.pop(0)[0]
+        for leaf, names in groups:
+            yield from ((f"towers/{name}/{path}", leaf) for name in names)
+    for path in paths.flatten(model.shapes(TEXT)):
+        tree = weights.part(TEXT, dtype, lambda one, path=path: one == path)
+        yield f"{TEXT}/{path}", paths.flatten(tree)[path]
+    for name, scale in weights.part("logit_scale").items():
+        yield f"logit_scale/{name}", scale
+
+
+def _tower_leaf(weights: Weights, name: str, path: str, dtype: Any) -> np.ndarray:
+    """One leaf of a tower: its own, or the one in `base`."""
+    for part in (f"towers/{name}", "base"):
+        flat = paths.flatten(weights.part(part, dtype, lambda one: one == path))
+        if path in flat:
+            return flat[path]
+    raise KeyError(path)  # a checkpoint that was proven to fit has it
+
+
+def _require_one_text(sources: Mapping[str, Source]) -> None:
+    (name, first), *others = sources.items()
+    for other, source in others:
+        different = "sizes" if source.text != first.text else _first_difference(first, source)
+        if different:
+            raise errors.ConfigError(
+                f"the text towers of {name} ({first.where}) and {other} ({source.where}) differ "
+                f"({different}); their vectors do not share a space: load them one by one."
+            )
+
+
+def _first_difference(a: Source, b: Source) -> str | None:
+    """The first text tensor whose values differ; one pair of tensors is in memory at a time."""
+    other = {(place.path, place.layer): place for place in b.places}
+    for place in a.places:
+        if place.path.startswith(f"{TEXT}/"):
+            twin = other[place.path, place.layer]
+            mine, theirs = (
+                p.take(one.tensors[p.name].read()) for p, one in ((place, a), (twin, b))
+            )
+            if not np.array_equal(mine, theirs):
+                return f"{place.name} has other values"
+    return None
+
+
+def _require_fit(folder: Path, config: ModelConfig) -> None:
+    """Compares names and shapes of our own stored weights with the model, without reading them.
+
+    Raises:
+      CheckpointError: naming what is missing, unexpected or of another shape.
+    """
+    stored, model = checkpoint.load_shapes(folder), LanguageBind(config)
+    expected = {f"logit_scale/{name}": () for name in model.modalities}
+    expected |= {f"{TEXT}/{path}": shape for path, shape in _shapes(model, TEXT)}
+    shared = set()
+    for name in model.modalities:
+        for path, shape in _shapes(model, name):
+            own = f"towers/{name}/{path}"
+            expected[own if own in stored else f"base/{path}"] = shape
+            shared.add(f"base/{path}")  # may be there although every tower brings its own
+    problems = [f"{path} is missing" for path in expected if path not in stored]
+    problems += [
+        f"{path} is {list(shape)}, expected {list(expected[path])}"
+        for path, shape in stored.items()
+        if path in expected and shape != expected[path]
+    ]
+    problems += [f"{path} is unexpected" for path in stored if path not in {*expected, *shared}]
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise errors.CheckpointError(
+            f"{folder / checkpoint.WEIGHTS}: does not fit {CONFIG}: {problems[0]}{more}; write the "
+            "checkpoint again."
+        )
+
+
+def _shapes(model: LanguageBind, name: str) -> list[tuple[str, tuple[int, ...]]]:
+    return [(path, leaf.shape) for path, leaf in paths.flatten(model.shapes(name)).items()]
