@@ -53,7 +53,9 @@ RULES = (
     Rule("vision/blocks/temporal_norm/scale", rf"{_VISION}temporal_layer_norm1.weight"),
     Rule("vision/blocks/temporal_norm/bias", rf"{_VISION}temporal_layer_norm1.bias"),
     Rule(
-        r"vision/blocks/temporal_attn/(\w+)/kernel", rf"{_VISION}temporal_attn.\1.weight", TRANSPOSED
+        r"vision/blocks/temporal_attn/(\w+)/kernel",
+        rf"{_VISION}temporal_attn.\1.weight",
+        TRANSPOSED,
     ),
     Rule(r"vision/blocks/temporal_attn/(\w+)/bias", rf"{_VISION}temporal_attn.\1.bias"),
     Rule("vision/post_norm/scale", "vision_model.post_layernorm.weight"),
@@ -100,11 +102,11 @@ def peft_rules(targets: str, *, base_layer: bool) -> tuple[Rule, ...]:
     rows = []
     for theirs, ours in _OURS.items():
         here, there = rf"vision/blocks/{ours}/(\w+)", rf"{_VISION}{theirs}.\1"
-        rows += [
-            Rule(f"{here}/{a}", f"{there}.{b}", TRANSPOSED) for a, b in _FACTORS.items()
-        ]
+        rows += [Rule(f"{here}/{a}", f"{there}.{b}", TRANSPOSED) for a, b in _FACTORS.items()]
         if base_layer:
-            wrapped = rf"(?=vision/(?:{targets})/(?:kernel|bias)$){here}"  # the targets only
+            # the targets only; a group of theirs must not shift the number of ours
+            only = re.sub(r"\((?!\?)", "(?:", targets)
+            wrapped = rf"(?=vision/(?:{only})/(?:kernel|bias)$){here}"
             rows += [
                 Rule(f"{wrapped}/kernel", f"{there}.base_layer.weight", TRANSPOSED),
                 Rule(f"{wrapped}/bias", f"{there}.base_layer.bias"),

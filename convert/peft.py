@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lb_jax.convert.tensors import LazyTensor
+from lb_jax.convert.lazy import LazyTensor
 from lb_jax.core import errors
 
 CONFIG = "adapter_config.json"

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from lb_jax.convert.tensors import LazyTensor
+from lb_jax.convert.lazy import LazyTensor
 from lb_jax.core import errors
 
 

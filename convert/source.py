@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from lb_jax.convert import clip, files, hub, languagebind, open_clip, peft, rules
-from lb_jax.convert.tensors import LazyTensor
+from lb_jax.convert import clip, hub, languagebind, open_clip, peft, rules, tensors
+from lb_jax.convert.lazy import LazyTensor
 from lb_jax.core import checkpoint, errors, paths
-from lb_jax.core.modalities import MODALITIES, TEXT
+from lb_jax.core.modalities import TEXT
 from lb_jax.models.languagebind import LanguageBind, ModelConfig
 from lb_jax.models.text import TextConfig
 from lb_jax.models.vision import VisionConfig
@@ -65,7 +65,11 @@ class Source:
         """The leaves whose path is wanted: path -> array, in `dtype` or as stored."""
         layers = {"vision": self.vision.depth, "text": self.text.depth}
         chosen = [place for place in self.places if wanted(place.path)]
-        stacks = {place.path: layers[place.path.split("/")[0]] for place in chosen if place.layer is not None}
+        stacks = {
+            place.path: layers[place.path.split("/")[0]]
+            for place in chosen
+            if place.layer is not None
+        }
         return rules.read(self.where, self.tensors, chosen, stacks, dtype)
 
 
@@ -88,7 +92,7 @@ def open_source(
     if (path / peft.CONFIG).is_file():
         return _open_adapter(path, modality)
     file = _weights_file(path)
-    found = files.state_dict(files.open_tensors(file), file)
+    found = tensors.state_dict(tensors.open_tensors(file), file)
     return recognise(file, found, modality, _config_of(file, config))
 
 
@@ -206,8 +210,8 @@ def _open_adapter(path: Path, modality: str | None) -> Source:
         raise errors.CheckpointError(f"{path}: no adapter_model.safetensors beside its config.")
     found = peft.wrapped(
         path,
-        files.state_dict(files.open_tensors(file), file),
-        files.state_dict(files.open_tensors(path / names[0]), path / names[0]),
+        tensors.state_dict(tensors.open_tensors(file), file),
+        tensors.state_dict(tensors.open_tensors(path / names[0]), path / names[0]),
     )
     configs = _config_of(file, None)
     if CONFIG not in configs:
@@ -249,7 +253,9 @@ def training_config(
     Raises:
       CheckpointError: when they are not those of a published base, or do not tell the modality.
     """
-    layers = {name for name in shapes if re.search(r"encoder\.(base_model\.model\.)?layers\.0\.", name)}
+    layers = {
+        name for name in shapes if re.search(r"encoder\.(base_model\.model\.)?layers\.0\.", name)
+    }
     times = [name for name in layers if name.endswith("temporal_embedding")]
     modality = modality or ("video" if times else None)
     if modality is None:
@@ -380,4 +386,6 @@ def _config_of(
         content = checkpoint.read_json(Path(given))
     else:
         content = {"model_cfg": open_clip.model_cfg(str(given))}
-    return {OPEN_CLIP_CONFIG if "model_cfg" in content or "vision_cfg" in content else CONFIG: content}
+    return {
+        OPEN_CLIP_CONFIG if "model_cfg" in content or "vision_cfg" in content else CONFIG: content
+    }

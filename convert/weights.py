@@ -21,7 +21,6 @@ from lb_jax.core.modalities import TEXT
 from lb_jax.models import lora
 from lb_jax.models.languagebind import LanguageBind, ModelConfig, is_shared, model_config
 
-
 Wanted = Callable[[str], bool]
 
 
@@ -37,12 +36,14 @@ class Weights(Protocol):
       where: what was opened, for messages.
       config: the towers.
       preprocess: modality -> fields of its preprocessing spec that the weights fix.
+      origin: modality -> what writing the same foreign files back needs.
       digest: hash of weights and config; vectors of models that differ in it must not be mixed.
     """
 
     where: str
     config: ModelConfig
     preprocess: dict[str, dict[str, Any]]
+    origin: dict[str, dict[str, Any]]
 
     @property
     def digest(self) -> str: ...
@@ -86,9 +87,7 @@ def open_weights(
         source = {None: path}
     if not source:
         raise errors.ConfigError("no weights: give a mapping of modalities to their sources.")
-    opened = [
-        open_source(hub.local(one), modality, config) for modality, one in source.items()
-    ]
+    opened = [open_source(hub.local(one), modality, config) for modality, one in source.items()]
     return Published({one.modality: one for one in opened}, merge_lora=merge_lora)
 
 
@@ -125,7 +124,7 @@ class Stored:
             raise errors.CheckpointError(
                 f"{folder / CONFIG}: {str(error).removesuffix('.')}; write the checkpoint again."
             ) from error
-        self.preprocess = given
+        self.preprocess, self.origin = given, stored.get("origin", {})
         _require_fit(folder, self.config)
 
     @functools.cached_property
@@ -168,6 +167,7 @@ class Published:
             towers = {name: dataclasses.replace(one, lora=None) for name, one in towers.items()}
         self.config = ModelConfig(towers, first.text)
         self.preprocess = {name: one.preprocess for name, one in sources.items()}
+        self.origin = {name: {"kind": one.kind, **one.origin} for name, one in sources.items()}
 
     @functools.cached_property
     def digest(self) -> str:
@@ -184,7 +184,9 @@ class Published:
         if name == "base":  # every tower brings everything; equal arrays are found when they meet
             return {}
         if name == "logit_scale":
-            scales = {m: one.read(lambda path: path == name)[name] for m, one in self._wanted(wanted)}
+            scales = {
+                m: one.read(lambda path: path == name)[name] for m, one in self._wanted(wanted)
+            }
             return {m: scale.astype(dtype or scale.dtype) for m, scale in scales.items()}
         source = self.sources[modality] if modality else next(iter(self.sources.values()))
         prefix = "vision/" if top == "towers" else "text/"
@@ -218,7 +220,7 @@ def shared_leaves(weights: Weights, dtype: Any = None) -> Iterator[tuple[str, np
         groups: list[tuple[np.ndarray, list[str]]] = []
         for name in model.modalities:
             if path in inside[name]:
-                leaf = _tower_leaf(weights, name, path, dtype)
+                leaf = tower_leaf(weights, name, path, dtype)
                 for other, names in groups:
                     if other.shape == leaf.shape and np.array_equal(other, leaf):
                         names.append(name)
@@ -237,7 +239,7 @@ def shared_leaves(weights: Weights, dtype: Any = None) -> Iterator[tuple[str, np
         yield f"logit_scale/{name}", scale
 
 
-def _tower_leaf(weights: Weights, name: str, path: str, dtype: Any) -> np.ndarray:
+def tower_leaf(weights: Weights, name: str, path: str, dtype: Any = None) -> np.ndarray:
     """One leaf of a tower: its own, or the one in `base`."""
     for part in (f"towers/{name}", "base"):
         flat = paths.flatten(weights.part(part, dtype, lambda one: one == path))

@@ -1,17 +1,13 @@
 """Weights out, one function per format of the table `FORMATS`; a folder appears whole or not at all.
 
-    safetensors   our checkpoint: `model.safetensors`, `config.json`
-    orbax         the same with `params/`, written by Orbax
-    hf            what the original PyTorch code loads: one folder per modality
-    open_clip     what OpenCLIP loads: plain towers only
-    stablehlo     one program per tower with a symbolic batch, and its parameters
+safetensors   our checkpoint: `model.safetensors`, `config.json`
+hf            what the original PyTorch code loads: one folder per modality
+open_clip     what OpenCLIP loads: plain towers only
+stablehlo     one program per tower with a symbolic batch, and its parameters
 """
 
-import contextlib
 import dataclasses
 import functools
-import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,10 +16,9 @@ import numpy as np
 
 from lb_jax.convert import clip, languagebind, open_clip, rules
 from lb_jax.convert.source import CONFIG, OPEN_CLIP_CONFIG, leaf_shapes
-from lb_jax.convert.weights import Weights, shared_leaves
-from lb_jax.core import checkpoint, config as config_lib, errors, paths
-from lb_jax.core.modalities import TEXT
-from lb_jax.models.languagebind import LanguageBind
+from lb_jax.convert.weights import Weights, shared_leaves, tower_leaf
+from lb_jax.core import checkpoint, errors, paths
+from lb_jax.core import config as config_lib
 
 
 @dataclasses.dataclass
@@ -70,17 +65,11 @@ def write(weights: Weights, folder: Path, to: str) -> Report:
 
 def _safetensors(weights: Weights, folder: Path, report: Report) -> None:
     checkpoint.write_safetensors(
-        folder / checkpoint.WEIGHTS, report.count(shared_leaves(weights)), _bound(weights)
+        folder / checkpoint.WEIGHTS,
+        report.count(shared_leaves(weights)),
+        100 * (1 + len(weights.config.towers)),
+        {"format": checkpoint.FORMAT},
     )
-    _write_config(weights, folder)
-
-
-def _orbax(weights: Weights, folder: Path, report: Report) -> None:
-    import orbax.checkpoint as ocp
-
-    tree = paths.unflatten(dict(report.count(shared_leaves(weights))))
-    with ocp.StandardCheckpointer() as writer:
-        writer.save((folder / checkpoint.ORBAX).resolve(), tree)
     _write_config(weights, folder)
 
 
@@ -136,9 +125,13 @@ def _write_foreign(
 
     @functools.lru_cache(maxsize=3)  # a fused tensor is made of three leaves
     def leaf(path: str) -> np.ndarray:
-        return weights.leaf(modality, path)
+        top, _, inside = path.partition("/")
+        if top == "vision":
+            return tower_leaf(weights, modality, inside)
+        part = weights.part(top, wanted=lambda one: one == (inside or modality))
+        return paths.flatten(part)[inside or modality]
 
-    named = ((name, make()) for name, make in rules.written(leaf, found))
+    named = ((name, tensor()) for name, tensor in rules.written(leaf, found))
     checkpoint.write_safetensors(file, report.count(named), len(found), {"format": "pt"})
 
 
@@ -147,3 +140,10 @@ def _folder_of(weights: Weights, folder: Path, modality: str) -> Path:
     into = folder / modality if len(weights.config.towers) > 1 else folder
     into.mkdir(parents=True, exist_ok=True)
     return into
+
+
+FORMATS: dict[str, Callable[[Weights, Path, Report], None]] = {
+    "safetensors": _safetensors,
+    "hf": _hf,
+    "open_clip": _open_clip,
+}

@@ -10,38 +10,99 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors
-import safetensors.numpy
 
 from lb_jax.core import errors, paths
 
 WEIGHTS, CONFIG, FORMAT = "model.safetensors", "config.json", "lb_jax-1"
+# Names of types in a safetensors file.
+DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64"}
 
 
 def save_model(folder: Path, params: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     """Writes parameters and config into `folder`.
 
     A checkpoint that is there is replaced only once the new one is complete.
+
+    Raises:
+      CheckpointError: when the disk does not take it; what was there stays as it was.
+    """
+    flat = paths.flatten(params)
+    with replacing(folder) as partial:
+        write_safetensors(partial / WEIGHTS, flat.items(), len(flat), {"format": FORMAT})
+        write_config(partial, config)
+
+
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Writes the config of an inference checkpoint."""
+    write_json(Path(folder) / CONFIG, {"format": FORMAT, **config})
+
+
+@contextlib.contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """A new empty folder that takes the place of `folder` when the block ends well.
+
+    Raises:
+      CheckpointError: when the disk does not take it; what was there stays as it was.
     """
     folder = Path(folder)
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
-    partial.mkdir(parents=True)
-    # ascontiguousarray would turn a scalar into [1]
-    arrays = {path: np.asarray(leaf, order="C") for path, leaf in paths.flatten(params).items()}
-    safetensors.numpy.save_file(arrays, partial / WEIGHTS, metadata={"format": FORMAT})
-    write_json(partial / CONFIG, {"format": FORMAT, **config})
-    if folder.exists():
-        old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
-        folder.rename(old)
-        partial.rename(folder)
-        shutil.rmtree(old)
-    else:
-        partial.rename(folder)
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        if folder.exists():
+            old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
+            folder.rename(old)
+            partial.rename(folder)
+            shutil.rmtree(old)
+        else:
+            partial.rename(folder)
+    except OSError as error:
+        raise errors.CheckpointError(
+            f"{folder}: cannot be written ({error.strerror or error}); what was there is as it "
+            "was. Make room or choose another place."
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_safetensors(
+    path: Path,
+    leaves: Iterable[tuple[str, Any]],
+    at_most: int,
+    metadata: Mapping[str, str],
+) -> None:
+    """Writes arrays as they come, so that one of them is in memory at a time.
+
+    Args:
+      path: the file.
+      leaves: (name, array).
+      at_most: how many there can be; the header, which comes first, is left room for them.
+      metadata: strings for the header.
+    """
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    room = 8 * ((1024 + 256 * at_most) // 8)
+    with Path(path).open("wb") as file:
+        file.seek(8 + room)
+        for name, leaf in leaves:
+            array = np.asarray(leaf, order="C")  # ascontiguousarray would turn a scalar into [1]
+            start = file.tell() - 8 - room
+            file.write(array.reshape(-1).view(np.uint8).data)
+            header[name] = {
+                "dtype": DTYPES[array.dtype.name],
+                "shape": array.shape,
+                "data_offsets": [start, start + array.nbytes],
+            }
+        text = json.dumps(header, separators=(",", ":")).encode()
+        if len(text) > room:
+            raise ValueError(f"{len(header)} names need {len(text)} bytes, {room} were left.")
+        file.seek(0)
+        file.write(len(text.ljust(room)).to_bytes(8, "little") + text.ljust(room))
 
 
 def load_config(folder: Path) -> dict[str, Any]:
