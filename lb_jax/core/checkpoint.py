@@ -28,20 +28,52 @@ def save_model(folder: Path, params: Mapping[str, Any], config: Mapping[str, Any
 
     A checkpoint that is there is replaced only once the new one is complete.
     """
-    folder = Path(folder)
-    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
-    partial.mkdir(parents=True)
     # ascontiguousarray would turn a scalar into [1]
     arrays = {path: np.asarray(leaf, order="C") for path, leaf in paths.flatten(params).items()}
-    safetensors.numpy.save_file(arrays, partial / WEIGHTS, metadata={"format": FORMAT})
-    write_json(partial / CONFIG, {"format": FORMAT, **config})
-    if folder.exists():
-        old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
-        folder.rename(old)
-        partial.rename(folder)
-        shutil.rmtree(old)
-    else:
-        partial.rename(folder)
+    with replacing(folder) as partial:
+        safetensors.numpy.save_file(arrays, partial / WEIGHTS, metadata={"format": FORMAT})
+        write_json(partial / CONFIG, {"format": FORMAT, **config})
+
+
+@contextlib.contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """A new empty folder that takes the place of `folder` when the block ends well.
+
+    Raises:
+      CheckpointError: when the disk does not take it; what was there stays as it was.
+    """
+    folder = Path(folder)
+    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)  # of a killed process that had the same number
+        partial.mkdir(parents=True)
+        yield partial
+        if folder.exists():
+            old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
+            folder.rename(old)
+            partial.rename(folder)
+            shutil.rmtree(old)
+        else:
+            partial.rename(folder)
+    except OSError as error:
+        raise errors.CheckpointError(
+            f"{folder}: cannot be written ({error.strerror or error}); what was there is as it "
+            "was. Make room or choose another place."
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def copy(source: Path, folder: Path) -> None:
+    """Copies an inference checkpoint; one that is there is replaced once the copy is complete."""
+    with replacing(folder) as partial:
+        for name in (CONFIG, WEIGHTS):
+            shutil.copyfile(Path(source) / name, partial / name)
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether both files of an inference checkpoint are there."""
+    return all((Path(folder) / name).is_file() for name in (CONFIG, WEIGHTS))
 
 
 def load_config(folder: Path) -> dict[str, Any]:
