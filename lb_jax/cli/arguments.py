@@ -1,6 +1,7 @@
 """Argument parsing whose errors are one line, like every other mistake a user can make."""
 
 import argparse
+import tempfile
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,11 +22,13 @@ def make_folder(path: Path, argument: str) -> None:
     """Makes the folder that an argument names, before any work is done for it.
 
     Raises:
-      ConfigError: when it cannot be made.
+      ConfigError: when it cannot be made or written to.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
     except OSError as error:
         raise errors.ConfigError(
-            f"{argument}: the folder {path} cannot be made ({error.strerror}); give another."
+            f"{argument}: the folder {path} cannot be written ({error.strerror}); give another."
         ) from error

@@ -4,14 +4,13 @@ Usage: `lb-jax demo [--out DIR] [--seed N] [--items M]` and `lb-jax demo corpus 
 """
 
 import os
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from lb_jax.cli import evaluate
-from lb_jax.cli.arguments import Parser
-from lb_jax.core import checkpoint, logging
+from lb_jax.cli.arguments import Parser, make_folder
+from lb_jax.core import checkpoint, logging, modalities
 
 ITEMS = 2560
 
@@ -23,6 +22,7 @@ TARGETS = {
     "audio/source": (">=", 0.90),
     "video/motion": (">=", 0.85),
     "video/motion_shuffled": ("<=", 0.60),
+    **{f"text->{name}": (">=", 10.0) for name in modalities.MODALITIES},  # times chance
     "best emergent pair": (">=", 4.0),
 }
 
@@ -57,6 +57,7 @@ def run(out: Path, *, seed: int, items: int) -> None:
     """Corpus -> pretrain -> bind -> evaluate; a finished part is not done again."""
     from lb_jax.training import train
 
+    make_folder(out, "--out")
     configs = os.path.relpath(train.SHIPPED)
 
     data = [f"--config.data.annotations={out / 'corpus' / 'train.json'}", f"--config.seed={seed}"]
@@ -88,8 +89,7 @@ def run(out: Path, *, seed: int, items: int) -> None:
         )
         command(arguments)
         seconds[name] = round(time.perf_counter() - start, 1)
-    if not (out / "checkpoint").exists():
-        shutil.copytree(out / "bind" / "checkpoint", out / "checkpoint")
+    checkpoint.copy(out / "bind" / "checkpoint", out / "checkpoint")
     print(
         f"$ lb-jax evaluate --model={out / 'checkpoint'} --data={out / 'corpus'} --out={out}",
         flush=True,
@@ -124,6 +124,7 @@ def corpus_main(argv: Sequence[str]) -> None:
 
     from lb_jax.demo import corpus
 
+    make_folder(arguments.out, "--out")
     with logging.Progress("write corpus", arguments.items, unit="item") as bar:
         corpus.write_corpus(
             arguments.out,

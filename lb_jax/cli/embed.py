@@ -1,5 +1,6 @@
 """`lb-jax embed --model=M --modality=video FILES… -o out.npz`."""
 
+import hashlib
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -47,15 +48,19 @@ def main(argv: Sequence[str]) -> None:
     from lb_jax.inference import api
 
     model = api.load(arguments.model)
-    done = read(arguments.out, model.digest, arguments.modality)
     make_folder(arguments.out.parent, "--out")
-    waiting = [item for item in dict.fromkeys(items) if item not in done]
+    done = read(arguments.out, model.digest, arguments.modality)
+    hashes = {item: content_hash(item, arguments.modality) for item in items}
+    # an item counts as done where the same name still has the same content
+    waiting = [item for item, one in hashes.items() if item not in done or done[item][0] != one]
     with logging.Progress(
-        f"embed {arguments.modality}", len(items), done=len(items) - len(waiting)
+        f"embed {arguments.modality}", len(hashes), done=len(hashes) - len(waiting)
     ) as progress:
         for i in range(0, len(waiting), api.BATCH_SIZE):
             chunk = waiting[i : i + api.BATCH_SIZE]
-            done.update(zip(chunk, model.embed(arguments.modality, chunk), strict=True))
+            vectors = model.embed(arguments.modality, chunk)
+            for item, vector in zip(chunk, vectors, strict=True):
+                done[item] = hashes[item], vector
             write(arguments.out, done, model.digest, arguments.modality)
             progress.advance(len(chunk))
     print(f"{arguments.out}: {len(done)} embeddings of {model.config.text.embed_dim} dimensions")
@@ -72,7 +77,9 @@ def files(paths: Sequence[str], modality: str) -> Iterator[str]:
         if not Path(path).is_dir():
             yield path
             continue
-        found = sorted(str(p) for p in Path(path).rglob("*") if p.suffix.lower() in suffixes)
+        found = sorted(
+            str(p) for p in Path(path).rglob("*") if p.suffix.lower() in suffixes and p.is_file()
+        )
         if not found:
             raise errors.DataError(
                 path,
@@ -82,8 +89,18 @@ def files(paths: Sequence[str], modality: str) -> Iterator[str]:
         yield from found
 
 
-def read(path: Path, model: str, modality: str) -> dict[str, np.ndarray]:
-    """What an earlier call wrote, none if the file is not there.
+def content_hash(item: str, modality: str) -> str:
+    """SHA-256 of a file's bytes, or of a text; empty for no file, which embedding will say."""
+    if modality == TEXT:
+        return hashlib.sha256(item.encode()).hexdigest()
+    if not Path(item).is_file():
+        return ""
+    with open(item, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read(path: Path, model: str, modality: str) -> dict[str, tuple[str, np.ndarray]]:
+    """What an earlier call wrote: item -> (hash of its content, vector); none without the file.
 
     Raises:
       DataError: when it holds vectors of another model or modality.
@@ -95,7 +112,8 @@ def read(path: Path, model: str, modality: str) -> dict[str, np.ndarray]:
             pass
         with np.load(path) as stored:
             found = str(stored["model"]), str(stored["modality"])
-            items, embeddings = stored["items"].tolist(), stored["embeddings"]
+            items, hashes = stored["items"].tolist(), stored["hashes"].tolist()
+            embeddings = stored["embeddings"]
     except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
         raise errors.DataError(
             path, f"not an embedding file ({error}); give another --out."
@@ -106,17 +124,18 @@ def read(path: Path, model: str, modality: str) -> dict[str, np.ndarray]:
             f"holds {found[1]} vectors of model {found[0][:12]}, not {modality} of "
             f"{model[:12]}; give another --out.",
         )
-    return dict(zip(items, embeddings, strict=True))
+    return dict(zip(items, zip(hashes, embeddings, strict=True), strict=True))
 
 
-def write(path: Path, done: dict[str, np.ndarray], model: str, modality: str) -> None:
+def write(path: Path, done: dict[str, tuple[str, np.ndarray]], model: str, modality: str) -> None:
     """Writes everything embedded so far; the file is either the old or the new one."""
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("wb") as file:
         np.savez(
             file,
             items=np.array(list(done)),
-            embeddings=np.stack(list(done.values())),
+            hashes=np.array([one for one, _ in done.values()]),
+            embeddings=np.stack([vector for _, vector in done.values()]),
             model=model,
             modality=modality,
         )

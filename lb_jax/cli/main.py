@@ -65,6 +65,11 @@ def guarded(
             raise
         print(f"lb-jax: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        print("lb-jax: interrupted; the same command goes on where it can", file=sys.stderr)
+        return 130
     return 0
 
 

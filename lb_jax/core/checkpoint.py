@@ -53,6 +53,7 @@ def replacing(folder: Path) -> Iterator[Path]:
     folder = Path(folder)
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     try:
+        shutil.rmtree(partial, ignore_errors=True)  # of a killed process that had the same number
         partial.mkdir(parents=True)
         yield partial
         if folder.exists():
@@ -103,6 +104,18 @@ def write_safetensors(
             raise ValueError(f"{len(header)} names need {len(text)} bytes, {room} were left.")
         file.seek(0)
         file.write(len(text.ljust(room)).to_bytes(8, "little") + text.ljust(room))
+
+
+def copy(source: Path, folder: Path) -> None:
+    """Copies an inference checkpoint; one that is there is replaced once the copy is complete."""
+    with replacing(folder) as partial:
+        for name in (CONFIG, WEIGHTS):
+            shutil.copyfile(Path(source) / name, partial / name)
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether both files of an inference checkpoint are there."""
+    return all((Path(folder) / name).is_file() for name in (CONFIG, WEIGHTS))
 
 
 def load_config(folder: Path) -> dict[str, Any]:

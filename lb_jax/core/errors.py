@@ -33,6 +33,10 @@ class DataError(LbJaxError):
         return type(self), (self.path, self.reason)
 
 
+class TrainingError(LbJaxError):
+    """A run went wrong in its numbers."""
+
+
 class CheckpointError(LbJaxError):
     """A checkpoint or work directory is missing, damaged or of another run."""
 

@@ -89,6 +89,8 @@ def read_vidal(
         key=TEXT_KINDS.index,
     )
     items = list(_load(path).items())[:limit]
+    if not items:
+        raise errors.DataError(path, "holds no rows; expected id -> folder and captions")
     return [_row(path, name, fields, needed) for name, fields in items]
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import grain
 import numpy as np
 
-from lb_jax.core import errors
+from lb_jax.core import errors, logging, modalities
 from lb_jax.data import annotations, preprocess, tokenizer
 
 # No rate is judged on fewer samples than this.
@@ -54,13 +54,14 @@ class Loader:
     def __call__(
         self, row: annotations.Row, rng: np.random.Generator
     ) -> dict[str, np.ndarray] | BadSample:
-        text, frame = annotations.draw_text(row, self.text_kind, rng)
-        path = annotations.media_path(self.root, row, self.modality, frame)
+        where = f"{row.id}, {self.text_kind}"  # the caption, until the file is read
         try:
-            media = preprocess.transform(self.modality, self._decode(path), self.spec, rng)
+            text, frame = annotations.draw_text(row, self.text_kind, rng)
             ids = tokens(text, self.text_length)
+            where = path = annotations.media_path(self.root, row, self.modality, frame)
+            media = preprocess.transform(self.modality, self._decode(path), self.spec, rng)
         except errors.DataError as error:
-            return BadSample(self.modality, str(path), error.reason)
+            return BadSample(self.modality, str(where), error.reason)
         return {"media": media, "text": ids}
 
     def _decode(self, path: Path) -> np.ndarray:
@@ -72,7 +73,7 @@ class Loader:
 
 
 class CaptionPairs:
-    """Row -> `{"media": ids [n], "text": ids [n]}` of two captions of the item.
+    """Row -> `{"media": ids [n], "text": ids [n]}` of two captions, or a `BadSample`.
 
     Args:
       kinds: the two caption kinds, see `annotations.draw_text`.
@@ -82,10 +83,17 @@ class CaptionPairs:
     def __init__(self, kinds: tuple[str, str], text_length: int):
         self.kinds, self.text_length = kinds, text_length
 
-    def __call__(self, row: annotations.Row, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        texts = [annotations.draw_text(row, kind, rng)[0] for kind in self.kinds]
-        first, second = (tokens(text, self.text_length) for text in texts)
-        return {"media": first, "text": second}
+    def __call__(
+        self, row: annotations.Row, rng: np.random.Generator
+    ) -> dict[str, np.ndarray] | BadSample:
+        ids = []
+        for kind in self.kinds:
+            try:
+                text, _ = annotations.draw_text(row, kind, rng)
+                ids.append(tokens(text, self.text_length))
+            except errors.DataError as error:
+                return BadSample(modalities.TEXT, f"{row.id}, {kind}", error.reason)
+        return {"media": ids[0], "text": ids[1]}
 
 
 @functools.lru_cache(maxsize=1 << 17)  # repairing a text takes longer than looking it up
@@ -100,8 +108,10 @@ class Quarantine:
     def __init__(self, path: Path, max_bad_rate: float):
         self.path, self.max_bad_rate = path, max_bad_rate
         self.seen = self.bad = 0
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        self._known = {json.loads(line)["path"] for line in lines}
+        known = logging.read_metrics(path)
+        self._known = {row["path"] for row in known}
+        if path.exists():  # without a last line that a kill cut off
+            path.write_text("".join(json.dumps(row) + "\n" for row in known), encoding="utf-8")
 
     def accept(self, sample: Any) -> bool:
         """Whether to train on this sample.
@@ -134,8 +144,9 @@ class Batches:
     A batch is `{modality: {"media": [b, ...], "text": [b, n]}}`.
     """
 
-    def __init__(self, datasets: Mapping[str, grain.IterDataset]):
+    def __init__(self, datasets: Mapping[str, grain.IterDataset], quarantine: Quarantine):
         self._iterators = {name: iter(dataset) for name, dataset in datasets.items()}
+        self._quarantine = quarantine
 
     def __iter__(self) -> "Batches":
         return self
@@ -144,13 +155,17 @@ class Batches:
         return {name: next(iterator) for name, iterator in self._iterators.items()}
 
     def get_state(self) -> dict[str, Any]:
-        """The position, ready for JSON."""
-        return {name: iterator.get_state() for name, iterator in self._iterators.items()}
+        """The position and the counts of the quarantine, ready for JSON."""
+        return {
+            "position": {name: one.get_state() for name, one in self._iterators.items()},
+            "samples": [self._quarantine.seen, self._quarantine.bad],
+        }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Goes to a position that `get_state` gave."""
         for name, iterator in self._iterators.items():
-            iterator.set_state(state[name])
+            iterator.set_state(state["position"][name])
+        self._quarantine.seen, self._quarantine.bad = state["samples"]
 
 
 def make_batches(
@@ -190,4 +205,4 @@ def make_batches(
             .filter(quarantine.accept)
             .batch(size, drop_remainder=True)
         )
-    return Batches(datasets)
+    return Batches(datasets, quarantine)

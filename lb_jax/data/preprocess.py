@@ -2,7 +2,7 @@
 
 import os
 import types
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from PIL import Image
@@ -97,7 +97,15 @@ def preprocess(
 
 
 def as_list(items: media_lib.Media | Sequence[media_lib.Media]) -> list[media_lib.Media]:
-    """One item or several -> a list of them."""
+    """One item or several -> a list of them.
+
+    Raises:
+      errors.ConfigError: for what is neither.
+    """
+    if not _is_one(items) and not isinstance(items, Iterable):
+        raise errors.ConfigError(
+            f"items are {items!r}; expected a path, bytes, image, array or text, or a list of them."
+        )
     return [items] if _is_one(items) else list(items)
 
 

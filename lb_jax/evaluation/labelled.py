@@ -67,12 +67,18 @@ class Labelled:
         return tuple(id_ for id_ in self.ids if all(name in self.files[id_] for name in names))
 
     def caption(self, id_: str, kind: str) -> str:
-        """Returns one caption; raises `DataError` where the annotation has no such text."""
-        text = self.captions[id_].get(kind)
-        if not isinstance(text, str) or not text.strip():
+        """Returns one caption, of several the first.
+
+        Raises:
+          errors.DataError: the annotation has no such text.
+        """
+        given = self.captions[id_].get(kind)
+        texts = [given] if isinstance(given, str) else given or ()
+        text = next((one for one in texts if isinstance(one, str) and one.strip()), None)
+        if text is None:
             raise errors.DataError(
                 f"{self.root}, item {id_}",
-                f"has no caption {kind!r}, its annotation has "
+                f"has no text under {kind!r} ({given!r}), its annotation has "
                 f"{', '.join(self.captions[id_])}; add the text",
             )
         return text
@@ -92,7 +98,7 @@ def read(corpus_dir: str | pathlib.Path, split: str = "test") -> Labelled:
     root = pathlib.Path(corpus_dir)
     everything = _object(root / "attributes.json")
     prompts = _object(root / "prompts.json")
-    counts = collections.Counter(row.get("split") for row in everything.values())
+    counts = collections.Counter(str(row.get("split")) for row in everything.values())
     if split not in counts:
         found = ", ".join(f"{n} of {name!r}" for name, n in counts.items()) or "no items"
         raise errors.DataError(
@@ -164,7 +170,7 @@ def _file_problems(root: pathlib.Path, rows: dict) -> list[str]:
                     f"item {id_} has a file of modality {name!r}, expected "
                     f"{', '.join(modalities.MODALITIES)}.{hint}"
                 )
-            elif not (root / path).is_file():
+            elif not isinstance(path, str) or not (root / path).is_file():
                 problems.append(
                     f"item {id_} names the {name} file {path}, which is not there; write the "
                     "corpus again"

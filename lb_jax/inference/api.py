@@ -15,7 +15,7 @@ import numpy as np
 
 from lb_jax.convert.weights import Weights, open_weights
 from lb_jax.core import errors, paths
-from lb_jax.core.modalities import TEXT
+from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.data import preprocess, specs
 from lb_jax.models import languagebind
 
@@ -120,9 +120,15 @@ class Model:
         return preprocess.preprocess(modality, items, self.specs[modality])
 
     def encode(self, modality: str, array: np.ndarray) -> np.ndarray:
-        """Embeds arrays that are preprocessed already: float32 [n, e], unit norm."""
+        """Embeds arrays that are preprocessed already: float32 [n, e], unit norm.
+
+        Raises:
+          ConfigError: for an array of another shape or type than `preprocess` gives.
+          CheckpointError: for embeddings that are not finite.
+        """
         self._check(modality)
         array = np.asarray(array)
+        self._check_input(modality, array)
         if modality == TEXT:
             params = {TEXT: self._part(TEXT)}
         else:
@@ -135,6 +141,11 @@ class Model:
             chunk = array[i : i + BATCH_SIZE]
             padded = np.concatenate([chunk, np.repeat(chunk[:1], BATCH_SIZE - len(chunk), axis=0)])
             vectors.append(np.asarray(self._encode(params, modality, padded))[: len(chunk)])
+            if not np.isfinite(vectors[-1]).all():
+                raise errors.CheckpointError(
+                    f"{modality} embeddings are not finite: the weights or the input hold NaN or "
+                    "infinity; check the array, or write the checkpoint again."
+                )
         return (
             np.concatenate(vectors)
             if vectors
@@ -142,12 +153,26 @@ class Model:
         )
 
     def similarity(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Cosine of every pair of unit vectors: [n, e] and [m, e] -> [n, m]."""
-        return np.asarray(a) @ np.asarray(b).T
+        """Cosine of every pair of unit vectors: [n, e] and [m, e] -> [n, m].
+
+        Raises:
+          ConfigError: for arrays that are not [n, e] and [m, e].
+        """
+        a, b = np.asarray(a), np.asarray(b)
+        if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
+            raise errors.ConfigError(
+                f"similarity takes [n, e] and [m, e]; got {list(a.shape)} and {list(b.shape)}."
+            )
+        return a @ b.T
 
     def logits(self, modality: str, a: np.ndarray, text: np.ndarray) -> np.ndarray:
         """Cosine times the modality's inverse temperature, once: what training's softmax saw."""
         self._check(modality)
+        if modality == TEXT:
+            raise errors.ConfigError(
+                f"logits: temperatures belong to {', '.join(self.modalities)}; name the modality "
+                "of the first vectors."
+            )
         return self.similarity(a, text) * np.exp(np.float32(self.logit_scale[modality]))
 
     def fuse(
@@ -189,6 +214,25 @@ class Model:
             raise errors.ConfigError(
                 f"this model has no {modality!r}; it has "
                 f"{', '.join(known)}.{errors.nearest(modality, known)}"
+            )
+
+    def _check_input(self, modality: str, array: np.ndarray) -> None:
+        if modality == TEXT:
+            limit = self.config.text.vocab
+            fits = array.ndim == 2 and array.dtype.kind in "iu"
+            fits = fits and 0 < array.shape[1] <= self.config.text.context
+            fits = fits and (not array.size or (array.min() >= 0 and array.max() < limit))
+            expected = f"whole numbers [n, up to {self.config.text.context}] below {limit}"
+        else:
+            tower = self.config.towers[modality]
+            frames = [tower.frames] if MODALITIES[modality].has_frames else []
+            inner = (*frames, *tower.image_size, 3)
+            fits = array.shape[1:] == inner and array.dtype.kind in "fV"  # V: bfloat16
+            expected = f"floating point [n, {', '.join(map(str, inner))}]"
+        if not fits:
+            raise errors.ConfigError(
+                f"encode: {modality} takes {expected}, as model.preprocess gives it; got "
+                f"{array.dtype} {list(array.shape)}."
             )
 
     def _part(self, name: str) -> Any:

@@ -82,6 +82,14 @@ class LanguageBind:
         }
         self._graphs = {name: graph for name, (graph, _) in abstract.items()}
         self._shapes = {name: nnx.to_pure_dict(state) for name, (_, state) in abstract.items()}
+        for name, tower in cfg.towers.items():
+            leaves = paths.flatten(self._shapes[name])
+            if tower.lora and not any(path.endswith("lora_a") for path in leaves):
+                layers = sorted(path for path in leaves if path.endswith("proj/kernel"))
+                raise errors.ConfigError(
+                    f"lora.targets of {name} is {tower.lora.targets!r}, which matches no layer; "
+                    f"the tower has {', '.join(path.removesuffix('/kernel') for path in layers)}."
+                )
 
     @property
     def modalities(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from lb_jax.core import errors
 from lb_jax.models import layers
 from lb_jax.models.stack import make_stack, run_stack
 
@@ -25,6 +26,12 @@ class TextConfig:
     vocab: int = 49408
     context: int = 77
     activation: str = "gelu"
+
+    def __post_init__(self):
+        if self.heads < 1 or self.width % self.heads:
+            raise errors.ConfigError(
+                f"a text tower of width {self.width} does not split into {self.heads} heads."
+            )
 
 
 class TextBlock(nnx.Module):

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from einops import rearrange
 from flax import nnx
 
+from lb_jax.core import errors
 from lb_jax.models import layers
 from lb_jax.models.lora import LoraConfig
 from lb_jax.models.stack import make_stack, run_stack
@@ -47,6 +48,17 @@ class VisionConfig:
     tube_size: int = 0
     temporal: bool = False
     lora: LoraConfig | None = None
+
+    def __post_init__(self):
+        if self.heads < 1 or self.width % self.heads:
+            raise errors.ConfigError(
+                f"a tower of width {self.width} does not split into {self.heads} heads."
+            )
+        if self.tube_size and self.frames % self.tube_size:
+            raise errors.ConfigError(
+                f"{self.frames} frames do not split into tubes of {self.tube_size}; choose a "
+                "tube_size that divides the number of frames, or 0."
+            )
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -5,13 +5,14 @@
 """
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
 
 from lb_jax.core import config as config_lib
-from lb_jax.core import errors
+from lb_jax.core import errors, paths
 from lb_jax.core.modalities import TEXT
 from lb_jax.models.lora import LoraConfig
 
@@ -162,21 +163,47 @@ def from_config_dict(config: Mapping[str, Any]) -> TrainConfig:
     """
     values = config.to_dict() if isinstance(config, ml_collections.ConfigDict) else config
     cfg = config_lib.from_dict(TrainConfig, values, "config.")
-    for name in ("steps", "batch_size", "log_every", "save_every", "keep"):
-        if getattr(cfg, name) < 1:
-            raise errors.ConfigError(
-                f"config.{name} is {getattr(cfg, name)}; it must be at least 1."
-            )
+    for path, value in paths.flatten(config_lib.to_dict(cfg)).items():
+        for pattern, holds, text in _RANGES:
+            if re.fullmatch(pattern, path) and not holds(value):
+                name = path.replace("/", ".")
+                raise errors.ConfigError(f"config.{name} is {value!r}; it must be {text}.")
     if not cfg.data.annotations:
         raise errors.ConfigError(
             "config.data.annotations is empty; give the annotation JSON: "
             "--config.data.annotations=FILE."
         )
-    if cfg.data.cache not in ("none", "memory"):
-        raise errors.ConfigError(
-            f"config.data.cache is {cfg.data.cache!r}; it must be 'none' or 'memory'."
-        )
     return cfg
+
+
+# Which values a setting takes: path regex, test, and what to say. The first that matches counts.
+_RANGES = (
+    (
+        r"steps|(paraphrase/)?batch_size|log_every|save_every|keep|modalities/[^/]+/lora/rank",
+        lambda x: x >= 1,
+        "at least 1",
+    ),
+    (
+        r"seed|optim/(warmup_steps|weight_decay|clip_norm)|data/threads|"
+        r"modalities/[^/]+/(batch_size|tube_size)",
+        lambda x: x >= 0,
+        "0 or more",
+    ),
+    (r"text_length", lambda x: x >= 3, "at least 3: start, one token, end"),
+    (r"optim/(lr|eps|init_temperature)", lambda x: x > 0, "above 0"),
+    (
+        r"optim/b[12]|modalities/[^/]+/(patch_dropout|lora/dropout)",
+        lambda x: 0 <= x < 1,
+        "from 0 to below 1",
+    ),
+    (r"data/max_bad_rate", lambda x: 0 <= x <= 1, "from 0 to 1"),
+    (r"data/cache", lambda x: x in ("none", "memory"), "'none' or 'memory'"),
+    (
+        r"dtype",
+        lambda x: x in ("float32", "bfloat16", "float16"),
+        "'float32', 'bfloat16' or 'float16'",
+    ),
+)
 
 
 def difference(a: Mapping[str, Any], b: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -5,6 +5,7 @@ from) and at the end `checkpoint/` (for inference). Running the same command aga
 run, and ends with the same parameters bit by bit.
 """
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,6 +35,7 @@ def run(cfg: TrainConfig, workdir: Path) -> Path:
       ConfigError: when the work directory belongs to a run with other settings.
       DataError: when the annotations cannot be used or too many samples are bad.
       CheckpointError: when what the run starts or resumes from cannot be used.
+      TrainingError: when the loss is not finite.
     """
     workdir = Path(workdir)
     # 1. Settings and data are checked before anything is computed or written.
@@ -41,14 +43,14 @@ def run(cfg: TrainConfig, workdir: Path) -> Path:
     rows, loaders = open_data(cfg, preprocess)
     check_workdir(cfg, workdir)
     finished = workdir / "checkpoint"
-    if finished.is_dir():
+    if checkpoint.is_complete(finished):
         return finished
 
     # 2. Model, starting parameters, and which of them train.
     mesh = sharding.make_mesh(config_lib.to_dict(cfg.mesh))
+    sharding.require_divisible(cfg.batch_sizes, mesh)
     model = LanguageBind(model_cfg, dtype=jnp.dtype(cfg.dtype), remat=cfg.remat)
     trainable, frozen = paths.partition(recipe.initial_params(cfg, model), cfg.trainable)
-    claim_workdir(cfg, workdir)  # not before, or a run that cannot start would keep its folder
     frozen_digest = checkpoint.digest(frozen)
     schedule = optimizer_lib.warmup_cosine(
         lr=cfg.optim.lr, warmup_steps=cfg.optim.warmup_steps, steps=cfg.steps
@@ -61,7 +63,9 @@ def run(cfg: TrainConfig, workdir: Path) -> Path:
     state = jax.device_put(state, sharding.tree_shardings(state, mesh))
     frozen = jax.device_put(frozen, sharding.tree_shardings(frozen, mesh))
 
-    # 3. Data, and the position to go on from.
+    # 3. Data, and the position to go on from. The folder is not claimed before, or a run that
+    # cannot start would keep it.
+    claim_workdir(cfg, workdir)
     quarantine = pipeline.Quarantine(workdir / "quarantine.jsonl", cfg.data.max_bad_rate)
     batches = pipeline.make_batches(
         rows,
@@ -88,10 +92,12 @@ def run(cfg: TrainConfig, workdir: Path) -> Path:
     # 5. The loop. A state is saved with the data position BEFORE the next batch is taken, so
     # position and parameters belong together.
     key = jax.device_put(jax.random.key(cfg.seed), sharding.replicated(mesh))
-    with logging.Progress(f"train {workdir.name}", cfg.steps, done=first, unit="step") as progress:
-        note = ""
+    progress = logging.Progress(f"train {workdir.name}", cfg.steps, done=first, unit="step")
+    with contextlib.closing(store), progress:
+        note, metrics = "", {}
         for number in range(first, cfg.steps):
             if number > first and number % cfg.save_every == 0:
+                require_finite(metrics["loss"], number - 1, workdir)  # a state is good or not saved
                 store.save(number, state, batches.get_state(), frozen_digest)
             state, metrics = step(state, frozen, put_batch(next(batches), mesh), key)
             if number % cfg.log_every == 0 or number == cfg.steps - 1:
@@ -101,15 +107,9 @@ def run(cfg: TrainConfig, workdir: Path) -> Path:
                     "bad_samples": quarantine.bad,
                 }
                 metrics_file.write(row)
-                if not np.isfinite(row["loss"]):
-                    raise errors.LbJaxError(
-                        f"loss is {row['loss']} at step {number} of {workdir}; lower "
-                        "config.optim.lr "
-                        "and resume with the same command."
-                    )
+                require_finite(row["loss"], number, workdir)
                 note = f"loss {row['loss']:.3f}"
             progress.advance(note=note)
-    store.close()
 
     # 6. The self-contained checkpoint for inference.
     params = jax.device_get(paths.overlay(frozen, state["params"]))
@@ -120,6 +120,20 @@ def run(cfg: TrainConfig, workdir: Path) -> Path:
         {"model": config_lib.to_dict(model_cfg), "preprocess": config_lib.to_dict(preprocess)},
     )
     return finished
+
+
+def require_finite(loss: Any, number: int, workdir: Path) -> None:
+    """Stops a run whose loss is not a number.
+
+    Raises:
+      TrainingError: naming the step.
+    """
+    if not np.isfinite(loss):
+        raise errors.TrainingError(
+            f"loss is {float(loss)} at step {number} of {workdir}; start again in another "
+            "--workdir with a lower config.optim.lr, a longer config.optim.warmup_steps or "
+            "config.optim.clip_norm=1."
+        )
 
 
 def open_data(
@@ -149,7 +163,10 @@ def check_workdir(cfg: TrainConfig, workdir: Path) -> None:
     """
     path, ours = workdir / "config.json", config_lib.to_dict(cfg)
     if path.is_file():
-        differing = train_config.difference(checkpoint.read_json(path), ours)
+        theirs = checkpoint.read_json(path)
+        if not isinstance(theirs, dict):
+            raise errors.CheckpointError(f"{path}: no settings of a run; give another --workdir.")
+        differing = train_config.difference(theirs, ours)
         if differing:
             raise errors.ConfigError(
                 f"{workdir} belongs to a run with other settings: {', '.join(differing)}. Use "

@@ -71,9 +71,15 @@ def build(cfg: TrainConfig) -> tuple[ModelConfig, dict[str, Any]]:
                 f"config.modalities: unknown {name!r}; known: "
                 f"{', '.join(MODALITIES)}.{errors.nearest(name, MODALITIES)}"
             )
+    text = architecture(cfg.arch).text
+    if cfg.text_length > text.context:
+        raise errors.ConfigError(
+            f"config.text_length is {cfg.text_length}; the text tower of {cfg.arch} takes at most "
+            f"{text.context} tokens."
+        )
     preprocess = preprocessing(cfg)
     towers = {name: tower_config(cfg, name, spec) for name, spec in preprocess.items()}
-    return ModelConfig(towers, architecture(cfg.arch).text), preprocess
+    return ModelConfig(towers, text), preprocess
 
 
 def initial_params(cfg: TrainConfig, model: LanguageBind) -> paths.Tree:

@@ -52,6 +52,21 @@ def make_mesh(shape: Mapping[str, int]) -> Mesh:
     return jax.make_mesh(tuple(sizes), AXES, axis_types=(jax.sharding.AxisType.Auto,) * len(AXES))
 
 
+def require_divisible(batch_sizes: Mapping[str, int], mesh: Mesh) -> None:
+    """Checks that every batch splits evenly over the devices it is spread on.
+
+    Raises:
+      ConfigError: naming the batches that do not.
+    """
+    parts = mesh.shape["data"] * mesh.shape["fsdp"]
+    uneven = {name: size for name, size in batch_sizes.items() if size % parts}
+    if uneven:
+        raise errors.ConfigError(
+            f"batch sizes {uneven} do not split over {parts} devices (data x fsdp); make "
+            f"config.batch_size, and that of each modality, a multiple of {parts}."
+        )
+
+
 def replicated(mesh: Mesh) -> NamedSharding:
     """The sharding of whatever every device holds whole."""
     return NamedSharding(mesh, PartitionSpec())

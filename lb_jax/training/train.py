@@ -1,5 +1,6 @@
 """`lb-jax train --config=configs/X.py --workdir=DIR [--config.name=value ...]`."""
 
+import itertools
 import runpy
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -49,8 +50,7 @@ def parse(argv: Sequence[str]) -> tuple[train_config.TrainConfig, Path]:
         "config", None, "lab sheet", flag_values=values, sys_argv=["lb-jax train", *argv]
     )
     flags.DEFINE_string("workdir", None, "folder of the run", flag_values=values)
-    followed = zip(argv, [*argv[1:], ""], strict=True)
-    given = [following for one, following in followed if one == "--config"]
+    given = [following for one, following in itertools.pairwise(argv) if one == "--config"]
     given += [one.removeprefix("--config=") for one in argv if one.startswith("--config=")]
     sheet = load_sheet(given[-1]) if given else None
     try:
@@ -78,12 +78,10 @@ def load_sheet(path: str) -> ml_collections.ConfigDict:
       ConfigError: when there is no such file, or it has no `get_config`.
     """
     if not Path(path).is_file():
-        shipped = sorted(
-            f"configs/{one.name}" for one in SHIPPED.glob("*.py") if one.stem != "__init__"
-        )
+        shipped = sorted(one.name for one in SHIPPED.glob("*.py") if one.stem != "__init__")
         raise errors.ConfigError(
-            f"no config file {path!r}.{errors.nearest(path, shipped)} Shipped: "
-            f"{', '.join(shipped)}."
+            f"no config file {path!r} here.{errors.nearest(Path(path).name, shipped)} Those that "
+            f"come with the package are in {SHIPPED}: {', '.join(shipped)}."
         )
     try:
         sheet = runpy.run_path(path)

@@ -28,7 +28,7 @@ from lb_jax.training.config import ModalityRecipe, TrainConfig, as_config_dict
 def get_config():
     return as_config_dict(TrainConfig(
         arch="tiny", modalities={"depth": ModalityRecipe()}, trainable=((".*", True),),
-        steps=1, batch_size=2, text_length=16,
+        steps=1, batch_size=8, text_length=16,
     ))
 """
 KINDS = dict.fromkeys(("raw", "mplug", "polish_mplug", "sound_mplug"), "a cat")
@@ -71,6 +71,7 @@ def sheet_dir(tmp_path_factory):
     (folder / "rows.json").write_text(whole)
     (folder / "cut.json").write_text(whole[: len(whole) // 2])
     lacking = {key: value for key, value in ROW.items() if key != "polish_mplug"}
+    (folder / "nothing.json").write_text("{}")
     (folder / "lacking.json").write_text(json.dumps({"item0": ROW, "item1": lacking}))
     return folder
 

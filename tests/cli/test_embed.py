@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import types
 from pathlib import Path
 
@@ -66,9 +67,18 @@ def test_killed_call_keeps_what_was_embedded(call, counting, tmp_path, monkeypat
         return Counting.embed(counting, modality, items)
 
     counting.embed = dies_in_the_second_batch
-    with pytest.raises(KeyboardInterrupt):
-        call("embed --model=m --modality=text -o {tmp}/o.npz a b c")
+    result = call("embed --model=m --modality=text -o {tmp}/o.npz a b c")
+    assert (result.status, result.err.splitlines()[-1][:19]) == (130, "lb-jax: interrupted")
     assert list(stored(tmp_path / "o.npz")) == ["a", "b"]
+
+
+def test_file_of_another_content_is_embedded_again(call, counting, media_dir, tmp_path):
+    line = "embed --model=m --modality=image -o {tmp}/o.npz {tmp}/x.png"
+    for source, asked in (("picture.png", 1), ("picture.png", 1), ("depth.png", 2)):
+        shutil.copy(media_dir / source, tmp_path / "x.png")
+        call(line)
+        assert len(counting.asked) == asked
+    assert len(stored(tmp_path / "o.npz")) == 1
 
 
 def test_folder_gives_the_files_of_the_modality(call, counting, media_dir):

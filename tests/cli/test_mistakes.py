@@ -56,19 +56,19 @@ MISTAKES = {
     ),
     "out inside a file": (
         "embed --model={model} --modality=text -o {media}/clip.mp4/out.npz hi",
-        r"--out: the folder .*clip\.mp4 cannot be made",
+        r"--out: the folder .*clip\.mp4 cannot be written",
     ),
     "evaluate without corpus": ("evaluate --model={model} --data={tmp}/no", "no such file"),
     "evaluate into a file": (
         "evaluate --model={model} --data={tmp} --out={media}/clip.mp4",
-        r"--out: the folder .*clip\.mp4 cannot be made",
+        r"--out: the folder .*clip\.mp4 cannot be written",
     ),
     "demo of half an item": ("demo --items=1.5", "--items.*1.5.*lb-jax demo --help"),
     "train without config": ("train --workdir={tmp}/run", "--config is missing; usage"),
     "train without workdir": ("train --config={sheets}/sheet.py", "--workdir is missing; usage"),
     "no such config": (
         "train --config=configs/no.py --workdir={tmp}/run",
-        r"no config file 'configs/no\.py'.*Shipped: configs/",
+        r"no config file 'configs/no\.py' here.*package are in .*: demo_bind\.py, ",
     ),
     "config with a typing error": (
         "train --config={sheets}/broken.py --workdir={tmp}/run",
@@ -90,6 +90,29 @@ MISTAKES = {
     "unknown flag": (f"{TRAIN} --workdr=x", "'--workdr'.*Did you mean 'workdir'"),
     "value of the wrong type": (f"{TRAIN} --config.steps=many", "config.steps=many.*'many'"),
     "value out of range": (f"{ROWS} --config.steps=0", "config.steps is 0; it must be at least 1"),
+    "batch that does not split": (
+        f"{ROWS} --config.batch_size=3",
+        r"batch sizes \{'depth': 3\} do not split over 8 devices.*multiple of 8",
+    ),
+    "rate out of range": (
+        f"{ROWS} --config.modalities.depth.patch_dropout=1.5",
+        r"patch_dropout is 1\.5; it must be from 0 to below 1",
+    ),
+    "unknown dtype": (f"{ROWS} --config.dtype=float17", "it must be 'float32', 'bfloat16' or"),
+    "texts too long": (f"{ROWS} --config.text_length=200", "text tower of tiny takes at most 77"),
+    "tubes that do not fit": (
+        f"{ROWS} --config.modalities.depth.tube_size=3",
+        "1 frames do not split into tubes of 3",
+    ),
+    "annotations of nothing": (
+        f"{TRAIN} --config.data.annotations={{sheets}}/nothing.json",
+        r"nothing\.json: holds no rows",
+    ),
+    "nothing to train": ("train", "--config is missing; usage"),
+    "unwritable folder": (
+        "embed --model={model} --modality=text -o /proc/o.npz hi",
+        "--out: the folder /proc cannot be written",
+    ),
     "unknown architecture": (f"{ROWS} --config.arch=tinny", "Did you mean 'tiny'"),
     "stray argument": (f"{TRAIN} batch_size=4", "unexpected argument 'batch_size=4'"),
     "no annotations": (TRAIN, "config.data.annotations is empty; give"),
@@ -140,7 +163,7 @@ def test_mistake_is_one_line_and_status_2(call, name):
 def test_workdir_of_another_config_names_the_settings(call):
     # The first run gets as far as its data, which is not there, and has taken the folder.
     assert_one_line(call(ROWS), "samples cannot be used")
-    other = call(f"{ROWS} --config.batch_size=4 --config.optim.lr=1.0")
+    other = call(f"{ROWS} --config.batch_size=16 --config.optim.lr=1.0")
     assert_one_line(other, r"run belongs to a run with other settings: batch_size, optim\.lr\. Use")
 
 

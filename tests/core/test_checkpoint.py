@@ -1,5 +1,8 @@
 """Inference checkpoints: whole or absent, read back bit by bit, damage named."""
 
+import errno
+import os
+
 import numpy as np
 import pytest
 
@@ -45,3 +48,24 @@ def test_foreign_folder_says_what_it_holds(tmp_path):
         errors.CheckpointError, match=r"expected config\.json.*found \['notes\.txt'\]"
     ):
         checkpoint.load_config(tmp_path)
+
+
+def test_what_a_killed_process_of_the_same_number_left_is_no_obstacle(tmp_path):
+    left = tmp_path / f".m.partial-{os.getpid()}"
+    left.mkdir()
+    (left / "rest").write_text("x")
+    checkpoint.save_model(tmp_path / "m", {"a": np.ones(2)}, {"model": {}})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m"]
+    assert len(list((tmp_path / "m").iterdir())) == 2
+
+
+def test_failed_write_leaves_the_old_checkpoint(tmp_path):
+    folder = tmp_path / "m"
+    checkpoint.save_model(folder, {"a": np.ones(2)}, {"model": {}})
+    with (
+        pytest.raises(errors.CheckpointError, match=r"cannot be written \(No space"),
+        checkpoint.replacing(folder),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert checkpoint.load_params(folder)["a"].tolist() == [1, 1]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m"]

@@ -1,5 +1,7 @@
 """Caption pairs, and batches whose sizes differ by modality."""
 
+import json
+
 import numpy as np
 
 from lb_jax.data import annotations, pipeline, tokenizer
@@ -36,3 +38,41 @@ def test_a_restored_position_gives_the_batches_that_were_left(tmp_path):
     restored.set_state(state)
     for one in expected:
         np.testing.assert_array_equal(next(restored)["text"]["media"], one["text"]["media"])
+
+
+def loader(root, **texts):
+    row = annotations.Row("id0", texts.pop("folder", "f"), texts)
+    return pipeline.Loader(root, "depth", None, "mplug", 16, cache=False), row
+
+
+def test_a_bad_caption_is_blamed_on_the_row_and_not_on_its_file(tmp_path):
+    rng = np.random.default_rng(0)
+    load, row = loader(tmp_path, mplug="  ")
+    bad = load(row, rng)
+    assert (bad.modality, bad.path) == ("depth", "id0, mplug")
+    assert "is empty" in bad.reason
+    pair = pipeline.CaptionPairs(("mplug", "mplug"), 16)
+    assert pair(row, rng).path == "id0, mplug"
+
+
+def test_a_path_out_of_the_root_is_a_bad_sample(tmp_path):
+    load, row = loader(tmp_path, mplug="a car", folder="../../etc")
+    assert "leads out of the data root" in load(row, np.random.default_rng(0)).reason
+
+
+def test_quarantine_goes_on_after_a_line_that_was_cut_off(tmp_path):
+    file = tmp_path / "quarantine.jsonl"
+    file.write_text('{"modality": "depth", "path": "a", "reason": "b"}\n{"modality": "de')
+    quarantine = pipeline.Quarantine(file, 0.5)
+    for path in ("a", "c"):
+        assert not quarantine.accept(pipeline.BadSample("depth", path, "cut"))
+    assert [json.loads(line)["path"] for line in file.read_text().splitlines()] == ["a", "c"]
+
+
+def test_counts_of_the_quarantine_are_part_of_the_position(tmp_path):
+    taken = batches(tmp_path, 4)
+    next(taken)
+    restored = batches(tmp_path, 4)
+    restored.set_state(taken.get_state())
+    assert restored.get_state() == taken.get_state()
+    assert taken.get_state()["samples"] == [4, 0]

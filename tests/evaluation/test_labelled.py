@@ -89,6 +89,6 @@ def test_an_unknown_split_is_answered_with_those_there(corpus):
 
 def test_a_missing_kind_of_caption_is_named(corpus):
     with pytest.raises(
-        errors.DataError, match=r"item item0.*no caption 'mplug'.*polish_mplug, sound_mplug"
+        errors.DataError, match=r"item item0.*no text under 'mplug'.*polish_mplug, sound_mplug"
     ):
         labelled.read(corpus).caption("item0", "mplug")

@@ -136,3 +136,36 @@ def test_fuse_refuses_what_has_no_mean(model, vectors, weights, message):
     vectors = {name: np.float32(rows) for name, rows in vectors.items()}
     with pytest.raises(errors.ConfigError, match=message):
         model.fuse(vectors, weights)
+
+
+@pytest.mark.parametrize(
+    ("modality", "array"),
+    [
+        ("depth", np.zeros((1, 48, 48, 3), np.uint8)),
+        ("depth", np.zeros((1, 48, 40, 3), np.float32)),
+        ("video", np.zeros((1, 48, 48, 3), np.float32)),
+        ("text", np.zeros((1, 8), np.float32)),
+        ("text", np.full((1, 8), 49408)),
+        ("text", np.zeros((1, 78), np.int32)),
+    ],
+)
+def test_array_that_preprocess_would_not_give_is_refused(model, modality, array):
+    with pytest.raises(errors.ConfigError, match=f"encode: {modality} takes .*; got"):
+        model.encode(modality, array)
+
+
+def test_input_that_is_not_finite_is_refused(model):
+    with pytest.raises(errors.CheckpointError, match="not finite"):
+        model.encode("depth", np.full((1, 48, 48, 3), np.nan, np.float32))
+
+
+def test_vectors_of_other_shapes_are_refused(model):
+    with pytest.raises(errors.ConfigError, match=r"got \[2, 3\] and \[2, 4\]"):
+        model.similarity(np.ones((2, 3)), np.ones((2, 4)))
+    with pytest.raises(errors.ConfigError, match="temperatures belong to"):
+        model.logits("text", np.ones((1, 3)), np.ones((1, 3)))
+
+
+def test_items_that_are_none_are_refused(model):
+    with pytest.raises(errors.ConfigError, match="items are None"):
+        model.embed("depth", None)

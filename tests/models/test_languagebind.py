@@ -135,3 +135,18 @@ def test_full_size_parameter_counts_are_the_published_ones(name, parameters):
 def test_unknown_architecture_names_the_nearest():
     with pytest.raises(errors.ConfigError, match="Did you mean 'ViT-L/14'"):
         architecture("ViT-L-14")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"lora": LoraConfig(2, targets="foo")}, "lora.targets of depth is 'foo'.*attn/q_proj"),
+        ({"heads": 3}, "width 16 does not split into 3 heads"),
+        ({"heads": 0}, "0 heads"),
+        ({"tube_size": 3}, "1 frames do not split into tubes of 3"),
+    ],
+)
+def test_a_tower_that_cannot_be_is_refused(wrong, message):
+    text = TextConfig(16, 2, 2, 32, embed_dim=8, vocab=50)
+    with pytest.raises(errors.ConfigError, match=message):
+        LanguageBind(ModelConfig({"depth": dataclasses.replace(STILL, **wrong)}, text))

@@ -116,3 +116,21 @@ def test_configs_survive_the_config_dict(tiny_run):
         train_config.from_config_dict(json.loads(json.dumps(config_lib.to_dict(tiny_run))))
         == tiny_run
     )
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_is_never_saved(tiny_run, tmp_path):
+    optim = dataclasses.replace(tiny_run.optim, lr=1e30, warmup_steps=0)
+    cfg = dataclasses.replace(tiny_run, optim=optim, steps=8, save_every=1, log_every=100)
+    with pytest.raises(errors.TrainingError, match=r"loss is (nan|inf).*another --workdir"):
+        loop.run(cfg, tmp_path / "run")
+    saved = [int(one.name) for one in (tmp_path / "run" / "states").iterdir()]
+    assert max(saved, default=0) < 8
+
+
+def test_half_a_checkpoint_is_written_again(tiny_run, tmp_path):
+    cfg = dataclasses.replace(tiny_run, steps=2, save_every=1)
+    folder = loop.run(cfg, tmp_path / "run")
+    before = (folder / checkpoint.WEIGHTS).read_bytes()
+    (folder / checkpoint.WEIGHTS).unlink()
+    loop.run(cfg, tmp_path / "run")
+    assert (folder / checkpoint.WEIGHTS).read_bytes() == before
