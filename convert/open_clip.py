@@ -1,4 +1,4 @@
-"""OpenCLIP's native format: `visual.*` names, fused q, k, v, projections that are not transposed."""
+"""OpenCLIP's native format: `visual.*` names, fused q, k, v, projections as [in, out]."""
 
 import dataclasses
 import math

@@ -2,7 +2,7 @@
 
 A table says for every leaf of ours what the tensor is called elsewhere and how it lies there:
 
-    (r"vision/blocks/attn/(\\w+)_proj/kernel", r"….layers.{layer}.self_attn.\\1_proj.weight", TRANSPOSED)
+    Rule(r"vision/blocks/attn/(\\w+)/kernel", r"….layers.{layer}.self_attn.\\1.weight", TRANSPOSED)
 
 The leaves of a model are known from its config, so the table gives the complete list of expected
 tensors. Compared with a file it proves a bijection before anything is copied: every tensor is used
@@ -211,7 +211,7 @@ def read(
 def written(
     leaf: Callable[[str], np.ndarray], all_places: Iterable[Place]
 ) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
-    """The inverse of `read`: foreign tensors in an order that asks for every leaf once or nearly so.
+    """The inverse of `read`: foreign tensors, in an order that asks for a leaf once or nearly so.
 
     Args:
       leaf: gives the array of a path.

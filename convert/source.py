@@ -29,7 +29,7 @@ CONFIG, OPEN_CLIP_CONFIG = "config.json", "open_clip_config.json"
 _WEIGHTS = tuple(form[0] for form in hub.WEIGHTS)
 
 # Rows of the position table -> mel bins and spectrogram frames, for audio checkpoints without a
-# config: the training scripts', the released models' and the command line's default (spec section 4).
+# config: the training scripts', the released models' and the command line's default (spec 4).
 _AUDIO_SIZES = {667: (126, 1036), 593: (112, 1036), 658: (128, 1024)}
 _ALPHA = 16  # of every LanguageBind script (spec 3.1)
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lb_jax.convert import hub
+from lb_jax.convert import hub, safetensors_reader
 from lb_jax.convert.source import CONFIG, Source, open_source
 from lb_jax.core import checkpoint, errors, paths
 from lb_jax.core.modalities import TEXT
@@ -97,12 +97,15 @@ def checkpoint_folder(path: Path) -> Path:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a folder is (or was meant to be) a checkpoint of this package."""
-    file = path / CONFIG
-    if not file.is_file():
+    """Whether a folder is, or was before it was damaged, a checkpoint of this package."""
+    if (path / CONFIG).is_file():
+        content = checkpoint.read_json(path / CONFIG)
+        if isinstance(content, dict):
+            return "format" in content
+    weights = path / checkpoint.WEIGHTS
+    if not weights.is_file():
         return False
-    content = checkpoint.read_json(file)
-    return isinstance(content, dict) and "format" in content
+    return safetensors_reader.read_metadata(weights).get("format") == checkpoint.FORMAT
 
 
 class Stored:

@@ -1,4 +1,4 @@
-"""Weights out, one function per format of the table `FORMATS`; a folder appears whole or not at all.
+"""Weights out, one function per row of `FORMATS`; a folder appears whole or not at all.
 
 safetensors   our checkpoint: `model.safetensors`, `config.json`
 hf            what the original PyTorch code loads: one folder per modality

@@ -35,9 +35,10 @@ def load(
     """Opens trained weights of any kind.
 
     Args:
-      source: hub name such as "LanguageBind/LanguageBind_Video_FT", folder, file, our own checkpoint
-        or the work directory of a finished run; or a mapping of modalities to published weights,
-        {"video": …, "audio": …}, which must share one text tower. Equal arrays are kept once.
+      source: hub name such as "LanguageBind/LanguageBind_Video_FT", folder, file, our own
+        checkpoint or the work directory of a finished run; or a mapping of modalities to published
+        weights, {"video": …, "audio": …}, which must share one text tower. Equal arrays are kept
+        once.
       dtype: of parameters and compute; `jnp.bfloat16` halves the memory. Embeddings are float32.
       preset: preprocessing of published weights, "default" or "reference" (the original's, see
         `lb_jax.data.specs`); our own checkpoints bring theirs.

@@ -39,7 +39,7 @@ def test_moved_checkpoint_gives_the_same_vectors(model, load, copy, tmp_path):
 def test_work_directory_stands_for_its_checkpoint(model, copy):
     copy.rename(copy.with_name("checkpoint"))
     assert api.load(copy.parent).digest == model.digest
-    assert api.load(str(copy.parent)).folder == copy.with_name("checkpoint")
+    assert api.load(str(copy.parent)).digest == model.digest
 
 
 def test_scalars_are_stored_as_scalars(folder, model):
@@ -121,7 +121,6 @@ def leaves(**params):
 CONFIG, WEIGHTS = checkpoint.CONFIG, checkpoint.WEIGHTS
 VECTOR = np.zeros(3, np.float32)
 DAMAGES = {
-    "no folder": (shutil.rmtree, "not a checkpoint.*no such folder"),
     "no config": (lambda f: (f / CONFIG).unlink(), r"not a checkpoint.*found \['model"),
     "config cut": (content(CONFIG, lambda b: b[:200]), r"config\.json: not valid JSON in line \d"),
     "config empty": (content(CONFIG, lambda b: b""), r"config\.json: not valid JSON in line 1"),
@@ -151,7 +150,7 @@ DAMAGES = {
     ),
     "unknown preprocessing": (
         edit_config(lambda c: c["preprocess"]["video"].update(frame=3)),
-        r"config\.json: video preprocessing has no field 'frame'.*Did you mean 'frames'",
+        r"copy: video preprocessing has no field 'frame'.*Did you mean 'frames'",
     ),
     "no weights": (lambda f: (f / WEIGHTS).unlink(), r"model\.safetensors: cannot be read"),
     "weights empty": (content(WEIGHTS, lambda b: b""), r"model\.safetensors: cannot be read"),
@@ -165,6 +164,11 @@ DAMAGES = {
         r"towers/video/class_embed is \[3\], expected \[",
     ),
 }
+
+
+def test_no_folder_is_no_hub_name_either(tmp_path):
+    with pytest.raises(errors.ConfigError, match="no such file or folder, and not a hub name"):
+        api.load(tmp_path / "no")
 
 
 @pytest.mark.parametrize("name", DAMAGES)
