@@ -87,6 +87,12 @@ def to_config(modality: str, vision: VisionConfig, text: TextConfig) -> dict[str
     return config | {"model_type": name, "architectures": [name]}
 
 
+def without_lora(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config once the factors are merged into the weights."""
+    vision = {**config["vision_config"], "lora_r": 0}
+    return {**config, "vision_config": vision}
+
+
 def preprocessing(config: Mapping[str, Any], modality: str, tower: VisionConfig) -> dict[str, Any]:
     """The fields of the modality's preprocessing spec that the config fixes."""
     given = config.get("vision_config") or {}

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lb_jax.convert import hub, safetensors_reader
+from lb_jax.convert import hub, orbax_reader, safetensors_reader
+from lb_jax.convert.lazy import LazyTensor
 from lb_jax.convert.source import CONFIG, Source, open_source
 from lb_jax.core import checkpoint, errors, paths
 from lb_jax.core.modalities import TEXT
@@ -36,6 +37,7 @@ class Weights(Protocol):
       where: what was opened, for messages.
       config: the towers.
       preprocess: modality -> fields of its preprocessing spec that the weights fix.
+      ignored: names of stored tensors that are not read.
       origin: modality -> what writing the same foreign files back needs.
       digest: hash of weights and config; vectors of models that differ in it must not be mixed.
     """
@@ -44,6 +46,7 @@ class Weights(Protocol):
     config: ModelConfig
     preprocess: dict[str, dict[str, Any]]
     origin: dict[str, dict[str, Any]]
+    ignored: tuple[str, ...]
 
     @property
     def digest(self) -> str: ...
@@ -112,7 +115,7 @@ class Stored:
     """Our own inference checkpoint."""
 
     def __init__(self, folder: Path):
-        self.where = str(folder)
+        self.where, self.ignored = str(folder), ()
         self._folder = folder
         stored = checkpoint.load_config(folder)
         try:
@@ -128,24 +131,25 @@ class Stored:
                 f"{folder / CONFIG}: {str(error).removesuffix('.')}; write the checkpoint again."
             ) from error
         self.preprocess, self.origin = given, stored.get("origin", {})
-        _require_fit(folder, self.config)
+        self._tensors = stored_tensors(folder)
+        shapes = {path: tensor.shape for path, tensor in self._tensors.items()}
+        _require_fit(folder, shapes, self.config)
 
     @functools.cached_property
     def digest(self) -> str:
-        return checkpoint.file_digest(self._folder)
+        total = hashlib.sha256((self._folder / CONFIG).read_bytes())
+        for path, tensor in sorted(self._tensors.items()):
+            total.update(f"{path}\n".encode())
+            total.update(tensor.read())
+        return total.hexdigest()
 
     def part(self, name: str, dtype: Any = None, wanted: Wanted = everything) -> paths.Tree:
-        prefix = f"{name}/"
-        tree = checkpoint.load_params(
-            self._folder,
-            lambda path: path.startswith(prefix) and wanted(path.removeprefix(prefix)),
-        )
-        return paths.unflatten(
-            {
-                path.removeprefix(prefix): leaf if dtype is None else leaf.astype(dtype, copy=False)
-                for path, leaf in paths.flatten(tree).items()
-            }
-        )
+        found = {}
+        for path, tensor in self._tensors.items():
+            inside = path.removeprefix(f"{name}/")
+            if inside != path and wanted(inside):
+                found[inside] = tensor.read().astype(dtype or tensor.dtype, copy=False)
+        return paths.unflatten(found)
 
 
 class Published:
@@ -170,6 +174,7 @@ class Published:
             towers = {name: dataclasses.replace(one, lora=None) for name, one in towers.items()}
         self.config = ModelConfig(towers, first.text)
         self.preprocess = {name: one.preprocess for name, one in sources.items()}
+        self.ignored = tuple(name for one in sources.values() for name in one.ignored)
         self.origin = {name: {"kind": one.kind, **one.origin} for name, one in sources.items()}
 
     @functools.cached_property
@@ -276,13 +281,20 @@ def _first_difference(a: Source, b: Source) -> str | None:
     return None
 
 
-def _require_fit(folder: Path, config: ModelConfig) -> None:
-    """Compares names and shapes of our own stored weights with the model, without reading them.
+def stored_tensors(folder: Path) -> dict[str, LazyTensor]:
+    """Path -> tensor of our own checkpoint, in either of its formats."""
+    if (folder / checkpoint.ORBAX).is_dir():
+        return orbax_reader.read_orbax(folder / checkpoint.ORBAX)
+    return safetensors_reader.read_safetensors(folder / checkpoint.WEIGHTS)
+
+
+def _require_fit(folder: Path, stored: Mapping[str, tuple[int, ...]], config: ModelConfig) -> None:
+    """Compares names and shapes of our own stored weights with the model.
 
     Raises:
       CheckpointError: naming what is missing, unexpected or of another shape.
     """
-    stored, model = checkpoint.load_shapes(folder), LanguageBind(config)
+    model = LanguageBind(config)
     expected = {f"logit_scale/{name}": () for name in model.modalities}
     expected |= {f"{TEXT}/{path}": shape for path, shape in _shapes(model, TEXT)}
     shared = set()
@@ -301,7 +313,7 @@ def _require_fit(folder: Path, config: ModelConfig) -> None:
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise errors.CheckpointError(
-            f"{folder / checkpoint.WEIGHTS}: does not fit {CONFIG}: {problems[0]}{more}; write the "
+            f"{folder}: the weights do not fit {CONFIG}: {problems[0]}{more}; write the "
             "checkpoint again."
         )
 

@@ -1,6 +1,7 @@
 """Weights out, one function per row of `FORMATS`; a folder appears whole or not at all.
 
 safetensors   our checkpoint: `model.safetensors`, `config.json`
+orbax         the same with `params/`, written by Orbax
 hf            what the original PyTorch code loads: one folder per modality
 open_clip     what OpenCLIP loads: plain towers only
 stablehlo     one program per tower with a symbolic batch, and its parameters
@@ -8,17 +9,24 @@ stablehlo     one program per tower with a symbolic batch, and its parameters
 
 import dataclasses
 import functools
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 
 from lb_jax.convert import clip, languagebind, open_clip, rules
 from lb_jax.convert.source import CONFIG, OPEN_CLIP_CONFIG, leaf_shapes
 from lb_jax.convert.weights import Weights, shared_leaves, tower_leaf
 from lb_jax.core import checkpoint, errors, paths
 from lb_jax.core import config as config_lib
+from lb_jax.core.modalities import TEXT
+from lb_jax.models.languagebind import LanguageBind
+
+PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 @dataclasses.dataclass
@@ -64,12 +72,20 @@ def write(weights: Weights, folder: Path, to: str) -> Report:
 
 
 def _safetensors(weights: Weights, folder: Path, report: Report) -> None:
-    checkpoint.write_safetensors(
-        folder / checkpoint.WEIGHTS,
-        report.count(shared_leaves(weights)),
-        100 * (1 + len(weights.config.towers)),
-        {"format": checkpoint.FORMAT},
+    at_most = sum(
+        len(paths.flatten(LanguageBind(weights.config).shapes(name))) + 1
+        for name in (*weights.config.towers, TEXT)
     )
+    leaves = report.count(shared_leaves(weights))
+    metadata = {"format": checkpoint.FORMAT}
+    checkpoint.write_safetensors(folder / checkpoint.WEIGHTS, leaves, at_most, metadata)
+    _write_config(weights, folder)
+
+
+def _orbax(weights: Weights, folder: Path, report: Report) -> None:
+    tree = paths.unflatten(dict(report.count(shared_leaves(weights))))
+    with ocp.StandardCheckpointer() as writer:
+        writer.save((folder / checkpoint.ORBAX).resolve(), tree)
     _write_config(weights, folder)
 
 
@@ -85,19 +101,18 @@ def _write_config(weights: Weights, folder: Path) -> None:
 def _hf(weights: Weights, folder: Path, report: Report) -> None:
     for modality, vision in weights.config.towers.items():
         origin = weights.origin.get(modality, {})
-        plain = origin.get("kind") == "CLIP"
-        config = (
-            clip.to_config(vision, weights.config.text)
-            if plain
-            else languagebind.to_config(modality, vision, weights.config.text)
-        )
-        table = (
-            clip.peft_rules(vision.lora.targets, base_layer=origin.get("base_layer", False))
-            if vision.lora
-            else clip.RULES
-        )
+        table = clip.RULES
+        if vision.lora:
+            base_layer = origin.get("base_layer", False)
+            table = clip.peft_rules(vision.lora.targets, base_layer=base_layer)
+        if origin.get("kind") in ("CLIP", "LanguageBind"):
+            config = origin["config"]
+            if not vision.lora and config.get("vision_config", {}).get("lora_r"):
+                config = languagebind.without_lora(config)
+        else:
+            config = languagebind.to_config(modality, vision, weights.config.text)
         into = _folder_of(weights, folder, modality)
-        checkpoint.write_json(into / CONFIG, _kept(config, origin))
+        checkpoint.write_json(into / CONFIG, config)
         _write_foreign(weights, modality, table, into / "model.safetensors", report)
 
 
@@ -105,15 +120,12 @@ def _open_clip(weights: Weights, folder: Path, report: Report) -> None:
     for modality, vision in weights.config.towers.items():
         origin = weights.origin.get(modality, {})
         config = open_clip.to_config(vision, weights.config.text)
+        if origin.get("kind") == "OpenCLIP":
+            config = origin["config"]
         table = open_clip.custom_text_rules() if origin.get("custom_text") else open_clip.RULES
         into = _folder_of(weights, folder, modality)
-        checkpoint.write_json(into / OPEN_CLIP_CONFIG, _kept(config, origin))
+        checkpoint.write_json(into / OPEN_CLIP_CONFIG, config)
         _write_foreign(weights, modality, table, into / "open_clip_model.safetensors", report)
-
-
-def _kept(config: dict[str, Any], origin: Mapping[str, Any]) -> dict[str, Any]:
-    """The config that the weights came with, where it says the same; ours otherwise."""
-    return config
 
 
 def _write_foreign(
@@ -128,8 +140,8 @@ def _write_foreign(
         top, _, inside = path.partition("/")
         if top == "vision":
             return tower_leaf(weights, modality, inside)
-        part = weights.part(top, wanted=lambda one: one == (inside or modality))
-        return paths.flatten(part)[inside or modality]
+        name = inside or modality  # of a text leaf, or of the temperature
+        return paths.flatten(weights.part(top, wanted=lambda one: one == name))[name]
 
     named = ((name, tensor()) for name, tensor in rules.written(leaf, found))
     checkpoint.write_safetensors(file, report.count(named), len(found), {"format": "pt"})
@@ -142,8 +154,59 @@ def _folder_of(weights: Weights, folder: Path, modality: str) -> Path:
     return into
 
 
+def _stablehlo(weights: Weights, folder: Path, report: Report) -> None:
+    """For every tower `<name>.stablehlo` = f(parameters by path, input [b, …]) -> unit vectors.
+
+    The parameters lie beside it, `<name>.safetensors`: a program that held them would pass the size
+    a StableHLO file can have.
+    """
+    model = LanguageBind(weights.config)
+    inputs = {}
+    for name in (*model.modalities, TEXT):
+        shapes = paths.flatten(model.shapes(name))
+        leaves = (
+            (path, tower_leaf(weights, name, path, np.float32))
+            if name != TEXT
+            else (
+                path,
+                paths.flatten(weights.part(TEXT, np.float32, lambda one, path=path: one == path))[
+                    path
+                ],
+            )
+            for path in shapes
+        )
+        checkpoint.write_safetensors(
+            folder / f"{name}.safetensors", report.count(leaves), len(shapes), {"format": "lb_jax"}
+        )
+        x = _symbolic_input(model, name)
+        exported = jax.export.export(
+            jax.jit(functools.partial(_encode, model, name)), platforms=PLATFORMS
+        )(shapes, x)
+        (folder / f"{name}.stablehlo").write_bytes(exported.serialize())
+        inputs[name] = {"shape": [str(size) for size in x.shape], "dtype": str(x.dtype)}
+    (folder / "inputs.json").write_text(json.dumps(inputs, indent=1) + "\n", encoding="utf-8")
+    _write_config(weights, folder)
+
+
+def _encode(model: LanguageBind, name: str, leaves: Mapping[str, jax.Array], x: jax.Array):
+    tree = paths.unflatten(leaves)
+    params = {TEXT: tree} if name == TEXT else {"base": {}, "towers": {name: tree}}
+    return model.encode(params, name, x)
+
+
+def _symbolic_input(model: LanguageBind, name: str) -> jax.ShapeDtypeStruct:
+    batch = jax.export.symbolic_shape("b")
+    if name == TEXT:
+        return jax.ShapeDtypeStruct((*batch, model.cfg.text.context), jnp.int32)
+    tower = model.cfg.towers[name]
+    frames = (tower.frames,) if tower.frames > 1 else ()
+    return jax.ShapeDtypeStruct((*batch, *frames, *tower.image_size, 3), jnp.float32)
+
+
 FORMATS: dict[str, Callable[[Weights, Path, Report], None]] = {
     "safetensors": _safetensors,
+    "orbax": _orbax,
     "hf": _hf,
     "open_clip": _open_clip,
+    "stablehlo": _stablehlo,
 }

@@ -17,6 +17,10 @@ COMMANDS = {
         "run a config: --config=configs/X.py --workdir=DIR [--config.name=value ...]",
     ),
     "evaluate": ("lb_jax.cli.evaluate", "score a model on a labelled corpus"),
+    "convert": (
+        "lb_jax.cli.convert",
+        "weights in and out: safetensors, Orbax, Hugging Face, OpenCLIP, StableHLO",
+    ),
     "embed": ("lb_jax.cli.embed", "embeddings of files or folders into an .npz"),
 }
 

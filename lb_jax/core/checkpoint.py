@@ -20,6 +20,7 @@ import safetensors
 from lb_jax.core import errors, paths
 
 WEIGHTS, CONFIG, FORMAT = "model.safetensors", "config.json", "lb_jax-1"
+ORBAX = "params"  # folder that stands for the weights where Orbax wrote them
 # Names of types in a safetensors file.
 DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64"}
 

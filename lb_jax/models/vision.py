@@ -165,7 +165,7 @@ class VisionTower(nnx.Module):
         drop_key, lora_key = (None, None) if key is None else jax.random.split(key)
         patches = patchify(pixels, self.cfg)  # [b, t, n, p]
         positions = jnp.broadcast_to(
-            self.position_embed[1:], (len(patches), *self.position_embed[1:].shape)
+            self.position_embed[1:], (patches.shape[0], *self.position_embed[1:].shape)
         )  # [b, n, d]
         if key is not None and patch_dropout:
             kept = kept_patches(

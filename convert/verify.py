@@ -1,0 +1,76 @@
+"""Whether weights still compute the same after they were converted."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lb_jax.convert.lazy import LazyTensor
+from lb_jax.convert.safetensors_reader import read_safetensors
+from lb_jax.convert.weights import Weights, open_weights
+from lb_jax.core import paths
+from lb_jax.core.modalities import TEXT
+from lb_jax.models.languagebind import LanguageBind
+
+BATCH = 2
+
+
+def differences(before: Weights, folder: Path, to: str) -> dict[str, float]:
+    """Largest absolute difference of unit embeddings of the same random inputs, by tower.
+
+    Args:
+      before: the weights that were converted.
+      folder: what was written.
+      to: its format.
+    """
+    model = LanguageBind(before.config)
+    found = {}
+    for name in (*model.modalities, TEXT):
+        x = random_input(model, name)
+        found[name] = float(
+            np.abs(embed(before, name, x) - _again(model, folder, to, name, x)).max()
+        )
+    return found
+
+
+def _again(model: LanguageBind, folder: Path, to: str, name: str, x: np.ndarray) -> np.ndarray:
+    """Embeds with what was written."""
+    if to == "stablehlo":
+        exported = jax.export.deserialize((folder / f"{name}.stablehlo").read_bytes())
+        tensors: dict[str, LazyTensor] = read_safetensors(folder / f"{name}.safetensors")
+        return np.asarray(exported.call({path: t.read() for path, t in tensors.items()}, x))
+    several = to in ("hf", "open_clip") and len(model.modalities) > 1
+    source = {one: folder / one for one in model.modalities} if several else folder
+    return embed(open_weights(source), name, x)
+
+
+def embed(weights: Weights, name: str, x: np.ndarray) -> np.ndarray:
+    """Unit embeddings, float32 [n, e], by one tower of weights."""
+    model = LanguageBind(weights.config)
+    if name == TEXT:
+        params = {TEXT: weights.part(TEXT, np.float32)}
+    else:
+        params = {
+            "base": weights.part("base", np.float32),
+            "towers": {name: weights.part(f"towers/{name}", np.float32)},
+        }
+    return np.asarray(jax.jit(model.encode, static_argnums=1)(_on_device(params), name, x))
+
+
+def random_input(model: LanguageBind, name: str) -> np.ndarray:
+    """Normal pixels, or texts of random words that end with the largest id."""
+    rng = np.random.default_rng(0)
+    if name == TEXT:
+        text = model.cfg.text
+        ids = rng.integers(1, text.vocab - 1, (BATCH, text.context), np.int32)
+        ids[:, text.context // 2 :] = 0
+        ids[:, text.context // 2] = text.vocab - 1
+        return ids
+    tower = model.cfg.towers[name]
+    frames = (tower.frames,) if tower.frames > 1 else ()
+    return rng.standard_normal((BATCH, *frames, *tower.image_size, 3), np.float32)
+
+
+def _on_device(params: paths.Tree) -> paths.Tree:
+    return jax.tree.map(jnp.asarray, params)

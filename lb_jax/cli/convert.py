@@ -1,0 +1,73 @@
+"""`lb-jax convert SRC DST --to orbax|safetensors|hf|open_clip|stablehlo`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lb_jax.cli.arguments import Parser, make_folder
+from lb_jax.core import errors
+from lb_jax.core.modalities import MODALITIES
+
+FORMATS = ("safetensors", "orbax", "hf", "open_clip", "stablehlo")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Reads weights of any kind, writes them in one format, and prints a report."""
+    parser = Parser(
+        "convert",
+        "Weights in and out: SRC is a hub name, a folder or a file of LanguageBind, CLIP or "
+        "OpenCLIP weights, or a checkpoint of this package.",
+    )
+    parser.add_argument(
+        "source",
+        nargs="+",
+        metavar="SRC",
+        help="weights; or several as MODALITY=SRC, such as video=DIR_A audio=DIR_B",
+    )
+    parser.add_argument("out", type=Path, metavar="DST", help="folder to write")
+    parser.add_argument("--to", required=True, choices=FORMATS)
+    parser.add_argument(
+        "--merge-lora", action="store_true", help="fold LoRA factors into the weights"
+    )
+    parser.add_argument(
+        "--config",
+        help="for weights without one: a JSON file, or the name of an OpenCLIP model such as "
+        "ViT-B-32-quickgelu",
+    )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="load what was written and print the largest difference of the embeddings",
+    )
+    arguments = parser.parse_args(argv)
+    make_folder(arguments.out.parent, "DST")
+
+    # jax takes a second to import; wrong arguments are told before
+    from lb_jax.convert import verify, weights, write
+
+    opened = weights.open_weights(
+        sources(arguments.source), config=arguments.config, merge_lora=arguments.merge_lora
+    )
+    report = write.write(opened, arguments.out, arguments.to)
+    print(f"{arguments.out}: {', '.join(opened.config.towers)} and text, as {arguments.to}")
+    print(f"  {report.tensors} tensors, {report.parameters:,} parameters")
+    print(f"  ignored: {', '.join(opened.ignored) or 'nothing'}")
+    if arguments.verify:
+        for name, difference in verify.differences(opened, arguments.out, arguments.to).items():
+            print(f"  {name}: embeddings differ by at most {difference:.1e}")
+
+
+def sources(given: Sequence[str]) -> str | dict[str, str]:
+    """One source, or modality -> source.
+
+    Raises:
+      ConfigError: for several sources that do not all name their modality.
+    """
+    named = dict(one.split("=", 1) for one in given if one.split("=", 1)[0] in MODALITIES)
+    if len(named) == len(given):
+        return named
+    if len(given) > 1:
+        raise errors.ConfigError(
+            f"several sources are written MODALITY=SRC with one of {', '.join(MODALITIES)}; got "
+            f"{' '.join(given)}."
+        )
+    return given[0]
