@@ -41,6 +41,7 @@ setup(
         "instant-clip-tokenizer>=0.1.1",
         "ftfy>=6.3",
         "safetensors>=0.8",
+        "flatbuffers>=24",  # jax.export needs it and does not ask for it
         "huggingface_hub>=1.0",
         "rich>=14",
         "matplotlib>=3.10",
@@ -48,7 +49,16 @@ setup(
     extras_require={
         "gpu": ["jax[cuda13]>=0.10.2"],
         "tpu": ["jax[tpu]>=0.10.2"],
-        "test": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.14"],
+        "test": [
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "hypothesis>=6.100",
+            "ruff>=0.14",
+            # peers that the conversion is tested against, where torch has a small CPU build
+            "torch>=2.13; python_version < '3.12'",
+            "transformers>=5; python_version < '3.12'",
+            "peft>=0.18; python_version < '3.12'",
+        ],
     },
     entry_points={"console_scripts": ["lb-jax = lb_jax.cli.main:main"]},
 )
