@@ -91,7 +91,7 @@ def open_source(
     path = Path(path)
     if (path / peft.CONFIG).is_file():
         return _open_adapter(path, modality)
-    file = _weights_file(path)
+    file = weights_file(path)
     found = tensors.state_dict(tensors.open_tensors(file), file)
     return recognise(file, found, modality, _config_of(file, config))
 
@@ -173,8 +173,9 @@ def _open_clip(
     vision, text = open_clip.towers(config.get("model_cfg", config), where)
     modality = _fitting(where, modality, "image")
     given = config.get("preprocess_cfg", {})
-    preprocess = {"size": vision.image_size[0]}
-    preprocess |= {name: list(given[name]) for name in ("mean", "std") if name in given}
+    preprocess = languagebind.preprocessing({}, modality, vision)
+    if modality != "audio":
+        preprocess |= {name: list(given[name]) for name in ("mean", "std") if name in given}
     custom = any(name.startswith("text.") for name in found)
     return _proven(
         Source(
@@ -204,7 +205,7 @@ def _open_adapter(path: Path, modality: str | None) -> Source:
             "name of the model it was trained on."
         )
     folder = hub.local(base)
-    file = _weights_file(folder)
+    file = weights_file(folder)
     names = [name for name in _WEIGHTS if name.startswith("adapter") and (path / name).is_file()]
     if not names:
         raise errors.CheckpointError(f"{path}: no adapter_model.safetensors beside its config.")
@@ -352,7 +353,7 @@ def _unknown_open_clip(where: Path, shapes: Mapping[str, tuple[int, ...]]) -> Ex
     )
 
 
-def _weights_file(path: Path) -> Path:
+def weights_file(path: Path) -> Path:
     """The file of weights that a folder holds, or the file itself."""
     if path.is_file():
         return path

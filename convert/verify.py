@@ -40,9 +40,11 @@ def _again(model: LanguageBind, folder: Path, to: str, name: str, x: np.ndarray)
         exported = jax.export.deserialize((folder / f"{name}.stablehlo").read_bytes())
         tensors: dict[str, LazyTensor] = read_safetensors(folder / f"{name}.safetensors")
         return np.asarray(exported.call({path: t.read() for path, t in tensors.items()}, x))
-    several = to in ("hf", "open_clip") and len(model.modalities) > 1
-    source = {one: folder / one for one in model.modalities} if several else folder
-    return embed(open_weights(source), name, x)
+    if to in ("hf", "open_clip"):
+        several = len(model.modalities) > 1
+        one = model.modalities[0] if name == TEXT else name
+        return embed(open_weights({one: folder / one if several else folder}), name, x)
+    return embed(open_weights(folder), name, x)
 
 
 def embed(weights: Weights, name: str, x: np.ndarray) -> np.ndarray:
