@@ -241,15 +241,14 @@ def shared_leaves(weights: Weights, dtype: Any = None) -> Iterator[tuple[str, np
         for leaf, names in groups:
             yield from ((f"towers/{name}/{path}", leaf) for name in names)
     for path in paths.flatten(model.shapes(TEXT)):
-        tree = weights.part(TEXT, dtype, lambda one, path=path: one == path)
-        yield f"{TEXT}/{path}", paths.flatten(tree)[path]
-    for name, scale in weights.part("logit_scale").items():
-        yield f"logit_scale/{name}", scale
+        yield f"{TEXT}/{path}", tower_leaf(weights, TEXT, path, dtype)
+    scales = weights.part("logit_scale")
+    yield from ((f"logit_scale/{name}", scales[name]) for name in model.modalities)
 
 
 def tower_leaf(weights: Weights, name: str, path: str, dtype: Any = None) -> np.ndarray:
-    """One leaf of a tower: its own, or the one in `base`."""
-    for part in (f"towers/{name}", "base"):
+    """One leaf of a tower, its own or the one in `base`; or of the text tower."""
+    for part in (TEXT,) if name == TEXT else (f"towers/{name}", "base"):
         flat = paths.flatten(weights.part(part, dtype, lambda one: one == path))
         if path in flat:
             return flat[path]

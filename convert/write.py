@@ -9,7 +9,6 @@ stablehlo     one program per tower with a symbolic batch, and its parameters
 
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -138,10 +137,9 @@ def _write_foreign(
     @functools.lru_cache(maxsize=3)  # a fused tensor is made of three leaves
     def leaf(path: str) -> np.ndarray:
         top, _, inside = path.partition("/")
-        if top == "vision":
-            return tower_leaf(weights, modality, inside)
-        name = inside or modality  # of a text leaf, or of the temperature
-        return paths.flatten(weights.part(top, wanted=lambda one: one == name))[name]
+        if top == "logit_scale":
+            return weights.part(top)[modality]
+        return tower_leaf(weights, modality if top == "vision" else TEXT, inside)
 
     named = ((name, tensor()) for name, tensor in rules.written(leaf, found))
     checkpoint.write_safetensors(file, report.count(named), len(found), {"format": "pt"})
@@ -164,17 +162,7 @@ def _stablehlo(weights: Weights, folder: Path, report: Report) -> None:
     inputs = {}
     for name in (*model.modalities, TEXT):
         shapes = paths.flatten(model.shapes(name))
-        leaves = (
-            (path, tower_leaf(weights, name, path, np.float32))
-            if name != TEXT
-            else (
-                path,
-                paths.flatten(weights.part(TEXT, np.float32, lambda one, path=path: one == path))[
-                    path
-                ],
-            )
-            for path in shapes
-        )
+        leaves = ((path, tower_leaf(weights, name, path, np.float32)) for path in shapes)
         checkpoint.write_safetensors(
             folder / f"{name}.safetensors", report.count(leaves), len(shapes), {"format": "lb_jax"}
         )
@@ -184,8 +172,8 @@ def _stablehlo(weights: Weights, folder: Path, report: Report) -> None:
         )(shapes, x)
         (folder / f"{name}.stablehlo").write_bytes(exported.serialize())
         inputs[name] = {"shape": [str(size) for size in x.shape], "dtype": str(x.dtype)}
-    (folder / "inputs.json").write_text(json.dumps(inputs, indent=1) + "\n", encoding="utf-8")
-    _write_config(weights, folder)
+        inputs[name]["preprocess"] = weights.preprocess.get(name, {})
+    checkpoint.write_json(folder / "inputs.json", inputs)
 
 
 def _encode(model: LanguageBind, name: str, leaves: Mapping[str, jax.Array], x: jax.Array):

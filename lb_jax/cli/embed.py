@@ -23,7 +23,9 @@ def main(argv: Sequence[str]) -> None:
         "items", nargs="+", help="media files or folders; for --modality=text the texts themselves"
     )
     parser.add_argument(
-        "--model", required=True, help="checkpoint, or work directory of a finished run"
+        "--model",
+        required=True,
+        help="checkpoint, work directory of a finished run, or published weights",
     )
     parser.add_argument("--modality", required=True, choices=(*MODALITIES, TEXT))
     parser.add_argument(

@@ -19,7 +19,9 @@ def main(argv: Sequence[str]) -> None:
         "of a labelled corpus.",
     )
     parser.add_argument(
-        "--model", required=True, help="checkpoint, or work directory of a finished run"
+        "--model",
+        required=True,
+        help="checkpoint, work directory of a finished run, or published weights",
     )
     parser.add_argument(
         "--data", required=True, help="corpus folder, as `lb-jax demo corpus` writes it"

@@ -107,7 +107,8 @@ class TrainConfig:
 
     Attributes:
       arch: size of the towers, a row of `models/architectures.py`.
-      init_from: checkpoint or work directory to start from; empty draws everything at random.
+      init_from: what to start from: a checkpoint or work directory, or published weights (folder,
+        file or hub name, see docs/weights.md); empty draws everything at random.
       modalities: what is trained, each against text.
       trainable: `(path regex, bool)` rules, first match wins; what is not trainable has no gradient
         and no optimiser state.

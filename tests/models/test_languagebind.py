@@ -150,3 +150,19 @@ def test_a_tower_that_cannot_be_is_refused(wrong, message):
     text = TextConfig(16, 2, 2, 32, embed_dim=8, vocab=50)
     with pytest.raises(errors.ConfigError, match=message):
         LanguageBind(ModelConfig({"depth": dataclasses.replace(STILL, **wrong)}, text))
+
+
+@pytest.mark.parametrize(
+    ("source", "target"), [((16, 16), (8, 74)), ((4, 4), (3, 7)), ((7, 5), (5, 7))]
+)
+def test_position_tables_are_resized_as_torch_does(source, target):
+    torch = pytest.importorskip("torch")
+    rows = 1 + source[0] * source[1]
+    table = np.random.default_rng(0).standard_normal((rows, 6)).astype(np.float32)
+    grid = torch.from_numpy(table[1:]).reshape(1, *source, -1).permute(0, 3, 1, 2).double()
+    options = {"mode": "bicubic", "antialias": True, "align_corners": False}
+    resized = torch.nn.functional.interpolate(grid, target, **options)
+    expected = resized[0].permute(1, 2, 0).reshape(-1, 6).numpy()
+    ours = resize_positions(jnp.asarray(table), source, target)
+    np.testing.assert_array_equal(ours[0], table[0])
+    np.testing.assert_allclose(ours[1:], expected, atol=2e-6)
