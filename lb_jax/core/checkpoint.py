@@ -160,17 +160,6 @@ def load_params(folder: Path, wanted: Callable[[str], bool] = lambda path: True)
         )
 
 
-def load_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Path -> shape of every stored parameter; reads only the header of the weights.
-
-    Raises:
-      CheckpointError: when the weights are missing or damaged.
-    """
-    with _opened_weights(folder) as file:
-        names = file.keys()
-        return {name: tuple(file.get_slice(name).get_shape()) for name in names}
-
-
 @contextlib.contextmanager
 def _opened_weights(folder: Path) -> Iterator[Any]:
     path = Path(folder) / WEIGHTS
@@ -190,15 +179,6 @@ def digest(tree: Mapping[str, Any]) -> str:
         array = np.asarray(leaf, order="C")
         total.update(f"{path} {array.shape} {array.dtype}\n".encode())
         total.update(array.tobytes())
-    return total.hexdigest()
-
-
-def file_digest(folder: Path) -> str:
-    """SHA-256 over the files of an inference checkpoint."""
-    total = hashlib.sha256()
-    for name in (CONFIG, WEIGHTS):
-        with (Path(folder) / name).open("rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
     return total.hexdigest()
 
 

@@ -67,7 +67,7 @@ class Model:
         self._weights, self._dtype = weights, dtype
         self._model = languagebind.LanguageBind(self.config, dtype=dtype)
         self._parts: dict[str, Any] = {}
-        self._kept: dict[str, list[jax.Array]] = collections.defaultdict(list)
+        self._kept: dict[Any, list[jax.Array]] = collections.defaultdict(list)
         self._encode = jax.jit(self._model.encode, static_argnums=1)
 
     @property
@@ -243,17 +243,22 @@ class Model:
             flat = paths.flatten(self._weights.part(name, dtype))
             # one by one, so that each host copy goes before the next leaf comes
             self._parts[name] = paths.unflatten(
-                {path: self._once(path, flat.pop(path)) for path in list(flat)}
+                {path: self._once(flat.pop(path)) for path in list(flat)}
             )
         return self._parts[name]
 
-    def _once(self, path: str, leaf: np.ndarray) -> jax.Array:
-        """The leaf on the device, or the equal one that another tower brought before."""
+    def _once(self, leaf: np.ndarray) -> jax.Array:
+        """The leaf on the device, or the equal one that is there already.
+
+        Other towers bring equal leaves, and so does the time attention of a video tower trained
+        with LoRA: under its factors it is the spatial attention it was copied from.
+        """
         array = jnp.asarray(leaf)
-        for kept in self._kept[path]:
-            if kept.shape == array.shape and bool(jnp.array_equal(kept, array)):
+        alike = self._kept[leaf.shape, leaf.dtype, leaf.reshape(-1)[:64].tobytes()]
+        for kept in alike:
+            if bool(jnp.array_equal(kept, array)):
                 return kept
-        self._kept[path].append(array)
+        alike.append(array)
         return array
 
 

@@ -55,6 +55,21 @@ def test_equal_arrays_are_kept_once(ours, folders):
     assert unique_bytes(five) == unique_bytes(one)
 
 
+def test_frozen_time_attention_shares_with_the_spatial_it_was_copied_from(ours, tmp_path):
+    params = paths.flatten(checkpoint.load_params(ours))
+    for path in list(params):
+        if "/temporal_attn/" in path and not path.endswith(("lora_a", "lora_b")):
+            inside = path.removeprefix("towers/video/").replace("temporal_attn", "attn")
+            params[path] = params[f"base/{inside}"]
+    stored = checkpoint.load_config(ours)
+    checkpoint.save_model(tmp_path / "m", paths.unflatten(params), stored)
+    model = lb_jax.load(tmp_path / "m")
+    base, video = model._part("base"), model._part("towers/video")
+    block = video["blocks"]["temporal_attn"]["q_proj"]
+    assert block["kernel"] is base["blocks"]["attn"]["q_proj"]["kernel"]
+    assert block["lora_a"] is not base["blocks"]["attn"]["q_proj"]["kernel"]
+
+
 def test_written_as_a_checkpoint_they_share_a_base_again(ours, folders, tmp_path):
     write.write(weights.open_weights(folders), tmp_path / "again", "safetensors")
     before, after = checkpoint.load_params(ours), checkpoint.load_params(tmp_path / "again")

@@ -12,6 +12,7 @@ import sys
 
 import pytest
 
+from lb_jax.convert.weights import open_weights
 from lb_jax.core import checkpoint, errors, logging
 from lb_jax.core import config as config_lib
 from lb_jax.training import config as train_config
@@ -56,9 +57,7 @@ def test_killed_run_ends_bitwise_as_the_unbroken_one(tiny_run, tmp_path):
         killed = child(cfg, tmp_path / "killed", step)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
     loop.run(cfg, tmp_path / "killed")
-    digests = [
-        checkpoint.file_digest(tmp_path / name / "checkpoint") for name in ("unbroken", "killed")
-    ]
+    digests = [open_weights(tmp_path / name).digest for name in ("unbroken", "killed")]
     assert digests[0] == digests[1]
     rows = [
         logging.read_metrics(tmp_path / name / "metrics.jsonl") for name in ("unbroken", "killed")
