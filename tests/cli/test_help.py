@@ -9,6 +9,7 @@ ARGUMENTS = {
     "demo corpus": ("--out", "--seed", "--items"),
     "train": ("--config", "--workdir", "--config.name=value"),
     "evaluate": ("--model", "--data", "--split", "--out"),
+    "convert": ("SRC", "DST", "--to", "--merge-lora", "--config", "--verify"),
     "embed": ("--model", "--modality", "--out", "items"),
 }
 

@@ -40,15 +40,15 @@ MISTAKES = {
     "no items": (f"{EMBED}text", "required: items.*lb-jax embed --help"),
     "model missing": (
         "embed --model={tmp}/no --modality=text -o {tmp}/out.npz hi",
-        "/no: not a checkpoint.*no such folder.*lb-jax train",
+        "/no: no such file or folder, and not a hub name such as LanguageBind/",
     ),
     "model is no checkpoint": (
         "embed --model={media} --modality=text -o {tmp}/out.npz hi",
-        r"not a checkpoint: expected config\.json and model\.safetensors, found \['clip\.mp4'",
+        r"media\d*: no weights; expected one of .*model\.safetensors, .* found clip\.mp4",
     ),
     "model is a file": (
         "evaluate --model={media}/clip.mp4 --data={tmp}",
-        r"clip\.mp4: not a checkpoint",
+        r"clip\.mp4: expected a safetensors or torch file",
     ),
     "out of another kind": (
         "embed --model={model} --modality=text -o {tmp}/out.csv hi",
@@ -140,7 +140,10 @@ MISTAKES = {
         ROWS.replace("{tmp}/run", "{media}/clip.mp4/run"),
         "cannot be written.*another --workdir",
     ),
-    "start from no checkpoint": (f"{ROWS} --config.init_from={{media}}", "not a checkpoint"),
+    "start from no checkpoint": (
+        f"{ROWS} --config.init_from={{media}}",
+        "no weights; expected one",
+    ),
     "no file is there": (ROWS, r"of \d+ samples cannot be used.*does not exist"),
 }
 
