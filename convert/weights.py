@@ -18,7 +18,7 @@ from lb_jax.convert import hub, orbax_reader, safetensors_reader
 from lb_jax.convert.lazy import LazyTensor
 from lb_jax.convert.source import CONFIG, Source, open_source
 from lb_jax.core import checkpoint, errors, paths
-from lb_jax.core.modalities import TEXT
+from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.models import lora
 from lb_jax.models.languagebind import LanguageBind, ModelConfig, is_shared, model_config
 
@@ -90,6 +90,12 @@ def open_weights(
         source = {None: path}
     if not source:
         raise errors.ConfigError("no weights: give a mapping of modalities to their sources.")
+    for modality in source:
+        if modality is not None and modality not in MODALITIES:
+            raise errors.ConfigError(
+                f"unknown modality {modality!r}; known: "
+                f"{', '.join(MODALITIES)}.{errors.nearest(str(modality), MODALITIES)}"
+            )
     opened = [open_source(hub.local(one), modality, config) for modality, one in source.items()]
     return Published({one.modality: one for one in opened}, merge_lora=merge_lora)
 
