@@ -48,10 +48,7 @@ def local(source: str | Path) -> Path:
 def _downloaded(name: str) -> Path:
     """Fetches one form of a repository's weights; its licence is printed once."""
     try:
-        if huggingface_hub.is_offline_mode():
-            folder = _cached(name)
-        else:
-            folder = _fetched(name)
+        folder = _cached(name) if huggingface_hub.is_offline_mode() else _fetched(name)
     except hub_errors.RepositoryNotFoundError as error:
         raise errors.ConfigError(
             f"{name}: no such folder here and no such model on the hub (or it is private: set "
