@@ -15,9 +15,7 @@ from lb_jax.core import errors
 # How torch began a file before 1.6: this number, pickled.
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")
 TAR_MAGIC, TAR_MAGIC_AT = b"ustar", 257  # before 0.1.10
-LFS_MAGIC = (
-    b"version https://git-lfs"  # what a clone without Git LFS holds in place of a large file
-)
+LFS_MAGIC = b"version https://git-lfs"  # a clone without Git LFS has this in place of weights
 # Where training checkpoints keep the weights among epoch, optimizer and the like.
 STATE_DICT_KEYS = ("state_dict", "model")
 DATA_PARALLEL = "module."

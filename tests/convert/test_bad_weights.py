@@ -322,7 +322,7 @@ MISTAKES = {
     "OpenCLIP ResNet": (
         "open_clip",
         vision_cfg(layers=[3, 4, 6, 3], head_width=0),
-        r"vision_cfg\.layers is \[3, 4, 6, 3\], expected a whole number.*head_width is 0, ",
+        r"head_width is 0, .*vision_cfg\.layers is \[3, 4, 6, 3\], expected a whole number",
     ),
     "OpenCLIP of another width": (
         "open_clip",
@@ -440,7 +440,7 @@ def test_mapping_of_nothing():
     ["LanguageBind/No_Such", "no/such/folder", "a--b/c", "../no", "~nobody_here/x", "a" * 999],
 )
 def test_name_that_is_nowhere(name):
-    with pytest.raises(errors.ConfigError, match="no such (file or )?folder"):
+    with pytest.raises(errors.ConfigError, match=r"no such (file or )?folder"):
         weights.open_weights(name)
 
 
