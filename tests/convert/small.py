@@ -1,7 +1,9 @@
 """Small published weights with drawn values: CLIP, LanguageBind and OpenCLIP folders."""
 
 import dataclasses
+import functools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -28,42 +30,43 @@ VIDEO = dataclasses.replace(
 LORA_CONFIG = languagebind.to_config("depth", LORA, TEXT)["vision_config"]
 
 
+@functools.cache
 def arrays(
-    table: tuple[rules.Rule, ...], vision=VISION, text=TEXT, modality="image", seed=0
-) -> dict[str, np.ndarray]:
+    table: tuple[rules.Rule, ...], vision: VisionConfig = VISION, modality: str = "image"
+) -> Mapping[str, np.ndarray]:
     """Name -> drawn tensor, float32, for every row of a table."""
-    rng = np.random.default_rng(seed)
-    found = rules.places(table, leaf_shapes(modality, vision, text))
+    rng = np.random.default_rng(0)
+    found = rules.places(table, leaf_shapes(modality, vision, TEXT))
     return {
         place.name: np.asarray(0.3 * rng.standard_normal(place.foreign_shape), np.float32)
         for place in found
     }
 
 
-def write(folder: Path, tensors: dict[str, np.ndarray], config: dict) -> Path:
+def write(folder: Path, tensors: Mapping[str, np.ndarray], config: dict) -> Path:
     """A folder as it lies on the hub."""
     folder.mkdir(parents=True, exist_ok=True)
-    safetensors.numpy.save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    safetensors.numpy.save_file(dict(tensors), folder / "model.safetensors", {"format": "pt"})
     (folder / "config.json").write_text(json.dumps(config))
     return folder
 
 
-def clip_folder(folder: Path, seed: int = 0) -> Path:
+def clip_folder(folder: Path) -> Path:
     """Hugging Face CLIP."""
-    return write(folder, arrays(clip.RULES, seed=seed), clip.to_config(VISION, TEXT))
+    return write(folder, arrays(clip.RULES), clip.to_config(VISION, TEXT))
 
 
-def languagebind_folder(folder: Path, modality: str, vision: VisionConfig = LORA, seed=0) -> Path:
+def languagebind_folder(folder: Path, modality: str, vision: VisionConfig = LORA) -> Path:
     """LanguageBind with LoRA factors under PEFT's names."""
     table = clip.peft_rules(vision.lora.targets, base_layer=False)
     config = languagebind.to_config(modality, vision, TEXT)
-    return write(folder, arrays(table, vision, modality=modality, seed=seed), config)
+    return write(folder, arrays(table, vision, modality), config)
 
 
 def open_clip_folder(folder: Path) -> Path:
     """OpenCLIP's native format."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = arrays(open_clip.RULES)
+    tensors = dict(arrays(open_clip.RULES))
     safetensors.numpy.save_file(tensors, folder / "open_clip_model.safetensors")
     config = open_clip.to_config(VISION, TEXT)
     (folder / "open_clip_config.json").write_text(json.dumps(config))

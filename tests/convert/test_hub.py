@@ -3,7 +3,6 @@
 import functools
 
 import huggingface_hub
-import numpy as np
 import pytest
 from huggingface_hub import errors as hub_errors
 
@@ -47,13 +46,10 @@ def online(monkeypatch):
 
 def test_name_loads_from_the_cache_and_tells_its_licence_once(cache, capfd):
     model = lb_jax.load(NAME)
-    again = lb_jax.load({"depth": NAME})
+    again = lb_jax.load({"depth": NAME, "thermal": NAME})
     assert capfd.readouterr() == ("", f"{NAME}: licence mit\n")
-    assert again.modalities == ("depth",)
-    x = np.random.default_rng(0).standard_normal((2, 24, 24, 3), np.float32)
-    expected = lb_jax.load(cache).encode("image", x)
-    np.testing.assert_array_equal(model.encode("image", x), expected)
-    np.testing.assert_array_equal(again.encode("depth", x), expected)
+    assert again.modalities == ("depth", "thermal")
+    assert model.digest == lb_jax.load(cache).digest
 
 
 def test_snapshot_of_which_one_form_was_fetched_loads_offline(cache):
