@@ -96,7 +96,14 @@ def open_weights(
                 f"unknown modality {modality!r}; known: "
                 f"{', '.join(MODALITIES)}.{errors.nearest(str(modality), MODALITIES)}"
             )
-    opened = [open_source(hub.local(one), modality, config) for modality, one in source.items()]
+    local = {modality: hub.local(one) for modality, one in source.items()}
+    for path in map(checkpoint_folder, local.values()):
+        if is_ours(path):
+            raise errors.ConfigError(
+                f"{path}: a checkpoint of this package, which says itself what its modalities are; "
+                "give it alone, not in a mapping."
+            )
+    opened = [open_source(path, modality, config) for modality, path in local.items()]
     return Published({one.modality: one for one in opened}, merge_lora=merge_lora)
 
 

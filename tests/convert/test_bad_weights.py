@@ -429,6 +429,28 @@ def test_text_towers_of_other_sizes_name_both_modalities(folder):
         weights.open_weights({"image": clip, "depth": folder("depth")})
 
 
+def test_checkpoint_of_ours_in_a_mapping(folder, tmp_path):
+    write.write(weights.open_weights(folder("clip")), tmp_path / "ours", "safetensors")
+    with pytest.raises(errors.ConfigError, match="ours: a checkpoint of this package.*give it alo"):
+        weights.open_weights({"image": tmp_path / "ours"})
+
+
+def test_damaged_orbax_file_is_told_when_read(folder, tmp_path):
+    write.write(weights.open_weights(folder("clip")), tmp_path / "ours", "orbax")
+    content = max((tmp_path / "ours").rglob("*"), key=lambda path: path.stat().st_size)
+    content.write_bytes(content.read_bytes()[: content.stat().st_size // 2])
+    with pytest.raises(errors.CheckpointError, match=r"ours/params: damaged: Orbax cannot read it"):
+        weights.open_weights(tmp_path / "ours").part("base")
+
+
+def test_file_in_the_place_of_the_folder_to_write_stays(folder, tmp_path):
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(errors.CheckpointError, match="notes: is a file; give a folder"):
+        write.write(weights.open_weights(folder("clip")), tmp_path / "notes", "hf")
+    assert (tmp_path / "notes").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip", "notes"]
+
+
 def test_mapping_of_nothing():
     with pytest.raises(errors.ConfigError, match="no weights: give a mapping"):
         weights.open_weights({})
