@@ -431,7 +431,9 @@ def test_text_towers_of_other_sizes_name_both_modalities(folder):
 
 def test_checkpoint_of_ours_in_a_mapping(folder, tmp_path):
     write.write(weights.open_weights(folder("clip")), tmp_path / "ours", "safetensors")
-    with pytest.raises(errors.ConfigError, match="ours: a checkpoint of this package.*give it alo"):
+    with pytest.raises(
+        errors.ConfigError, match=r"ours: a checkpoint of this package.*give it alo"
+    ):
         weights.open_weights({"image": tmp_path / "ours"})
 
 

@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 peft = pytest.importorskip("peft")
 
+COMPILED = {}
 TOLERANCE = 2e-5
 CONTEXT, VOCAB = 9, 40
 PROJECTIONS = r"self_attn\.(q|k|v|out)_proj"
@@ -67,6 +68,13 @@ def pixels(size):
     return np.random.default_rng(2).standard_normal((3, size, size, 3)).astype(np.float32)
 
 
+def load(source, **options):
+    """`lb_jax.load`; models of the same shape share what is compiled."""
+    model = lb_jax.load(source, **options)
+    model._encode = COMPILED.setdefault(str(model.config), model._encode)
+    return model
+
+
 @torch.no_grad()
 def embeddings(model):
     """Unit vectors of images and of texts by transformers."""
@@ -94,7 +102,7 @@ def _small_batches(monkeypatch):
 def test_clip_folder_agrees(tmp_path, act, image_size):
     theirs = clip(act=act, image_size=image_size)
     theirs.save_pretrained(tmp_path)
-    assert_agree(lb_jax.load(tmp_path), theirs)
+    assert_agree(load(tmp_path), theirs)
 
 
 def test_clip_in_shards_agrees(tmp_path):
@@ -102,14 +110,14 @@ def test_clip_in_shards_agrees(tmp_path):
     theirs.save_pretrained(tmp_path, max_shard_size="10KB")
     assert (tmp_path / "model.safetensors.index.json").is_file()
     assert len(list(tmp_path.glob("model-*.safetensors"))) > 2
-    assert_agree(lb_jax.load(tmp_path), theirs, text=False)
+    assert_agree(load(tmp_path), theirs, text=False)
 
 
 def test_clip_saved_by_torch_agrees(tmp_path):
     theirs = clip()
     theirs.config.save_pretrained(tmp_path)
     torch.save(theirs.state_dict(), tmp_path / "pytorch_model.bin")
-    assert_agree(lb_jax.load(tmp_path), theirs, text=False)
+    assert_agree(load(tmp_path), theirs, text=False)
 
 
 def test_training_checkpoint_agrees(tmp_path):
@@ -126,14 +134,14 @@ def test_training_checkpoint_agrees(tmp_path):
         "scaler": {"scale": 65536.0, "_growth_tracker": 3},
     }
     torch.save(saved, tmp_path / "epoch_1.pt")
-    assert_agree(lb_jax.load(tmp_path / "epoch_1.pt"), theirs, text=False)
+    assert_agree(load(tmp_path / "epoch_1.pt"), theirs, text=False)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_agrees_with_the_same_numbers(tmp_path, dtype):
     theirs = clip().to(dtype)
     theirs.save_pretrained(tmp_path)
-    assert_agree(lb_jax.load(tmp_path), theirs.float())
+    assert_agree(load(tmp_path), theirs.float())
 
 
 @pytest.mark.parametrize("merge_lora", [False, True])
@@ -147,7 +155,7 @@ def test_adapter_over_clip_agrees(tmp_path, whole, merge_lora):
         adapter = with_lora(theirs.vision_model.encoder, rf"layers\.\d+\.{PROJECTIONS}")
         theirs.vision_model.encoder = adapter
     name_base(adapter, tmp_path)
-    ours = lb_jax.load(tmp_path / "adapter", merge_lora=merge_lora)
+    ours = load(tmp_path / "adapter", merge_lora=merge_lora)
     assert bool(ours.config.towers["image"].lora) != merge_lora
     assert_agree(ours, theirs, text=False)
 
@@ -166,7 +174,7 @@ def test_adapter_on_some_projections_agrees(tmp_path):
     targets = r"vision_model\.encoder\.layers\.\d+\.self_attn\.(q|v)_proj"
     adapter = with_lora(theirs, targets, lora_dropout=0.1)
     name_base(adapter, tmp_path)
-    assert_agree(lb_jax.load(tmp_path / "adapter"), theirs, text=False)
+    assert_agree(load(tmp_path / "adapter"), theirs, text=False)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +211,7 @@ def test_folder_with_a_wrapped_encoder_agrees(tmp_path, old_names, merge_lora):
         for name, one in theirs.state_dict().items()
     }
     torch.save(state, tmp_path / "pytorch_model.bin")
-    assert_agree(lb_jax.load(tmp_path, merge_lora=merge_lora), theirs, text=False)
+    assert_agree(load(tmp_path, merge_lora=merge_lora), theirs, text=False)
 
 
 @pytest.mark.parametrize("lora", [False, True], ids=["plain", "merged"])
