@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lb_jax.convert import fields
 from lb_jax.convert.rules import CONVOLUTION, LEADING_ONE, TRANSPOSED, Rule
 from lb_jax.core import errors
 from lb_jax.models.layers import ACTIVATIONS, LAYER_NORM_EPSILON
@@ -83,6 +84,15 @@ _DEFAULTS = {
     },
 }
 
+_CHECKS = {
+    **dict.fromkeys((*_SIZE, "patch_size", "projection_dim"), fields.whole()),
+    **dict.fromkeys(("vocab_size", "max_position_embeddings"), fields.whole()),
+    "num_hidden_layers": fields.whole(1, fields.MOST_LAYERS),
+    "image_size": fields.SIDES,
+    "hidden_act": (lambda value: value in list(ACTIVATIONS), " or ".join(ACTIVATIONS)),
+    "layer_norm_eps": (lambda value: value == LAYER_NORM_EPSILON, f"{LAYER_NORM_EPSILON}"),
+}
+
 # The attentions that may be wrapped, theirs and ours, and the names of the factors.
 _OURS = {"self_attn": "attn", "temporal_attn": "temporal_attn"}
 _FACTORS = {"lora_a": "lora_A.default.weight", "lora_b": "lora_B.default.weight"}
@@ -124,7 +134,7 @@ def factors(shapes: Mapping[str, Sequence[int]]) -> dict[str, int]:
       shapes: tensor name -> shape.
 
     Raises:
-      CheckpointError: for factors on layers that carry none in our towers.
+      CheckpointError: for factors on layers that carry none in our towers, or of no rank.
     """
     found = {}
     for name in sorted(shapes):
@@ -136,6 +146,10 @@ def factors(shapes: Mapping[str, Sequence[int]]) -> dict[str, int]:
                 f"{name}: LoRA factors are expected on {_PEFT_ENCODER}layers.N.self_attn or "
                 "temporal_attn; merge others into the weights first (PEFT merge_and_unload)."
             )
+        if len(shapes[name]) != 2 or not min(shapes[name]):
+            raise errors.CheckpointError(
+                f"{name} is {list(shapes[name])}; a LoRA factor is a matrix: get the weights again."
+            )
         rank = shapes[name][0 if hit[3] == "A" else -1]
         found.setdefault(f"blocks/{_OURS[hit[1]]}/{hit[2]}", rank)
     return found
@@ -145,14 +159,17 @@ def shapes_config(config: Mapping[str, Any], where: object) -> tuple[VisionConfi
     """The two plain towers of a `config.json`; absent fields are transformers' defaults.
 
     Raises:
-      CheckpointError: for a field that our towers cannot follow, naming it.
+      CheckpointError: naming every field that our towers cannot follow.
     """
     embed_dim = config.get("projection_dim", _EMBED_DIM)
-    vision, text = (
-        {**_DEFAULTS[name], **(config.get(name) or {})} for name in ("vision_config", "text_config")
-    )
-    for name, values in (("vision_config", vision), ("text_config", text)):
-        _require_known(values, f"{where}: {name}")
+    sections = {
+        name: {**usual, **fields.section(config, name, where)} for name, usual in _DEFAULTS.items()
+    }
+    found = fields.problems({"projection_dim": embed_dim}, _CHECKS, "")
+    for name, values in sections.items():
+        found += fields.problems(values, _CHECKS, f"{name}.")
+    fields.require(found, where)
+    vision, text = sections.values()
     side = vision["image_size"]
     return (
         VisionConfig(
@@ -201,16 +218,3 @@ def to_config(vision: VisionConfig, text: TextConfig) -> dict[str, Any]:
 
 def _size(values: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(values[name] for name in _SIZE)
-
-
-def _require_known(values: Mapping[str, Any], where: str) -> None:
-    if values["hidden_act"] not in ACTIVATIONS:
-        raise errors.CheckpointError(
-            f"{where}: hidden_act is {values['hidden_act']!r}; the towers have "
-            f"{', '.join(ACTIVATIONS)}."
-        )
-    if values["layer_norm_eps"] != LAYER_NORM_EPSILON:
-        raise errors.CheckpointError(
-            f"{where}: layer_norm_eps is {values['layer_norm_eps']}; the towers have "
-            f"{LAYER_NORM_EPSILON}."
-        )

@@ -1,12 +1,14 @@
 """Names on the Hugging Face hub: downloaded once, then read from its cache like any folder."""
 
 import functools
+import os
 import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import huggingface_hub
+import yaml  # huggingface_hub brings it
 from huggingface_hub import errors as hub_errors
 
 from lb_jax.core import errors
@@ -34,14 +36,11 @@ def local(source: str | Path) -> Path:
     Raises:
       ConfigError: for a name that is neither here nor to be had.
     """
-    path = Path(source).expanduser()
-    if path.exists():
+    path = Path(os.path.expanduser(source))  # leaves ~nobody as it is
+    if os.path.exists(path):  # False for a name no file can have
         return path
     if not _NAME.fullmatch(str(source)):
-        raise errors.ConfigError(
-            f"{source}: no such file or folder, and not a hub name such as "
-            "LanguageBind/LanguageBind_Image."
-        )
+        raise _unknown(source)
     return _downloaded(str(source))
 
 
@@ -49,17 +48,15 @@ def local(source: str | Path) -> Path:
 def _downloaded(name: str) -> Path:
     """Fetches one form of a repository's weights; its licence is printed once."""
     try:
-        if huggingface_hub.is_offline_mode():
-            folder = huggingface_hub.snapshot_download(name, local_files_only=True)
-        else:
-            wanted = patterns(huggingface_hub.HfApi().list_repo_files(name))
-            folder = huggingface_hub.snapshot_download(name, allow_patterns=wanted)
+        folder = _cached(name) if huggingface_hub.is_offline_mode() else _fetched(name)
     except hub_errors.RepositoryNotFoundError as error:
         raise errors.ConfigError(
             f"{name}: no such folder here and no such model on the hub (or it is private: set "
             "HF_TOKEN); check the name."
         ) from error
-    except (hub_errors.HfHubHTTPError, hub_errors.LocalEntryNotFoundError, OSError) as error:
+    except hub_errors.HFValidationError as error:
+        raise _unknown(name) from error
+    except (hub_errors.HTTPError, OSError) as error:
         raise errors.ConfigError(
             f"{name}: no such folder here, not in the hub's cache, and the hub cannot be reached "
             f"({type(error).__name__}); run `hf download {name}` where there is a network, or give "
@@ -67,6 +64,32 @@ def _downloaded(name: str) -> Path:
         ) from error
     print(f"{name}: licence {licence(Path(folder))}", file=sys.stderr)
     return Path(folder)
+
+
+def _fetched(name: str) -> str:
+    """Downloads what is new; without a connection, what an earlier call left."""
+    try:
+        wanted = patterns(huggingface_hub.HfApi().list_repo_files(name))
+        return huggingface_hub.snapshot_download(name, allow_patterns=wanted)
+    except hub_errors.RepositoryNotFoundError:
+        raise
+    except hub_errors.HTTPError as error:
+        try:
+            return _cached(name)
+        except hub_errors.LocalEntryNotFoundError:
+            raise error from None
+
+
+def _cached(name: str) -> str:
+    # without patterns the hub wants every file of the repository, of which we fetched one form
+    return huggingface_hub.snapshot_download(name, local_files_only=True, allow_patterns=[])
+
+
+def _unknown(source: object) -> errors.ConfigError:
+    return errors.ConfigError(
+        f"{source}: no such file or folder, and not a hub name such as "
+        "LanguageBind/LanguageBind_Image."
+    )
 
 
 def patterns(files: Iterable[str]) -> list[str]:
@@ -81,5 +104,10 @@ def licence(folder: Path) -> str:
     card = folder / "README.md"
     if not card.is_file():
         return "not stated (no model card)"
-    data = huggingface_hub.ModelCard.load(card).data
-    return str(data.get("license") or "not stated in its model card")
+    try:
+        stated = huggingface_hub.ModelCard.load(card).data.get("license")
+    except (ValueError, yaml.YAMLError):  # a broken card does not make weights unusable
+        return "not legible in its model card"
+    if isinstance(stated, list):
+        stated = ", ".join(map(str, stated))
+    return str(stated or "not stated in its model card")

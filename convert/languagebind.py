@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from lb_jax.convert import clip
+from lb_jax.convert import clip, fields
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.models.lora import LoraConfig
@@ -24,6 +24,16 @@ _DEFAULTS = {
     "lora_r": 2,
     "lora_alpha": 16,
     "lora_dropout": 0.0,
+}
+_CHECKS = {
+    "add_time_attn": (lambda value: type(value) is bool, "true or false"),
+    "num_frames": fields.whole(),
+    "tube_size": fields.whole(),
+    "num_mel_bins": fields.number(),
+    "target_length": fields.number(),
+    "lora_r": fields.none_or(fields.whole(0)),
+    "lora_alpha": fields.none_or(fields.number()),
+    "lora_dropout": fields.number(0.0, 1.0),
 }
 # A plain CLIP says nothing of these: a clip is the mean of its frames, LoRA is as the weights have
 # it, and alpha must be given.
@@ -48,8 +58,9 @@ def vision_config(
       CheckpointError: when the config contradicts the weights or itself.
     """
     tower, _ = clip.shapes_config(config, where)
-    given = config.get("vision_config") or {}
+    given = fields.section(config, "vision_config", where)
     values = {**(_DEFAULTS if config.get("model_type") in MODEL_TYPES else _PLAIN), **given}
+    fields.require(fields.problems(values, _CHECKS, "vision_config."), where)
     tower = dataclasses.replace(tower, lora=_lora(values, factors, where))
     if modality == "audio" and values["num_mel_bins"]:
         size = int(values["num_mel_bins"]), int(values["target_length"])

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lb_jax.convert import fields
 from lb_jax.convert.rules import CONVOLUTION, TRANSPOSED, Rule
 from lb_jax.core import errors
 from lb_jax.models.text import TextConfig
@@ -88,6 +89,14 @@ _TEXT = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"
 _NEUTRAL = {"patch_dropout", "hf_tokenizer_name", "tokenizer_kwargs", "tokenizer_mode"}
 _NEUTRAL |= {"custom_text", "init_logit_scale"}
 
+_CHECKS = {
+    **dict.fromkeys(("embed_dim", "width", "heads", "head_width", "patch_size"), fields.whole()),
+    **dict.fromkeys(("context_length", "vocab_size"), fields.whole()),
+    "layers": fields.whole(1, fields.MOST_LAYERS),
+    "mlp_ratio": fields.number(0.01, 1000),
+    "image_size": fields.SIDES,
+}
+
 
 def model_cfg(name: str) -> dict[str, Any]:
     """The `model_cfg` of a published model, such as `ViT-B-32` or `ViT-B-32-quickgelu`.
@@ -126,7 +135,8 @@ def model_cfg(name: str) -> dict[str, Any]:
 def guess(shapes: Mapping[str, Sequence[int]]) -> list[str]:
     """The names in `MODELS` whose vision tower has the shapes of these tensors."""
     layers = {int(hit[1]) for hit in map(_LAYER.match, shapes) if hit}
-    kernel, positions = shapes["visual.conv1.weight"], shapes["visual.positional_embedding"]
+    kernel = shapes.get("visual.conv1.weight", ())
+    positions = shapes.get("visual.positional_embedding") or (0,)  # a ResNet has none here
     return [
         name
         for name, ((width, depth, _, _, patch, side), _, _) in MODELS.items()
@@ -146,10 +156,17 @@ def towers(config: Mapping[str, Any], where: object) -> tuple[VisionConfig, Text
       CheckpointError: for a field our towers cannot follow, naming it.
     """
     try:
-        vision, text, dim = config["vision_cfg"], config["text_cfg"], config["embed_dim"]
+        dim = config["embed_dim"]
+        vision, text = (
+            fields.as_object(config[name], f"{where}: {name}")
+            for name in ("vision_cfg", "text_cfg")
+        )
         _require_plain(vision, _VISION, f"{where}: vision_cfg")
         _require_plain(text, _TEXT, f"{where}: text_cfg")
         _require_plain(config, {"vision_cfg", "text_cfg", "embed_dim", "quick_gelu"}, str(where))
+        found = fields.problems(config, _CHECKS, "")
+        found += fields.problems(vision, _CHECKS, "vision_cfg.")
+        fields.require(found + fields.problems(text, _CHECKS, "text_cfg."), where)
         activation = "quick_gelu" if config.get("quick_gelu") else "gelu"
         side = vision.get("image_size", 224)
         width, text_width = vision.get("width", 768), text.get("width", 512)

@@ -1,5 +1,7 @@
 """Parameters that Orbax wrote, as lazy tensors by path."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +15,10 @@ def read_orbax(folder: Path) -> dict[str, LazyTensor]:
     """Opens a folder of `ocp.StandardCheckpointer`: path -> tensor.
 
     Raises:
-      CheckpointError: when Orbax finds no parameters there.
+      CheckpointError: when Orbax finds no parameters there, or, reading one, that it is damaged.
     """
     folder = Path(folder).resolve()
-    with ocp.PyTreeCheckpointer() as reader:
+    with _told_of(folder), ocp.PyTreeCheckpointer() as reader:
         stored = reader.metadata(folder).item_metadata
     if stored is None:
         raise errors.CheckpointError(
@@ -33,7 +35,19 @@ def _reader(folder: Path, path: str):
         wanted = paths.unflatten({path: 0})
         how = paths.unflatten({path: ocp.RestoreArgs(restore_type=np.ndarray)})
         args = ocp.args.PyTreeRestore(item=wanted, restore_args=how, partial_restore=True)
-        with ocp.PyTreeCheckpointer() as reader:
+        with _told_of(folder), ocp.PyTreeCheckpointer() as reader:
             return np.asarray(paths.flatten(reader.restore(folder, args=args))[path])
 
     return read
+
+
+@contextlib.contextmanager
+def _told_of(folder: Path) -> Iterator[None]:
+    """Turns what Orbax and TensorStore raise on damaged files into one error of one line."""
+    try:
+        yield
+    except (OSError, ValueError, LookupError, TypeError, RuntimeError) as error:
+        raise errors.CheckpointError(
+            f"{folder}: damaged: Orbax cannot read it ({' '.join(str(error).split())[:200]}); copy "
+            "it again or write the checkpoint again."
+        ) from error

@@ -5,22 +5,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lb_jax.convert import fields
 from lb_jax.convert.lazy import LazyTensor
 from lb_jax.core import errors
 
 CONFIG = "adapter_config.json"
 
-# Options that change what the factors compute; with the value that switches each off.
-_OFF = {
-    "use_rslora": False,
-    "use_dora": False,
-    "fan_in_fan_out": False,
-    "bias": "none",
-    "rank_pattern": {},
-    "alpha_pattern": {},
-    "modules_to_save": None,
-    "lora_bias": False,
-    "layer_replication": None,
+# What does not change what the factors compute, and the values that switch an option off; anything
+# else must be empty, false or 0.
+_NEUTRAL = {
+    *("peft_type", "task_type", "auto_mapping", "peft_version", "base_model_name_or_path"),
+    *("revision", "inference_mode", "r", "target_modules", "exclude_modules", "lora_alpha"),
+    *("lora_dropout", "layers_to_transform", "layers_pattern", "init_lora_weights"),
+    *("megatron_core", "qalora_group_size", "eva_config", "runtime_config"),
+}
+_OFF = {"bias": "none"}
+# Beginnings of those ways to draw the factors that also change the base's weights.
+_CHANGE_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
+
+_CHECKS = {
+    "r": fields.whole(),
+    "lora_alpha": fields.number(),
+    "lora_dropout": fields.number(0.0, 1.0),
 }
 
 # The factors of a wrapped CLIPModel, or of its vision encoder alone.
@@ -42,12 +48,24 @@ def require_plain(config: Mapping[str, Any], where: Path) -> None:
         raise errors.CheckpointError(
             f"{where}: peft_type is {config.get('peft_type')!r}; expected LORA."
         )
-    for name, off in _OFF.items():
-        if config.get(name, off) != off and config[name]:
-            raise errors.CheckpointError(
-                f"{where}: {name} is {config[name]!r}; the towers have plain LoRA. Merge the "
-                "adapter with PEFT's merge_and_unload and convert the result."
-            )
+    fields.require(
+        [f"has no {name}" for name in ("r", "lora_alpha") if name not in config]
+        + fields.problems(config, _CHECKS, ""),
+        where,
+    )
+    changed = [
+        f"{name} is {value!r}"
+        for name, value in config.items()
+        if name not in _NEUTRAL and value and value != _OFF.get(name)
+    ]
+    start = config.get("init_lora_weights")
+    if str(start).lower().startswith(_CHANGE_BASE):
+        changed.append(f"init_lora_weights is {start!r}")
+    if changed:
+        raise errors.CheckpointError(
+            f"{where}: {'; '.join(changed)}; the towers have plain LoRA. Merge the adapter with "
+            "PEFT's merge_and_unload and convert the result."
+        )
 
 
 def wrapped(

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from lb_jax.convert.lazy import LazyTensor
+from lb_jax.convert.lazy import BFLOAT16, LazyTensor
 from lb_jax.core import errors
 
 
@@ -137,7 +137,8 @@ def prove(
       The names that are ignored.
 
     Raises:
-      CheckpointError: naming every missing, extra and misshapen tensor, with the nearest name.
+      CheckpointError: naming every missing, extra and misshapen tensor, with the nearest name, and
+        every one that does not hold floating point numbers.
     """
     shapes = {place.name: place.foreign_shape for place in expected}
     extra = [name for name in found if name not in shapes]
@@ -158,9 +159,15 @@ def prove(
         for name, shape in shapes.items()
         if name in found and tuple(found[name].shape) != shape
     }
-    for what in dict.fromkeys(misshapen.values()):
-        names = [name for name, text in misshapen.items() if text == what]
-        problems += [f"{pattern} {what}" for pattern in _by_layer(names)]
+    foreign = {
+        name: f"is {found[name].dtype}, expected floating point"
+        for name in shapes
+        if name in found and found[name].dtype.kind != "f" and found[name].dtype != BFLOAT16
+    }
+    for wrong in (misshapen, foreign):
+        for what in dict.fromkeys(wrong.values()):
+            names = [name for name, text in wrong.items() if text == what]
+            problems += [f"{pattern} {what}" for pattern in _by_layer(names)]
     if problems:
         raise errors.CheckpointError(
             f"{where}: tensors do not fit the config: {'; '.join(problems)}. Use the config.json "

@@ -10,6 +10,7 @@ What is recognised (spec 2.4):
 """
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from lb_jax.convert import clip, hub, languagebind, open_clip, peft, rules, tensors
+from lb_jax.convert import clip, fields, hub, languagebind, open_clip, peft, rules, tensors
 from lb_jax.convert.lazy import LazyTensor
 from lb_jax.core import checkpoint, errors, paths
 from lb_jax.core.modalities import TEXT
@@ -139,8 +140,9 @@ def _hf(
     native = languagebind.MODEL_TYPES.get(kind, "image")
     modality = _fitting(where, modality, native)
     factors = clip.factors(shapes)
-    vision = languagebind.vision_config(config, modality, factors, where)
-    _, text = clip.shapes_config(config, where)
+    with fields.told_of(where):
+        vision = languagebind.vision_config(config, modality, factors, where)
+        _, text = clip.shapes_config(config, where)
     base_layer = any(".base_layer." in name for name in found)
     table = (
         clip.peft_rules(vision.lora.targets, base_layer=base_layer) if vision.lora else clip.RULES
@@ -170,12 +172,14 @@ def _open_clip(
 ) -> Source:
     if config is None:
         raise _unknown_open_clip(where, {name: tensor.shape for name, tensor in found.items()})
-    vision, text = open_clip.towers(config.get("model_cfg", config), where)
+    with fields.told_of(where):
+        cfg = fields.as_object(config.get("model_cfg", config), f"{where}: model_cfg")
+        vision, text = open_clip.towers(cfg, where)
     modality = _fitting(where, modality, "image")
-    given = config.get("preprocess_cfg", {})
+    given = fields.section(config, "preprocess_cfg", where)
     preprocess = languagebind.preprocessing({}, modality, vision)
     if modality != "audio":
-        preprocess |= {name: list(given[name]) for name in ("mean", "std") if name in given}
+        preprocess |= {name: given[name] for name in ("mean", "std") if name in given}
     custom = any(name.startswith("text.") for name in found)
     return _proven(
         Source(
@@ -196,7 +200,7 @@ def _open_clip(
 
 def _open_adapter(path: Path, modality: str | None) -> Source:
     """PEFT factors over the base that their config names, as one wrapped model."""
-    adapter = checkpoint.read_json(path / peft.CONFIG)
+    adapter = _read_config(path / peft.CONFIG)
     peft.require_plain(adapter, path)
     base = adapter.get("base_model_name_or_path")
     if not base:
@@ -221,7 +225,7 @@ def _open_adapter(path: Path, modality: str | None) -> Source:
         )
     config = dict(configs[CONFIG])
     config["vision_config"] = {
-        **(config.get("vision_config") or {}),
+        **fields.section(config, "vision_config", folder),
         "lora_r": adapter["r"],
         "lora_alpha": adapter["lora_alpha"],
         "lora_dropout": adapter.get("lora_dropout", 0.0),
@@ -231,14 +235,17 @@ def _open_adapter(path: Path, modality: str | None) -> Source:
 
 def _proven(source: Source, table: tuple[rules.Rule, ...]) -> Source:
     """The source with its places, once every tensor is accounted for."""
-    places = tuple(rules.places(table, leaf_shapes(source.modality, source.vision, source.text)))
+    with fields.told_of(source.where):
+        shapes = leaf_shapes(source.modality, source.vision, source.text)
+    places = tuple(rules.places(table, shapes))
     ignored = rules.prove(source.where, source.tensors, places, source.ignored)
     return dataclasses.replace(source, places=places, ignored=ignored)
 
 
+@functools.lru_cache(maxsize=8)  # building the towers to see their shapes takes a tenth of a second
 def leaf_shapes(
     modality: str, vision: VisionConfig, text: TextConfig
-) -> dict[str, tuple[int, ...]]:
+) -> Mapping[str, tuple[int, ...]]:
     """`vision/…`, `text/…`, `logit_scale` -> shape."""
     model = LanguageBind(ModelConfig({modality: vision}, text))
     towers = {"vision": model.shapes(modality), TEXT: model.shapes(TEXT)}
@@ -271,15 +278,20 @@ def training_config(
         vocab, text_width = shapes["text_model.embeddings.token_embedding.weight"]
         context, _ = shapes["text_model.embeddings.position_embedding.weight"]
         embed_dim = shapes["visual_projection.weight"][0]
+        published = kernel[0], kernel[-1], text_width, embed_dim
     except KeyError as error:
         raise errors.CheckpointError(
             f"{where}: has no {error}; a checkpoint holds the whole model."
         ) from error
+    except (ValueError, IndexError) as error:
+        raise errors.CheckpointError(
+            f"{where}: its tables have not the dimensions of a LanguageBind model; put its "
+            "config.json beside it to be told which."
+        ) from error
     sizes = [
         row
         for row in open_clip.MODELS.values()
-        if (row[0][0], row[0][4], row[1][0], row[2])
-        == (kernel[0], kernel[-1], text_width, embed_dim)
+        if (row[0][0], row[0][4], row[1][0], row[2]) == published
     ]
     if not sizes:
         raise errors.CheckpointError(
@@ -377,16 +389,20 @@ def _config_of(
     """The configs that go with a file of weights: those given, else those beside it."""
     if given is None:
         return {
-            name: checkpoint.read_json(file.parent / name)
+            name: _read_config(file.parent / name)
             for name in (CONFIG, OPEN_CLIP_CONFIG)
             if (file.parent / name).is_file()
         }
     if isinstance(given, Mapping):
         content = given
     elif Path(given).is_file():
-        content = checkpoint.read_json(Path(given))
+        content = _read_config(Path(given))
     else:
         content = {"model_cfg": open_clip.model_cfg(str(given))}
     return {
         OPEN_CLIP_CONFIG if "model_cfg" in content or "vision_cfg" in content else CONFIG: content
     }
+
+
+def _read_config(file: Path) -> Mapping[str, Any]:
+    return fields.as_object(checkpoint.read_json(file), file)

@@ -15,6 +15,7 @@ from lb_jax.core import errors
 # How torch began a file before 1.6: this number, pickled.
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")
 TAR_MAGIC, TAR_MAGIC_AT = b"ustar", 257  # before 0.1.10
+LFS_MAGIC = b"version https://git-lfs"  # a clone without Git LFS has this in place of weights
 # Where training checkpoints keep the weights among epoch, optimizer and the like.
 STATE_DICT_KEYS = ("state_dict", "model")
 DATA_PARALLEL = "module."
@@ -99,6 +100,10 @@ def _open_file(path: Path) -> Any:
         return _open_legacy(path)
     if head[4:9] == b"\0\0\0\0{":  # the upper half of the header's length, and the header
         return safetensors_reader.read_safetensors(path)
+    if head.startswith(LFS_MAGIC):
+        raise errors.CheckpointError(
+            f"{path}: a Git LFS pointer, which stands for the weights; fetch them: git lfs pull"
+        )
     raise errors.CheckpointError(
         f"{path}: expected a safetensors or torch file or the index of one in shards, found "
         f"{head[:16]!r}; {lazy.AGAIN}."

@@ -18,7 +18,7 @@ from lb_jax.convert import hub, orbax_reader, safetensors_reader
 from lb_jax.convert.lazy import LazyTensor
 from lb_jax.convert.source import CONFIG, Source, open_source
 from lb_jax.core import checkpoint, errors, paths
-from lb_jax.core.modalities import TEXT
+from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.models import lora
 from lb_jax.models.languagebind import LanguageBind, ModelConfig, is_shared, model_config
 
@@ -90,7 +90,20 @@ def open_weights(
         source = {None: path}
     if not source:
         raise errors.ConfigError("no weights: give a mapping of modalities to their sources.")
-    opened = [open_source(hub.local(one), modality, config) for modality, one in source.items()]
+    for modality in source:
+        if modality is not None and modality not in MODALITIES:
+            raise errors.ConfigError(
+                f"unknown modality {modality!r}; known: "
+                f"{', '.join(MODALITIES)}.{errors.nearest(str(modality), MODALITIES)}"
+            )
+    local = {modality: hub.local(one) for modality, one in source.items()}
+    for path in map(checkpoint_folder, local.values()):
+        if is_ours(path):
+            raise errors.ConfigError(
+                f"{path}: a checkpoint of this package, which says itself what its modalities are; "
+                "give it alone, not in a mapping."
+            )
+    opened = [open_source(path, modality, config) for modality, path in local.items()]
     return Published({one.modality: one for one in opened}, merge_lora=merge_lora)
 
 

@@ -49,10 +49,13 @@ def replacing(folder: Path) -> Iterator[Path]:
     """A new empty folder that takes the place of `folder` when the block ends well.
 
     Raises:
-      CheckpointError: when the disk does not take it; what was there stays as it was.
+      CheckpointError: when the disk does not take it, or `folder` is a file; what was there stays
+        as it was.
     """
     folder = Path(folder)
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    if folder.exists() and not folder.is_dir():
+        raise errors.CheckpointError(f"{folder}: is a file; give a folder to write.")
     try:
         shutil.rmtree(partial, ignore_errors=True)  # of a killed process that had the same number
         partial.mkdir(parents=True)
@@ -60,8 +63,12 @@ def replacing(folder: Path) -> Iterator[Path]:
         if folder.exists():
             old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
             folder.rename(old)
-            partial.rename(folder)
-            shutil.rmtree(old)
+            try:
+                partial.rename(folder)
+            except OSError:
+                old.rename(folder)
+                raise
+            shutil.rmtree(old, ignore_errors=True)
         else:
             partial.rename(folder)
     except OSError as error:

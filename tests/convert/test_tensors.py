@@ -87,7 +87,7 @@ def test_tensors_need_not_lie_in_the_order_of_the_header(tmp_path):
     [
         (b"", r"found b''"),
         (b"PK", r"found b'PK'"),
-        (b"version https://git-lfs.github.com/spec/v1\n", r"found b'version https://'"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
         (b"\x80\x02}q\x00.", r"found b'\\x80\\x02}q\\x00\.'"),
         (b"\x89HDF\r\n\x1a\n", "expected a safetensors or torch file or the index"),
     ],

@@ -1,0 +1,244 @@
+"""What transformers and PEFT write loads here, what we write loads in them, and both agree."""
+
+import json
+
+import numpy as np
+import pytest
+
+import lb_jax
+from lb_jax.convert import weights, write
+from lb_jax.core import errors
+from lb_jax.inference import api
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+peft = pytest.importorskip("peft")
+
+COMPILED = {}
+TOLERANCE = 2e-5
+CONTEXT, VOCAB = 9, 40
+PROJECTIONS = r"self_attn\.(q|k|v|out)_proj"
+IDS = np.random.default_rng(1).integers(1, VOCAB - 1, (3, CONTEXT))
+IDS[[0, 1, 2], [4, 8, 2]] = VOCAB - 1  # the end token
+
+
+def clip(*, act="quick_gelu", image_size=20):
+    """A drawn CLIP; images that no whole number of patches fills."""
+    torch.manual_seed(0)
+    size = {"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_act": act}
+    tokens = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": VOCAB - 1}
+    config = transformers.CLIPConfig(
+        text_config={
+            **{"hidden_size": 12, "intermediate_size": 20, "vocab_size": VOCAB},
+            **{"max_position_embeddings": CONTEXT, **size, **tokens},
+        },
+        vision_config={
+            **{"hidden_size": 16, "intermediate_size": 24, "image_size": image_size},
+            **{"patch_size": 8, **size},
+        },
+        projection_dim=10,
+    )
+    model = transformers.CLIPModel(config).eval()
+    draw(model.parameters())
+    return model
+
+
+def draw(parameters):
+    """Values under which every part shows in the output."""
+    with torch.no_grad():
+        for parameter in parameters:
+            parameter.copy_(0.3 * torch.randn_like(parameter) + 0.1)
+
+
+def with_lora(part, targets, **options):
+    """A part of a model wrapped by PEFT, with factors that do something."""
+    options = {"r": 2, "lora_alpha": 6, **options}
+    wrapped = peft.get_peft_model(part, peft.LoraConfig(target_modules=targets, **options)).eval()
+    draw(one for name, one in wrapped.named_parameters() if "lora_" in name)
+    return wrapped
+
+
+def features(output):
+    """transformers 5 returns the projection as the pooled output; 4 returned it alone."""
+    found = getattr(output, "pooler_output", output)
+    return torch.nn.functional.normalize(found, dim=-1).numpy()
+
+
+def pixels(size):
+    return np.random.default_rng(2).standard_normal((3, size, size, 3)).astype(np.float32)
+
+
+def load(source, **options):
+    """`lb_jax.load`; models of the same shape share what is compiled."""
+    model = lb_jax.load(source, **options)
+    model._encode = COMPILED.setdefault(str(model.config), model._encode)
+    return model
+
+
+@torch.no_grad()
+def embeddings(model):
+    """Unit vectors of images and of texts by transformers."""
+    x = torch.tensor(pixels(model.config.vision_config.image_size)).permute(0, 3, 1, 2)
+    images = features(model.get_image_features(pixel_values=x))
+    return images, features(model.get_text_features(input_ids=torch.tensor(IDS)))
+
+
+def assert_agree(ours, theirs, *, text=True):
+    """Both give the same unit vectors for images and, unless switched off, texts."""
+    images, texts = embeddings(theirs)
+    x = pixels(theirs.config.vision_config.image_size)
+    np.testing.assert_allclose(ours.encode("image", x), images, atol=TOLERANCE, rtol=0)
+    if text:
+        np.testing.assert_allclose(ours.encode("text", IDS), texts, atol=TOLERANCE, rtol=0)
+    assert ours.logit_scale["image"] == pytest.approx(theirs.logit_scale.item())
+
+
+@pytest.fixture(autouse=True)
+def _small_batches(monkeypatch):
+    monkeypatch.setattr(api, "BATCH_SIZE", 3)
+
+
+@pytest.mark.parametrize(("act", "image_size"), [("gelu", 20), ("quick_gelu", 16)])
+def test_clip_folder_agrees(tmp_path, act, image_size):
+    theirs = clip(act=act, image_size=image_size)
+    theirs.save_pretrained(tmp_path)
+    assert_agree(load(tmp_path), theirs)
+
+
+def test_clip_in_shards_agrees(tmp_path):
+    theirs = clip()
+    theirs.save_pretrained(tmp_path, max_shard_size="10KB")
+    assert (tmp_path / "model.safetensors.index.json").is_file()
+    assert len(list(tmp_path.glob("model-*.safetensors"))) > 2
+    assert_agree(load(tmp_path), theirs, text=False)
+
+
+def test_clip_saved_by_torch_agrees(tmp_path):
+    theirs = clip()
+    theirs.config.save_pretrained(tmp_path)
+    torch.save(theirs.state_dict(), tmp_path / "pytorch_model.bin")
+    assert_agree(load(tmp_path), theirs, text=False)
+
+
+def test_training_checkpoint_agrees(tmp_path):
+    theirs = clip()
+    optimizer = torch.optim.AdamW(theirs.parameters())
+    theirs.logit_scale.sum().backward()
+    optimizer.step()
+    theirs.config.save_pretrained(tmp_path)
+    saved = {
+        "epoch": 1,
+        "name": "a run",
+        "state_dict": {f"module.{name}": one for name, one in theirs.state_dict().items()},
+        "optimizer": optimizer.state_dict(),
+        "scaler": {"scale": 65536.0, "_growth_tracker": 3},
+    }
+    torch.save(saved, tmp_path / "epoch_1.pt")
+    assert_agree(load(tmp_path / "epoch_1.pt"), theirs, text=False)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_agrees_with_the_same_numbers(tmp_path, dtype):
+    theirs = clip().to(dtype)
+    theirs.save_pretrained(tmp_path)
+    assert_agree(load(tmp_path), theirs.float())
+
+
+@pytest.mark.parametrize("merge_lora", [False, True])
+@pytest.mark.parametrize("whole", [True, False], ids=["whole model", "encoder alone"])
+def test_adapter_over_clip_agrees(tmp_path, whole, merge_lora):
+    theirs = clip()
+    theirs.save_pretrained(tmp_path / "base")
+    if whole:
+        adapter = with_lora(theirs, rf"vision_model\.encoder\.layers\.\d+\.{PROJECTIONS}")
+    else:
+        adapter = with_lora(theirs.vision_model.encoder, rf"layers\.\d+\.{PROJECTIONS}")
+        theirs.vision_model.encoder = adapter
+    name_base(adapter, tmp_path)
+    ours = load(tmp_path / "adapter", merge_lora=merge_lora)
+    assert bool(ours.config.towers["image"].lora) != merge_lora
+    assert_agree(ours, theirs, text=False)
+
+
+def name_base(adapter, folder):
+    """Saves an adapter beside its base, which its config names."""
+    adapter.save_pretrained(folder / "adapter")
+    path = folder / "adapter" / "adapter_config.json"
+    content = json.loads(path.read_text()) | {"base_model_name_or_path": str(folder / "base")}
+    path.write_text(json.dumps(content))
+
+
+def test_adapter_on_some_projections_agrees(tmp_path):
+    theirs = clip()
+    theirs.save_pretrained(tmp_path / "base")
+    targets = r"vision_model\.encoder\.layers\.\d+\.self_attn\.(q|v)_proj"
+    adapter = with_lora(theirs, targets, lora_dropout=0.1)
+    name_base(adapter, tmp_path)
+    assert_agree(load(tmp_path / "adapter"), theirs, text=False)
+
+
+@pytest.mark.parametrize(
+    ("targets", "options", "message"),
+    [
+        (r".*q_proj", {}, r"text_model.*merge the adapter with PEFT's merge_and_unload"),
+        (r"vision_model.*q_proj", {"use_rslora": True}, r"use_rslora is True; .*merge_and_unload"),
+        (r"vision_model.*q_proj", {"use_dora": True}, r"use_dora is True"),
+        (r"vision_model.*q_proj", {"init_lora_weights": "pissa"}, r"init_lora_weights is 'pissa'"),
+        (r"vision_model.*q_proj", {"lora_bias": True}, r"lora_bias is True"),
+        (r"vision_model.*q_proj", {"rank_pattern": {"0": 4}}, r"rank_pattern is"),
+        (r"vision_model.*fc1", {}, r"fc1\.lora_A\.default\.weight: LoRA factors are expected on"),
+        (r"vision_model.*1\..*q_proj", {}, r"layers\.0\.self_attn\.q_proj\.lora_A.* is missing"),
+    ],
+)
+def test_adapter_of_another_kind_is_refused(tmp_path, targets, options, message):
+    theirs = clip()
+    theirs.save_pretrained(tmp_path / "base")
+    name_base(with_lora(theirs, targets, **options), tmp_path)
+    with pytest.raises(errors.CheckpointError, match=message):
+        weights.open_weights(tmp_path / "adapter")
+
+
+@pytest.mark.parametrize(("old_names", "merge_lora"), [(False, False), (True, False), (True, True)])
+def test_folder_with_a_wrapped_encoder_agrees(tmp_path, old_names, merge_lora):
+    theirs = clip(act="gelu")
+    encoder = with_lora(theirs.vision_model.encoder, rf"layers\.\d+\.{PROJECTIONS}")
+    theirs.vision_model.encoder = encoder
+    theirs.config.vision_config.lora_r = 2
+    theirs.config.vision_config.lora_alpha = 6
+    theirs.config.save_pretrained(tmp_path)
+    state = {
+        name.replace(".base_layer.", ".") if old_names else name: one
+        for name, one in theirs.state_dict().items()
+    }
+    torch.save(state, tmp_path / "pytorch_model.bin")
+    assert_agree(load(tmp_path, merge_lora=merge_lora), theirs, text=False)
+
+
+@pytest.mark.parametrize("lora", [False, True], ids=["plain", "merged"])
+def test_what_we_write_loads_in_transformers(tmp_path, lora):
+    theirs = clip()
+    theirs.save_pretrained(tmp_path / "base")
+    source = tmp_path / "base"
+    if lora:
+        targets = rf"vision_model\.encoder\.layers\.\d+\.{PROJECTIONS}"
+        name_base(with_lora(theirs, targets), tmp_path)
+        source = tmp_path / "adapter"
+    opened = weights.open_weights(source, merge_lora=lora)
+    write.write(opened, tmp_path / "ours", "safetensors")
+    for one, name in ((opened, "direct"), (weights.open_weights(tmp_path / "ours"), "by ours")):
+        write.write(one, tmp_path / name, "hf")
+        again, info = transformers.CLIPModel.from_pretrained(
+            tmp_path / name, output_loading_info=True
+        )
+        assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+        for found, expected in zip(embeddings(again.eval()), embeddings(theirs), strict=True):
+            np.testing.assert_allclose(found, expected, atol=TOLERANCE, rtol=0)
+
+
+def test_plain_clip_comes_back_bit_for_bit(tmp_path):
+    theirs = clip()
+    theirs.save_pretrained(tmp_path / "base")
+    write.write(weights.open_weights(tmp_path / "base"), tmp_path / "again", "hf")
+    again = transformers.CLIPModel.from_pretrained(tmp_path / "again").state_dict()
+    for name, tensor in theirs.state_dict().items():
+        assert torch.equal(tensor, again[name]), name
