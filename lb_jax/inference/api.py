@@ -249,7 +249,7 @@ class Model:
 
     def _once(self, path: str, leaf: np.ndarray) -> jax.Array:
         """The leaf on the device, or the equal one that another tower brought before."""
-        array = jnp.asarray(leaf)
+        array = jax.device_put(leaf)  # on CPU not a copy: the weights come aligned
         for kept in self._kept[path]:
             if kept.shape == array.shape and bool(jnp.array_equal(kept, array)):
                 return kept
