@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent import futures
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def write_safetensors(
     at_most: int,
     metadata: Mapping[str, str],
 ) -> None:
-    """Writes arrays as they come, so that one of them is in memory at a time.
+    """Writes arrays as they come: one is on its way to the file while the next is made.
 
     Args:
       path: the file.
@@ -89,17 +90,20 @@ def write_safetensors(
     """
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     room = 8 * ((1024 + 256 * at_most) // 8)
-    with Path(path).open("wb") as file:
-        file.seek(8 + room)
+    with Path(path).open("wb") as file, futures.ThreadPoolExecutor(1) as writer:
+        written = writer.submit(file.seek, 8 + room)
+        end = 0
         for name, leaf in leaves:
             array = np.asarray(leaf, order="C")  # ascontiguousarray would turn a scalar into [1]
-            start = file.tell() - 8 - room
-            file.write(array.reshape(-1).view(np.uint8).data)
+            start, end = end, end + array.nbytes
             header[name] = {
                 "dtype": DTYPES[array.dtype.name],
                 "shape": array.shape,
-                "data_offsets": [start, start + array.nbytes],
+                "data_offsets": [start, end],
             }
+            written.result()
+            written = writer.submit(file.write, array.reshape(-1).view(np.uint8).data)
+        written.result()
         text = json.dumps(header, separators=(",", ":")).encode()
         if len(text) > room:
             raise ValueError(f"{len(header)} names need {len(text)} bytes, {room} were left.")
