@@ -5,6 +5,7 @@ the preprocessing spec of every modality; without them the numbers would not mea
 folder appears whole or not at all.
 """
 
+import collections
 import contextlib
 import hashlib
 import json
@@ -80,7 +81,7 @@ def write_safetensors(
     at_most: int,
     metadata: Mapping[str, str],
 ) -> None:
-    """Writes arrays as they come: one is on its way to the file while the next is made.
+    """Writes arrays as they come: two may be on their way to the file while the next is made.
 
     Args:
       path: the file.
@@ -91,8 +92,8 @@ def write_safetensors(
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     room = 8 * ((1024 + 256 * at_most) // 8)
     with Path(path).open("wb") as file, futures.ThreadPoolExecutor(1) as writer:
-        written = writer.submit(file.seek, 8 + room)
-        end = 0
+        file.seek(8 + room)
+        pending, end = collections.deque(), 0
         for name, leaf in leaves:
             array = np.asarray(leaf, order="C")  # ascontiguousarray would turn a scalar into [1]
             start, end = end, end + array.nbytes
@@ -101,9 +102,11 @@ def write_safetensors(
                 "shape": array.shape,
                 "data_offsets": [start, end],
             }
-            written.result()
-            written = writer.submit(file.write, array.reshape(-1).view(np.uint8).data)
-        written.result()
+            pending.append(writer.submit(file.write, array.reshape(-1).view(np.uint8).data))
+            if len(pending) > 2:
+                pending.popleft().result()
+        for one in pending:
+            one.result()
         text = json.dumps(header, separators=(",", ":")).encode()
         if len(text) > room:
             raise ValueError(f"{len(header)} names need {len(text)} bytes, {room} were left.")
