@@ -19,6 +19,7 @@ from lb_jax.core import errors
 AGAIN = "copy or download it again"
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)  # the import also teaches numpy the name
 MAX_DIMENSIONS = 64  # what numpy 2 can hold
+ALIGNMENT = 64  # bytes, where XLA wants an array on CPU to begin
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +57,15 @@ def is_shape(values: Sequence[Any]) -> bool:
     )
 
 
+def empty(shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
+    """A C-contiguous array to be filled, which jax on CPU can take over without a copy."""
+    dtype = np.dtype(dtype)
+    count = math.prod(shape) * dtype.itemsize
+    room = np.empty(count + ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    return room[start : start + count].view(dtype).reshape(shape)
+
+
 def read_bytes(path: Path, offset: int, count: int) -> np.ndarray:
     """Reads exactly `count` bytes from byte `offset` on into a fresh uint8 array.
 
@@ -63,15 +73,18 @@ def read_bytes(path: Path, offset: int, count: int) -> np.ndarray:
       CheckpointError: when the file cannot be read or ends before.
     """
     try:
-        found = np.fromfile(path, np.uint8, count, offset=offset)
+        with Path(path).open("rb") as file:
+            file.seek(offset)
+            found = empty((count,), np.uint8)
+            size = file.readinto(found)
     except OSError as error:
         raise errors.CheckpointError(
             f"{path}: cannot be read ({error.strerror or error}); give a file that is there."
         ) from error
-    if found.size != count:
+    if size != count:
         raise errors.CheckpointError(
             f"{path}: truncated: expected {count} bytes from byte {offset} on, "
-            f"found {found.size}; {AGAIN}."
+            f"found {size}; {AGAIN}."
         )
     return found
 

@@ -14,9 +14,12 @@ import dataclasses
 import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent import futures
 
+import cv2
 import numpy as np
 
+from lb_jax.convert import lazy
 from lb_jax.convert.lazy import BFLOAT16, LazyTensor
 from lb_jax.core import errors
 
@@ -36,6 +39,10 @@ CONVOLUTION = Layout(  # torch has [out, in, *window]
     lambda a: a.transpose(a.ndim - 1, a.ndim - 2, *range(a.ndim - 2)),
 )
 LEADING_ONE = Layout(lambda a: a[0], lambda a: a[None])
+
+_THREADS = 4  # that read; as many tensors are in memory at a time
+# Bytes of a number -> the type under which OpenCV moves it; it does not know them all.
+_OPENCV = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.float64}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,7 +190,7 @@ def read(
     layers: Mapping[str, int],
     dtype: np.dtype | None = None,
 ) -> dict[str, np.ndarray]:
-    """Reads leaves; at any time one foreign tensor is in memory besides them.
+    """Reads leaves; at any time a few foreign tensors are in memory besides them.
 
     Args:
       where: the file, for messages.
@@ -199,19 +206,23 @@ def read(
       CheckpointError: naming a tensor with values that are not finite.
     """
     by_name = collections.defaultdict(list)
+    leaves: dict[str, np.ndarray] = {}
     for place in wanted:
         by_name[place.name].append(place)
-    leaves: dict[str, np.ndarray] = {}
-    for name, sharing in by_name.items():
+        if place.path not in leaves:
+            stack = () if place.layer is None else (layers[place.path],)
+            stored = tensors[place.name].dtype
+            leaves[place.path] = lazy.empty((*stack, *place.shape), dtype or stored)
+
+    def fill(name: str) -> None:
         tensor = tensors[name].read()
         _require_finite(where, name, tensor)
-        for place in sharing:
-            piece = place.take(tensor)
-            if place.path not in leaves:
-                stack = () if place.layer is None else (layers[place.path],)
-                leaves[place.path] = np.empty((*stack, *piece.shape), dtype or tensor.dtype)
+        for place in by_name[name]:
             into = leaves[place.path]
-            _copy(into if place.layer is None else into[place.layer], piece)
+            _copy(into if place.layer is None else into[place.layer], place.take(tensor))
+
+    with futures.ThreadPoolExecutor(_THREADS) as pool:
+        collections.deque(pool.map(fill, by_name), maxlen=0)  # raises what a thread raised
     return leaves
 
 
@@ -265,13 +276,13 @@ def _by_layer(names: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _copy(into: np.ndarray, piece: np.ndarray) -> None:
-    """`into[...] = piece`; a transposed matrix in strips, which caches like six times better."""
-    strip = 16
-    if piece.ndim != 2 or piece.strides[0] >= piece.strides[1]:
+    """`into[...] = piece`; a transposed matrix by OpenCV, which is eight times as fast as numpy."""
+    if piece.ndim == 2 and piece.T.flags.c_contiguous and into.flags.c_contiguous:
+        bits = _OPENCV[into.itemsize]
+        piece = piece.astype(into.dtype, copy=False)
+        cv2.transpose(piece.T.view(bits), into.view(bits))
+    else:
         into[...] = piece
-        return
-    for start in range(0, piece.shape[1], strip):
-        into[:, start : start + strip] = piece[:, start : start + strip]
 
 
 def _require_finite(where: object, name: str, tensor: np.ndarray) -> None:

@@ -5,12 +5,14 @@ the preprocessing spec of every modality; without them the numbers would not mea
 folder appears whole or not at all.
 """
 
+import collections
 import contextlib
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent import futures
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +88,7 @@ def write_safetensors(
     at_most: int,
     metadata: Mapping[str, str],
 ) -> None:
-    """Writes arrays as they come, so that one of them is in memory at a time.
+    """Writes arrays as they come: two may be on their way to the file while the next is made.
 
     Args:
       path: the file.
@@ -96,17 +98,22 @@ def write_safetensors(
     """
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     room = 8 * ((1024 + 256 * at_most) // 8)
-    with Path(path).open("wb") as file:
+    with Path(path).open("wb") as file, futures.ThreadPoolExecutor(1) as writer:
         file.seek(8 + room)
+        pending, end = collections.deque(), 0
         for name, leaf in leaves:
             array = np.asarray(leaf, order="C")  # ascontiguousarray would turn a scalar into [1]
-            start = file.tell() - 8 - room
-            file.write(array.reshape(-1).view(np.uint8).data)
+            start, end = end, end + array.nbytes
             header[name] = {
                 "dtype": DTYPES[array.dtype.name],
                 "shape": array.shape,
-                "data_offsets": [start, start + array.nbytes],
+                "data_offsets": [start, end],
             }
+            pending.append(writer.submit(file.write, array.reshape(-1).view(np.uint8).data))
+            if len(pending) > 2:
+                pending.popleft().result()
+        for one in pending:
+            one.result()
         text = json.dumps(header, separators=(",", ":")).encode()
         if len(text) > room:
             raise ValueError(f"{len(header)} names need {len(text)} bytes, {room} were left.")

@@ -253,7 +253,7 @@ class Model:
         Other towers bring equal leaves, and so does the time attention of a video tower trained
         with LoRA: under its factors it is the spatial attention it was copied from.
         """
-        array = jnp.asarray(leaf)
+        array = jax.device_put(leaf)  # on CPU not a copy: the weights come aligned
         alike = self._kept[leaf.shape, leaf.dtype, leaf.reshape(-1)[:64].tobytes()]
         for kept in alike:
             if bool(jnp.array_equal(kept, array)):
