@@ -8,6 +8,7 @@ stablehlo     one program per tower with a symbolic batch, and its parameters
 """
 
 import dataclasses
+import fnmatch
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -22,10 +23,13 @@ from lb_jax.convert.source import CONFIG, OPEN_CLIP_CONFIG, leaf_shapes
 from lb_jax.convert.weights import Weights, shared_leaves, tower_leaf
 from lb_jax.core import checkpoint, errors, paths
 from lb_jax.core import config as config_lib
-from lb_jax.core.modalities import TEXT
+from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.models.languagebind import LanguageBind
 
 PLATFORMS = ("cpu", "cuda", "tpu")
+# What a folder written here may hold.
+_OURS = (CONFIG, OPEN_CLIP_CONFIG, "inputs.json", "*.safetensors", "*.stablehlo", checkpoint.ORBAX)
+_OURS += tuple(MODALITIES)
 
 
 @dataclasses.dataclass
@@ -64,10 +68,26 @@ def write(weights: Weights, folder: Path, to: str) -> Report:
         raise errors.ConfigError(
             f"unknown format {to!r}; known: {', '.join(FORMATS)}.{errors.nearest(to, FORMATS)}"
         )
+    _require_replaceable(Path(folder))
     report = Report()
     with checkpoint.replacing(Path(folder)) as partial:
         FORMATS[to](weights, partial, report)
     return report
+
+
+def _require_replaceable(folder: Path) -> None:
+    """Refuses a folder with anything but weights in it: writing replaces the whole folder.
+
+    Raises:
+      CheckpointError: naming what else is there.
+    """
+    held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    strange = [name for name in held if not any(fnmatch.fnmatch(name, one) for one in _OURS)]
+    if strange:
+        raise errors.CheckpointError(
+            f"{folder}: holds {', '.join(strange[:5])}, which writing here would delete; choose a "
+            "new or empty folder."
+        )
 
 
 def _safetensors(weights: Weights, folder: Path, report: Report) -> None:

@@ -131,3 +131,10 @@ def test_training_starts_from_a_published_base(ours, tmp_path, to):
     assert trees[0].keys() == trees[1].keys()
     for path, leaf in trees[0].items():
         np.testing.assert_array_equal(leaf, trees[1][path], err_msg=path)
+
+
+def test_a_folder_with_other_files_is_never_replaced(ours, tmp_path):
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(errors.CheckpointError, match=r"holds thesis\.tex, which writing"):
+        write.write(weights.open_weights(ours), tmp_path, "safetensors")
+    assert (tmp_path / "thesis.tex").read_text() == "x"
