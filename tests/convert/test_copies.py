@@ -13,7 +13,7 @@ TYPES = (np.float32, np.float16, np.float64, ml_dtypes.bfloat16, np.int64, np.in
 SHAPES = ((1, 1), (1, 5), (5, 1), (33, 70), (2, 3, 4), (7,))
 
 
-@pytest.mark.parametrize(("stored", "wanted"), itertools.product(TYPES, TYPES[:4]))
+@pytest.mark.parametrize(("stored", "wanted"), list(itertools.product(TYPES, TYPES[:4])))
 def test_a_transposed_copy_equals_numpy(stored, wanted):
     for shape in SHAPES:
         piece = (np.random.default_rng(0).normal(size=shape) * 5).astype(stored).T
