@@ -20,6 +20,7 @@ take up to 13 GB at a time and are removed.
 import argparse
 import importlib.util
 import json
+import re
 import resource
 import shutil
 import statistics
@@ -298,7 +299,8 @@ JOBS = {job.__name__: job for job in (yardstick, load, convert, transformers, wr
 def write_folder(folder: Path, modality: str, vision, text, config: dict) -> None:
     """Random weights under the names of Hugging Face or, with factors, of PEFT.
 
-    Towers of different modalities agree in what `base` holds and in the text, and in nothing else.
+    Towers of different modalities agree in what `base` holds and in the text; time attention is
+    still the copy of the spatial one that its training started from and LoRA left alone.
     """
     import zlib
 
@@ -312,13 +314,14 @@ def write_folder(folder: Path, modality: str, vision, text, config: dict) -> Non
     table = clip.peft_rules(vision.lora.targets, base_layer=False) if vision.lora else clip.RULES
     found = rules.places(table, leaf_shapes(modality, vision, text))
 
-    def leaves() -> Iterator[tuple[str, np.ndarray]]:
+    def leaves() -> Iterator[tuple[str, list[np.ndarray]]]:
         for place in found:
             shared = is_shared(place.path.removeprefix("vision/")) or place.path.startswith("text/")
-            seed = f"{place.path} {place.layer} {'' if shared else modality}"
+            like = re.sub(r"temporal_(?=attn/\w+/(kernel|bias)$)", "", place.path)  # its copy
+            seed = f"{like} {place.layer} {'' if shared or like != place.path else modality}"
             rng = np.random.default_rng(zlib.crc32(seed.encode()))
             values = rng.random(place.foreign_shape, np.float32)
-            yield place.name, (values - np.float32(0.5)) * np.float32(0.07)
+            yield place.name, [(values - np.float32(0.5)) * np.float32(0.07)]
 
     folder.mkdir(parents=True)
     checkpoint.write_json(folder / "config.json", config)

@@ -29,13 +29,13 @@ class LazyTensor:
     Attributes:
       shape: its dimensions.
       dtype: its numpy type; bfloat16 is that of ml_dtypes.
-      read: returns a fresh C-contiguous array of this shape and type; CheckpointError when the
-        file no longer holds it.
+      read: returns a fresh C-contiguous array of this shape and type, or of the rows that a slice
+        of the leading axis chooses; CheckpointError when the file no longer holds it.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype
-    read: Callable[[], np.ndarray]
+    read: Callable[..., np.ndarray]
 
     @property
     def nbytes(self) -> int:
@@ -92,8 +92,13 @@ def read_bytes(path: Path, offset: int, count: int) -> np.ndarray:
 def on_disk(path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> LazyTensor:
     """The tensor that lies in C order at byte `offset`."""
 
-    def read() -> np.ndarray:
-        return read_bytes(path, offset, tensor.nbytes).view(dtype).reshape(shape)
+    def read(rows: slice | None = None) -> np.ndarray:
+        if rows is None:
+            return read_bytes(path, offset, tensor.nbytes).view(dtype).reshape(shape)
+        first, end, _ = rows.indices(shape[0])
+        row = tensor.nbytes // shape[0]
+        found = read_bytes(path, offset + first * row, (end - first) * row)
+        return found.view(dtype).reshape(end - first, *shape[1:])
 
     tensor = LazyTensor(shape, dtype, read)
     return tensor

@@ -1,6 +1,7 @@
 """Parameters that Orbax wrote, as lazy tensors by path."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,21 +25,24 @@ def read_orbax(folder: Path) -> dict[str, LazyTensor]:
         raise errors.CheckpointError(
             f"{folder}: Orbax finds no parameters here; write the checkpoint again."
         )
+    # Orbax reads whole arrays; rows are asked for in turn, of at most three arrays at a time
+    kept = functools.lru_cache(maxsize=3)(functools.partial(_read, folder))
+
+    def reader(path: str):
+        return lambda rows=None: _read(folder, path) if rows is None else kept(path)[rows].copy()
+
     return {
-        path: LazyTensor(tuple(one.shape), np.dtype(one.dtype), _reader(folder, path))
+        path: LazyTensor(tuple(one.shape), np.dtype(one.dtype), reader(path))
         for path, one in paths.flatten(stored.tree).items()
     }
 
 
-def _reader(folder: Path, path: str):
-    def read() -> np.ndarray:
-        wanted = paths.unflatten({path: 0})
-        how = paths.unflatten({path: ocp.RestoreArgs(restore_type=np.ndarray)})
-        args = ocp.args.PyTreeRestore(item=wanted, restore_args=how, partial_restore=True)
-        with _told_of(folder), ocp.PyTreeCheckpointer() as reader:
-            return np.asarray(paths.flatten(reader.restore(folder, args=args))[path])
-
-    return read
+def _read(folder: Path, path: str) -> np.ndarray:
+    wanted = paths.unflatten({path: 0})
+    how = paths.unflatten({path: ocp.RestoreArgs(restore_type=np.ndarray)})
+    args = ocp.args.PyTreeRestore(item=wanted, restore_args=how, partial_restore=True)
+    with _told_of(folder), ocp.PyTreeCheckpointer() as reader:
+        return np.asarray(paths.flatten(reader.restore(folder, args=args))[path])
 
 
 @contextlib.contextmanager

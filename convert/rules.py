@@ -19,7 +19,6 @@ from concurrent import futures
 import cv2
 import numpy as np
 
-from lb_jax.convert import lazy
 from lb_jax.convert.lazy import BFLOAT16, LazyTensor
 from lb_jax.core import errors
 
@@ -186,75 +185,62 @@ def prove(
 def read(
     where: object,
     tensors: Mapping[str, LazyTensor],
-    wanted: Iterable[Place],
-    layers: Mapping[str, int],
-    dtype: np.dtype | None = None,
-) -> dict[str, np.ndarray]:
-    """Reads leaves; at any time a few foreign tensors are in memory besides them.
+    pieces: Iterable[tuple[Place, np.ndarray]],
+) -> None:
+    """Reads pieces of leaves; at any time a few foreign tensors are in memory besides them.
 
     Args:
       where: the file, for messages.
       tensors: its tensors, proven to fit.
-      wanted: all places of the leaves to read.
-      layers: path -> number of layers, for stacked leaves.
-      dtype: of the result; None keeps what is stored.
-
-    Returns:
-      path -> array.
+      pieces: places and the arrays to fill from them.
 
     Raises:
       CheckpointError: naming a tensor with values that are not finite.
     """
     by_name = collections.defaultdict(list)
-    leaves: dict[str, np.ndarray] = {}
-    for place in wanted:
-        by_name[place.name].append(place)
-        if place.path not in leaves:
-            stack = () if place.layer is None else (layers[place.path],)
-            stored = tensors[place.name].dtype
-            leaves[place.path] = lazy.empty((*stack, *place.shape), dtype or stored)
+    for place, into in pieces:
+        by_name[place.name].append((place, into))
 
     def fill(name: str) -> None:
         tensor = tensors[name].read()
         _require_finite(where, name, tensor)
-        for place in by_name[name]:
-            into = leaves[place.path]
-            _copy(into if place.layer is None else into[place.layer], place.take(tensor))
+        for place, into in by_name[name]:
+            _copy(into, place.take(tensor))
 
+    if len(by_name) == 1:  # one after the other: a thread for each would bring memory of its own
+        fill(*by_name)
+        return
     with futures.ThreadPoolExecutor(_THREADS) as pool:
         collections.deque(pool.map(fill, by_name), maxlen=0)  # raises what a thread raised
-    return leaves
 
 
 def written(
-    leaf: Callable[[str], np.ndarray], all_places: Iterable[Place]
-) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
-    """The inverse of `read`: foreign tensors, in an order that asks for a leaf once or nearly so.
+    leaf: Callable[[str, int | None], np.ndarray], all_places: Iterable[Place]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """The inverse of `read`: foreign tensors, leaf by leaf.
 
     Args:
-      leaf: gives the array of a path.
+      leaf: gives the array of a path, or one layer of it.
       all_places: of the model, from the format's table.
 
     Yields:
-      (name, function that gives the contiguous tensor).
+      (name, contiguous tensor).
     """
     by_name = collections.defaultdict(list)
     for place in all_places:
         by_name[place.name].append(place)
 
-    def tensor(sharing: Sequence[Place]) -> np.ndarray:
-        rows = []
-        for place in sorted(sharing, key=lambda place: place.part):
-            array = leaf(place.path)
-            rows.append(place.layout.theirs(array if place.layer is None else array[place.layer]))
+    for name, sharing in by_name.items():
+        rows = [
+            place.layout.theirs(leaf(place.path, place.layer))
+            for place in sorted(sharing, key=lambda place: place.part)
+        ]
         if len(rows) == 1:
             out = np.empty(rows[0].shape, rows[0].dtype)
             _copy(out, rows[0])
-            return out
-        return np.concatenate(rows)
-
-    for name, sharing in by_name.items():
-        yield name, lambda sharing=sharing: tensor(sharing)
+        else:
+            out = np.concatenate(rows)
+        yield name, out
 
 
 def _by_layer(names: Sequence[str]) -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ What is recognised (spec 2.4):
     one file {"epoch", "state_dict", …}         a training checkpoint of LanguageBind or OpenCLIP
 """
 
+import collections
 import dataclasses
 import functools
 import re
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from lb_jax.convert import clip, fields, hub, languagebind, open_clip, peft, rules, tensors
+from lb_jax.convert import clip, fields, hub, languagebind, lazy, open_clip, peft, rules, tensors
 from lb_jax.convert.lazy import LazyTensor
 from lb_jax.core import checkpoint, errors, paths
 from lb_jax.core.modalities import TEXT
@@ -62,16 +63,38 @@ class Source:
     ignored: tuple[str, ...]
     origin: dict[str, Any]
 
-    def read(self, wanted: Callable[[str], bool], dtype: Any = None) -> dict[str, np.ndarray]:
-        """The leaves whose path is wanted: path -> array, in `dtype` or as stored."""
-        layers = {"vision": self.vision.depth, "text": self.text.depth}
-        chosen = [place for place in self.places if wanted(place.path)]
-        stacks = {
-            place.path: layers[place.path.split("/")[0]]
-            for place in chosen
-            if place.layer is not None
-        }
-        return rules.read(self.where, self.tensors, chosen, stacks, dtype)
+    @functools.cached_property
+    def _places(self) -> Mapping[str, list[rules.Place]]:
+        """By path; of stacked leaves a place per layer, in order."""
+        found = collections.defaultdict(list)
+        for place in self.places:
+            found[place.path].append(place)
+        return found
+
+    def read(
+        self, wanted: Callable[[str], bool], dtype: Any = None, layer: int | None = None
+    ) -> dict[str, np.ndarray]:
+        """The leaves whose path is wanted: path -> array.
+
+        Args:
+          wanted: of the paths.
+          dtype: of the result; None keeps what is stored.
+          layer: the only one to read of stacked leaves; their leading axis is then 1.
+        """
+        leaves, pieces = {}, []
+        for path, places in self._places.items():
+            if not wanted(path):
+                continue
+            kind = dtype or self.tensors[places[0].name].dtype
+            if places[0].layer is None:
+                leaves[path] = lazy.empty(places[0].shape, kind)
+                pieces.append((places[0], leaves[path]))
+            else:
+                places = places if layer is None else [places[layer]]
+                leaves[path] = lazy.empty((len(places), *places[0].shape), kind)
+                pieces += zip(places, leaves[path], strict=True)
+        rules.read(self.where, self.tensors, pieces)
+        return leaves
 
 
 def open_source(

@@ -145,8 +145,8 @@ def _lazy(value: Any, path: Path, torch: Any) -> Any:
         )
     dtype = torch_reader.DTYPES[name]
 
-    def read() -> np.ndarray:
-        numbers = value.detach().contiguous()
+    def read(rows: slice | None = None) -> np.ndarray:
+        numbers = (value if rows is None else value[rows]).detach().contiguous()
         if name == "bfloat16":  # numpy has no such type for torch to convert to
             numbers = numbers.view(torch.int16)
         return np.array(numbers.numpy().view(dtype), order="C")

@@ -188,13 +188,14 @@ def _rebuild(
     if (first + count) * dtype.itemsize > storage.span.nbytes:
         raise pickle.UnpicklingError("a tensor that reaches beyond its storage")
 
-    def read() -> np.ndarray:
+    def read(rows: slice | None = None) -> np.ndarray:
         numbers = lazy.read_bytes(path, start, count * dtype.itemsize).view(dtype)
         steps = [
             stride * dtype.itemsize if n > 1 else 0
             for n, stride in zip(shape, strides, strict=True)
         ]
-        return np.asarray(np.lib.stride_tricks.as_strided(numbers, shape, steps), order="C")
+        view = np.lib.stride_tricks.as_strided(numbers, shape, steps)
+        return np.asarray(view if rows is None else view[rows], order="C")
 
     tensor = lazy.LazyTensor(shape, dtype, read)
     if tensor.nbytes > max(storage.span.nbytes, MAX_VIEW_BYTES):

@@ -4,14 +4,16 @@ A part is read when it is first asked for, in the structure of section 3 of the 
 `towers/<modality>`, `text`, `logit_scale`.
 """
 
+import collections
 import dataclasses
 import functools
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import jax
 import numpy as np
 
 from lb_jax.convert import hub, orbax_reader, safetensors_reader
@@ -51,13 +53,20 @@ class Weights(Protocol):
     @property
     def digest(self) -> str: ...
 
-    def part(self, name: str, dtype: Any = None, wanted: Wanted = everything) -> paths.Tree:
+    def part(
+        self,
+        name: str,
+        dtype: Any = None,
+        wanted: Wanted = everything,
+        layer: int | None = None,
+    ) -> paths.Tree:
         """Reads `base`, `towers/<modality>`, `text` or `logit_scale`.
 
         Args:
           name: of the part.
           dtype: of the result; None keeps what is stored.
           wanted: which paths inside the part.
+          layer: the only one to read of stacked leaves; their leading axis is then 1.
 
         Returns:
           A tree of numpy arrays.
@@ -156,12 +165,20 @@ class Stored:
             total.update(tensor.read())
         return total.hexdigest()
 
-    def part(self, name: str, dtype: Any = None, wanted: Wanted = everything) -> paths.Tree:
+    def part(
+        self,
+        name: str,
+        dtype: Any = None,
+        wanted: Wanted = everything,
+        layer: int | None = None,
+    ) -> paths.Tree:
         found = {}
         for path, tensor in self._tensors.items():
             inside = path.removeprefix(f"{name}/")
             if inside != path and wanted(inside):
-                found[inside] = tensor.read().astype(dtype or tensor.dtype, copy=False)
+                one = layer is not None and is_stacked(inside)
+                leaf = tensor.read(slice(layer, layer + 1)) if one else tensor.read()
+                found[inside] = leaf.astype(dtype or tensor.dtype, copy=False)
         return paths.unflatten(found)
 
 
@@ -200,7 +217,13 @@ class Published:
                 total.update(one.tensors[tensor].read())
         return total.hexdigest()
 
-    def part(self, name: str, dtype: Any = None, wanted: Wanted = everything) -> paths.Tree:
+    def part(
+        self,
+        name: str,
+        dtype: Any = None,
+        wanted: Wanted = everything,
+        layer: int | None = None,
+    ) -> paths.Tree:
         top, _, modality = name.partition("/")
         if name == "base":  # every tower brings everything; equal arrays are found when they meet
             return {}
@@ -219,9 +242,12 @@ class Published:
                 inside = re.sub("lora_[ab]$", "kernel", inside)
             return path.startswith(prefix) and wanted(inside)
 
-        flat = source.read(chosen, dtype)
+        flat = source.read(chosen, None if factors else dtype, layer)
         tree = paths.unflatten({path.removeprefix(prefix): leaf for path, leaf in flat.items()})
-        return lora.merge_lora(tree, factors) if factors else tree
+        if not factors:
+            return tree
+        merged = lora.merge_lora(tree, factors)  # of what is stored; rounded once
+        return jax.tree.map(lambda leaf: leaf.astype(dtype or leaf.dtype, copy=False), merged)
 
     def _wanted(self, wanted: Wanted) -> list[tuple[str, Source]]:
         return [(name, one) for name, one in self.sources.items() if wanted(name)]
@@ -230,39 +256,79 @@ class Published:
 def shared_leaves(weights: Weights, dtype: Any = None) -> Iterator[tuple[str, np.ndarray]]:
     """All leaves under their paths in a checkpoint, equal ones of several towers once as `base/…`.
 
+    Yields:
+      (path, array).
+    """
+    for path, name, inside in leaf_origins(weights):
+        yield path, tower_leaf(weights, name, inside, dtype)
+
+
+def leaf_origins(weights: Weights) -> Iterator[tuple[str, str, str]]:
+    """Where every leaf of a checkpoint comes from, equal ones of several towers once as `base/…`.
+
     Where towers differ in a leaf that is usually shared, the value most of them have is the base's.
 
     Yields:
-      (path, array), one path of all towers in memory at a time.
+      (path in a checkpoint, tower, "text" or "logit_scale", path in that).
     """
     model = LanguageBind(weights.config)
-    inside = {name: list(paths.flatten(model.shapes(name))) for name in model.modalities}
+    inside = {name: paths.flatten(model.shapes(name)) for name in model.modalities}
     for path in dict.fromkeys(path for own in inside.values() for path in own):
-        groups: list[tuple[np.ndarray, list[str]]] = []
-        for name in model.modalities:
-            if path in inside[name]:
-                leaf = tower_leaf(weights, name, path, dtype)
-                for other, names in groups:
-                    if other.shape == leaf.shape and np.array_equal(other, leaf):
-                        names.append(name)
+        by_shape = collections.defaultdict(list)
+        for name, own in inside.items():
+            if path in own:
+                by_shape[own[path].shape].append(name)
+        groups = [g for names in by_shape.values() for g in _equal_groups(weights, names, path)]
+        groups.sort(key=lambda group: -len(group))
+        if is_shared(path):
+            yield f"base/{path}", groups.pop(0)[0], path
+        yield from ((f"towers/{name}/{path}", name, path) for group in groups for name in group)
+    yield from ((f"{TEXT}/{path}", TEXT, path) for path in paths.flatten(model.shapes(TEXT)))
+    yield from ((f"logit_scale/{name}", "logit_scale", name) for name in model.modalities)
+
+
+def _equal_groups(weights: Weights, names: Sequence[str], path: str) -> list[list[str]]:
+    """The towers in groups that are equal in a leaf; a layer of each is in memory at a time."""
+    groups = [list(names)]
+    for layer in layers(weights, names[0], path):
+        finer: list[list[str]] = []
+        for group in groups:
+            if len(group) == 1:
+                finer.append(group)
+                continue
+            split: list[tuple[np.ndarray, list[str]]] = []
+            for name in group:
+                leaf = tower_leaf(weights, name, path, layer=layer)
+                for other, equal in split:
+                    if np.array_equal(other, leaf):
+                        equal.append(name)
                         break
                 else:
-                    groups.append((leaf, [name]))
-        groups.sort(key=lambda group: -len(group[1]))
-        if is_shared(path):
-            yield f"base/{path}", groups.pop(0)[0]
-        for leaf, names in groups:
-            yield from ((f"towers/{name}/{path}", leaf) for name in names)
-    for path in paths.flatten(model.shapes(TEXT)):
-        yield f"{TEXT}/{path}", tower_leaf(weights, TEXT, path, dtype)
-    scales = weights.part("logit_scale")
-    yield from ((f"logit_scale/{name}", scales[name]) for name in model.modalities)
+                    split.append((leaf, [name]))
+            finer += [equal for _, equal in split]
+        groups = finer
+    return groups
 
 
-def tower_leaf(weights: Weights, name: str, path: str, dtype: Any = None) -> np.ndarray:
-    """One leaf of a tower, its own or the one in `base`; or of the text tower."""
-    for part in (TEXT,) if name == TEXT else (f"towers/{name}", "base"):
-        flat = paths.flatten(weights.part(part, dtype, lambda one: one == path))
+def layers(weights: Weights, name: str, path: str) -> Sequence[int | None]:
+    """The layers of a stacked leaf, [None] for any other: what to ask `tower_leaf` for in turn."""
+    if not is_stacked(path):
+        return [None]
+    tower = weights.config.text if name == TEXT else weights.config.towers[name]
+    return range(tower.depth)
+
+
+def is_stacked(path: str) -> bool:
+    """Whether the leading axis of a tower's leaf counts its layers."""
+    return path.startswith("blocks/")
+
+
+def tower_leaf(
+    weights: Weights, name: str, path: str, dtype: Any = None, layer: int | None = None
+) -> np.ndarray:
+    """One leaf of a tower, its own or the one in `base`; of the text tower; or a logit scale."""
+    for part in (name,) if name in (TEXT, "logit_scale") else (f"towers/{name}", "base"):
+        flat = paths.flatten(weights.part(part, dtype, lambda one: one == path, layer))
         if path in flat:
             return flat[path]
     raise KeyError(path)  # a checkpoint that was proven to fit has it

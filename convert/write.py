@@ -12,6 +12,7 @@ import fnmatch
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +21,13 @@ import orbax.checkpoint as ocp
 
 from lb_jax.convert import clip, languagebind, open_clip, rules
 from lb_jax.convert.source import CONFIG, OPEN_CLIP_CONFIG, leaf_shapes
-from lb_jax.convert.weights import Weights, shared_leaves, tower_leaf
+from lb_jax.convert.weights import Weights, layers, leaf_origins, shared_leaves, tower_leaf
 from lb_jax.core import checkpoint, errors, paths
 from lb_jax.core import config as config_lib
 from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.models.languagebind import LanguageBind
+
+Pieces = Iterator[np.ndarray]  # of a leaf, in order along its leading axis
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 # What a folder written here may hold.
@@ -44,12 +47,15 @@ class Report:
     tensors: int = 0
     parameters: int = 0
 
-    def count(self, leaves: Iterable[tuple[str, np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]:
+    def count(self, leaves: Iterable[tuple[str, Pieces]]) -> Iterator[tuple[str, Pieces]]:
         """Passes leaves on and counts them."""
-        for name, leaf in leaves:
+        for name, pieces in leaves:
             self.tensors += 1
-            self.parameters += leaf.size
-            yield name, leaf
+            yield name, map(self._counted, pieces)
+
+    def _counted(self, piece: np.ndarray) -> np.ndarray:
+        self.parameters += piece.size
+        return piece
 
 
 def write(weights: Weights, folder: Path, to: str) -> Report:
@@ -95,14 +101,17 @@ def _safetensors(weights: Weights, folder: Path, report: Report) -> None:
         len(paths.flatten(LanguageBind(weights.config).shapes(name))) + 1
         for name in (*weights.config.towers, TEXT)
     )
-    leaves = report.count(shared_leaves(weights))
+    leaves = report.count(
+        (path, _pieces(weights, name, inside)) for path, name, inside in leaf_origins(weights)
+    )
     metadata = {"format": checkpoint.FORMAT}
     checkpoint.write_safetensors(folder / checkpoint.WEIGHTS, leaves, at_most, metadata)
     _write_config(weights, folder)
 
 
 def _orbax(weights: Weights, folder: Path, report: Report) -> None:
-    tree = paths.unflatten(dict(report.count(shared_leaves(weights))))
+    leaves = report.count((path, [leaf]) for path, leaf in shared_leaves(weights))
+    tree = paths.unflatten({path: next(pieces) for path, pieces in leaves})
     with ocp.StandardCheckpointer() as writer:
         writer.save((folder / checkpoint.ORBAX).resolve(), tree)
     _write_config(weights, folder)
@@ -154,14 +163,14 @@ def _write_foreign(
     shapes = leaf_shapes(modality, weights.config.towers[modality], weights.config.text)
     found = rules.places(table, shapes)
 
-    @functools.lru_cache(maxsize=3)  # a fused tensor is made of three leaves
-    def leaf(path: str) -> np.ndarray:
+    def leaf(path: str, layer: int | None) -> np.ndarray:
         top, _, inside = path.partition("/")
         if top == "logit_scale":
-            return weights.part(top)[modality]
-        return tower_leaf(weights, modality if top == "vision" else TEXT, inside)
+            return tower_leaf(weights, top, modality)
+        array = tower_leaf(weights, modality if top == "vision" else top, inside, layer=layer)
+        return array if layer is None else array[0]
 
-    named = ((name, tensor()) for name, tensor in rules.written(leaf, found))
+    named = ((name, [tensor]) for name, tensor in rules.written(leaf, found))
     checkpoint.write_safetensors(file, report.count(named), len(found), {"format": "pt"})
 
 
@@ -182,7 +191,7 @@ def _stablehlo(weights: Weights, folder: Path, report: Report) -> None:
     inputs = {}
     for name in (*model.modalities, TEXT):
         shapes = paths.flatten(model.shapes(name))
-        leaves = ((path, tower_leaf(weights, name, path, np.float32)) for path in shapes)
+        leaves = ((path, _pieces(weights, name, path, np.float32)) for path in shapes)
         checkpoint.write_safetensors(
             folder / f"{name}.safetensors", report.count(leaves), len(shapes), {"format": "lb_jax"}
         )
@@ -194,6 +203,14 @@ def _stablehlo(weights: Weights, folder: Path, report: Report) -> None:
         inputs[name] = {"shape": [str(size) for size in x.shape], "dtype": str(x.dtype)}
         inputs[name]["preprocess"] = weights.preprocess.get(name, {})
     checkpoint.write_json(folder / "inputs.json", inputs)
+
+
+def _pieces(weights: Weights, name: str, path: str, dtype: Any = None) -> Pieces:
+    """A leaf layer by layer."""
+    if name == "logit_scale":
+        return iter([tower_leaf(weights, name, path, dtype)])
+    chosen = layers(weights, name, path)
+    return (tower_leaf(weights, name, path, dtype, layer) for layer in chosen)
 
 
 def _encode(model: LanguageBind, name: str, leaves: Mapping[str, jax.Array], x: jax.Array):

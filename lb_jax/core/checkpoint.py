@@ -37,7 +37,8 @@ def save_model(folder: Path, params: Mapping[str, Any], config: Mapping[str, Any
     """
     flat = paths.flatten(params)
     with replacing(folder) as partial:
-        write_safetensors(partial / WEIGHTS, flat.items(), len(flat), {"format": FORMAT})
+        leaves = ((path, [leaf]) for path, leaf in flat.items())
+        write_safetensors(partial / WEIGHTS, leaves, len(flat), {"format": FORMAT})
         write_config(partial, config)
 
 
@@ -84,7 +85,7 @@ def replacing(folder: Path) -> Iterator[Path]:
 
 def write_safetensors(
     path: Path,
-    leaves: Iterable[tuple[str, Any]],
+    leaves: Iterable[tuple[str, Iterable[Any]]],
     at_most: int,
     metadata: Mapping[str, str],
 ) -> None:
@@ -92,7 +93,7 @@ def write_safetensors(
 
     Args:
       path: the file.
-      leaves: (name, array).
+      leaves: (name, the array's pieces along its leading axis, or the array alone).
       at_most: how many there can be; the header, which comes first, is left room for them.
       metadata: strings for the header.
     """
@@ -101,17 +102,20 @@ def write_safetensors(
     with Path(path).open("wb") as file, futures.ThreadPoolExecutor(1) as writer:
         file.seek(8 + room)
         pending, end = collections.deque(), 0
-        for name, leaf in leaves:
-            array = np.asarray(leaf, order="C")  # ascontiguousarray would turn a scalar into [1]
-            start, end = end, end + array.nbytes
+        for name, pieces in leaves:
+            start, rows = end, 0
+            for piece in pieces:
+                array = np.asarray(piece, order="C")  # ascontiguousarray turns a scalar into [1]
+                pending.append(writer.submit(file.write, array.reshape(-1).view(np.uint8).data))
+                if len(pending) > 2:
+                    pending.popleft().result()
+                end += array.nbytes
+                rows += len(array) if array.ndim else 0
             header[name] = {
                 "dtype": DTYPES[array.dtype.name],
-                "shape": array.shape,
+                "shape": (rows, *array.shape[1:]) if array.ndim else (),
                 "data_offsets": [start, end],
             }
-            pending.append(writer.submit(file.write, array.reshape(-1).view(np.uint8).data))
-            if len(pending) > 2:
-                pending.popleft().result()
         for one in pending:
             one.result()
         text = json.dumps(header, separators=(",", ":")).encode()

@@ -48,5 +48,7 @@ def merge_lora(tower: Mapping[str, Any], lora: LoraConfig) -> paths.Tree:
     for path in [p for p in flat if p.endswith("/lora_a")]:
         layer = path.removesuffix("/lora_a")
         a, b = flat.pop(path), flat.pop(f"{layer}/lora_b")
-        flat[f"{layer}/kernel"] = flat[f"{layer}/kernel"] + lora.scale * (a @ b)
+        kernel = flat[f"{layer}/kernel"]
+        merged = kernel.astype("float32") + lora.scale * (a.astype("float32") @ b.astype("float32"))
+        flat[f"{layer}/kernel"] = merged.astype(kernel.dtype)
     return paths.unflatten(flat)
