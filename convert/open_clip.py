@@ -98,6 +98,28 @@ _CHECKS = {
 }
 
 
+# How images are prepared, where a config says so; nothing else is done here.
+_PREPROCESS = {"mode": "RGB", "interpolation": "bicubic", "resize_mode": "shortest"}
+
+
+def require_preprocessing(given: Mapping[str, Any], where: object) -> None:
+    """Checks that a `preprocess_cfg` asks for what this package does to images.
+
+    Raises:
+      CheckpointError: naming what it asks for instead.
+    """
+    other = [
+        f"{name}={given[name]!r} (done here: {value!r})"
+        for name, value in _PREPROCESS.items()
+        if name in given and given[name] != value
+    ]
+    if other:
+        raise errors.CheckpointError(
+            f"{where}: preprocess_cfg asks for {', '.join(other)}, so images would not get the "
+            "numbers the model was trained on; take these fields out to load it regardless."
+        )
+
+
 def model_cfg(name: str) -> dict[str, Any]:
     """The `model_cfg` of a published model, such as `ViT-B-32` or `ViT-B-32-quickgelu`.
 

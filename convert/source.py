@@ -22,7 +22,7 @@ import numpy as np
 from lb_jax.convert import clip, fields, hub, languagebind, lazy, open_clip, peft, rules, tensors
 from lb_jax.convert.lazy import LazyTensor
 from lb_jax.core import checkpoint, errors, paths
-from lb_jax.core.modalities import TEXT
+from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.models.languagebind import LanguageBind, ModelConfig
 from lb_jax.models.text import TextConfig
 from lb_jax.models.vision import VisionConfig
@@ -200,6 +200,8 @@ def _open_clip(
         vision, text = open_clip.towers(cfg, where)
     modality = _fitting(where, modality, "image")
     given = fields.section(config, "preprocess_cfg", where)
+    if modality == "image":
+        open_clip.require_preprocessing(given, where)
     preprocess = languagebind.preprocessing({}, modality, vision)
     if modality != "audio":
         preprocess |= {name: given[name] for name in ("mean", "std") if name in given}
@@ -402,8 +404,22 @@ def weights_file(path: Path) -> Path:
             return path / name
     held = ", ".join(sorted(p.name for p in path.iterdir())[:6]) or "nothing"
     raise errors.CheckpointError(
-        f"{path}: no weights; expected one of {', '.join(order)}, found {held}."
+        f"{path}: no weights; expected one of {', '.join(order)}, found {held}.{_hint(path)}"
     )
+
+
+def _hint(folder: Path) -> str:
+    """What to do with a folder that `lb-jax convert` wrote and that is not one source."""
+    if any(folder.glob("*.stablehlo")):
+        return (
+            " These are programs for jax.export.deserialize, not a model to load; load what they "
+            "were exported from."
+        )
+    inside = [name for name in MODALITIES if (folder / name / CONFIG).is_file()]
+    if inside:
+        several = ", ".join(f'"{name}": "{folder / name}"' for name in inside)
+        return f" Each has its own: load {{{several}}}."
+    return ""
 
 
 def _config_of(

@@ -10,6 +10,8 @@ stablehlo     one program per tower with a symbolic batch, and its parameters
 import dataclasses
 import fnmatch
 import functools
+import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -112,8 +114,14 @@ def _safetensors(weights: Weights, folder: Path, report: Report) -> None:
 def _orbax(weights: Weights, folder: Path, report: Report) -> None:
     leaves = report.count((path, [leaf]) for path, leaf in shared_leaves(weights))
     tree = paths.unflatten({path: next(pieces) for path, pieces in leaves})
-    with ocp.StandardCheckpointer() as writer:
-        writer.save((folder / checkpoint.ORBAX).resolve(), tree)
+    try:
+        with ocp.StandardCheckpointer() as writer:
+            writer.save((folder / checkpoint.ORBAX).resolve(), tree)
+    except ValueError as error:  # how TensorStore tells what the operating system told it
+        code = re.search(r"os_error_code='(\d+)'", str(error))
+        if code is None:
+            raise
+        raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
     _write_config(weights, folder)
 
 

@@ -39,16 +39,19 @@ def vision(**values):
     return config("vision_config", **values)
 
 
-def vision_cfg(**values):
+def open_clip_config(**values):
     """Spoils the `open_clip_config.json`."""
 
     def spoil(folder):
         path = folder / "open_clip_config.json"
-        content = json.loads(path.read_text())
-        content["model_cfg"]["vision_cfg"].update(values)
-        path.write_text(json.dumps(content))
+        path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
     return spoil
+
+
+def vision_cfg(**values):
+    cfg = open_clip.to_config(small.VISION, small.TEXT)["model_cfg"]
+    return open_clip_config(model_cfg={**cfg, "vision_cfg": {**cfg["vision_cfg"], **values}})
 
 
 def text(name, content):
@@ -324,6 +327,11 @@ MISTAKES = {
         vision_cfg(layers=[3, 4, 6, 3], head_width=0),
         r"head_width is 0, .*vision_cfg\.layers is \[3, 4, 6, 3\], expected a whole number",
     ),
+    "OpenCLIP on squashed images": (
+        "open_clip",
+        open_clip_config(preprocess_cfg={"mode": "RGB", "resize_mode": "squash"}),
+        r"asks for resize_mode='squash' \(done here: 'shortest'\), so images would not get",
+    ),
     "OpenCLIP of another width": (
         "open_clip",
         vision_cfg(width=32, head_width=16),
@@ -453,6 +461,21 @@ def test_file_in_the_place_of_the_folder_to_write_stays(folder, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip", "notes"]
 
 
+def test_folders_by_modality_are_named(folder, tmp_path):
+    several = {"image": folder("clip"), "depth": folder("clip", "again")}
+    write.write(weights.open_weights(several), tmp_path / "out", "hf")
+    with pytest.raises(errors.CheckpointError) as told:
+        weights.open_weights(tmp_path / "out")
+    hint = f'{{"image": "{tmp_path}/out/image", "depth": "{tmp_path}/out/depth"}}'
+    assert str(told.value).endswith(f"found depth, image. Each has its own: load {hint}.")
+
+
+def test_exported_programs_are_no_model(folder, tmp_path):
+    write.write(weights.open_weights(folder("clip")), tmp_path / "out", "stablehlo")
+    with pytest.raises(errors.CheckpointError, match="not a model to load; load what"):
+        weights.open_weights(tmp_path / "out")
+
+
 def test_mapping_of_nothing():
     with pytest.raises(errors.ConfigError, match="no weights: give a mapping"):
         weights.open_weights({})
@@ -557,7 +580,7 @@ from lb_jax.core import errors
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 opened = weights.open_weights(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-for to in ("safetensors", "hf"):
+for to in ("safetensors", "hf", "orbax"):
     try:
         write.write(opened, Path(sys.argv[2]), to)
     except errors.CheckpointError as error:
@@ -577,7 +600,7 @@ def test_full_disk_leaves_the_old_files(folder, tmp_path):
         check=True,
     )
     assert re.fullmatch(
-        r"(.*/out: cannot be written \(File too large\); what was .*\n){2}", done.stdout
+        r"(.*/out: cannot be written \(File too large\); what was .*\n){3}", done.stdout
     )
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip", "out"]

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import safetensors
 
 import lb_jax
 from lb_jax.convert import weights, write
@@ -13,6 +14,7 @@ from lb_jax.inference import api
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 peft = pytest.importorskip("peft")
+pytest.importorskip("safetensors.torch")
 
 COMPILED = {}
 TOLERANCE = 2e-5
@@ -232,6 +234,29 @@ def test_what_we_write_loads_in_transformers(tmp_path, lora):
         )
         assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
         for found, expected in zip(embeddings(again.eval()), embeddings(theirs), strict=True):
+            np.testing.assert_allclose(found, expected, atol=TOLERANCE, rtol=0)
+
+
+def test_factors_that_we_write_load_in_peft(tmp_path):
+    theirs = clip()
+    theirs.save_pretrained(tmp_path / "base")
+    targets = rf"vision_model\.encoder\.layers\.\d+\.{PROJECTIONS}"
+    name_base(with_lora(theirs, targets), tmp_path)
+    opened = weights.open_weights(tmp_path / "adapter")
+    write.write(opened, tmp_path / "ours", "safetensors")
+    for one, name in ((opened, "direct"), (weights.open_weights(tmp_path / "ours"), "by ours")):
+        write.write(one, tmp_path / name, "hf")
+        config = transformers.CLIPConfig.from_pretrained(tmp_path / name)
+        assert (config.vision_config.lora_r, config.vision_config.lora_alpha) == (2, 6)
+        again = transformers.CLIPModel(config).eval()
+        encoder = with_lora(again.vision_model.encoder, rf"layers\.\d+\.{PROJECTIONS}")
+        again.vision_model.encoder = encoder
+        stored = safetensors.torch.load_file(tmp_path / name / "model.safetensors")
+        names = {one.replace(".base_layer.", "."): one for one in again.state_dict()}
+        again.load_state_dict(
+            {names[one.replace(".base_layer.", ".")]: stored[one] for one in stored}
+        )
+        for found, expected in zip(embeddings(again), embeddings(theirs), strict=True):
             np.testing.assert_allclose(found, expected, atol=TOLERANCE, rtol=0)
 
 
