@@ -1,0 +1,69 @@
+"""One item of a corpus and what every corpus gives, wherever it lies."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+# A media file, or its content.
+Ref = Path | bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One item; it may carry several modalities and several captions.
+
+    Attributes:
+      id: the item's name in its corpus, for messages.
+      texts: caption kind -> a caption, or several to draw from; see `captions.TEXT_KINDS`.
+      media: modality -> its files: one, or one for each of the item's frames.
+    """
+
+    id: str
+    texts: Mapping[str, str | tuple[str, ...]]
+    media: Mapping[str, tuple[Ref, ...]]
+
+
+class Source(Protocol):
+    """A corpus: rows in a fixed order, each read when it is asked for.
+
+    A source is pickled to worker processes: one that holds much opens itself again there.
+
+    Attributes:
+      where: what was opened, for messages.
+      modalities: what rows may carry.
+      text_kinds: caption kinds that rows may carry.
+    """
+
+    where: str
+    modalities: tuple[str, ...]
+    text_kinds: tuple[str, ...]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Row:
+        """One row, by a number from 0 to `len - 1`.
+
+        Raises:
+          DataError: the row cannot be read; it names the row.
+        """
+        ...
+
+
+class Subset:
+    """Rows of another source, by their numbers.
+
+    Args:
+      source: the whole.
+      chosen: numbers of its rows.
+    """
+
+    def __init__(self, source: Source, chosen: range):
+        self.where, self.modalities = source.where, source.modalities
+        self.text_kinds, self._source, self._chosen = source.text_kinds, source, chosen
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def __getitem__(self, index: int) -> Row:
+        return self._source[self._chosen[index]]

@@ -1,0 +1,47 @@
+"""Every kind of corpus that can be trained on, checked or packed, told apart by name and content."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from lb_jax.core import errors
+from lb_jax.data.rows import Source
+from lb_jax.data.vidal import Vidal
+
+
+def open_source(
+    path: str | Path,
+    *,
+    root: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    modality: str | None = None,
+    kinds_needed: Iterable[str] = (),
+) -> Source:
+    """Opens a corpus.
+
+    Args:
+      path: what a row of `KINDS` takes.
+      root: folder that the media paths in it are relative to; None takes the corpus' own folder.
+      columns: for manifests: modality, caption kind or "id" -> name of the column that holds it.
+      modality: what the files are, where the corpus does not say.
+      kinds_needed: caption kinds that training will ask for, any key of `captions.DRAW_KINDS`.
+
+    Raises:
+      DataError: it cannot be read, or lacks what is needed.
+      ConfigError: nothing of a known kind.
+    """
+    path = Path(path)
+    for matches, opened in KINDS.values():
+        if matches(path):
+            return opened(path, root, columns, modality, kinds_needed)
+    raise errors.ConfigError(f"{path}: no corpus of a known kind; expected {', '.join(KINDS)}.")
+
+
+Opener = Callable[..., Source]
+
+# what it is called in messages -> (whether a path is one, how it is opened); the first match counts
+KINDS: dict[str, tuple[Callable[[Path], bool], Opener]] = {
+    "a VIDAL annotation (.json)": (
+        lambda path: path.suffix == ".json",
+        lambda path, root, columns, modality, kinds: Vidal(path, root, kinds),
+    ),
+}

@@ -1,0 +1,165 @@
+"""The published VIDAL annotations and where the media of an item lie (LanguageBind spec 8.6, 8.7).
+
+One JSON object, id -> {folder, raw, mplug, polish_mplug, sound_mplug, ofa}.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+
+from lb_jax.core import errors
+from lb_jax.core.modalities import MODALITIES
+from lb_jax.data import captions
+from lb_jax.data.rows import Row
+
+# Our layout for audio; the others are those of the corpus (spec 8.7).
+MEDIA_PATHS = {
+    "video": "{clips}/{id}.mp4",
+    "image": "{clips}/{id}_resize256_folder/{frame}.jpg",
+    "depth": "{folder}/{id}_depth_f8glpn_folder/{frame}.png",
+    "thermal": "{folder}/{id}_thermal_folder/{frame}.jpg",
+    "audio": "{folder}_audio/{id}.wav",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Item:
+    id: str
+    folder: str
+    texts: Mapping[str, str | tuple[str, ...]]
+
+
+class Vidal:
+    """The rows of an annotation file.
+
+    Fields other than the folder and the caption kinds are left out.
+
+    Args:
+      path: the JSON file.
+      root: folder the media paths are relative to; None takes the file's own folder.
+      kinds_needed: caption kinds that every row must have, any key of `captions.DRAW_KINDS`.
+
+    Raises:
+      errors.DataError: unreadable or malformed file (with its line), repeated id, a row without
+        folder or needed kind.
+      errors.ConfigError: unknown kind.
+    """
+
+    modalities = tuple(MODALITIES)
+
+    def __init__(self, path: Path, root: Path | None = None, kinds_needed: Iterable[str] = ()):
+        self.where, self.root = str(path), Path(path).parent if root is None else Path(root)
+        self._arguments = Path(path), self.root, tuple(kinds_needed)
+        needed = captions.require_kinds(kinds_needed)
+        self._items = [_item(path, name, fields, needed) for name, fields in _load(path).items()]
+        if not self._items:
+            raise errors.DataError(path, "holds no rows; expected id -> folder and captions")
+        held = {kind for item in self._items for kind in item.texts}
+        self.text_kinds = tuple(kind for kind in captions.TEXT_KINDS if kind in held)
+
+    def __reduce__(self):
+        return type(self), self._arguments
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: int) -> Row:
+        item = self._items[index]
+        folder = "new_download" if item.folder.startswith("new_") else item.folder
+        clips = f"{folder}_resize256_skip15"
+        if escapes(item.folder) or escapes(item.id):
+            raise errors.DataError(
+                item.id,
+                f"its folder {item.folder!r} or its id leads out of the data root; mend it",
+            )
+        fields = {"folder": item.folder, "clips": clips, "id": item.id}
+        media = {
+            modality: tuple(
+                self.root / path.format(**fields, frame=frame)
+                for frame in range(captions.FRAMES_PER_ITEM if "{frame}" in path else 1)
+            )
+            for modality, path in MEDIA_PATHS.items()
+        }
+        return Row(item.id, item.texts, media)
+
+
+def escapes(name: str) -> bool:
+    """Whether a path of a corpus leads out of the folder it is relative to."""
+    path = PurePosixPath(name)
+    return path.is_absolute() or ".." in path.parts
+
+
+def _load(path: str | Path) -> dict:
+    try:
+        content = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as e:
+        raise errors.DataError(
+            path, f"is not UTF-8 text at byte {e.start}; expected the annotation JSON"
+        ) from e
+    except OSError as e:
+        raise errors.DataError(
+            path, f"cannot be read ({e.strerror}); expected the annotation JSON"
+        ) from e
+    try:
+        loaded = json.loads(content, object_pairs_hook=lambda pairs: _unique(path, pairs))
+    except json.JSONDecodeError as e:
+        raise errors.DataError(
+            path, f"line {e.lineno}, column {e.colno}: {e.msg}; mend the JSON there"
+        ) from e
+    except RecursionError as e:
+        raise errors.DataError(path, "is nested too deeply; expected an object of rows") from e
+    if not isinstance(loaded, dict):
+        found = type(loaded).__name__
+        raise errors.DataError(
+            path, f"holds a {found}, expected an object: id -> folder and captions"
+        )
+    return loaded
+
+
+def _unique(path: str | Path, pairs: list[tuple[str, object]]) -> dict:
+    """Refuses an object that repeats a key: JSON itself would silently keep the last."""
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        seen = set()
+        repeated = next(key for key, _ in pairs if key in seen or seen.add(key))
+        raise errors.DataError(path, f"has {repeated!r} twice in one object; keep one of them")
+    return table
+
+
+def _item(path: Path, name: str, fields: object, needed: list[str]) -> _Item:
+    where = f"{path}: {name}"
+    if not isinstance(fields, dict) or not isinstance(fields.get("folder"), str):
+        raise errors.DataError(
+            where, 'has no "folder" string; expected {"folder": ..., "mplug": ..., ...}'
+        )
+    texts = {
+        kind: _stored(where, kind, fields[kind]) for kind in captions.TEXT_KINDS if kind in fields
+    }
+    lacking = [kind for kind in needed if kind not in texts]
+    if lacking:
+        has = ", ".join(texts) or "no captions"
+        raise errors.DataError(
+            where,
+            f"lacks {', '.join(lacking)}; it has {has}. Train on another kind or drop the row",
+        )
+    return _Item(name, fields["folder"], texts)
+
+
+def _stored(where: str, kind: str, value: object) -> str | tuple[str, ...]:
+    if kind != "ofa" and isinstance(value, str):
+        return value
+    if (
+        isinstance(value, list)
+        and value
+        and all(isinstance(v, str) for v in value)
+        and (kind != "ofa" or len(value) == captions.FRAMES_PER_ITEM)
+    ):
+        return tuple(value)
+    found = f"a list of {len(value)}" if isinstance(value, list) else type(value).__name__
+    expected = (
+        f"a list of {captions.FRAMES_PER_ITEM} strings"
+        if kind == "ofa"
+        else "a string or a list of strings"
+    )
+    raise errors.DataError(where, f"{kind} is {found}, expected {expected}")
