@@ -1,4 +1,4 @@
-"""Every kind of corpus that can be trained on, checked or packed, told apart by name and content."""
+"""Every kind of corpus that can be trained on, checked or packed, known by name or content."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
