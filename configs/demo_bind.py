@@ -1,7 +1,7 @@
 """Demo, stage 2: LoRA binds five modalities to stage 1's frozen text, by the published rules.
 
     lb-jax train --config=configs/demo_bind.py --workdir=build/bind \\
-        --config.init_from=build/pretrain --config.data.annotations=build/corpus/train.json
+        --config.init_from=build/pretrain --config.data.sources.main.path=build/corpus/train.json
 """
 
 from lb_jax.models.lora import LoraConfig

@@ -1,7 +1,7 @@
 """Demo, stage 1: a tiny image/video-text model from nothing, on the demo corpus.
 
     lb-jax train --config=configs/demo_pretrain.py --workdir=build/pretrain \\
-        --config.data.annotations=build/corpus/train.json
+        --config.data.sources.main.path=build/corpus/train.json
 """
 
 from lb_jax.training.config import (

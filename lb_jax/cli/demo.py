@@ -60,7 +60,10 @@ def run(out: Path, *, seed: int, items: int) -> None:
     make_folder(out, "--out")
     configs = os.path.relpath(train.SHIPPED)
 
-    data = [f"--config.data.annotations={out / 'corpus' / 'train.json'}", f"--config.seed={seed}"]
+    data = [
+        f"--config.data.sources.main.path={out / 'corpus' / 'train.json'}",
+        f"--config.seed={seed}",
+    ]
     stages = {
         "corpus": (
             corpus_main,

@@ -1,208 +1,361 @@
-"""Annotation rows -> shuffled, decoded, batched arrays, with an exact position.
+"""Corpora -> shuffled, decoded, batched arrays, with an exact position.
 
-One Grain dataset per modality over one globally shuffled, seeded index; every process takes its
-share of it. A sample that cannot be decoded is never swapped for another: it is written to the
-quarantine list with its reason, and the batch is filled with the samples that follow.
+Everything about a sample - which row it is, its caption, its crop - is a function of the run's
+seed, the modality and the sample's number in the run. Batch k of B samples has numbers k B to
+k B + B - 1, whoever makes it: the same in any thread, worker process and number of hosts, and the
+position of a run is the number of batches it has taken.
+
+A sample that cannot be used is never swapped without a word: it is reported with its reason, and
+its number is given to another row, which is a function of the same three.
 """
 
-import dataclasses
+import collections
 import functools
-import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import grain
 import numpy as np
 
-from lb_jax.core import errors, logging, modalities
-from lb_jax.data import annotations, preprocess, tokenizer
+from lb_jax.core import errors, modalities
+from lb_jax.data import captions, preprocess, tokenizer
+from lb_jax.data.quarantine import BadSample, Quarantine
+from lb_jax.data.rows import Ref, Row, Source
 
-# No rate is judged on fewer samples than this.
-BAD_RATE_FROM = 50
+# Rows tried for one sample before the corpus counts as unusable.
+ATTEMPTS = 20
+ENDLESS = 1 << 62  # batches in a run that nobody stops
+# Batches that are ready or on their way, on the host and on the devices.
+AHEAD = 2
 
 
-@dataclasses.dataclass(frozen=True)
-class BadSample:
-    """A sample that could not be used: modality, file and reason."""
+class Order:
+    """Which row a sample is: every row once per epoch, in an order drawn from the seed.
 
-    modality: str
-    path: str
-    reason: str
+    Several corpora are mixed in fixed proportions. Nothing is materialised: the order of a corpus
+    is a permutation that is computed number by number.
+
+    Args:
+      lengths: rows of each corpus.
+      weights: samples taken of each, in proportion.
+      seed: of the order.
+    """
+
+    def __init__(self, lengths: Sequence[int], weights: Sequence[float], seed: int):
+        self._arguments = tuple(lengths), tuple(weights), seed
+        numbered = [
+            grain.MapDataset.range(length)
+            .seed(seed)
+            .shuffle()
+            .repeat()
+            .map(lambda row, k=k: (k, row))
+            for k, length in enumerate(lengths)
+        ]
+        self._order = grain.MapDataset.mix(numbered, weights)
+
+    def __reduce__(self):
+        return type(self), self._arguments
+
+    def __getitem__(self, number: int) -> tuple[int, int]:
+        """Sample number -> (corpus, row)."""
+        return self._order[number]
+
+
+class Sample(NamedTuple):
+    """What one number of a run gives.
+
+    Attributes:
+      media: the array its encoder takes; None where no row could be used.
+      text: int32 [n], or the caption's embedding, float32 [e].
+      truncated: whether the caption was cut.
+      bad: the rows that came before it and could not be used.
+    """
+
+    media: np.ndarray | None
+    text: np.ndarray | None
+    truncated: bool
+    bad: tuple[BadSample, ...]
 
 
 class Loader:
-    """Row -> `{"media": float32 [...], "text": int32 [n]}`, or a `BadSample`.
+    """Sample number -> `Sample` of one modality.
 
     Args:
-      root: folder the media paths are relative to.
-      modality: which of the row's files.
+      sources: corpora and their weights.
+      modality: which of a row's files.
       spec: its preprocessing.
-      text_kind: caption kind, see `annotations.draw_text`.
-      text_length: tokens per caption.
-      cache: keep decoded files in memory.
+      text_kind: caption kind, see `captions.draw_text`.
+      encode: caption -> (array for the text side, whether it was cut).
+      seed: of the run.
+      cache: keep decoded files in memory, in every process that decodes.
     """
 
     def __init__(
-        self, root: Path, modality: str, spec: Any, text_kind: str, text_length: int, *, cache: bool
+        self,
+        sources: Sequence[tuple[Source, float]],
+        modality: str,
+        spec: Any,
+        text_kind: str,
+        encode: Callable[[str], tuple[np.ndarray, bool]],
+        *,
+        seed: int,
+        cache: bool = False,
     ):
-        self.root, self.modality, self.spec = root, modality, spec
-        self.text_kind, self.text_length = text_kind, text_length
-        self.cache: dict[Path, np.ndarray] | None = {} if cache else None
+        self.modality, self.spec, self.text_kind, self.encode = modality, spec, text_kind, encode
+        self._sources, self._weights = zip(*sources, strict=True)
+        self._seed = zlib.crc32(f"{seed}/{modality}".encode())  # independent of other modalities
+        self._orders: dict[int, Order] = {}
+        self._cache: dict[tuple[int, int, int], np.ndarray] | None = {} if cache else None
 
-    def __call__(
-        self, row: annotations.Row, rng: np.random.Generator
-    ) -> dict[str, np.ndarray] | BadSample:
-        where = f"{row.id}, {self.text_kind}"  # the caption, until the file is read
+    def __call__(self, number: int) -> Sample:
+        bad: list[BadSample] = []
+        for attempt in range(ATTEMPTS):
+            rng = np.random.default_rng((self._seed, attempt, number))
+            corpus, row = self._order(attempt)[number]
+            found = self.load(corpus, row, rng)
+            if not isinstance(found, BadSample):
+                return Sample(*found, tuple(bad))
+            bad.append(found)
+        return Sample(None, None, False, tuple(bad))
+
+    def load(
+        self, corpus: int, number: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, bool] | BadSample:
+        """One row -> (media, text, whether the text was cut), or why it cannot be used."""
+        source = self._sources[corpus]
+        where = f"{source.where}: row {number}"  # until more is known
         try:
-            text, frame = annotations.draw_text(row, self.text_kind, rng)
-            ids = tokens(text, self.text_length)
-            where = path = annotations.media_path(self.root, row, self.modality, frame)
-            media = preprocess.transform(self.modality, self._decode(path), self.spec, rng)
+            row = source[number]
+            where = f"{source.where}: {row.id}"
+            files = self._files(row)
+            text, frame = captions.draw_text(row, self.text_kind, rng, len(files))
+            where = f"{source.where}: {row.id}, {self.text_kind}"
+            encoded, cut = self.encode(text)
+            where = name_of(files[frame], f"{source.where}: {row.id}, {self.modality} {frame}")
+            decoded = self._decode((corpus, number, frame), files[frame], where)
+            media = preprocess.transform(self.modality, decoded, self.spec, rng)
         except errors.DataError as error:
-            return BadSample(self.modality, str(where), error.reason)
-        return {"media": media, "text": ids}
+            return BadSample(self.modality, where, error.reason)
+        return media, encoded, cut
 
-    def _decode(self, path: Path) -> np.ndarray:
-        if self.cache is None:
-            return preprocess.decode(self.modality, path, self.spec)
-        if path not in self.cache:
-            self.cache[path] = preprocess.decode(self.modality, path, self.spec)
-        return self.cache[path]
+    def _files(self, row: Row) -> tuple[Ref, ...]:
+        if self.modality not in row.media:
+            has = ", ".join(row.media) or "no media"
+            raise errors.DataError(row.id, f"has no {self.modality}; it has {has}")
+        return row.media[self.modality]
+
+    def _decode(self, key: tuple[int, int, int], file: Ref, name: str) -> np.ndarray:
+        if self._cache is None:
+            return preprocess.decode(self.modality, file, self.spec)
+        if key not in self._cache:
+            self._cache[key] = preprocess.decode(self.modality, file, self.spec)
+        return self._cache[key]
+
+    def _order(self, attempt: int) -> Order:
+        if attempt not in self._orders:
+            lengths = [len(source) for source in self._sources]
+            self._orders[attempt] = Order(lengths, self._weights, self._seed + attempt)
+        return self._orders[attempt]
 
 
-class CaptionPairs:
-    """Row -> `{"media": ids [n], "text": ids [n]}` of two captions, or a `BadSample`.
+class CaptionPairs(Loader):
+    """Sample number -> two captions of one row, as media and text.
 
     Args:
-      kinds: the two caption kinds, see `annotations.draw_text`.
-      text_length: tokens per caption.
+      sources: corpora and their weights.
+      kinds: the two caption kinds, see `captions.draw_text`.
+      encode: caption -> (int32 [n], whether it was cut).
+      seed: of the run.
     """
 
-    def __init__(self, kinds: tuple[str, str], text_length: int):
-        self.kinds, self.text_length = kinds, text_length
+    def __init__(
+        self,
+        sources: Sequence[tuple[Source, float]],
+        kinds: tuple[str, str],
+        encode: Callable[[str], tuple[np.ndarray, bool]],
+        *,
+        seed: int,
+    ):
+        super().__init__(sources, modalities.TEXT, None, "", encode, seed=seed)
+        self._kinds = kinds
 
-    def __call__(
-        self, row: annotations.Row, rng: np.random.Generator
-    ) -> dict[str, np.ndarray] | BadSample:
-        ids = []
-        for kind in self.kinds:
-            try:
-                text, _ = annotations.draw_text(row, kind, rng)
-                ids.append(tokens(text, self.text_length))
-            except errors.DataError as error:
-                return BadSample(modalities.TEXT, f"{row.id}, {kind}", error.reason)
-        return {"media": ids[0], "text": ids[1]}
+    def load(
+        self, corpus: int, number: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, bool] | BadSample:
+        source = self._sources[corpus]
+        where, found, truncated = f"{source.where}: row {number}", [], False
+        try:
+            row = source[number]
+            for kind in self._kinds:
+                where = f"{source.where}: {row.id}, {kind}"
+                encoded, cut = self.encode(captions.draw_text(row, kind, rng)[0])
+                found.append(encoded)
+                truncated |= cut
+        except errors.DataError as error:
+            return BadSample(modalities.TEXT, where, error.reason)
+        return found[0], found[1], truncated
+
+
+def name_of(file: Ref, row: str) -> str:
+    """What a file is called in messages: its path, or the row it is part of."""
+    return str(file) if isinstance(file, Path) else row
 
 
 @functools.lru_cache(maxsize=1 << 17)  # repairing a text takes longer than looking it up
-def tokens(text: str, length: int) -> np.ndarray:
-    """A caption -> int32 [length]; see `tokenizer.tokenize`."""
-    return tokenizer.tokenize(text, length)[0]
+def tokens(length: int, text: str) -> tuple[np.ndarray, bool]:
+    """A caption -> int32 [length], and whether it was cut; see `tokenizer.tokenize`."""
+    return tokenizer.tokenize(text, length)[0], bool(tokenizer.count_truncated(text, length))
 
 
-class Quarantine:
-    """Records bad samples once each in a JSONL file and stops the run when there are too many."""
+class BatchLoader:
+    """Batch number -> `{modality: {"media", "text", "truncated", "bad"}}` of this process.
 
-    def __init__(self, path: Path, max_bad_rate: float):
-        self.path, self.max_bad_rate = path, max_bad_rate
-        self.seen = self.bad = 0
-        known = logging.read_metrics(path)
-        self._known = {row["path"] for row in known}
-        if path.exists():  # without a last line that a kill cut off
-            path.write_text("".join(json.dumps(row) + "\n" for row in known), encoding="utf-8")
+    Args:
+      loaders: by modality.
+      sizes: samples per batch by modality, of all processes together.
+      threads: that decode the samples of a batch.
+      process: (index, count) of this process among those that train together.
+    """
 
-    def accept(self, sample: Any) -> bool:
-        """Whether to train on this sample.
+    def __init__(
+        self,
+        loaders: Mapping[str, Loader],
+        sizes: Mapping[str, int],
+        *,
+        threads: int = 0,
+        process: tuple[int, int] = (0, 1),
+    ):
+        self.loaders = dict(sorted(loaders.items()))
+        self.sizes, self.threads, self.process = dict(sizes), threads, process
+        self._pool: futures.ThreadPoolExecutor | None = None
 
-        Raises:
-          DataError: once the share of bad samples exceeds the allowed rate.
-        """
-        self.seen += 1
-        if not isinstance(sample, BadSample):
-            return True
-        self.bad += 1
-        if sample.path not in self._known:
-            self._known.add(sample.path)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(dataclasses.asdict(sample)) + "\n")
-        if self.seen >= BAD_RATE_FROM and self.bad > self.max_bad_rate * self.seen:
-            raise errors.DataError(
-                self.path,
-                f"{self.bad} of {self.seen} samples cannot be used, more than "
-                f"config.data.max_bad_rate={self.max_bad_rate}; "
-                f"last: {sample.path}: {sample.reason}. Mend the files listed there or "
-                "raise the rate.",
-            )
-        return False
+    def __getstate__(self):  # threads stay where they are
+        return {**self.__dict__, "_pool": None}
+
+    def __call__(self, batch: int) -> dict[str, dict[str, Any]]:
+        index, count = self.process
+        work = [
+            (loader, int(batch) * self.sizes[name] + index * share + i)
+            for name, loader in self.loaders.items()
+            for share in [self.sizes[name] // count]
+            for i in range(share)
+        ]
+        if self.threads:
+            self._pool = self._pool or futures.ThreadPoolExecutor(self.threads)
+            samples = self._pool.map(lambda one: one[0](one[1]), work)
+        else:
+            samples = (loader(number) for loader, number in work)
+        found = collections.defaultdict(list)
+        for (loader, _), sample in zip(work, samples, strict=True):
+            found[loader.modality].append(sample)
+        return {name: collate(one) for name, one in found.items()}
+
+
+def collate(samples: Sequence[Sample]) -> dict[str, Any]:
+    """Samples -> arrays [b, …], and what was said about them."""
+    good = [one for one in samples if one.media is not None]
+    return {
+        "media": np.stack([one.media for one in good]) if good else np.zeros(0),
+        "text": np.stack([one.text for one in good]) if good else np.zeros(0),
+        "truncated": sum(one.truncated for one in good),
+        "missing": len(samples) - len(good),
+        "bad": [bad for one in samples for bad in one.bad],
+    }
 
 
 class Batches:
     """Endless batches with a position that can be saved and restored exactly.
 
-    A batch is `{modality: {"media": [b, ...], "text": [b, n]}}`.
+    A batch is `{modality: {"media": [b, ...], "text": [b, n]}}`, of this process.
+
+    Args:
+      loader: makes them.
+      quarantine: where bad samples go.
+      workers: processes that decode; 0 decodes in this one.
+      start_worker: (number, count) -> None, runs first in each of them.
+      put: what is done with every batch, ahead of its use: puts it onto devices.
     """
 
-    def __init__(self, datasets: Mapping[str, grain.IterDataset], quarantine: Quarantine):
-        self._iterators = {name: iter(dataset) for name, dataset in datasets.items()}
-        self._quarantine = quarantine
+    def __init__(
+        self,
+        loader: BatchLoader,
+        quarantine: Quarantine,
+        *,
+        workers: int = 0,
+        start_worker: Callable[[int, int], None] | None = None,
+        put: Callable[[Any], Any] = lambda batch: batch,
+    ):
+        self._loader, self._workers, self._put = loader, workers, put
+        self._start_worker = start_worker
+        self.quarantine, self.truncated = quarantine, 0
+        self._go_to(0)
 
     def __iter__(self) -> "Batches":
         return self
 
-    def __next__(self) -> dict[str, dict[str, np.ndarray]]:
-        return {name: next(iterator) for name, iterator in self._iterators.items()}
+    def __next__(self) -> dict[str, dict[str, Any]]:
+        while len(self._ahead) < AHEAD:
+            self._ahead.append(self._prepare(next(self._iterator)))
+        batch, report = self._ahead.popleft()
+        self._taken += 1
+        for modality, one in report.items():
+            self.truncated += one["truncated"]
+            self.quarantine.record(one["good"], one["bad"])
+            if one["missing"]:
+                last = one["bad"][-1]
+                raise errors.DataError(
+                    self.quarantine.path,
+                    f"{ATTEMPTS} rows tried for one {modality} sample and none can be used; last: "
+                    f"{last.path}: {last.reason}",
+                )
+        return batch
 
     def get_state(self) -> dict[str, Any]:
-        """The position and the counts of the quarantine, ready for JSON."""
+        """The position and the counts up to it, ready for JSON."""
+        counts = self.quarantine
         return {
-            "position": {name: one.get_state() for name, one in self._iterators.items()},
-            "samples": [self._quarantine.seen, self._quarantine.bad],
+            "batch": self._taken,
+            "seen": counts.seen,
+            "bad": counts.bad,
+            "truncated": self.truncated,
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Goes to a position that `get_state` gave."""
-        for name, iterator in self._iterators.items():
-            iterator.set_state(state["position"][name])
-        self._quarantine.seen, self._quarantine.bad = state["samples"]
+        self.quarantine.seen, self.quarantine.bad = state["seen"], state["bad"]
+        self.truncated = state["truncated"]
+        self.close()
+        self._go_to(state["batch"])
 
+    def close(self) -> None:
+        """Ends worker processes and threads."""
+        self._iterator.close()
 
-def make_batches(
-    rows: Sequence[annotations.Row],
-    loaders: Mapping[str, Loader | CaptionPairs],
-    quarantine: Quarantine,
-    *,
-    batch_sizes: Mapping[str, int],
-    seed: int,
-    threads: int,
-    process: tuple[int, int] = (0, 1),
-) -> Batches:
-    """Builds the pipeline.
-
-    Args:
-      rows: the annotated items; every one is taken once per epoch, in an order drawn from the seed.
-      loaders: by modality.
-      quarantine: where bad samples go.
-      batch_sizes: items per batch by modality, of this process.
-      seed: of the order and of every sample's own generator.
-      threads: decoding threads per modality.
-      process: (index, count) of this process among those that train together.
-    """
-    datasets = {}
-    for name, loader in sorted(loaders.items()):
-        size = batch_sizes[name]
+    def _go_to(self, batch: int) -> None:
+        self._taken, self._ahead = batch, collections.deque()
+        in_background = bool(self._workers or self._loader.threads)
         options = grain.ReadOptions(
-            num_threads=threads, prefetch_buffer_size=2 * size if threads else 0
+            num_threads=int(in_background), prefetch_buffer_size=AHEAD if in_background else 0
         )
-        own_seed = zlib.crc32(
-            f"{seed}/{name}".encode()
-        )  # a modality's order does not depend on the others
-        items = grain.MapDataset.source(rows).seed(own_seed).shuffle().repeat()
-        items = items[process[0] :: process[1]].random_map(loader)
-        datasets[name] = (
-            items.to_iter_dataset(options)
-            .filter(quarantine.accept)
-            .batch(size, drop_remainder=True)
-        )
-    return Batches(datasets, quarantine)
+        numbers = grain.MapDataset.range(batch, ENDLESS).map(self._loader)
+        made = numbers.to_iter_dataset(options)
+        if self._workers:
+            each = grain.MultiprocessingOptions(num_workers=self._workers)
+            made = made.mp_prefetch(each, worker_init_fn=self._start_worker)
+        self._iterator = iter(made)
+
+    def _prepare(self, made: Mapping[str, Mapping[str, Any]]) -> tuple[Any, dict[str, Any]]:
+        """(the batch, what was said about its samples)."""
+        report = {
+            name: {key: one[key] for key in ("truncated", "missing", "bad")}
+            | {"good": len(one["media"])}
+            for name, one in made.items()
+        }
+        if any(one["missing"] for one in report.values()):
+            return None, report
+        return self._put(
+            {name: {key: one[key] for key in ("media", "text")} for name, one in made.items()}
+        ), report

@@ -1,7 +1,7 @@
 """One item of a corpus and what every corpus gives, wherever it lies."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -41,6 +41,18 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
 
+    def require(self, kinds: Iterable[str]) -> None:
+        """Checks that every row has the captions that training will ask for.
+
+        Args:
+          kinds: any keys of `captions.DRAW_KINDS`.
+
+        Raises:
+          DataError: naming a row that lacks one.
+          ConfigError: for an unknown kind.
+        """
+        ...
+
     def __getitem__(self, index: int) -> Row:
         """One row, by a number from 0 to `len - 1`.
 
@@ -48,22 +60,3 @@ class Source(Protocol):
           DataError: the row cannot be read; it names the row.
         """
         ...
-
-
-class Subset:
-    """Rows of another source, by their numbers.
-
-    Args:
-      source: the whole.
-      chosen: numbers of its rows.
-    """
-
-    def __init__(self, source: Source, chosen: range):
-        self.where, self.modalities = source.where, source.modalities
-        self.text_kinds, self._source, self._chosen = source.text_kinds, source, chosen
-
-    def __len__(self) -> int:
-        return len(self._chosen)
-
-    def __getitem__(self, index: int) -> Row:
-        return self._source[self._chosen[index]]

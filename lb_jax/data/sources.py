@@ -1,6 +1,6 @@
 """Every kind of corpus that can be trained on, checked or packed, known by name or content."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lb_jax.core import errors
@@ -14,7 +14,6 @@ def open_source(
     root: str | Path | None = None,
     columns: Mapping[str, str] | None = None,
     modality: str | None = None,
-    kinds_needed: Iterable[str] = (),
 ) -> Source:
     """Opens a corpus.
 
@@ -23,16 +22,15 @@ def open_source(
       root: folder that the media paths in it are relative to; None takes the corpus' own folder.
       columns: for manifests: modality, caption kind or "id" -> name of the column that holds it.
       modality: what the files are, where the corpus does not say.
-      kinds_needed: caption kinds that training will ask for, any key of `captions.DRAW_KINDS`.
 
     Raises:
-      DataError: it cannot be read, or lacks what is needed.
+      DataError: it cannot be read.
       ConfigError: nothing of a known kind.
     """
     path = Path(path)
     for matches, opened in KINDS.values():
         if matches(path):
-            return opened(path, root, columns, modality, kinds_needed)
+            return opened(path, root, columns, modality)
     raise errors.ConfigError(f"{path}: no corpus of a known kind; expected {', '.join(KINDS)}.")
 
 
@@ -42,6 +40,6 @@ Opener = Callable[..., Source]
 KINDS: dict[str, tuple[Callable[[Path], bool], Opener]] = {
     "a VIDAL annotation (.json)": (
         lambda path: path.suffix == ".json",
-        lambda path, root, columns, modality, kinds: Vidal(path, root, kinds),
+        lambda path, root, columns, modality: Vidal(path, root),
     ),
 }

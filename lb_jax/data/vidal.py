@@ -38,31 +38,38 @@ class Vidal:
     Args:
       path: the JSON file.
       root: folder the media paths are relative to; None takes the file's own folder.
-      kinds_needed: caption kinds that every row must have, any key of `captions.DRAW_KINDS`.
 
     Raises:
       errors.DataError: unreadable or malformed file (with its line), repeated id, a row without
-        folder or needed kind.
-      errors.ConfigError: unknown kind.
+        folder.
     """
 
     modalities = tuple(MODALITIES)
 
-    def __init__(self, path: Path, root: Path | None = None, kinds_needed: Iterable[str] = ()):
+    def __init__(self, path: Path, root: Path | None = None):
         self.where, self.root = str(path), Path(path).parent if root is None else Path(root)
-        self._arguments = Path(path), self.root, tuple(kinds_needed)
-        needed = captions.require_kinds(kinds_needed)
-        self._items = [_item(path, name, fields, needed) for name, fields in _load(path).items()]
+        self._items = [_item(path, name, fields) for name, fields in _load(path).items()]
         if not self._items:
             raise errors.DataError(path, "holds no rows; expected id -> folder and captions")
         held = {kind for item in self._items for kind in item.texts}
         self.text_kinds = tuple(kind for kind in captions.TEXT_KINDS if kind in held)
 
     def __reduce__(self):
-        return type(self), self._arguments
+        return type(self), (Path(self.where), self.root)
 
     def __len__(self) -> int:
         return len(self._items)
+
+    def require(self, kinds: Iterable[str]) -> None:
+        needed = captions.require_kinds(kinds)
+        for item in self._items:
+            if lacking := [kind for kind in needed if kind not in item.texts]:
+                has = ", ".join(item.texts) or "no captions"
+                raise errors.DataError(
+                    f"{self.where}: {item.id}",
+                    f"lacks {', '.join(lacking)}; it has {has}. Train on another kind or drop the "
+                    "row",
+                )
 
     def __getitem__(self, index: int) -> Row:
         item = self._items[index]
@@ -127,7 +134,7 @@ def _unique(path: str | Path, pairs: list[tuple[str, object]]) -> dict:
     return table
 
 
-def _item(path: Path, name: str, fields: object, needed: list[str]) -> _Item:
+def _item(path: Path, name: str, fields: object) -> _Item:
     where = f"{path}: {name}"
     if not isinstance(fields, dict) or not isinstance(fields.get("folder"), str):
         raise errors.DataError(
@@ -136,13 +143,6 @@ def _item(path: Path, name: str, fields: object, needed: list[str]) -> _Item:
     texts = {
         kind: _stored(where, kind, fields[kind]) for kind in captions.TEXT_KINDS if kind in fields
     }
-    lacking = [kind for kind in needed if kind not in texts]
-    if lacking:
-        has = ", ".join(texts) or "no captions"
-        raise errors.DataError(
-            where,
-            f"lacks {', '.join(lacking)}; it has {has}. Train on another kind or drop the row",
-        )
     return _Item(name, fields["folder"], texts)
 
 

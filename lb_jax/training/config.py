@@ -59,22 +59,47 @@ class ParaphraseConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class SourceConfig:
+    """One corpus, see docs/data.md.
+
+    Attributes:
+      path: VIDAL annotation, manifest, folder or shards.
+      root: folder the media paths in it are relative to; empty takes the corpus' own folder.
+      columns: for manifests: modality, caption kind or `id` -> name of the column that holds it.
+      modality: the only one to take from here, and what its files are where it does not say; empty
+        takes all it carries.
+      weight: share of the samples taken from here, against the other corpora of a modality.
+    """
+
+    path: str = ""
+    root: str = ""
+    columns: dict[str, str] = dataclasses.field(default_factory=dict)
+    modality: str = ""
+    weight: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
 class DataConfig:
     """Where the samples are.
 
     Attributes:
-      annotations: VIDAL annotation JSON.
-      root: folder the media paths are relative to; empty takes the annotation's own folder.
+      sources: corpora by a name of your choice; a modality draws from all that carry it.
       cache: "none", or "memory" to keep every decoded file (a corpus that fits into memory is then
         decoded once).
-      threads: decoding threads per modality.
+      text_cache: folder that keeps the embeddings of all captions of a frozen text tower, made when
+        it is empty; no folder runs the tower in every step.
+      threads: that decode in each process.
+      workers: processes that decode; 0 decodes in the process that trains.
       max_bad_rate: share of undecodable samples above which the run stops.
     """
 
-    annotations: str = ""
-    root: str = ""
+    sources: dict[str, SourceConfig] = dataclasses.field(
+        default_factory=lambda: {"main": SourceConfig()}
+    )
     cache: str = "none"
+    text_cache: str = ""
     threads: int = 4
+    workers: int = 0
     max_bad_rate: float = 0.05
 
 
@@ -133,7 +158,7 @@ class TrainConfig:
     seed: int = 0
     dtype: str = "float32"
     remat: bool = False
-    data: DataConfig = DataConfig()
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
     optim: OptimConfig = OptimConfig()
     mesh: MeshConfig = MeshConfig()
     log_every: int = 20
@@ -148,7 +173,8 @@ class TrainConfig:
 
 
 # May change between the start of a run and its resumption: they alter speed, not results.
-FREE = ("mesh", "data.threads", "data.cache", "log_every", "save_every", "keep")
+FREE = ("mesh", "data.threads", "data.workers", "data.cache", "data.text_cache")
+FREE += ("log_every", "save_every", "keep")
 
 
 def as_config_dict(cfg: TrainConfig) -> ml_collections.ConfigDict:
@@ -169,11 +195,12 @@ def from_config_dict(config: Mapping[str, Any]) -> TrainConfig:
             if re.fullmatch(pattern, path) and not holds(value):
                 name = path.replace("/", ".")
                 raise errors.ConfigError(f"config.{name} is {value!r}; it must be {text}.")
-    if not cfg.data.annotations:
-        raise errors.ConfigError(
-            "config.data.annotations is empty; give the annotation JSON: "
-            "--config.data.annotations=FILE."
-        )
+    for name, source in cfg.data.sources.items():
+        if not source.path:
+            raise errors.ConfigError(
+                f"config.data.sources.{name}.path is empty; give a corpus: "
+                f"--config.data.sources.{name}.path=FILE."
+            )
     return cfg
 
 
@@ -185,13 +212,13 @@ _RANGES = (
         "at least 1",
     ),
     (
-        r"seed|optim/(warmup_steps|weight_decay|clip_norm)|data/threads|"
+        r"seed|optim/(warmup_steps|weight_decay|clip_norm)|data/(threads|workers)|"
         r"modalities/[^/]+/(batch_size|tube_size)",
         lambda x: x >= 0,
         "0 or more",
     ),
     (r"text_length", lambda x: x >= 3, "at least 3: start, one token, end"),
-    (r"optim/(lr|eps|init_temperature)", lambda x: x > 0, "above 0"),
+    (r"optim/(lr|eps|init_temperature)|data/sources/[^/]+/weight", lambda x: x > 0, "above 0"),
     (
         r"optim/b[12]|modalities/[^/]+/(patch_dropout|lora/dropout)",
         lambda x: 0 <= x < 1,

@@ -6,6 +6,7 @@ run, and ends with the same parameters bit by bit.
 """
 
 import contextlib
+import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,12 +18,13 @@ import numpy as np
 
 from lb_jax.core import checkpoint, errors, logging, paths
 from lb_jax.core import config as config_lib
-from lb_jax.core.modalities import MODALITIES, TEXT
-from lb_jax.data import annotations, pipeline
+from lb_jax.data import pipeline
+from lb_jax.data.quarantine import Quarantine
 from lb_jax.models.languagebind import LanguageBind
 from lb_jax.training import config as train_config
+from lb_jax.training import data as data_lib
 from lb_jax.training import optimizer as optimizer_lib
-from lb_jax.training import recipe, sharding
+from lb_jax.training import recipe, sharding, worker
 from lb_jax.training import step as step_lib
 from lb_jax.training.checkpoint import StateStore
 from lb_jax.training.config import TrainConfig
@@ -40,7 +42,7 @@ def run(cfg: TrainConfig, workdir: Path) -> Path:
     workdir = Path(workdir)
     # 1. Settings and data are checked before anything is computed or written.
     model_cfg, preprocess = recipe.build(cfg)
-    rows, loaders = open_data(cfg, preprocess)
+    loaders = data_lib.loaders(cfg, preprocess)
     check_workdir(cfg, workdir)
     finished = workdir / "checkpoint"
     if checkpoint.is_complete(finished):
@@ -66,15 +68,13 @@ def run(cfg: TrainConfig, workdir: Path) -> Path:
     # 3. Data, and the position to go on from. The folder is not claimed before, or a run that
     # cannot start would keep it.
     claim_workdir(cfg, workdir)
-    quarantine = pipeline.Quarantine(workdir / "quarantine.jsonl", cfg.data.max_bad_rate)
-    batches = pipeline.make_batches(
-        rows,
-        loaders,
-        quarantine,
-        batch_sizes={n: size // jax.process_count() for n, size in cfg.batch_sizes.items()},
-        seed=cfg.seed,
-        threads=cfg.data.threads,
-        process=(jax.process_index(), jax.process_count()),
+    process = jax.process_index(), jax.process_count()
+    batches = pipeline.Batches(
+        pipeline.BatchLoader(loaders, cfg.batch_sizes, threads=cfg.data.threads, process=process),
+        Quarantine(workdir / "quarantine.jsonl", cfg.data.max_bad_rate),
+        workers=cfg.data.workers,
+        start_worker=worker.leave_accelerator_alone,
+        put=functools.partial(put_batch, mesh=mesh),
     )
     store = StateStore(workdir / "states", keep=cfg.keep)
     first = store.latest or 0
@@ -93,18 +93,19 @@ def run(cfg: TrainConfig, workdir: Path) -> Path:
     # position and parameters belong together.
     key = jax.device_put(jax.random.key(cfg.seed), sharding.replicated(mesh))
     progress = logging.Progress(f"train {workdir.name}", cfg.steps, done=first, unit="step")
-    with contextlib.closing(store), progress:
+    with contextlib.closing(store), contextlib.closing(batches), progress:
         note, metrics = "", {}
         for number in range(first, cfg.steps):
             if number > first and number % cfg.save_every == 0:
                 require_finite(metrics["loss"], number - 1, workdir)  # a state is good or not saved
                 store.save(number, state, batches.get_state(), frozen_digest)
-            state, metrics = step(state, frozen, put_batch(next(batches), mesh), key)
+            state, metrics = step(state, frozen, next(batches), key)
             if number % cfg.log_every == 0 or number == cfg.steps - 1:
                 row = {
                     "step": number,
                     **{name: float(value) for name, value in metrics.items()},
-                    "bad_samples": quarantine.bad,
+                    "bad_samples": batches.quarantine.bad,
+                    "truncated_captions": batches.truncated,
                 }
                 metrics_file.write(row)
                 require_finite(row["loss"], number, workdir)
@@ -134,25 +135,6 @@ def require_finite(loss: Any, number: int, workdir: Path) -> None:
             "--workdir with a lower config.optim.lr, a longer config.optim.warmup_steps or "
             "config.optim.clip_norm=1."
         )
-
-
-def open_data(
-    cfg: TrainConfig, preprocess: Mapping[str, Any]
-) -> tuple[list[annotations.Row], dict[str, pipeline.Loader]]:
-    """Reads the annotations and prepares a loader per modality."""
-    kinds = {
-        name: one.text_kind or MODALITIES[name].text_kind for name, one in cfg.modalities.items()
-    }
-    path = Path(cfg.data.annotations)
-    pair = cfg.paraphrase.kinds if cfg.paraphrase else ()
-    rows = annotations.read_vidal(path, {*kinds.values(), *pair})
-    root = Path(cfg.data.root) if cfg.data.root else path.parent
-    options = {"text_length": cfg.text_length, "cache": cfg.data.cache == "memory"}
-    loaders = {
-        name: pipeline.Loader(root, name, preprocess[name], kinds[name], **options)
-        for name in cfg.modalities
-    }
-    return rows, loaders | ({TEXT: pipeline.CaptionPairs(pair, cfg.text_length)} if pair else {})
 
 
 def check_workdir(cfg: TrainConfig, workdir: Path) -> None:

@@ -10,7 +10,7 @@ from lb_jax.core import errors
 
 EMBED = "embed --model={model} -o {tmp}/out.npz --modality="
 TRAIN = "train --config={sheets}/sheet.py --workdir={tmp}/run"
-ROWS = f"{TRAIN} --config.data.annotations={{sheets}}/rows.json"
+ROWS = f"{TRAIN} --config.data.sources.main.path={{sheets}}/rows.json"
 
 # name: (command line, what its one line must say)
 MISTAKES = {
@@ -105,7 +105,7 @@ MISTAKES = {
         "1 frames do not split into tubes of 3",
     ),
     "annotations of nothing": (
-        f"{TRAIN} --config.data.annotations={{sheets}}/nothing.json",
+        f"{TRAIN} --config.data.sources.main.path={{sheets}}/nothing.json",
         r"nothing\.json: holds no rows",
     ),
     "nothing to train": ("train", "--config is missing; usage"),
@@ -115,17 +115,17 @@ MISTAKES = {
     ),
     "unknown architecture": (f"{ROWS} --config.arch=tinny", "Did you mean 'tiny'"),
     "stray argument": (f"{TRAIN} batch_size=4", "unexpected argument 'batch_size=4'"),
-    "no annotations": (TRAIN, "config.data.annotations is empty; give"),
+    "no annotations": (TRAIN, "config.data.sources.main.path is empty; give"),
     "annotations missing": (
-        f"{TRAIN} --config.data.annotations={{tmp}}/no.json",
+        f"{TRAIN} --config.data.sources.main.path={{tmp}}/no.json",
         r"no\.json: cannot be read \(No such file",
     ),
     "annotations cut": (
-        f"{TRAIN} --config.data.annotations={{sheets}}/cut.json",
+        f"{TRAIN} --config.data.sources.main.path={{sheets}}/cut.json",
         r"cut\.json: line \d+, column \d+",
     ),
     "annotation without the text kind": (
-        f"{TRAIN} --config.data.annotations={{sheets}}/lacking.json",
+        f"{TRAIN} --config.data.sources.main.path={{sheets}}/lacking.json",
         r"lacking\.json: item1: lacks polish_mplug; it has raw, mplug, sound_mplug, ofa",
     ),
     "unknown text kind": (

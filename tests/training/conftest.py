@@ -9,6 +9,7 @@ from lb_jax.training.config import (
     ModalityRecipe,
     OptimConfig,
     ParaphraseConfig,
+    SourceConfig,
     TrainConfig,
 )
 
@@ -46,7 +47,7 @@ def tiny_run(corpus_dir):
         steps=6,
         batch_size=8,
         text_length=32,
-        data=DataConfig(annotations=str(corpus_dir / "train.json")),
+        data=DataConfig({"main": SourceConfig(str(corpus_dir / "train.json"))}),
         optim=OptimConfig(lr=1e-3, warmup_steps=2),
         log_every=1,
         save_every=2,

@@ -17,6 +17,7 @@ from lb_jax.core import checkpoint, errors, logging
 from lb_jax.core import config as config_lib
 from lb_jax.training import config as train_config
 from lb_jax.training import loop
+from lb_jax.training.config import SourceConfig
 
 # Runs the config at argv[1] in the work directory argv[2] and kills itself as
 # soon as step argv[3] begins.
@@ -73,7 +74,7 @@ def test_bad_file_is_quarantined_and_the_run_goes_on(tiny_run, corpus_dir, tmp_p
     bad = root / "scenes_audio" / f"{name}.wav"
     bad.write_bytes(bad.read_bytes()[:3000])
     data = dataclasses.replace(
-        tiny_run.data, annotations=str(root / "train.json"), max_bad_rate=0.5
+        tiny_run.data, sources={"main": SourceConfig(str(root / "train.json"))}, max_bad_rate=0.5
     )
     cfg = dataclasses.replace(
         tiny_run, data=data, modalities={"audio": tiny_run.modalities["audio"]}, steps=8

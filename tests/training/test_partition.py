@@ -26,7 +26,7 @@ def shapes(cfg):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_lab_sheet_builds_its_model_and_partition(name):
     sheet = importlib.import_module(f"lb_jax.configs.{name}").get_config()
-    sheet.data.annotations = "x.json"
+    sheet.data.sources.main.path = "x.json"
     cfg = train_config.from_config_dict(sheet)
     trainable, frozen = paths.partition(shapes(cfg), cfg.trainable)
     assert paths.flatten(trainable)
