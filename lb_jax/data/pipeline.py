@@ -10,9 +10,10 @@ its number is given to another row, which is a function of the same three.
 """
 
 import collections
+import contextlib
 import functools
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -140,6 +141,13 @@ class Loader:
         except errors.DataError as error:
             return BadSample(self.modality, where, error.reason)
         return media, encoded, cut
+
+    def texts(self) -> Iterator[str]:
+        """Every caption that a sample may have."""
+        for source in self._sources:
+            for number in range(len(source)):
+                with contextlib.suppress(errors.DataError):  # told of when the row is loaded
+                    yield from captions.all_texts(source[number], self.text_kind)
 
     def _files(self, row: Row) -> tuple[Ref, ...]:
         if self.modality not in row.media:

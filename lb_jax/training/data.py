@@ -1,15 +1,23 @@
 """From the settings of a run to what loads its samples."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from lb_jax.core import errors
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from lb_jax.core import checkpoint, errors, paths
 from lb_jax.core.modalities import MODALITIES, TEXT
-from lb_jax.data import pipeline
+from lb_jax.data import pipeline, text_cache
 from lb_jax.data.rows import Source
 from lb_jax.data.sources import open_source
+from lb_jax.models.languagebind import LanguageBind
 from lb_jax.training.config import SourceConfig, TrainConfig
+
+EMBED_BATCH = 256  # captions per call of the text tower when the text cache is made
 
 
 def loaders(cfg: TrainConfig, preprocess: Mapping[str, Any]) -> dict[str, pipeline.Loader]:
@@ -46,6 +54,52 @@ def loaders(cfg: TrainConfig, preprocess: Mapping[str, Any]) -> dict[str, pipeli
             source.require(cfg.paraphrase.kinds)
         found[TEXT] = pipeline.CaptionPairs(every, cfg.paraphrase.kinds, encode, seed=cfg.seed)
     return found
+
+
+def use_text_cache(
+    cfg: TrainConfig,
+    model: LanguageBind,
+    frozen: paths.Tree,
+    trainable: paths.Tree,
+    loaders: Mapping[str, pipeline.Loader],
+) -> None:
+    """Makes the loaders give embeddings in place of tokens, after embedding what is not there yet.
+
+    The first process embeds; the others wait for it.
+
+    Raises:
+      ConfigError: for a text tower that trains, or a store that another tower made.
+    """
+    if TEXT in trainable or cfg.paraphrase:
+        raise errors.ConfigError(
+            "config.data.text_cache needs a frozen text tower; leave it empty, or take text out of "
+            "config.trainable and config.paraphrase."
+        )
+    identity = {
+        "tower": checkpoint.digest({TEXT: frozen[TEXT]}),
+        "activation": model.cfg.text.activation,
+        "tokenizer": text_cache.TOKENIZER,
+        "text_length": cfg.text_length,
+        "dtype": cfg.dtype,
+    }
+    params, encode = {TEXT: frozen[TEXT]}, jax.jit(model.encode, static_argnums=1)
+
+    def embed(ids: np.ndarray) -> np.ndarray:
+        return np.asarray(encode(params, TEXT, ids), np.float32)
+
+    def texts() -> Iterator[str]:
+        for loader in loaders.values():
+            yield from loader.texts()
+
+    if jax.process_index() == 0:
+        dim = model.cfg.text.embed_dim
+        text_cache.make(
+            Path(cfg.data.text_cache), identity, texts, embed, dim=dim, batch_size=EMBED_BATCH
+        )
+    multihost_utils.sync_global_devices("caption embeddings")
+    cache = text_cache.TextCache(Path(cfg.data.text_cache), identity)
+    for loader in loaders.values():
+        loader.encode = cache
 
 
 def usual_kind(sources: list[Source], modality: str) -> str:

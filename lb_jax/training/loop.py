@@ -54,6 +54,8 @@ def run(cfg: TrainConfig, workdir: Path) -> Path:
     model = LanguageBind(model_cfg, dtype=jnp.dtype(cfg.dtype), remat=cfg.remat)
     trainable, frozen = paths.partition(recipe.initial_params(cfg, model), cfg.trainable)
     frozen_digest = checkpoint.digest(frozen)
+    if cfg.data.text_cache:
+        data_lib.use_text_cache(cfg, model, frozen, trainable, loaders)
     schedule = optimizer_lib.warmup_cosine(
         lr=cfg.optim.lr, warmup_steps=cfg.optim.warmup_steps, steps=cfg.steps
     )

@@ -25,15 +25,17 @@ def make_loss(model: LanguageBind, patch_dropout: Mapping[str, float]):
     A batch maps each modality to `{"media": preprocessed [b, ...], "text": ids [b, n]}`, and
     `text`, if it is there, to ids of two captions of the same items. Every modality is bound to its
     own texts only; the losses are summed, so each tower sees the gradient it would see alone. The
-    texts of all modalities go through the text tower in one call.
+    texts of all modalities go through the text tower in one call; in place of their ids all may be
+    embeddings [b, e] that it gave before.
     """
 
     def loss(trainable, frozen, batch: Batch, key: jax.Array):
         params = paths.overlay(frozen, trainable)
         names = sorted(batch)
-        ids = [batch[name]["text"] for name in names]
-        ends = np.cumsum([len(one) for one in ids])[:-1]
-        texts = jnp.split(model.encode(params, TEXT, jnp.concatenate(ids)), ends)
+        texts = [batch[name]["text"] for name in names]
+        if not jnp.issubdtype(texts[0].dtype, jnp.floating):
+            ends = np.cumsum([len(one) for one in texts])[:-1]
+            texts = jnp.split(model.encode(params, TEXT, jnp.concatenate(texts)), ends)
         metrics = {}
         for i, (name, text) in enumerate(zip(names, texts, strict=True)):
             options = {"key": jax.random.fold_in(key, i), "patch_dropout": patch_dropout.get(name)}

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from lb_jax.convert.weights import open_weights
@@ -134,3 +135,24 @@ def test_half_a_checkpoint_is_written_again(tiny_run, tmp_path):
     (folder / checkpoint.WEIGHTS).unlink()
     loop.run(cfg, tmp_path / "run")
     assert (folder / checkpoint.WEIGHTS).read_bytes() == before
+
+
+def test_text_cache_gives_the_same_losses(tiny_run, tmp_path):
+    cfg = dataclasses.replace(tiny_run, paraphrase=None, steps=4)
+    cached = dataclasses.replace(
+        cfg, data=dataclasses.replace(cfg.data, text_cache=str(tmp_path / "captions"))
+    )
+    for name, one in (("off", cfg), ("on", cached), ("again", cached)):
+        loop.run(one, tmp_path / name)
+    off, on, again = (
+        [row["loss"] for row in logging.read_metrics(tmp_path / name / "metrics.jsonl")]
+        for name in ("off", "on", "again")
+    )
+    np.testing.assert_allclose(on, off, atol=1e-6, rtol=0)
+    assert on == again
+
+
+def test_text_cache_of_a_text_tower_that_trains_is_refused(tiny_run, tmp_path):
+    data = dataclasses.replace(tiny_run.data, text_cache=str(tmp_path / "captions"))
+    with pytest.raises(errors.ConfigError, match="text_cache needs a frozen text tower"):
+        loop.run(dataclasses.replace(tiny_run, data=data), tmp_path / "run")

@@ -1,0 +1,101 @@
+"""The store of caption embeddings: complete, resumable, refused when something else made it."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from lb_jax.core import errors
+from lb_jax.data import text_cache, tokenizer
+
+LENGTH, DIM, BATCH = 8, 3, 4
+IDENTITY = {"tower": "abc", "text_length": LENGTH}
+TEXTS = [f"a red car {i % 13}" for i in range(40)] + ["long " * 20, "", "long " * 20]
+
+
+class Tower:
+    """Sums of the ids; counts its calls and breaks down after some."""
+
+    def __init__(self, calls=1000):
+        self.left, self.rows = calls, 0
+
+    def __call__(self, ids):
+        if not self.left:
+            raise KeyboardInterrupt
+        self.left -= 1
+        self.rows += len(ids)
+        assert ids.shape == (BATCH, LENGTH)
+        return np.stack([ids.sum(1), ids[:, 1], ids[:, 2]], axis=1).astype(np.float32)
+
+
+def make(folder, tower, texts=TEXTS, identity=IDENTITY):
+    return text_cache.make(folder, identity, lambda: iter(texts), tower, dim=DIM, batch_size=BATCH)
+
+
+def expected(text):
+    ids = tokenizer.tokenize(text, LENGTH)[0]
+    return np.array([ids.sum(), ids[1], ids[2]], np.float32)
+
+
+def check(cache, texts=TEXTS):
+    for text in texts:
+        if text:
+            vector, cut = cache(text)
+            np.testing.assert_array_equal(vector, expected(text))
+            assert cut == text.startswith("long")
+
+
+def test_every_caption_is_embedded_once(tmp_path):
+    tower = Tower()
+    cache = make(tmp_path / "store", tower)
+    check(cache)
+    check(pickle.loads(pickle.dumps(cache)))
+    assert tower.rows == 16  # 14 captions in batches of 4
+    make(tmp_path / "store", Tower(0))
+
+
+def test_an_interrupted_store_goes_on(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / "store", Tower(2))
+    assert not (tmp_path / "store").exists()
+    tower = Tower()
+    check(make(tmp_path / "store", tower))
+    assert tower.rows == 8
+
+
+def test_new_captions_join_the_old(tmp_path):
+    make(tmp_path / "store", Tower())
+    tower, more = Tower(), [*TEXTS[5:9], "a new one"]
+    cache = make(tmp_path / "store", tower, more)
+    check(cache, [*TEXTS, *more])
+    assert tower.rows == BATCH
+
+
+def test_a_caption_without_words_says_so(tmp_path):
+    cache = make(tmp_path / "store", Tower())
+    with pytest.raises(errors.DataError, match="is empty after cleaning"):
+        cache("")
+
+
+def test_a_caption_that_came_later_is_told(tmp_path):
+    cache = make(tmp_path / "store", Tower())
+    with pytest.raises(errors.ConfigError, match="lacks the caption 'unheard of'"):
+        cache("unheard of")
+
+
+def test_a_store_of_another_tower_is_stale(tmp_path):
+    make(tmp_path / "store", Tower())
+    other = {**IDENTITY, "tower": "def"}
+    for opened in (
+        lambda: make(tmp_path / "store", Tower(), identity=other),
+        lambda: text_cache.TextCache(tmp_path / "store", other),
+    ):
+        with pytest.raises(errors.ConfigError, match=r"is stale: .* with another tower; delete it"):
+            opened()
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(errors.ConfigError, match="holds no caption embeddings"):
+        make(tmp_path, Tower())
+    assert (tmp_path / "notes.txt").read_text() == "mine"
