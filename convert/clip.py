@@ -127,11 +127,12 @@ def peft_rules(targets: str, *, base_layer: bool) -> tuple[Rule, ...]:
     )
 
 
-def factors(shapes: Mapping[str, Sequence[int]]) -> dict[str, int]:
+def factors(shapes: Mapping[str, Sequence[int]], where: object) -> dict[str, int]:
     """Our module path -> rank of every layer that carries factors; empty without LoRA.
 
     Args:
       shapes: tensor name -> shape.
+      where: the file, for messages.
 
     Raises:
       CheckpointError: for factors on layers that carry none in our towers, or of no rank.
@@ -143,16 +144,31 @@ def factors(shapes: Mapping[str, Sequence[int]]) -> dict[str, int]:
         hit = _FACTOR.fullmatch(name)
         if hit is None:
             raise errors.CheckpointError(
-                f"{name}: LoRA factors are expected on {_PEFT_ENCODER}layers.N.self_attn or "
-                "temporal_attn; merge others into the weights first (PEFT merge_and_unload)."
+                f"{where}: {name}: LoRA factors are expected on {_PEFT_ENCODER}layers.N.self_attn "
+                "or temporal_attn; merge others into the weights first (PEFT merge_and_unload)."
             )
         if len(shapes[name]) != 2 or not min(shapes[name]):
             raise errors.CheckpointError(
-                f"{name} is {list(shapes[name])}; a LoRA factor is a matrix: get the weights again."
+                f"{where}: {name} is {list(shapes[name])}; a LoRA factor is a matrix: get the "
+                "weights again."
             )
         rank = shapes[name][0 if hit[3] == "A" else -1]
         found.setdefault(f"blocks/{_OURS[hit[1]]}/{hit[2]}", rank)
     return found
+
+
+def require_end_token(config: Mapping[str, Any], vocab: int, where: object) -> None:
+    """Checks that texts are pooled where ours are: at their largest id, the end token.
+
+    Raises:
+      CheckpointError: for another end token. 2 stood in old configs and meant the largest id.
+    """
+    end = fields.section(config, "text_config", where).get("eos_token_id")
+    if end not in (None, 2, vocab - 1):
+        raise errors.CheckpointError(
+            f"{where}: text_config.eos_token_id is {end!r}, expected {vocab - 1}, the last of the "
+            "vocabulary, at which texts are pooled here."
+        )
 
 
 def shapes_config(config: Mapping[str, Any], where: object) -> tuple[VisionConfig, TextConfig]:
@@ -208,6 +224,8 @@ def to_config(vision: VisionConfig, text: TextConfig) -> dict[str, Any]:
         "text_config": {
             **dict(zip(_SIZE, dataclasses.astuple(text), strict=False)),
             "vocab_size": text.vocab,
+            "bos_token_id": text.vocab - 2,
+            "eos_token_id": text.vocab - 1,  # where texts are pooled
             "max_position_embeddings": text.context,
             "hidden_act": text.activation,
             "layer_norm_eps": LAYER_NORM_EPSILON,

@@ -65,9 +65,14 @@ def vision_config(
     if modality == "audio" and values["num_mel_bins"]:
         size = int(values["num_mel_bins"]), int(values["target_length"])
         return dataclasses.replace(tower, image_size=size)
-    if not MODALITIES[modality].has_frames:
-        return tower
     tubes = VERSION_1_5 in (values.get("clip_type"), config.get("clip_type"))
+    if not MODALITIES[modality].has_frames:
+        if values["add_time_attn"] or tubes:
+            raise errors.CheckpointError(
+                f"{where}: config.json says time attention or tubes, which {modality} has not; use "
+                "the config.json that was written with the weights."
+            )
+        return tower
     return dataclasses.replace(
         tower,
         frames=values["num_frames"],

@@ -95,6 +95,7 @@ _CHECKS = {
     "layers": fields.whole(1, fields.MOST_LAYERS),
     "mlp_ratio": fields.number(0.01, 1000),
     "image_size": fields.SIDES,
+    "quick_gelu": (lambda value: isinstance(value, bool), "true or false"),
 }
 
 
@@ -102,7 +103,9 @@ _CHECKS = {
 _PREPROCESS = {"mode": "RGB", "interpolation": "bicubic", "resize_mode": "shortest"}
 
 
-def require_preprocessing(given: Mapping[str, Any], where: object) -> None:
+def require_preprocessing(
+    given: Mapping[str, Any], image_size: tuple[int, int], where: object
+) -> None:
     """Checks that a `preprocess_cfg` asks for what this package does to images.
 
     Raises:
@@ -113,6 +116,9 @@ def require_preprocessing(given: Mapping[str, Any], where: object) -> None:
         for name, value in _PREPROCESS.items()
         if name in given and given[name] != value
     ]
+    size = given.get("size", image_size)
+    if (size if isinstance(size, int) else list(size)) not in (image_size[0], list(image_size)):
+        other.append(f"{size=!r} (the tower takes {list(image_size)})")
     if other:
         raise errors.CheckpointError(
             f"{where}: preprocess_cfg asks for {', '.join(other)}, so images would not get the "

@@ -203,7 +203,7 @@ def read(
 
     def fill(name: str) -> None:
         tensor = tensors[name].read()
-        _require_finite(where, name, tensor)
+        require_finite(where, name, tensor)
         for place, into in by_name[name]:
             _copy(into, place.take(tensor))
 
@@ -271,7 +271,12 @@ def _copy(into: np.ndarray, piece: np.ndarray) -> None:
         into[...] = piece
 
 
-def _require_finite(where: object, name: str, tensor: np.ndarray) -> None:
+def require_finite(where: object, name: str, tensor: np.ndarray) -> None:
+    """Checks a tensor that was read.
+
+    Raises:
+      CheckpointError: for values that are not finite.
+    """
     values = tensor if tensor.dtype.kind == "f" else tensor.astype(np.float32)
     if values.size and not (np.isfinite(values.min()) and np.isfinite(values.max())):
         bad = int(np.sum(~np.isfinite(values)))

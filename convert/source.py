@@ -13,7 +13,7 @@ import collections
 import dataclasses
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class Source:
       places: where every leaf lies among them; leaves are `vision/…`, `text/…`, `logit_scale`.
       ignored: names of tensors that are not read.
       origin: what writing the same files back needs, as JSON values.
+      files: what is read besides `where`.
     """
 
     where: Path
@@ -62,6 +63,22 @@ class Source:
     places: tuple[rules.Place, ...]
     ignored: tuple[str, ...]
     origin: dict[str, Any]
+    files: tuple[Path, ...] = ()
+
+    def _stored(self, places: Sequence[rules.Place]) -> np.dtype:
+        """The type that holds all layers of a leaf exactly."""
+        kinds = {self.tensors[place.name].dtype for place in places}
+        return functools.reduce(np.promote_types, kinds)
+
+    @functools.cached_property
+    def dtypes(self) -> dict[str, str]:
+        """Tensor -> its type, where the leaf it is part of has a wider one."""
+        return {
+            place.name: self.tensors[place.name].dtype.name
+            for places in self._places.values()
+            for place in places
+            if self.tensors[place.name].dtype != self._stored(places)
+        }
 
     @functools.cached_property
     def _places(self) -> Mapping[str, list[rules.Place]]:
@@ -85,7 +102,7 @@ class Source:
         for path, places in self._places.items():
             if not wanted(path):
                 continue
-            kind = dtype or self.tensors[places[0].name].dtype
+            kind = dtype or self._stored(places)
             if places[0].layer is None:
                 leaves[path] = lazy.empty(places[0].shape, kind)
                 pieces.append((places[0], leaves[path]))
@@ -138,7 +155,7 @@ def recognise(
     if any(name.startswith("visual.") for name in names):
         return _open_clip(where, found, modality, configs.get(OPEN_CLIP_CONFIG))
     if any(name.startswith("vision_model.") for name in names):
-        return _hf(where, found, modality, configs.get(CONFIG))
+        return _hf(where, found, modality, configs.get(CONFIG), foreign_config=bool(configs))
     raise errors.CheckpointError(
         f"{where}: {len(names)} tensors of no known kind ({', '.join(names[:3])}, …); expected "
         "names with vision_model. (LanguageBind, HF CLIP) or visual. (OpenCLIP)."
@@ -150,22 +167,31 @@ def _hf(
     found: Mapping[str, LazyTensor],
     modality: str | None,
     config: Mapping[str, Any] | None,
+    *,
+    foreign_config: bool = False,
 ) -> Source:
     shapes = {name: tensor.shape for name, tensor in found.items()}
     if config is None:
+        if foreign_config:
+            raise errors.ConfigError(
+                f"{where}: Hugging Face weights, and the config given is OpenCLIP's; give their "
+                "config.json."
+            )
         config = training_config(where, shapes, modality)
     kind = config.get("model_type")
-    if kind != "clip" and kind not in languagebind.MODEL_TYPES:
+    if not isinstance(kind, str) or (kind != "clip" and kind not in languagebind.MODEL_TYPES):
         raise errors.CheckpointError(
             f"{where}: config.json has model_type {kind!r}; expected clip or "
             f"{', '.join(languagebind.MODEL_TYPES)}."
         )
     native = languagebind.MODEL_TYPES.get(kind, "image")
     modality = _fitting(where, modality, native)
-    factors = clip.factors(shapes)
+    factors = clip.factors(shapes, where)
     with fields.told_of(where):
         vision = languagebind.vision_config(config, modality, factors, where)
         _, text = clip.shapes_config(config, where)
+    if kind == "clip":
+        clip.require_end_token(config, text.vocab, where)
     base_layer = any(".base_layer." in name for name in found)
     table = (
         clip.peft_rules(vision.lora.targets, base_layer=base_layer) if vision.lora else clip.RULES
@@ -201,7 +227,7 @@ def _open_clip(
     modality = _fitting(where, modality, "image")
     given = fields.section(config, "preprocess_cfg", where)
     if modality == "image":
-        open_clip.require_preprocessing(given, where)
+        open_clip.require_preprocessing(given, vision.image_size, where)
     preprocess = languagebind.preprocessing({}, modality, vision)
     if modality != "audio":
         preprocess |= {name: given[name] for name in ("mean", "std") if name in given}
@@ -255,7 +281,11 @@ def _open_adapter(path: Path, modality: str | None) -> Source:
         "lora_alpha": adapter["lora_alpha"],
         "lora_dropout": adapter.get("lora_dropout", 0.0),
     }
-    return _hf(path, found, modality, config)
+    source = _hf(path, found, modality, config)
+    # PEFT since 0.7, which wrote the adapter, keeps the wrapped weights under `base_layer`
+    return dataclasses.replace(
+        source, origin={**source.origin, "base_layer": True}, files=(path, file)
+    )
 
 
 def _proven(source: Source, table: tuple[rules.Rule, ...]) -> Source:
@@ -436,8 +466,12 @@ def _config_of(
         content = given
     elif Path(given).is_file():
         content = _read_config(Path(given))
+    elif isinstance(given, str) and Path(given).name == given and not given.endswith(".json"):
+        content = {"model_cfg": open_clip.model_cfg(given)}
     else:
-        content = {"model_cfg": open_clip.model_cfg(str(given))}
+        raise errors.ConfigError(
+            f"config={given!r}: no such file; give a JSON file or the name of an OpenCLIP model."
+        )
     return {
         OPEN_CLIP_CONFIG if "model_cfg" in content or "vision_cfg" in content else CONFIG: content
     }

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -122,9 +123,15 @@ def _open_legacy(path: Path) -> Any:
     try:
         return _lazy(torch.load(path, map_location="cpu", weights_only=True), path, torch)
     except torch_reader.DAMAGE as error:
+        refused = re.search(r"GLOBAL (\S+) was not an allowed", str(error))
+        if refused:
+            raise errors.CheckpointError(
+                f"{path}: holds {refused[1]}; only tensors are read, nothing in the file is run. "
+                "Save model.state_dict()."
+            ) from error
         raise errors.CheckpointError(
-            f"{path}: damaged, or more than tensors: torch.load(weights_only=True) says "
-            f"{str(error)[:200]!r}; {lazy.AGAIN}."
+            f"{path}: damaged, or more than tensors: torch.load says {str(error)[:200]!r}; "
+            f"{lazy.AGAIN}."
         ) from error
 
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from lb_jax.convert import hub, orbax_reader, safetensors_reader
+from lb_jax.convert import hub, orbax_reader, rules, safetensors_reader
 from lb_jax.convert.lazy import LazyTensor
 from lb_jax.convert.source import CONFIG, Source, open_source
 from lb_jax.core import checkpoint, errors, paths
@@ -41,6 +41,7 @@ class Weights(Protocol):
       preprocess: modality -> fields of its preprocessing spec that the weights fix.
       ignored: names of stored tensors that are not read.
       origin: modality -> what writing the same foreign files back needs.
+      files: what is read.
       digest: hash of weights and config; vectors of models that differ in it must not be mixed.
     """
 
@@ -49,6 +50,7 @@ class Weights(Protocol):
     preprocess: dict[str, dict[str, Any]]
     origin: dict[str, dict[str, Any]]
     ignored: tuple[str, ...]
+    files: tuple[Path, ...]
 
     @property
     def digest(self) -> str: ...
@@ -86,7 +88,7 @@ def open_weights(
       source: hub name, folder, file, our own checkpoint or work directory, or a mapping of
         modalities to such sources of published weights.
       config: for published weights without one, see `open_source`.
-      merge_lora: fold LoRA factors of published weights into the kernels.
+      merge_lora: fold LoRA factors into the kernels.
 
     Raises:
       CheckpointError: for what cannot be read or does not fit.
@@ -95,7 +97,12 @@ def open_weights(
     if not isinstance(source, Mapping):
         path = checkpoint_folder(hub.local(source))
         if is_ours(path):
-            return Stored(path)
+            if config is not None:
+                raise errors.ConfigError(
+                    f"{path}: a checkpoint of this package has its own config."
+                )
+            stored = Stored(path)
+            return Merged(stored) if merge_lora else stored
         source = {None: path}
     if not source:
         raise errors.ConfigError("no weights: give a mapping of modalities to their sources.")
@@ -113,7 +120,8 @@ def open_weights(
                 "give it alone, not in a mapping."
             )
     opened = [open_source(path, modality, config) for modality, path in local.items()]
-    return Published({one.modality: one for one in opened}, merge_lora=merge_lora)
+    published = Published({one.modality: one for one in opened})
+    return Merged(published) if merge_lora else published
 
 
 def checkpoint_folder(path: Path) -> Path:
@@ -138,7 +146,7 @@ class Stored:
 
     def __init__(self, folder: Path):
         self.where, self.ignored = str(folder), ()
-        self._folder = folder
+        self._folder, self.files = folder, (folder,)
         stored = checkpoint.load_config(folder)
         try:
             self.config = model_config(stored["model"])
@@ -178,6 +186,7 @@ class Stored:
             if inside != path and wanted(inside):
                 one = layer is not None and is_stacked(inside)
                 leaf = tensor.read(slice(layer, layer + 1)) if one else tensor.read()
+                rules.require_finite(self._folder, path, leaf)
                 found[inside] = leaf.astype(dtype or tensor.dtype, copy=False)
         return paths.unflatten(found)
 
@@ -187,25 +196,24 @@ class Published:
 
     Args:
       sources: by modality.
-      merge_lora: fold the factors into the kernels.
 
     Raises:
       ConfigError: for text towers that differ, naming the modalities.
     """
 
-    def __init__(self, sources: Mapping[str, Source], *, merge_lora: bool = False):
+    def __init__(self, sources: Mapping[str, Source]):
         _require_one_text(sources)
         self.sources = dict(sources)
         self.where = ", ".join(str(one.where) for one in sources.values())
-        self._lora = {name: one.vision.lora for name, one in sources.items() if merge_lora}
         first = next(iter(sources.values()))
-        towers = {name: one.vision for name, one in sources.items()}
-        if merge_lora:
-            towers = {name: dataclasses.replace(one, lora=None) for name, one in towers.items()}
-        self.config = ModelConfig(towers, first.text)
+        self.config = ModelConfig({name: one.vision for name, one in sources.items()}, first.text)
+        self.files = tuple(path for one in sources.values() for path in (one.where, *one.files))
         self.preprocess = {name: one.preprocess for name, one in sources.items()}
         self.ignored = tuple(name for one in sources.values() for name in one.ignored)
-        self.origin = {name: {"kind": one.kind, **one.origin} for name, one in sources.items()}
+        self.origin = {
+            name: {"kind": one.kind, **one.origin, **({"dtypes": one.dtypes} if one.dtypes else {})}
+            for name, one in sources.items()
+        }
 
     @functools.cached_property
     def digest(self) -> str:
@@ -234,23 +242,56 @@ class Published:
             return {m: scale.astype(dtype or scale.dtype) for m, scale in scales.items()}
         source = self.sources[modality] if modality else next(iter(self.sources.values()))
         prefix = "vision/" if top == "towers" else "text/"
-        factors = self._lora.get(modality)
-
-        def chosen(path: str) -> bool:
-            inside = path.removeprefix(prefix)
-            if factors:  # a merged kernel needs its factors
-                inside = re.sub("lora_[ab]$", "kernel", inside)
-            return path.startswith(prefix) and wanted(inside)
-
-        flat = source.read(chosen, None if factors else dtype, layer)
-        tree = paths.unflatten({path.removeprefix(prefix): leaf for path, leaf in flat.items()})
-        if not factors:
-            return tree
-        merged = lora.merge_lora(tree, factors)  # of what is stored; rounded once
-        return jax.tree.map(lambda leaf: leaf.astype(dtype or leaf.dtype, copy=False), merged)
+        flat = source.read(
+            lambda path: path.startswith(prefix) and wanted(path.removeprefix(prefix)), dtype, layer
+        )
+        return paths.unflatten({path.removeprefix(prefix): leaf for path, leaf in flat.items()})
 
     def _wanted(self, wanted: Wanted) -> list[tuple[str, Source]]:
         return [(name, one) for name, one in self.sources.items() if wanted(name)]
+
+
+class Merged:
+    """Other weights with their LoRA factors folded into the kernels.
+
+    Args:
+      weights: as they are stored.
+    """
+
+    def __init__(self, weights: Weights):
+        self._inner = weights
+        self.where, self.files, self.ignored = weights.where, weights.files, weights.ignored
+        self.preprocess, self.origin = weights.preprocess, weights.origin
+        towers = weights.config.towers.items()
+        self._lora = {name: one.lora for name, one in towers if one.lora}
+        plain = {name: dataclasses.replace(one, lora=None) for name, one in towers}
+        self.config = ModelConfig(plain, weights.config.text)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        return hashlib.sha256(f"merged {self._inner.digest}".encode()).hexdigest()
+
+    def part(
+        self,
+        name: str,
+        dtype: Any = None,
+        wanted: Wanted = everything,
+        layer: int | None = None,
+    ) -> paths.Tree:
+        modality = name.removeprefix("towers/")
+        if modality not in self._lora:
+            return self._inner.part(name, dtype, wanted, layer)
+
+        def chosen(path: str) -> bool:  # a merged kernel needs its factors
+            return wanted(re.sub("lora_[ab]$", "kernel", path))
+
+        flat = paths.flatten(self._inner.part(name, None, chosen, layer))
+        for path in [path for path in flat if path.endswith("/lora_a")]:
+            kernel = re.sub("lora_a$", "kernel", path)
+            if kernel not in flat:  # it lies in `base`
+                flat[kernel] = tower_leaf(self._inner, modality, kernel, layer=layer)
+        merged = lora.merge_lora(paths.unflatten(flat), self._lora[modality], dtype)
+        return jax.tree.map(lambda leaf: leaf.astype(dtype or leaf.dtype, copy=False), merged)
 
 
 def shared_leaves(weights: Weights, dtype: Any = None) -> Iterator[tuple[str, np.ndarray]]:
@@ -300,7 +341,7 @@ def _equal_groups(weights: Weights, names: Sequence[str], path: str) -> list[lis
             for name in group:
                 leaf = tower_leaf(weights, name, path, layer=layer)
                 for other, equal in split:
-                    if np.array_equal(other, leaf):
+                    if same_bits(other, leaf):
                         equal.append(name)
                         break
                 else:
@@ -308,6 +349,13 @@ def _equal_groups(weights: Weights, names: Sequence[str], path: str) -> list[lis
             finer += [equal for _, equal in split]
         groups = finer
     return groups
+
+
+def same_bits(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two contiguous arrays are the same, type and sign of zero included."""
+    return (one.dtype, one.shape) == (other.dtype, other.shape) and np.array_equal(
+        one.reshape(-1).view(np.uint8), other.reshape(-1).view(np.uint8)
+    )
 
 
 def layers(weights: Weights, name: str, path: str) -> Sequence[int | None]:

@@ -7,11 +7,13 @@ open_clip     what OpenCLIP loads: plain towers only
 stablehlo     one program per tower with a symbolic batch, and its parameters
 """
 
+import contextlib
 import dataclasses
-import fnmatch
 import functools
+import logging
 import os
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,9 +34,15 @@ from lb_jax.models.languagebind import LanguageBind
 Pieces = Iterator[np.ndarray]  # of a leaf, in order along its leading axis
 
 PLATFORMS = ("cpu", "cuda", "tpu")
-# What a folder written here may hold.
-_OURS = (CONFIG, OPEN_CLIP_CONFIG, "inputs.json", "*.safetensors", "*.stablehlo", checkpoint.ORBAX)
-_OURS += tuple(MODALITIES)
+# Files that a folder written here may hold, by their path in it.
+_ANY_MODALITY = "|".join(MODALITIES)
+_WRITTEN = re.compile(
+    rf"(({_ANY_MODALITY})/)?(config\.json|model\.safetensors)"
+    rf"|(({_ANY_MODALITY})/)?open_clip_(config\.json|model\.safetensors)"
+    rf"|inputs\.json|({_ANY_MODALITY}|{TEXT})\.(safetensors|stablehlo)"
+    rf"|{checkpoint.ORBAX}/.*"
+)
+_ORBAX_MARK = "_CHECKPOINT_METADATA"  # what Orbax leaves in a folder of its own
 
 
 @dataclasses.dataclass
@@ -76,21 +84,31 @@ def write(weights: Weights, folder: Path, to: str) -> Report:
         raise errors.ConfigError(
             f"unknown format {to!r}; known: {', '.join(FORMATS)}.{errors.nearest(to, FORMATS)}"
         )
-    _require_replaceable(Path(folder))
+    folder = Path(folder).resolve()
+    _require_replaceable(folder, weights.files)
     report = Report()
-    with checkpoint.replacing(Path(folder)) as partial:
+    with checkpoint.replacing(folder) as partial:
         FORMATS[to](weights, partial, report)
     return report
 
 
-def _require_replaceable(folder: Path) -> None:
-    """Refuses a folder with anything but weights in it: writing replaces the whole folder.
+def _require_replaceable(folder: Path, read: Iterable[Path]) -> None:
+    """Refuses a folder that writing, which replaces all of it, would take something else from.
 
     Raises:
-      CheckpointError: naming what else is there.
+      CheckpointError: naming what else is there, or that the weights are read from it.
     """
-    held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    strange = [name for name in held if not any(fnmatch.fnmatch(name, one) for one in _OURS)]
+    for file in read:
+        if folder in (file.resolve(), *file.resolve().parents):
+            raise errors.CheckpointError(
+                f"{folder}: the weights are read from {file}, which writing here would delete; "
+                "choose another folder."
+            )
+    files = [path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir()]
+    strange = sorted(str(path) for path in files if not _WRITTEN.fullmatch(path.as_posix()))
+    orbax = folder / checkpoint.ORBAX
+    if orbax.is_dir() and not (orbax / _ORBAX_MARK).is_file():
+        strange.append(checkpoint.ORBAX)
     if strange:
         raise errors.CheckpointError(
             f"{folder}: holds {', '.join(strange[:5])}, which writing here would delete; choose a "
@@ -115,7 +133,7 @@ def _orbax(weights: Weights, folder: Path, report: Report) -> None:
     leaves = report.count((path, [leaf]) for path, leaf in shared_leaves(weights))
     tree = paths.unflatten({path: next(pieces) for path, pieces in leaves})
     try:
-        with ocp.StandardCheckpointer() as writer:
+        with _quiet_orbax(), ocp.StandardCheckpointer() as writer:
             writer.save((folder / checkpoint.ORBAX).resolve(), tree)
     except ValueError as error:  # how TensorStore tells what the operating system told it
         code = re.search(r"os_error_code='(\d+)'", str(error))
@@ -123,6 +141,19 @@ def _orbax(weights: Weights, folder: Path, report: Report) -> None:
             raise
         raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
     _write_config(weights, folder)
+
+
+@contextlib.contextmanager
+def _quiet_orbax() -> Iterator[None]:
+    """Orbax prints the tracebacks of its threads besides raising what they raised."""
+    hook, level = threading.excepthook, logging.getLogger("absl").level
+    threading.excepthook = lambda told: None
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        threading.excepthook = hook
+        logging.getLogger("absl").setLevel(level)
 
 
 def _write_config(weights: Weights, folder: Path) -> None:
@@ -178,7 +209,11 @@ def _write_foreign(
         array = tower_leaf(weights, modality if top == "vision" else top, inside, layer=layer)
         return array if layer is None else array[0]
 
-    named = ((name, [tensor]) for name, tensor in rules.written(leaf, found))
+    stored = weights.origin.get(modality, {}).get("dtypes", {})
+    named = (
+        (name, [tensor.astype(stored.get(name, tensor.dtype), copy=False)])
+        for name, tensor in rules.written(leaf, found)
+    )
     checkpoint.write_safetensors(file, report.count(named), len(found), {"format": "pt"})
 
 

@@ -44,15 +44,14 @@ def main(argv: Sequence[str]) -> None:
     # jax takes a second to import; wrong arguments are told before
     from lb_jax.convert import verify, weights, write
 
-    opened = weights.open_weights(
-        sources(arguments.source), config=arguments.config, merge_lora=arguments.merge_lora
-    )
+    stored = weights.open_weights(sources(arguments.source), config=arguments.config)
+    opened = weights.Merged(stored) if arguments.merge_lora else stored
     report = write.write(opened, arguments.out, arguments.to)
     print(f"{arguments.out}: {', '.join(opened.config.towers)} and text, as {arguments.to}")
     print(f"  {report.tensors} tensors, {report.parameters:,} parameters")
     print(f"  ignored: {', '.join(opened.ignored) or 'nothing'}")
     if arguments.verify:
-        for name, difference in verify.differences(opened, arguments.out, arguments.to).items():
+        for name, difference in verify.differences(stored, arguments.out, arguments.to).items():
             print(f"  {name}: embeddings differ by at most {difference:.1e}")
 
 
@@ -62,7 +61,10 @@ def sources(given: Sequence[str]) -> str | dict[str, str]:
     Raises:
       ConfigError: for several sources that do not all name their modality.
     """
-    named = dict(one.split("=", 1) for one in given if one.split("=", 1)[0] in MODALITIES)
+    pairs = [one.split("=", 1) for one in given if one.split("=", 1)[0] in MODALITIES]
+    named = dict(pairs)
+    if len(named) < len(pairs):
+        raise errors.ConfigError(f"a modality is given twice in {' '.join(given)}; give each once.")
     if len(named) == len(given):
         return named
     if len(given) > 1:

@@ -132,13 +132,21 @@ def read(path: Path, model: str, modality: str) -> dict[str, tuple[str, np.ndarr
 def write(path: Path, done: dict[str, tuple[str, np.ndarray]], model: str, modality: str) -> None:
     """Writes everything embedded so far; the file is either the old or the new one."""
     partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        np.savez(
-            file,
-            items=np.array(list(done)),
-            hashes=np.array([one for one, _ in done.values()]),
-            embeddings=np.stack([vector for _, vector in done.values()]),
-            model=model,
-            modality=modality,
-        )
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            np.savez(
+                file,
+                items=np.array(list(done)),
+                hashes=np.array([one for one, _ in done.values()]),
+                embeddings=np.stack([vector for _, vector in done.values()]),
+                model=model,
+                modality=modality,
+            )
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise errors.DataError(
+            path,
+            f"cannot be written ({error.strerror or error}); what was there is as it was. Make "
+            "room and run the same command again.",
+        ) from error

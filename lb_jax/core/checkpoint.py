@@ -55,7 +55,7 @@ def replacing(folder: Path) -> Iterator[Path]:
       CheckpointError: when the disk does not take it, or `folder` is a file; what was there stays
         as it was.
     """
-    folder = Path(folder)
+    folder = Path(folder).resolve()  # what a link points to; "." has no name
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     if folder.exists() and not folder.is_dir():
         raise errors.CheckpointError(f"{folder}: is a file; give a folder to write.")

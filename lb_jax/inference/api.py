@@ -5,6 +5,7 @@
 
 import collections
 import functools
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from lb_jax.models import languagebind
 
 # Every tower runs on batches of exactly this many items (the last one padded), so a batch of 1
 # equals a batch of N.
+DTYPES = ("float32", "bfloat16")  # float16 is not computed on every device
 BATCH_SIZE = 32
 
 
@@ -48,8 +50,9 @@ def load(
 
     Raises:
       CheckpointError: when the weights are damaged, or do not fit their config.
-      ConfigError: for text towers that differ, or a name that is not to be had.
+      ConfigError: for text towers that differ, a name that is not to be had or another dtype.
     """
+    dtype = _dtype(dtype)
     weights = open_weights(source, config=config, merge_lora=merge_lora)
     return Model(weights, dtype=dtype, preset=preset)
 
@@ -81,7 +84,8 @@ class Model:
 
         Vectors of models that differ in it must not be mixed.
         """
-        return self._weights.digest
+        told = f"{self._weights.digest} {sorted(self.specs.items())}"
+        return hashlib.sha256(told.encode()).hexdigest()
 
     @functools.cached_property
     def logit_scale(self) -> dict[str, float]:
@@ -260,6 +264,16 @@ class Model:
                 return kept
         alike.append(array)
         return array
+
+
+def _dtype(given: Any) -> jnp.dtype:
+    try:
+        found = jnp.dtype(given)
+    except TypeError:
+        found = None
+    if found not in map(jnp.dtype, DTYPES):
+        raise errors.ConfigError(f"dtype is {given!r}; expected one of {', '.join(DTYPES)}.")
+    return found
 
 
 def read_specs(weights: Weights, preset: str) -> dict[str, specs.Spec]:

@@ -37,12 +37,13 @@ class LoraConfig:
         return self if re.fullmatch(self.targets, path) else None
 
 
-def merge_lora(tower: Mapping[str, Any], lora: LoraConfig) -> paths.Tree:
+def merge_lora(tower: Mapping[str, Any], lora: LoraConfig, dtype: Any = None) -> paths.Tree:
     """Folds the factors into the kernels.
 
     kernel [..., i, o] + scale * lora_a [..., i, r] @ lora_b [..., r, o].
 
-    The result has no factors left and computes the same function with `lora=None`.
+    The sum is taken in float32 and rounded once, to `dtype` or that of the kernel. The result has
+    no factors left and computes the same function with `lora=None`.
     """
     flat = paths.flatten(tower)
     for path in [p for p in flat if p.endswith("/lora_a")]:
@@ -50,5 +51,5 @@ def merge_lora(tower: Mapping[str, Any], lora: LoraConfig) -> paths.Tree:
         a, b = flat.pop(path), flat.pop(f"{layer}/lora_b")
         kernel = flat[f"{layer}/kernel"]
         merged = kernel.astype("float32") + lora.scale * (a.astype("float32") @ b.astype("float32"))
-        flat[f"{layer}/kernel"] = merged.astype(kernel.dtype)
+        flat[f"{layer}/kernel"] = merged.astype(dtype or kernel.dtype)
     return paths.unflatten(flat)

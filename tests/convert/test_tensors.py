@@ -313,9 +313,11 @@ def test_legacy_files_cut_or_with_more_than_tensors_are_errors(tmp_path):
     whole = save_legacy(tmp_path / "x.pt", {"a": torch.ones(4)}).read_bytes()
     for length in range(20, len(whole), 5):
         (tmp_path / "x.pt").write_bytes(whole[:length])
-        with pytest.raises(errors.CheckpointError, match=r"x\.pt: damaged, or more than tensors"):
+        with pytest.raises(errors.CheckpointError, match=r"damaged, or more than|only tensors"):
             tensors.open_tensors(tmp_path / "x.pt")
-    with pytest.raises(errors.CheckpointError, match="weights_only=True"):
+    with pytest.raises(
+        errors.CheckpointError, match=r"holds _io\.StringIO; only tensors are read, nothing"
+    ):
         tensors.open_tensors(save_legacy(tmp_path / "x.pt", {"a": io.StringIO("x")}))
     for wrong in (torch.ones(2) + 1j, torch.ones(2).to_sparse()):
         with pytest.raises(errors.CheckpointError, match="holds a tensor of"):
