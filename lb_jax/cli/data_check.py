@@ -1,0 +1,105 @@
+"""`lb-jax data check CORPUS`."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from lb_jax.cli.arguments import Parser, add_corpus, make_folder, open_corpus
+from lb_jax.core import errors
+from lb_jax.core.modalities import MODALITIES
+
+_SHOWN = 10  # bad files and frequent captions on the screen; the report has all
+
+
+def main(argv: Sequence[str]) -> None:
+    """Decodes everything in parallel and prints what there is, what is bad and how fast it loads."""
+    parser = Parser(
+        "data check",
+        "Decodes every file of a corpus and tokenises every caption; prints bad files, sizes, "
+        "durations, repeated and truncated captions and throughput.",
+    )
+    add_corpus(parser)
+    parser.add_argument(
+        "--only", nargs="+", choices=MODALITIES, help="these modalities; all there are without it"
+    )
+    parser.add_argument("--preset", default="default", help="preprocessing: default or reference")
+    parser.add_argument("--context", type=int, default=77, help="tokens the text tower takes")
+    parser.add_argument("--processes", type=int, help="one per processor without it")
+    parser.add_argument("--report", type=Path, help="JSON file for the whole report")
+    parser.add_argument("--batch-size", type=int, default=256, help="of the training planned")
+    parser.add_argument(
+        "--step-s",
+        type=float,
+        help="seconds that a training step takes on the accelerator: tells what share of it loading "
+        "costs",
+    )
+    arguments = parser.parse_args(argv)
+    if arguments.report:
+        make_folder(arguments.report.parent, "--report")
+
+    from lb_jax.data import check, specs
+
+    source = open_corpus(arguments)
+    names, absent = present(source, arguments.only or source.modalities)
+    if not names:
+        raise errors.DataError(source.where, f"no file of {', '.join(absent)} is there.")
+    report = check.check(
+        source,
+        {name: specs.preset(name, arguments.preset) for name in names},
+        processes=arguments.processes,
+        context=arguments.context,
+    )
+    print("\n".join(lines(report, absent, arguments.batch_size, arguments.step_s)))
+    if arguments.report:
+        arguments.report.write_text(json.dumps(report.as_dict(), indent=2) + "\n")
+        print(arguments.report)
+
+
+def present(source, modalities: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Modalities of which the first rows have a file, and those of which they have none.
+
+    An annotation names where files of every modality would be.
+    """
+    rows = [source[number] for number in range(min(len(source), 100))]
+    there = [
+        name
+        for name in modalities
+        if any(
+            not isinstance(file, Path) or file.exists()
+            for row in rows
+            for file in row.media.get(name, ())
+        )
+    ]
+    return there, [name for name in modalities if name not in there]
+
+
+def lines(report, absent: Sequence[str], batch_size: int, step_s: float | None) -> list[str]:
+    """The report as text."""
+    from lb_jax.data import check
+
+    found = [f"{report.where}: {report.rows} rows, {report.wall_s:.1f} s in {report.processes} processes"]
+    told = report.as_dict()
+    for name, one in told["modalities"].items():
+        text = f"  {name:8} {one['files']} good, {one['bad']} bad"
+        if one["files"]:
+            text += f", {one['samples_per_s_per_process']:.1f} per second and process"
+            common = list(one["sizes"].items())[:3]
+            text += "".join(f"; {size} x{count}" for size, count in common)
+            if one["duration_s"]:
+                text += "; {min:.1f} to {max:.1f} s, {total:.0f} s in all".format(**one["duration_s"])
+            if step_s:
+                share = check.loading_share(report, name, batch_size, step_s)
+                text += f"; loading {batch_size} takes {100 * share:.0f} % of a step"
+        found.append(text)
+    if absent:
+        found.append(f"  no files of {', '.join(absent)}")
+    texts = told["captions"]
+    found.append(
+        f"  captions {texts['count']}, {texts['repeated']} of them repeated, "
+        f"{texts['truncated']} truncated, {texts['bad']} bad"
+    )
+    found += [f"    x{count} {text[:80]}" for text, count in texts["most_repeated"].items()]
+    found += [f"  bad: {one.path}: {one.reason}" for one in report.bad[:_SHOWN]]
+    if len(report.bad) > _SHOWN:
+        found.append(f"  and {len(report.bad) - _SHOWN} more bad; --report lists them all")
+    return found
