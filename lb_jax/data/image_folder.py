@@ -83,8 +83,8 @@ def _files(path: Path, suffixes: tuple[str, ...]) -> list[str]:
         if not files:
             raise errors.DataError(
                 path / name,
-                f"holds {_listed(inside)}; expected files ending in {endings}. Remove the folder or "
-                "say another modality",
+                f"holds {_listed(inside)}; expected files ending in {endings}. Remove the folder "
+                "or say another modality",
             )
         found += files
     return sorted(found)
