@@ -27,9 +27,9 @@ _JSON = "json"
 # What follows a sample's name -> the modality or caption kind that it is. Group 1 is its frame.
 # The first match counts. LanguageBind spec 8.7, then what is usual elsewhere.
 MEMBERS = (
-    (re.compile(rf"frm(\d{1, 6})\.(?:{_SUFFIXES['image']})"), "image"),
-    (re.compile(rf"tml(\d{1, 6})\.(?:{_SUFFIXES['thermal']})"), "thermal"),
-    (re.compile(rf"dep(\d{1, 6})\.(?:npy|{_SUFFIXES['depth']})"), "depth"),
+    (re.compile(rf"frm(\d{{1,6}})\.(?:{_SUFFIXES['image']})"), "image"),
+    (re.compile(rf"tml(\d{{1,6}})\.(?:{_SUFFIXES['thermal']})"), "thermal"),
+    (re.compile(rf"dep(\d{{1,6}})\.(?:npy|{_SUFFIXES['depth']})"), "depth"),
     *((re.compile(rf"ofa{k}\.txt"), kind) for kind, k in captions.FRAME_KINDS.items()),
     *((re.compile(rf"{kind}\.txt"), kind) for kind in _KINDS),
     (re.compile("txt"), "caption"),

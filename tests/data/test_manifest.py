@@ -181,7 +181,7 @@ def test_another_process_opens_the_same_file_or_none(tmp_path):
         pickle.loads(packed)
 
 
-CELLS = st.text(st.sampled_from('ab",\n\r \t\'é'), max_size=6)
+CELLS = st.text(st.sampled_from("ab\",\n\r \t'é"), max_size=6)
 
 
 @settings(max_examples=200, deadline=None)
@@ -202,10 +202,13 @@ def test_csv_is_read_as_written(tmp_path_factory, rows, blank):
 def test_any_csv_is_read_or_refused_by_line(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "any.csv"
     path.write_bytes(f"path,caption\nx,y\n{content}".encode())
+    reason = ""
     try:
         table = tables.read_csv(path, {"path", "caption"})
     except errors.DataError as e:
-        assert "line" in e.reason, e
+        reason = e.reason
+    if reason:
+        assert "line" in reason
     else:
         lines = tables.csv_lines(path)
         assert len(lines) == table.rows
