@@ -114,7 +114,7 @@ def read_jsonl(path: Path, wanted: Collection[str]) -> Table:
                 table = _parse(block, schema, wanted)
             except pa.ArrowInvalid as e:
                 raise _jsonl_fault(path, block, line, schema, wanted, str(e)) from e
-            if table.num_rows not in (lines, sum(map(bool, map(bytes.strip, block.split(b"\n"))))):
+            if table.num_rows != lines and table.num_rows != _filled(block):
                 raise _jsonl_fault(path, block, line, schema, wanted, "not one object to a line")
             names |= dict.fromkeys(table.column_names)
             for field in table.schema:
@@ -329,6 +329,11 @@ def _jsonl_fault(
             known.setdefault(field.name, _wide(field.type))
         known = {name: type for name, type in known.items() if _is_known(type)}
     return errors.DataError(path, f"cannot be read from line {first} on ({cause}); mend it")
+
+
+def _filled(block: bytes) -> int:
+    """How many lines hold something."""
+    return sum(1 for line in block.split(b"\n") if line.strip())
 
 
 def _is_known(type: pa.DataType) -> bool:

@@ -13,6 +13,7 @@ from lb_jax.core import errors
 from lb_jax.data import vidal
 
 BLOCK = 512
+_END = bytes(BLOCK)
 # Types of POSIX.1-1988 and -2001 and of GNU tar.
 _FILES, _FOLDER = (b"0", b"\0", b"7"), b"5"
 _LONG_NAME, _LONG_LINK, _EXTENDED, _GLOBAL = b"L", b"K", b"x", b"g"
@@ -26,6 +27,9 @@ _REFUSED = {
 }
 _MAX_NAME_BYTES = 1 << 16  # of a name or extended header
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+# A part of a path that is no name: `//`, `./`, `../`, or the start of an absolute one.
+_ODD_PART = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
+_OCTAL = re.compile(rb"[0-7]+")
 _PAX_RECORD = re.compile(rb"(\d{1,9}) ([^=]+)=")
 
 
@@ -57,7 +61,7 @@ def _members(path: Path, file: BinaryIO) -> Iterator[Member]:
     while True:
         file.seek(at)
         header = file.read(BLOCK)
-        if not header.strip(b"\0") and len(header) == BLOCK:
+        if header == _END:
             return
         if len(header) < BLOCK:
             raise _cut(path, f"it ends at byte {end} without the mark of its end")
@@ -89,7 +93,7 @@ def _check(path: Path, header: bytes, at: int) -> None:
     """Compares the header's checksum, which counts its own field as spaces."""
     stored = header[148:156].strip(b" \0")
     found = sum(header) - sum(header[148:156]) + 8 * ord(" ")
-    if re.fullmatch(rb"[0-7]+", stored) and int(stored, 8) == found:
+    if _OCTAL.fullmatch(stored) and int(stored, 8) == found:
         return
     packed = [name for start, name in _COMPRESSED.items() if header.startswith(start)]
     if at == 0 and packed:
@@ -113,7 +117,7 @@ def _number(path: Path, field: bytes, at: int) -> int:
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     digits = field.strip(b" \0")
-    if digits and not re.fullmatch(rb"[0-7]+", digits):
+    if digits and not _OCTAL.fullmatch(digits):
         raise errors.DataError(path, f"is damaged at byte {at - BLOCK}; download or pack it again")
     return int(digits or b"0", 8)
 
@@ -145,6 +149,8 @@ def _accepted(path: Path, name: bytes, kind: bytes) -> str:
         raise errors.DataError(
             path, f"names a file {_shown(name)}, which is not UTF-8; rename it"
         ) from e
+    if not _ODD_PART.search(text) and kind in _FILES:
+        return text
     if vidal.escapes(text):
         raise errors.DataError(
             path, f"member {text!r} leads out of the archive; pack it with relative paths"
