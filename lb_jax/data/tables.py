@@ -22,6 +22,7 @@ import pyarrow.parquet
 from lb_jax.core import errors
 
 BLOCK_BYTES = 1 << 20  # the longest row; larger blocks are no faster and take more memory
+_DEPTH = 1000  # of nested JSON; some thousands make Arrow's parser overflow the stack
 _BATCH_ROWS = 1 << 16
 # A row of these cells is put behind every CSV file: an open quote would swallow it.
 _END = "\x03end"
@@ -110,6 +111,8 @@ def read_jsonl(path: Path, wanted: Collection[str]) -> Table:
     with _open(path) as file:
         while block := file.read(4 * BLOCK_BYTES) + file.readline(BLOCK_BYTES):
             lines = block.count(b"\n") + (not block.endswith(b"\n"))
+            if block.count(b"[") + block.count(b"{") > _DEPTH:
+                _check_depth(path, block, line)
             try:
                 table = _parse(block, schema, wanted)
             except pa.ArrowInvalid as e:
@@ -293,6 +296,18 @@ def _parse(content: bytes, schema: pa.Schema, wanted: Collection[str]) -> pa.Tab
             return table
         for field in dates:
             schema = schema.append(pa.field(field.name, _as_text(field.type)))
+
+
+def _check_depth(path: Path, block: bytes, first: int) -> None:
+    """Refuses a line whose brackets, those in texts counted too, open deeper than `_DEPTH`."""
+    for number, line in enumerate(block.split(b"\n"), first):
+        if line.count(b"[") + line.count(b"{") > _DEPTH:
+            marks = np.frombuffer(line, np.uint8)
+            opened = np.isin(marks, list(b"[{")).astype(int) - np.isin(marks, list(b"]}"))
+            if opened.cumsum().max() > _DEPTH:
+                raise errors.DataError(
+                    path, f"line {number}: is nested too deeply; expected an object of texts"
+                )
 
 
 def _as_text(type: pa.DataType) -> pa.DataType:

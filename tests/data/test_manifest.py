@@ -116,6 +116,7 @@ def test_fields_that_come_late_or_look_like_dates(tmp_path, monkeypatch):
         (".jsonl", b'{"path":\n"a"}\n', "line 1: "),
         (".jsonl", b'{"path": "a"}\n{"path": "\xff"}\n', "line 2: .*UTF8"),
         (".jsonl", b'{"path": "' + b"a" * (2 << 20) + b'"}', "line 1: is longer than 1048576"),
+        (".jsonl", b'{}\n{"x": ' + b"[" * 40_000 + b"]" * 40_000 + b"}", "line 2: is nested too"),
         (".jsonl", b'{"path": true}\n', "column 'path' holds bool; expected text or lists of text"),
         (".parquet", b"PAR1 and nothing", "is no Parquet file"),
         (".parquet", b"", "is no Parquet file"),
@@ -169,6 +170,15 @@ def test_mix_needs_any_of_its_kinds(tmp_path):
     assert len(Manifest(path, kinds_needed=["mix"])) == 1
     path = write(tmp_path / "m.csv", [{"video": "a.mp4", "caption": "x"}])
     fails(path, "no column 'mix'", kinds_needed=["mix"])
+
+
+def test_captions_of_frames_stand_for_ofa(tmp_path):
+    row = {"video": "a.mp4"} | {f"ofa_{k}": "x" for k in range(8)}
+    assert len(Manifest(write(tmp_path / "m.csv", [row]), kinds_needed=["ofa", "ofa_7"])) == 1
+    del row["ofa_7"]
+    fails(write(tmp_path / "m.csv", [row]), "no column 'ofa'", kinds_needed=["ofa", "ofa_6"])
+    row = {"video": "a.mp4", "ofa": "x"}
+    fails(write(tmp_path / "m.csv", [row]), "column 'ofa' holds string; expected lists of text")
 
 
 def test_another_process_opens_the_same_file_or_none(tmp_path):
