@@ -111,8 +111,7 @@ def read_jsonl(path: Path, wanted: Collection[str]) -> Table:
     with _open(path) as file:
         while block := file.read(4 * BLOCK_BYTES) + file.readline(BLOCK_BYTES):
             lines = block.count(b"\n") + (not block.endswith(b"\n"))
-            if block.count(b"[") + block.count(b"{") > _DEPTH:
-                _check_depth(path, block, line)
+            _check_depth(path, block, line)
             try:
                 table = _parse(block, schema, wanted)
             except pa.ArrowInvalid as e:
@@ -301,7 +300,7 @@ def _parse(content: bytes, schema: pa.Schema, wanted: Collection[str]) -> pa.Tab
 def _check_depth(path: Path, block: bytes, first: int) -> None:
     """Refuses a line whose brackets, those in texts counted too, open deeper than `_DEPTH`."""
     for number, line in enumerate(block.split(b"\n"), first):
-        if line.count(b"[") + line.count(b"{") > _DEPTH:
+        if len(line) > _DEPTH and line.count(b"[") + line.count(b"{") > _DEPTH:
             marks = np.frombuffer(line, np.uint8)
             opened = np.isin(marks, list(b"[{")).astype(int) - np.isin(marks, list(b"]}"))
             if opened.cumsum().max() > _DEPTH:
