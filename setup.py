@@ -36,6 +36,7 @@ setup(
         "av>=18",
         "pillow>=12",
         "opencv-python-headless>=4.10",
+        "pyarrow>=20",
         "soundfile>=0.13",
         "soxr>=1.0",
         "instant-clip-tokenizer>=0.1.1",

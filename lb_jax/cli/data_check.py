@@ -77,7 +77,9 @@ def lines(report, absent: Sequence[str], batch_size: int, step_s: float | None) 
     """The report as text."""
     from lb_jax.data import check
 
-    found = [f"{report.where}: {report.rows} rows, {report.wall_s:.1f} s in {report.processes} processes"]
+    found = [
+        f"{report.where}: {report.rows} rows, {report.wall_s:.1f} s in {report.processes} processes"
+    ]
     told = report.as_dict()
     for name, one in told["modalities"].items():
         text = f"  {name:8} {one['files']} good, {one['bad']} bad"
@@ -86,7 +88,9 @@ def lines(report, absent: Sequence[str], batch_size: int, step_s: float | None) 
             common = list(one["sizes"].items())[:3]
             text += "".join(f"; {size} x{count}" for size, count in common)
             if one["duration_s"]:
-                text += "; {min:.1f} to {max:.1f} s, {total:.0f} s in all".format(**one["duration_s"])
+                text += "; {min:.1f} to {max:.1f} s, {total:.0f} s in all".format(
+                    **one["duration_s"]
+                )
             if step_s:
                 share = check.loading_share(report, name, batch_size, step_s)
                 text += f"; loading {batch_size} takes {100 * share:.0f} % of a step"

@@ -1,7 +1,7 @@
 """Which captions an item may have, and how training draws one (LanguageBind spec 5.6, 8.6)."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
@@ -131,6 +131,19 @@ def require_kinds(kinds: Iterable[str]) -> list[str]:
             )
     stored = {one for kind in kinds for one in DRAW_KINDS[kind]}
     return sorted(stored, key=TEXT_KINDS.index)
+
+
+def lacking(texts: Collection[str], kinds: Iterable[str]) -> list[str]:
+    """Which of these kinds a row with these stored captions cannot give; "mix" needs any one.
+
+    Args:
+      texts: kinds that are stored, among them `FRAME_KINDS`.
+      kinds: keys of `DRAW_KINDS`.
+    """
+    given = {*texts, *(FRAME_KINDS if "ofa" in texts else ())}
+    given |= {"ofa"} if given.issuperset(FRAME_KINDS) else set()
+    given |= {"mix"} if given & MIX_WEIGHTS.keys() else set()
+    return [kind for kind in kinds if kind not in given]
 
 
 def _has(row: Row, kind: str) -> bool:

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-# A media file, or its content.
-Ref = Path | bytes
+# A media file, its content, or the stills that make up one clip.
+Ref = Path | bytes | tuple[Path | bytes, ...]
 
 
 @dataclasses.dataclass(frozen=True)

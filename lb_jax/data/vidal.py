@@ -141,12 +141,17 @@ def _item(path: Path, name: str, fields: object) -> _Item:
             where, 'has no "folder" string; expected {"folder": ..., "mplug": ..., ...}'
         )
     texts = {
-        kind: _stored(where, kind, fields[kind]) for kind in captions.TEXT_KINDS if kind in fields
+        kind: stored(where, kind, fields[kind]) for kind in captions.TEXT_KINDS if kind in fields
     }
     return _Item(name, fields["folder"], texts)
 
 
-def _stored(where: str, kind: str, value: object) -> str | tuple[str, ...]:
+def stored(where: str, kind: str, value: object) -> str | tuple[str, ...]:
+    """A caption, or several, as a row holds them.
+
+    Raises:
+      DataError: neither text nor a list of texts, or not one for each frame; it names `where`.
+    """
     if kind != "ofa" and isinstance(value, str):
         return value
     if (

@@ -1,0 +1,125 @@
+"""A folder of class folders: what a class is called is the caption of its files.
+
+Not only pictures: any modality, its files known by their endings.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from lb_jax.core import errors
+from lb_jax.core.modalities import MODALITIES
+from lb_jax.data import captions
+from lb_jax.data.rows import Row
+
+
+class ImageFolder:
+    """The files of `path/<class>/.../<file>`, sorted by their paths.
+
+    The caption is the name of the class folder with `_` as a space, the row's id the path below
+    `path`. Hidden files and files of other endings are left out. Links are followed, except back
+    into a folder they lie in.
+
+    Args:
+      path: the folder.
+      modality: what the files are; None takes image.
+
+    Raises:
+      errors.DataError: unreadable folder, a folder without class folders or a class folder without
+        files of the modality, such files outside of the class folders.
+      errors.ConfigError: unknown modality.
+    """
+
+    text_kinds = ("caption",)
+
+    def __init__(self, path: str | Path, modality: str | None = None):
+        modality = modality or "image"
+        if modality not in MODALITIES:
+            raise errors.ConfigError(
+                f"no modality {modality!r}; expected one of {', '.join(MODALITIES)}."
+                f"{errors.nearest(modality, MODALITIES)}"
+            )
+        self._path, self.where, self.modalities = Path(path), str(path), (modality,)
+        self._files = _files(self._path, MODALITIES[modality].suffixes)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def require(self, kinds: Iterable[str]) -> None:
+        captions.require_kinds(kinds)
+        if lacking := captions.lacking(self.text_kinds, kinds):
+            raise errors.DataError(
+                self.where,
+                f"lacks {', '.join(lacking)}; class folders give caption alone. Train on that",
+            )
+
+    def __getitem__(self, index: int) -> Row:
+        name = self._files[index]
+        label = name.partition("/")[0].replace("_", " ")
+        return Row(name, {"caption": label}, {self.modalities[0]: (self._path / name,)})
+
+
+def _files(path: Path, suffixes: tuple[str, ...]) -> list[str]:
+    """Paths below `path`, after checking that every class folder has some."""
+    endings = " ".join(suffixes)
+    loose, classes = _entries(path)
+    stray = [name for name in loose if name.lower().endswith(suffixes)]
+    if not classes:
+        raise errors.DataError(
+            path,
+            f"holds {_listed(loose)} and no class folders; expected <class>/<file> with files "
+            f"ending in {endings}",
+        )
+    if stray:
+        raise errors.DataError(
+            path / stray[0], "lies in no class folder, so it has no caption; move it into one"
+        )
+    found = []
+    for name in classes:
+        inside = list(_walk(path / name, name, frozenset({_identity(path)})))
+        files = [file for file in inside if file.lower().endswith(suffixes)]
+        if not files:
+            raise errors.DataError(
+                path / name,
+                f"holds {_listed(inside)}; expected files ending in {endings}. Remove the folder "
+                "or say another modality",
+            )
+        found += files
+    return sorted(found)
+
+
+def _walk(folder: Path, name: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
+    """Paths of the files in a folder and in those below, from `name` on."""
+    if (identity := _identity(folder)) in above:  # a link back
+        return
+    files, folders = _entries(folder)
+    yield from (f"{name}/{file}" for file in files)
+    for one in folders:
+        yield from _walk(folder / one, f"{name}/{one}", above | {identity})
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def _entries(folder: Path) -> tuple[list[str], list[str]]:
+    """The names of files and of folders in a folder, without hidden ones."""
+    try:
+        with os.scandir(folder) as entries:
+            shown = [entry for entry in entries if not entry.name.startswith(".")]
+            folders = sorted(entry.name for entry in shown if entry.is_dir())
+    except OSError as e:
+        raise errors.DataError(
+            folder, f"cannot be read ({e.strerror}); expected a folder of class folders"
+        ) from e
+    return sorted({entry.name for entry in shown} - set(folders)), folders
+
+
+def _listed(names: list[str]) -> str:
+    """How many files there are and what they end in."""
+    endings = sorted({Path(name).suffix.lower() or "no ending" for name in names})
+    if not names:
+        return "no files"
+    more = ", ..." if len(endings) > 5 else ""
+    return f"{len(names)} files ({', '.join(endings[:5])}{more})"
