@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lb_jax.core import errors
+from lb_jax.data import records, tfds_source
 from lb_jax.data.rows import Source
 from lb_jax.data.vidal import Vidal
 
@@ -38,6 +39,14 @@ Opener = Callable[..., Source]
 
 # what it is called in messages -> (whether a path is one, how it is opened); the first match counts
 KINDS: dict[str, tuple[Callable[[Path], bool], Opener]] = {
+    "a folder packed by `lb-jax data convert`": (
+        records.is_packed,
+        lambda path, root, columns, modality, kinds: records.Records(path, kinds),
+    ),
+    "a TFDS dataset (DIR:SPLIT or tfds:NAME:SPLIT)": (
+        tfds_source.is_dataset,
+        lambda path, root, columns, modality, kinds: tfds_source.Tfds(path, root, columns, kinds),
+    ),
     "a VIDAL annotation (.json)": (
         lambda path: path.suffix == ".json",
         lambda path, root, columns, modality: Vidal(path, root),
