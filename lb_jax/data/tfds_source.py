@@ -89,7 +89,10 @@ class Tfds:
             raise IndexError(f"row {index} of {len(self)}")
         where = f"{self.where}: record {index}"
         try:
-            fields = self._fields.deserialize_example_np(self._records[index])
+            content = self._records[index]
+            if not content:  # what ArrayRecord gives for a file cut off between two blocks
+                raise ValueError("its file is cut off")
+            fields = self._fields.deserialize_example_np(content)
         except Exception as e:  # protobuf, TFDS and ArrayRecord have no error in common
             raise errors.DataError(where, f"is damaged ({e}); {_AGAIN}") from e
         values = {name: column.read(fields, where) for name, column in self._columns.items()}
@@ -206,8 +209,8 @@ def _names(feature: Any, prefix: str = "") -> dict[str, tuple[Any, bool]]:
     several = type(feature) is tfds.features.Sequence
     inner = feature.feature if several else feature
     if isinstance(inner, tfds.features.FeaturesDict):
-        found = {}
-        for name, one in inner.items():
+        found = {}  # in an order of its own: TFDS gives another one each time it reads the file
+        for name, one in sorted(inner.items()):
             for path, (leaf, many) in _names(one, f"{prefix}{name}/").items():
                 found[path] = leaf, many or several
         return found
@@ -258,7 +261,9 @@ def _clips(
 ) -> tuple[bytes | tuple[bytes, ...], ...]:
     """Items of a modality: 0 takes a file as it is, n takes n still pictures as one."""
     if sum(max(1, count) for count in parts) != len(files):
-        raise errors.DataError(where, f"has {len(files)} files in parts {list(parts)}; {_AGAIN}")
+        raise errors.DataError(
+            where, f"has {len(files)} files in parts {[*map(int, parts)]}; {_AGAIN}"
+        )
     rest = iter(files)
     return tuple(tuple(itertools.islice(rest, count)) if count else next(rest) for count in parts)
 
