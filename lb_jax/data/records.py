@@ -39,38 +39,38 @@ class Records:
 
     Args:
       path: the folder.
-      kinds_needed: caption kinds that every row must have, any key of `captions.DRAW_KINDS`.
 
     Raises:
       errors.DataError: no index, an unfinished or foreign one, a shard that is missing or of
-        another length, or rows without a needed kind.
-      errors.ConfigError: unknown kind.
+        another length.
     """
 
-    def __init__(self, path: str | Path, kinds_needed: Iterable[str] = ()):
+    def __init__(self, path: str | Path):
         self.where, self._folder = str(path), Path(path)
-        self._arguments = self._folder, tuple(kinds_needed)
         index = _read_index(self._folder)
         self.modalities, self.text_kinds = tuple(index["media"]), tuple(index["texts"])
-        everywhere = {kind for kind, rows in index["texts"].items() if rows == index["rows"]}
-        if lacking := lacking_kinds(kinds_needed, everywhere):
-            counts = ", ".join(
-                f"{kind} ({index['texts'].get(kind, 0)} of {index['rows']} rows)"
-                for kind in (*lacking, *index["texts"])
-            )
-            raise errors.DataError(
-                path, f"lacks {', '.join(lacking)}: {counts}. Train on another kind"
-            )
+        self._rows_with = index["texts"]
         self._names = [shard["name"] for shard in index["shards"]]
         self._ends = list(itertools.accumulate(shard["rows"] for shard in index["shards"]))
         self._readers: collections.OrderedDict[int, Any] = collections.OrderedDict()
         self._lock = threading.Lock()
 
     def __reduce__(self):
-        return type(self), self._arguments
+        return type(self), (self._folder,)
 
     def __len__(self) -> int:
         return self._ends[-1]
+
+    def require(self, kinds: Iterable[str]) -> None:
+        everywhere = {kind for kind, rows in self._rows_with.items() if rows == len(self)}
+        if lacking := lacking_kinds(kinds, everywhere):
+            counts = ", ".join(
+                f"{kind} ({self._rows_with.get(kind, 0)} of {len(self)} rows)"
+                for kind in dict.fromkeys((*lacking, *self._rows_with))
+            )
+            raise errors.DataError(
+                self.where, f"lacks {', '.join(lacking)}: {counts}. Train on another kind"
+            )
 
     def __getitem__(self, index: int) -> Row:
         if not 0 <= index < len(self):

@@ -41,11 +41,11 @@ Opener = Callable[..., Source]
 KINDS: dict[str, tuple[Callable[[Path], bool], Opener]] = {
     "a folder packed by `lb-jax data convert`": (
         records.is_packed,
-        lambda path, root, columns, modality, kinds: records.Records(path, kinds),
+        lambda path, root, columns, modality: records.Records(path),
     ),
     "a TFDS dataset (DIR:SPLIT or tfds:NAME:SPLIT)": (
         tfds_source.is_dataset,
-        lambda path, root, columns, modality, kinds: tfds_source.Tfds(path, root, columns, kinds),
+        lambda path, root, columns, modality: tfds_source.Tfds(path, root, columns),
     ),
     "a VIDAL annotation (.json)": (
         lambda path: path.suffix == ".json",

@@ -41,13 +41,11 @@ class Tfds:
       root: for a name: the TFDS data folder that it lies in; None takes TFDS' own.
       columns: modality, caption kind or "id" -> feature ("a/b" for b in a); None takes the features
         that are named so. A class label becomes a caption by its name.
-      kinds_needed: caption kinds that there must be a feature for, any key of
-        `captions.DRAW_KINDS`.
 
     Raises:
       errors.ConfigError: no such dataset, split, column or feature, a feature of a type that does
-        not fit, or unknown kind.
-      errors.DataError: damaged dataset, or no feature for a needed kind.
+        not fit.
+      errors.DataError: damaged dataset.
     """
 
     def __init__(
@@ -55,10 +53,9 @@ class Tfds:
         path: str | Path,
         root: str | Path | None = None,
         columns: Mapping[str, str] | None = None,
-        kinds_needed: Iterable[str] = (),
     ):
         self.where = str(path)
-        self._arguments = path, root, columns, tuple(kinds_needed)
+        self._arguments = path, root, columns
         builder, split = _open(self.where, root)
         given = _columns(self.where, builder.info.features, columns)
         self._columns = {
@@ -67,13 +64,7 @@ class Tfds:
         }
         self.modalities = tuple(name for name in MODALITIES if name in given)
         self.text_kinds = tuple(kind for kind in record.TEXT_NAMES if kind in given)
-        if lacking := records.lacking_kinds(kinds_needed, self.text_kinds):
-            has = ", ".join(_names(builder.info.features))
-            raise errors.DataError(
-                path,
-                f"lacks {', '.join(lacking)}; its features are {has}. Name the one that holds it, "
-                f"as {lacking[0]}=FEATURE, or train on another kind",
-            )
+        self._names = tuple(_names(builder.info.features))
         self._parts = _parts(builder.info.features, self._columns, self.modalities)
         self._fields = _fields([*self._columns.values(), *self._parts.values()])
         self._records = _data_source(self.where, builder, split)
@@ -83,6 +74,15 @@ class Tfds:
 
     def __len__(self) -> int:
         return len(self._records)
+
+    def require(self, kinds: Iterable[str]) -> None:
+        """As for every source, by the features alone: a row may still hold an empty one."""
+        if lacking := records.lacking_kinds(kinds, self.text_kinds):
+            raise errors.DataError(
+                self.where,
+                f"lacks {', '.join(lacking)}; its features are {', '.join(self._names)}. Name the "
+                f"one that holds it, as {lacking[0]}=FEATURE, or train on another kind",
+            )
 
     def __getitem__(self, index: int) -> Row:
         if not 0 <= index < len(self):
@@ -139,9 +139,14 @@ def _open(where: str, root: str | Path | None) -> tuple[Any, str]:
     """The dataset's TFDS builder, made from its files alone, and the split to read."""
     import tensorflow_datasets as tfds  # a third of a second, and only these corpora need it
 
+    named = _NAME.fullmatch(where)
+    if where.startswith(NAMED) and not named:
+        raise errors.ConfigError(
+            f"{where!r} is no dataset; expected {NAMED}NAME or {NAMED}NAME:SPLIT."
+        )
     try:
-        if where.startswith(NAMED):
-            name, split = _NAME.fullmatch(where).groups()
+        if named:
+            name, split = named.groups()
             builder = tfds.core.read_only_builder.builder_from_files(name, data_dir=root)
         else:
             folder, split = _folder_and_split(where)

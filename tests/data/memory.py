@@ -1,7 +1,7 @@
 """A source of the tests: rows given in full."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
@@ -22,6 +22,9 @@ class Memory:
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def require(self, kinds: Iterable[str]) -> None:
+        raise NotImplementedError
 
     def __getitem__(self, index: int) -> Row:
         if isinstance(self._rows[index], errors.DataError):

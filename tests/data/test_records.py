@@ -46,7 +46,7 @@ def test_several_threads_read_at_once_with_few_open_shards(packed, monkeypatch):
 
 
 def test_it_is_pickled_by_its_arguments(packed):
-    found = records.Records(packed, ["caption"])
+    found = records.Records(packed)
     assert found[3] == memory.numbered(4, 3000)[3]
     content = pickle.dumps(found)
     assert len(content) < 1000
@@ -54,7 +54,7 @@ def test_it_is_pickled_by_its_arguments(packed):
 
 
 def test_every_source_opener_knows_it(packed):
-    found = sources.open_source(packed, kinds_needed=["caption"])
+    found = sources.open_source(packed)
     assert isinstance(found, records.Records)
     assert (found.where, found.modalities, found.text_kinds) == (
         str(packed),
@@ -79,14 +79,15 @@ def test_every_source_opener_knows_it(packed):
 def test_every_row_has_the_kinds_needed_or_it_is_told(tmp_path, texts, asked, lacking):
     rows = [Row(str(i), one, {"image": (b"1",)}) for i, one in enumerate(texts)]
     pack.pack(memory.Memory(rows), tmp_path)
+    found = records.Records(tmp_path)
+    with pytest.raises(errors.ConfigError, match="no text kind 'rwa'"):
+        found.require(["rwa"])
     if not lacking:
-        assert len(records.Records(tmp_path, [asked])) == 2
+        found.require([asked])
         return
     with pytest.raises(errors.DataError) as error:
-        records.Records(tmp_path, [asked])
+        found.require([asked])
     assert lacking in str(error.value)
-    with pytest.raises(errors.ConfigError, match="no text kind 'rwa'"):
-        records.Records(tmp_path, ["rwa"])
 
 
 @pytest.mark.parametrize("remain", [0, 10, 60_000])

@@ -199,11 +199,11 @@ def test_wrong_columns_are_told(dataset, columns, words):
 
 
 def test_a_missing_kind_is_told_with_the_features(dataset):
-    assert tfds_source.Tfds(dataset, columns={"raw": "label"}, kinds_needed=["raw"]).text_kinds
+    tfds_source.Tfds(dataset, columns={"raw": "label"}).require(["raw"])
     with pytest.raises(
         errors.DataError, match="lacks raw; its features are about/sound, "
     ) as error:
-        sources.open_source(dataset, kinds_needed=["raw"])
+        sources.open_source(dataset).require(["raw"])
     assert "as raw=FEATURE" in str(error.value)
 
 
@@ -240,6 +240,8 @@ def test_a_dataset_by_name(tmp_path):
     for name in ("", ":train", f":{tfds_builder.VERSION}", f":{tfds_builder.VERSION}:train"):
         found = sources.open_source(f"tfds:{tfds_builder.NAME}{name}", root=tmp_path)
         assert all_of(found) == memory.ROWS
+    with pytest.raises(errors.ConfigError, match="'tfds:' is no dataset; expected tfds:NAME"):
+        sources.open_source("tfds:")
     with pytest.raises(errors.ConfigError, match="prepare it first, or give its data folder"):
         sources.open_source("tfds:not_there:train", root=tmp_path)
 
