@@ -15,7 +15,6 @@ import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent import futures
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,12 @@ from array_record.python import array_record_module
 
 from lb_jax.core import errors, logging
 from lb_jax.core.modalities import MODALITIES
-from lb_jax.data import media, record
-from lb_jax.data.rows import Ref, Row, Source
+from lb_jax.data import reading, record
+from lb_jax.data.rows import Row, Source
 
 INDEX, PROGRESS, QUARANTINE = "index.json", "progress.jsonl", "quarantine.jsonl"
 FORMAT, VERSION = "lb_jax rows", 1
-ROWS_PER_SHARD, MAX_BAD_RATE, THREADS = 1024, 0.01, 8
+ROWS_PER_SHARD = 1024
 # One record a chunk, or a single row could not be read without its neighbours. Media are mostly
 # compressed already; depth maps as the original wrote them are not (LanguageBind spec 8.3).
 WRITER_OPTIONS = "group_size:1,zstd:1"
@@ -84,8 +83,8 @@ def pack(
     to: Format = ARRAY_RECORD,
     rows_per_shard: int = ROWS_PER_SHARD,
     only: Iterable[str] | None = None,
-    max_bad_rate: float = MAX_BAD_RATE,
-    threads: int = THREADS,
+    max_bad_rate: float = reading.MAX_BAD_RATE,
+    threads: int = reading.THREADS,
 ) -> Packed:
     """Packs a corpus, or goes on where an earlier call stopped; a whole one is left alone.
 
@@ -106,13 +105,13 @@ def pack(
       errors.DataError: too many rows are bad, no row is good, or the disk does not take it; shards
         written so far stay and the same call goes on from them.
     """
-    folder, wanted = Path(folder), chosen(source, only)
+    folder, wanted = Path(folder), reading.chosen(source, only)
     if rows_per_shard < 1 or threads < 1:
         raise errors.ConfigError(
             f"rows per shard is {rows_per_shard} and threads {threads}; both are at least 1."
         )
     made_from = _made_from(source, to.name, rows_per_shard, wanted)
-    reading = Reading(source, wanted, max_bad_rate=max_bad_rate, threads=threads)
+    read = reading.Reading(source, wanted, max_bad_rate=max_bad_rate, threads=threads)
     with _alone(folder):
         if (folder / INDEX).exists():
             index = read_json(folder / INDEX)
@@ -120,7 +119,7 @@ def pack(
             (folder / PROGRESS).unlink(missing_ok=True)  # of a kill just before the end
             return _packed(index, written=0)
         done = _resume(folder, made_from)
-        written = _write_shards(reading, folder, to, made_from, done)
+        written = _write_shards(read, folder, to, made_from, done)
         index = _index(made_from, done)
         if not index["rows"]:
             raise errors.DataError(source.where, "has no row that can be packed")
@@ -129,115 +128,6 @@ def pack(
         _replace(folder / INDEX, json.dumps(index, indent=1, ensure_ascii=False) + "\n")
         (folder / PROGRESS).unlink()
     return _packed(index, written=written)
-
-
-class Reading:
-    """Rows of a source with the content of their files, read ahead by threads.
-
-    Attributes:
-      bad: rows left out so far: number, id where known, path and reason.
-
-    Args:
-      source: the corpus.
-      wanted: modalities to read.
-      max_bad_rate: share of all rows that may be left out.
-      threads: rows read at a time.
-
-    Raises:
-      errors.ConfigError: the share is not one.
-    """
-
-    def __init__(self, source: Source, wanted: Sequence[str], *, max_bad_rate: float, threads: int):
-        if not 0 <= max_bad_rate <= 1:
-            raise errors.ConfigError(f"max bad rate is {max_bad_rate}; it is a share from 0 to 1.")
-        self.source, self.wanted, self.threads = source, wanted, threads
-        self.max_bad_rate, self.bad = max_bad_rate, []
-
-    def rows(self, start: int = 0) -> Iterator[tuple[int, Row | None]]:
-        """Yields every row with its number from `start` on, None for one that is left out.
-
-        Raises:
-          errors.DataError: more rows are bad than may be.
-        """
-        numbers = iter(range(start, len(self.source)))
-        with futures.ThreadPoolExecutor(self.threads) as pool:
-            ahead = collections.deque()
-            try:
-                for number in itertools.islice(numbers, 2 * self.threads):
-                    ahead.append((number, pool.submit(self._read, number)))
-                while ahead:
-                    number, future = ahead.popleft()
-                    found = future.result()
-                    if (following := next(numbers, None)) is not None:
-                        ahead.append((following, pool.submit(self._read, following)))
-                    if isinstance(found, Row):
-                        yield number, found
-                        continue
-                    self.bad.append(found)
-                    self.check()
-                    yield number, None
-            finally:
-                pool.shutdown(cancel_futures=True)
-
-    def check(self) -> None:
-        """Refuses to go on once the share of bad rows is sure to be too large at the end."""
-        total = len(self.source)
-        if len(self.bad) > self.max_bad_rate * total:
-            raise errors.DataError(
-                self.source.where,
-                f"{len(self.bad)} of its {total} rows cannot be read, more than the share "
-                f"{self.max_bad_rate} that may be left out; the last is row {self.bad[-1]['row']}: "
-                f"{self.bad[-1]['path']}: {self.bad[-1]['reason']}. Mend them, check the root, "
-                "take only the modalities that are there, or raise the share",
-            )
-
-    def _read(self, number: int) -> Row | dict[str, Any]:
-        """One row with its files' content, or why there is none."""
-        row_id = None
-        try:
-            row = self.source[number]
-            row_id = row.id
-            files = {
-                name: tuple(map(content, refs))
-                for name, refs in row.media.items()
-                if name in self.wanted
-            }
-            return dataclasses.replace(row, media=files)
-        except errors.DataError as e:
-            return {"row": number, "id": row_id, "path": e.path, "reason": e.reason}
-
-
-def content(ref: Ref) -> bytes | tuple[bytes, ...]:
-    """The bytes of a media file, or of each still picture of a clip.
-
-    Raises:
-      errors.DataError: missing, empty, unreadable or cut off.
-    """
-    if isinstance(ref, tuple):
-        return tuple(map(content, ref))
-    with media.stream(ref, "a path or bytes") as file:
-        try:
-            return file.read()
-        except OSError as e:
-            raise errors.DataError(
-                media.describe(ref), f"cannot be read ({e.strerror}); {media.AGAIN}"
-            ) from e
-
-
-def chosen(source: Source, only: Iterable[str] | None) -> list[str]:
-    """Modalities to pack, in the order of the table.
-
-    Raises:
-      errors.ConfigError: rows of the source never carry one.
-    """
-    wanted = list(source.modalities if only is None else only)
-    for name in wanted:
-        if name not in source.modalities:
-            raise errors.ConfigError(
-                f"{source.where} has no {name!r}; it may have {', '.join(source.modalities)}."
-                f"{errors.nearest(name, source.modalities)}"
-            )
-    return sorted(set(wanted), key=list(MODALITIES).index)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -280,24 +170,24 @@ def write_shard(path: Path, records: Iterable[bytes]) -> None:
 
 
 def _write_shards(
-    reading: Reading, folder: Path, to: Format, made_from: Mapping[str, Any], done: list
+    read: reading.Reading, folder: Path, to: Format, made_from: Mapping[str, Any], done: list
 ) -> int:
     """Writes the shards that are not among `done` and adds them to it; returns how many."""
     total, per_shard = made_from["rows"], made_from["rows_per_shard"]
     shards, first = -(-total // per_shard), len(done)
     start = min(first * per_shard, total)
-    reading.bad.extend(bad for entry in done for bad in entry["bad"])
+    read.bad.extend(bad for entry in done for bad in entry["bad"])
     try:
-        reading.check()  # the share may have been lowered since
-        rows = reading.rows(start)
+        read.check()  # the share may have been lowered since
+        rows = read.rows(start)
         with (
             contextlib.closing(rows),
             logging.Progress("pack", total, done=start, unit="row") as progress,
         ):
             for shard in range(first, shards):
                 size = min(per_shard, total - shard * per_shard)
-                name, bad_before = to.shard.format(shard=shard, shards=shards), len(reading.bad)
-                tally = _Tally(reading, to.encode, progress)
+                name, bad_before = to.shard.format(shard=shard, shards=shards), len(read.bad)
+                tally = _Tally(read, to.encode, progress)
                 write_shard(folder / name, tally.records(itertools.islice(rows, size)))
                 entry = {
                     "name": name,
@@ -306,12 +196,12 @@ def _write_shards(
                     "content_bytes": tally.bytes,
                     "media": tally.media,
                     "texts": tally.texts,
-                    "bad": reading.bad[bad_before:],
+                    "bad": read.bad[bad_before:],
                 }
                 _append(folder / PROGRESS, entry)
                 done.append(entry)
     except errors.DataError:
-        _replace(folder / QUARANTINE, _lines(reading.bad))
+        _replace(folder / QUARANTINE, _lines(read.bad))
         raise
     return shards - first
 
@@ -319,8 +209,13 @@ def _write_shards(
 class _Tally:
     """Turns rows into records and counts what they carry."""
 
-    def __init__(self, reading: Reading, encode: Callable[[Row], bytes], progress):
-        self._reading, self._encode, self._progress = reading, encode, progress
+    def __init__(
+        self,
+        read: reading.Reading,
+        encode: Callable[[Row], bytes],
+        progress: logging.Progress,
+    ):
+        self._read, self._encode, self._progress = read, encode, progress
         self.rows = self.bytes = 0
         self.media, self.texts = collections.Counter(), collections.Counter()
 
@@ -332,7 +227,7 @@ class _Tally:
                 self.media.update(row.media.keys())
                 self.texts.update(row.texts.keys())
                 yield encoded
-            bad = len(self._reading.bad)
+            bad = len(self._read.bad)
             self._progress.advance(note=f"{bad} left out" if bad else "")
 
     def _encoded(self, number: int, row: Row) -> bytes | None:
@@ -340,8 +235,8 @@ class _Tally:
             return self._encode(row)
         except errors.DataError as e:
             bad = {"row": number, "id": row.id, "path": e.path, "reason": e.reason}
-            self._reading.bad.append(bad)
-            self._reading.check()
+            self._read.bad.append(bad)
+            self._read.check()
             return None
 
 
@@ -460,12 +355,17 @@ def _alone(folder: Path) -> Iterator[None]:
             f"{folder}: the folder cannot be made ({e.strerror}); give another."
         ) from e
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as e:
+            raise errors.ConfigError(
+                f"{folder} is being packed by another process; wait for it or give another folder."
+            ) from e
+        except OSError as e:
+            raise errors.ConfigError(
+                f"{folder}: its file system has no locks ({e.strerror}); pack onto another one."
+            ) from e
         yield
-    except BlockingIOError as e:
-        raise errors.ConfigError(
-            f"{folder} is being packed by another process; wait for it or give another folder."
-        ) from e
     finally:
         os.close(handle)
 

@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
-from lb_jax.data import pack
+from lb_jax.data import pack, reading, record
 from lb_jax.data.rows import Row, Source
 
 NAME, VERSION, SPLIT = "lb_jax_corpus", "1.0.0", "train"
@@ -76,7 +76,7 @@ def shards(source: Source, only: Iterable[str] | None = None) -> pack.Format:
     Raises:
       errors.ConfigError: rows of the source never carry one of the modalities.
     """
-    names = pack.chosen(source, only), source.text_kinds
+    names = reading.chosen(source, only), source.text_kinds
     laid_down = features(*names)
     serializer = tfds.core.ExampleSerializer(laid_down.get_serialized_info())
 
@@ -138,17 +138,17 @@ class LbJaxCorpus(tfds.core.GeneratorBasedBuilder):
         *,
         splits: Mapping[str, Source] | None = None,
         only: Iterable[str] | None = None,
-        max_bad_rate: float = pack.MAX_BAD_RATE,
-        threads: int = pack.THREADS,
+        max_bad_rate: float = reading.MAX_BAD_RATE,
+        threads: int = reading.THREADS,
         **arguments: Any,
     ):
         self._splits, self._threads = dict(splits or {}), threads
         self._max_bad_rate = max_bad_rate
         only = None if only is None else tuple(only)
-        chosen = {name for source in self._splits.values() for name in pack.chosen(source, only)}
+        chosen = {name for source in self._splits.values() for name in reading.chosen(source, only)}
         kinds = {kind for source in self._splits.values() for kind in source.text_kinds}
         self._modalities = [name for name in MODALITIES if name in chosen]
-        self._kinds = [kind for kind in pack.record.TEXT_NAMES if kind in kinds]
+        self._kinds = [kind for kind in record.TEXT_NAMES if kind in kinds]
         super().__init__(**arguments)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -167,11 +167,11 @@ class LbJaxCorpus(tfds.core.GeneratorBasedBuilder):
         return {split: self._generate_examples(source) for split, source in self._splits.items()}
 
     def _generate_examples(self, source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
-        reading = pack.Reading(
+        read = reading.Reading(
             source, self._modalities, max_bad_rate=self._max_bad_rate, threads=self._threads
         )
         held, limited = 0, importlib.util.find_spec("tensorflow") is None
-        for number, row in reading.rows():
+        for number, row in read.rows():
             if row is None:
                 continue
             found = example(row, self._modalities, self._kinds)

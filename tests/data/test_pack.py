@@ -198,6 +198,23 @@ def test_unreadable_rows_are_left_out_and_listed(tmp_path):
     assert [found[i].id for i in range(16)] == [f"item{i}" for i in left]
 
 
+def test_clips_may_be_still_pictures(tmp_path):
+    stills = tuple(tmp_path / f"{k}.png" for k in range(3))
+    for path in stills:
+        path.write_bytes(b"picture " + path.name.encode())
+    rows = [
+        Row("whole", {}, {"video": (stills,)}),
+        Row("some", {}, {"video": ((*stills[:2], b"in memory"), stills[2])}),
+        Row("lacking", {}, {"video": ((stills[0], tmp_path / "none.png"),)}),
+    ]
+    packed = pack.pack(memory.Memory(rows), tmp_path / "out", max_bad_rate=0.5)
+    assert (packed.rows, packed.left_out) == (2, 1)
+    found, read = records.Records(tmp_path / "out"), [path.read_bytes() for path in stills]
+    assert found[0].media == {"video": (tuple(read),)}
+    assert found[1].media == {"video": ((*read[:2], b"in memory"), read[2])}
+    assert str(tmp_path / "none.png") in (tmp_path / "out" / pack.QUARANTINE).read_text()
+
+
 def test_too_many_unreadable_rows_stop_it_and_a_larger_share_goes_on(tmp_path):
     source = with_files(tmp_path, 20, missing=(9, 12, 13))
     options = {"rows_per_shard": 4, "threads": 2}

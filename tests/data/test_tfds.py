@@ -1,5 +1,6 @@
 """TFDS datasets, ours and others', written and read without TensorFlow."""
 
+import json
 import pickle
 import random
 import subprocess
@@ -293,3 +294,22 @@ def test_stills_where_there_are_none_are_left_out(tmp_path):
     folder = ours(tmp_path, rows, max_bad_rate=0.5)
     assert len(sources.open_source(folder)) == 3
     assert "has several pictures as one image" in (folder / pack.QUARANTINE).read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("video_feature.Video", {"video": {"shape": {}, "dtype": "uint8"}}),
+        ("audio_feature.Audio", {"audio": {"shape": {}, "dtype": "int64", "encoding": "none"}}),
+    ],
+)
+def test_types_that_only_tensorflow_opens_are_told(tmp_path, name, content):
+    folder = theirs(tmp_path / "x", {"caption": FEATURES.Text()}, [{"caption": "a"}] * 2)
+    config = json.loads((folder / "features.json").read_text())
+    config["featuresDict"]["features"]["clip"] = {
+        "pythonClassName": f"tensorflow_datasets.core.features.{name}",
+        **content,
+    }
+    (folder / "features.json").write_text(json.dumps(config))
+    with pytest.raises(errors.DataError, match=r"without TensorFlow .*'tensorflow'.*without Video"):
+        sources.open_source(folder)
