@@ -121,10 +121,10 @@ def pack(
         done = _resume(folder, made_from)
         written = _write_shards(read, folder, to, made_from, done)
         index = _index(made_from, done)
+        _replace(folder / QUARANTINE, _lines(bad for entry in done for bad in entry["bad"]))
         if not index["rows"]:
             raise errors.DataError(source.where, "has no row that can be packed")
         to.finish(folder, done)
-        _replace(folder / QUARANTINE, _lines(bad for entry in done for bad in entry["bad"]))
         _replace(folder / INDEX, json.dumps(index, indent=1, ensure_ascii=False) + "\n")
         (folder / PROGRESS).unlink()
     return _packed(index, written=written)

@@ -160,6 +160,8 @@ def _open(where: str, root: str | Path | None) -> tuple[Any, str]:
             "without Video and Audio features",
         ) from e
     splits = list(builder.info.splits)
+    if not splits:
+        raise errors.ConfigError(f"{where} has no splits; prepare it first.")
     if split is None and len(splits) != 1:
         raise errors.ConfigError(
             f"{where} has the splits {', '.join(splits)}; add one, as {where}:{splits[0]}."
@@ -217,7 +219,8 @@ def _names(feature: Any, prefix: str = "") -> dict[str, tuple[Any, bool]]:
         found = {}  # in an order of its own: TFDS gives another one each time it reads the file
         for name, one in sorted(inner.items()):
             for path, (leaf, many) in _names(one, f"{prefix}{name}/").items():
-                found[path] = leaf, many or several
+                # several of several is ragged, which `_TYPES` knows nothing of
+                found[path] = (one if many and several else leaf), many or several
         return found
     return {prefix.removesuffix("/"): (inner, several)}
 

@@ -289,6 +289,29 @@ def test_bad_parts_are_told(tmp_path):
         sources.open_source(folder)[0]
 
 
+def test_several_of_several_are_told(tmp_path):
+    folder = theirs(tmp_path / "x", {"caption": FEATURES.Text()}, [{"caption": "a"}] * 2)
+    people = FEATURES.Sequence({"names": FEATURES.Sequence(FEATURES.Text())})
+    FEATURES.FeaturesDict({"people": people}).save_config(folder)
+    with pytest.raises(errors.ConfigError, match="from 'people/names', which is Sequence; expec"):
+        sources.open_source(folder, columns={"caption": "people/names"})
+
+
+def test_a_dataset_without_splits_is_told(tmp_path):
+    folder = theirs(tmp_path / "x", {"caption": FEATURES.Text()}, [{"caption": "a"}] * 2)
+    info = json.loads((folder / "dataset_info.json").read_text())
+    (folder / "dataset_info.json").write_text(json.dumps({**info, "splits": []}))
+    with pytest.raises(errors.ConfigError, match="has no splits; prepare it first"):
+        sources.open_source(folder)
+
+
+def test_a_shard_may_be_empty(tmp_path):
+    bad = [errors.DataError(f"row {i}", "is torn") for i in (2, 3)]
+    rows = [*memory.numbered(2), *bad, *memory.numbered(2)]
+    folder = ours(tmp_path / "out", rows, rows_per_shard=2, max_bad_rate=1)
+    assert all_of(sources.open_source(folder)) == (*memory.numbered(2), *memory.numbered(2))
+
+
 def test_stills_where_there_are_none_are_left_out(tmp_path):
     rows = [*memory.numbered(3), Row("stills", {}, {"image": ((b"1", b"2"),)})]
     folder = ours(tmp_path, rows, max_bad_rate=0.5)
