@@ -30,6 +30,8 @@ setup(
         "tensorflow-datasets>=4.9.10",
         "importlib_resources",  # TFDS 4.9.10 imports it without asking for it
         "grain>=0.2.18",
+        "array_record>=0.8",
+        "msgpack>=1.1",
         "librosa>=0.11",
         "einops>=0.8",
         "ml-collections>=1.1",

@@ -4,23 +4,26 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from lb_jax.cli.arguments import Parser, add_corpus, make_folder, open_corpus
+from lb_jax.cli import data
+from lb_jax.cli.arguments import Parser, make_folder
 from lb_jax.core import errors
-from lb_jax.core.modalities import MODALITIES
 
 _SHOWN = 10  # bad files and frequent captions on the screen; the report has all
 
 
 def main(argv: Sequence[str]) -> None:
-    """Decodes everything in parallel and prints what there is, what is bad and how fast it loads."""
+    """Decodes everything in parallel and prints what there is, what is bad, how fast it loads."""
     parser = Parser(
         "data check",
         "Decodes every file of a corpus and tokenises every caption; prints bad files, sizes, "
         "durations, repeated and truncated captions and throughput.",
     )
-    add_corpus(parser)
+    data.add_source(parser)
     parser.add_argument(
-        "--only", nargs="+", choices=MODALITIES, help="these modalities; all there are without it"
+        "--only",
+        type=data.modalities,
+        metavar="MODALITY,...",
+        help="modalities to decode (default: all that have files)",
     )
     parser.add_argument("--preset", default="default", help="preprocessing: default or reference")
     parser.add_argument("--context", type=int, default=77, help="tokens the text tower takes")
@@ -30,8 +33,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--step-s",
         type=float,
-        help="seconds that a training step takes on the accelerator: tells what share of it loading "
-        "costs",
+        help="seconds that a training step takes on the accelerator: tells what share loading costs",
     )
     arguments = parser.parse_args(argv)
     if arguments.report:
@@ -39,7 +41,7 @@ def main(argv: Sequence[str]) -> None:
 
     from lb_jax.data import check, specs
 
-    source = open_corpus(arguments)
+    source = data.open_source(arguments)
     names, absent = present(source, arguments.only or source.modalities)
     if not names:
         raise errors.DataError(source.where, f"no file of {', '.join(absent)} is there.")

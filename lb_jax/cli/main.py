@@ -21,6 +21,7 @@ COMMANDS = {
         "lb_jax.cli.convert",
         "weights in and out: safetensors, Orbax, Hugging Face, OpenCLIP, StableHLO",
     ),
+    "data": ("lb_jax.cli.data", "corpora: pack any of them into shards"),
     "embed": ("lb_jax.cli.embed", "embeddings of files or folders into an .npz"),
 }
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lb_jax.core import errors
-from lb_jax.data import tables, webdataset
+from lb_jax.data import records, tables, tfds_source, webdataset
 from lb_jax.data.image_folder import ImageFolder
 from lb_jax.data.manifest import Manifest
 from lb_jax.data.rows import Source
@@ -24,20 +24,34 @@ def open_source(
     Args:
       path: what a row of `KINDS` takes.
       root: folder that the media paths in it are relative to; None takes the corpus' own folder.
-      columns: for manifests: key of `manifest.KEYS` -> name of the column that holds it.
+      columns: modality, caption kind or "id" -> name of the column or feature that holds it.
       modality: what the files are, where the corpus does not say.
 
     Raises:
       DataError: it does not exist or cannot be read.
-      ConfigError: nothing of a known kind.
+      ConfigError: nothing of a known kind, a setting that its kind has no use for, a modality that
+        it does not carry.
     """
     path = Path(path)
-    if not path.exists() and not webdataset.is_pattern(path):
+    is_name = webdataset.is_pattern(path) or tfds_source.is_dataset(path)
+    if not path.exists() and not is_name:
         raise _missing(path)
-    for matches, opened in KINDS.values():
-        if matches(path):
-            return opened(path, root, columns, modality)
-    raise errors.ConfigError(f"{path}: no corpus of a known kind; expected {', '.join(KINDS)}.")
+    kind = next((name for name, (matches, *_) in KINDS.items() if matches(path)), None)
+    if kind is None:
+        raise errors.ConfigError(f"{path}: no corpus of a known kind; expected {', '.join(KINDS)}.")
+    _, settings, opened = KINDS[kind]
+    given = {"root": root, "columns": columns or None, "modality": modality}
+    given = {name: value for name, value in given.items() if value is not None}
+    useless = [name for name in given if name not in (*settings, "modality")]
+    if useless:
+        raise errors.ConfigError(f"{path} is {kind}, which has no use for {' and '.join(useless)}.")
+    source = opened(path, **{name: given[name] for name in settings if name in given})
+    if modality is not None and modality not in source.modalities:
+        raise errors.ConfigError(
+            f"{path} carries {', '.join(source.modalities)}, not {modality}."
+            f"{errors.nearest(modality, source.modalities)}"
+        )
+    return source
 
 
 def _missing(path: Path) -> errors.DataError:
@@ -52,25 +66,26 @@ def _missing(path: Path) -> errors.DataError:
     )
 
 
-Opener = Callable[..., Source]
-
-# what it is called in messages -> (whether a path is one, how it is opened); the first match counts
-KINDS: dict[str, tuple[Callable[[Path], bool], Opener]] = {
-    "a VIDAL annotation (.json)": (
-        lambda path: path.suffix == ".json",
-        lambda path, root, columns, modality: Vidal(path, root),
+# what it is called in messages -> (whether a path is one, settings it takes, how it is opened); the
+# first match counts
+KINDS: dict[str, tuple[Callable[[Path], bool], tuple[str, ...], Callable[..., Source]]] = {
+    "a folder packed by `lb-jax data convert`": (records.is_packed, (), records.Records),
+    "a TFDS dataset (DIR:SPLIT or tfds:NAME:SPLIT)": (
+        tfds_source.is_dataset,
+        ("root", "columns"),
+        tfds_source.Tfds,
     ),
+    "a VIDAL annotation (.json)": (lambda path: path.suffix == ".json", ("root",), Vidal),
     "a manifest (" + ", ".join(tables.FORMATS) + ")": (
         lambda path: path.suffix.lower() in tables.FORMATS,
+        ("root", "columns", "modality"),
         Manifest,
     ),
     "WebDataset shards (.tar, a folder of them, or x-{000..003}.tar)": (
         lambda path: path.suffix == ".tar" or (path.is_dir() and any(path.glob("*.tar"))),
-        lambda path, root, columns, modality: WebDataset(path),
+        (),
+        WebDataset,
     ),
     # any folder, so it comes last
-    "a folder of class folders": (
-        lambda path: path.is_dir(),
-        lambda path, root, columns, modality: ImageFolder(path, modality),
-    ),
+    "a folder of class folders": (lambda path: path.is_dir(), ("modality",), ImageFolder),
 }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lb_jax.cli import main
+from lb_jax.cli import data, main
 
 ARGUMENTS = {
     "demo": ("--out", "--seed", "--items"),
@@ -10,6 +10,7 @@ ARGUMENTS = {
     "train": ("--config", "--workdir", "--config.name=value"),
     "evaluate": ("--model", "--data", "--split", "--out"),
     "convert": ("SRC", "DST", "--to", "--merge-lora", "--config", "--verify"),
+    "data convert": ("SRC", "DST", "--root", "--columns", "--only", "--to", "--max-bad-rate"),
     "embed": ("--model", "--modality", "--out", "items"),
 }
 
@@ -26,6 +27,15 @@ def test_help_names_the_arguments(call, command, flag):
     assert f"lb-jax {command}" in result.out
     for argument in ARGUMENTS[command]:
         assert argument in result.out
+
+
+@pytest.mark.parametrize("line", ["data --help", "data -h", "data help"])
+def test_usage_of_data_lists_its_commands(call, line):
+    result = call(line)
+    assert (result.status, result.err) == (0, "")
+    for name, (_, what) in data.SUBCOMMANDS.items():
+        assert f"  {name}" in result.out
+        assert what in result.out
 
 
 @pytest.mark.parametrize("line", ["", "--help", "-h", "help", "--debug"])

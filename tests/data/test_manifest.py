@@ -62,7 +62,7 @@ def test_columns_are_mapped(tmp_path, suffix):
     rows = [{"key": "k", "file": "x.jpg", "title": "a dog", "path": "y.wav"}]
     path = write(tmp_path / f"m{suffix}", rows)
     columns = {"id": "key", "path": "file", "raw": "title"}
-    row = Manifest(path, "/data", columns, "thermal", ["raw"])[0]
+    row = Manifest(path, "/data", columns, "thermal")[0]
     assert (row.id, dict(row.texts)) == ("k", {"raw": "a dog"})
     assert [p.as_posix() for p in row.media["thermal"]] == ["/data/x.jpg"]
     assert Manifest(path, modality="audio")[0].media == {"audio": (tmp_path / "y.wav",)}
@@ -142,11 +142,11 @@ def test_missing_column_names_the_nearest(tmp_path):
     fails(path, r"no column 'path' or 'image'.* it has vidoe, captoin\. Did you mean 'vidoe'")
     fails(path, r"no column 'path'; it has", modality="video")
     columns = {"video": "vidoe"}
-    fails(path, r"no column 'caption'; .*'captoin'", columns=columns, needed=["caption"])
+    fails(path, r"no column 'caption'; .*'captoin'", needed=["caption"], columns=columns)
     fails(path, r"no column 'capton'; .*'captoin'", columns=columns | {"caption": "capton"})
     fails(path, r"no column can hold 'vide'.*'video'", errors.ConfigError, columns={"vide": "x"})
     fails(path, r"no modality 'vide'.*'video'", errors.ConfigError, modality="vide")
-    fails(path, r"no text kind 'capt'.*'caption'", errors.ConfigError, needed=["capt"])
+    fails(path, r"no text kind 'capt'.*'caption'", errors.ConfigError, ["capt"], columns=columns)
     path = write(tmp_path / "m.csv", [{"path": "a.mp4"}])
     fails(path, "'path' names files of an unknown modality", errors.ConfigError)
 

@@ -1,0 +1,160 @@
+"""`lb-jax data COMMAND …`: what is done with a corpus before training."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lb_jax.cli.arguments import Parser
+from lb_jax.core import errors
+from lb_jax.core.modalities import MODALITIES
+
+FORMATS = ("array_record", "tfds")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs a row of `SUBCOMMANDS`.
+
+    Raises:
+      ConfigError: no such command, or none.
+    """
+    name, *rest = argv or [""]
+    if name in ("-h", "--help", "help"):
+        print(usage())
+        return
+    if name not in SUBCOMMANDS:
+        raise errors.ConfigError(
+            f"data: unknown command {name!r}.{errors.nearest(name, SUBCOMMANDS)} Commands: "
+            f"{', '.join(SUBCOMMANDS)}; `lb-jax data --help` tells more."
+        )
+    SUBCOMMANDS[name][0](rest)
+
+
+def usage() -> str:
+    """The help text."""
+    width = max(map(len, SUBCOMMANDS))
+    lines = [f"  {name.ljust(width)}  {what}" for name, (_, what) in SUBCOMMANDS.items()]
+    return (
+        "usage: lb-jax data COMMAND [arguments]    (lb-jax data COMMAND --help tells more)\n\n"
+        + "\n".join(lines)
+    )
+
+
+def convert(argv: Sequence[str]) -> None:
+    """Packs a corpus of any kind into shards, and prints what they hold."""
+    parser = Parser(
+        "data convert",
+        "Packs a corpus into shards that hold the encoded media themselves. Stopped at any moment, "
+        "the same command goes on where it was.",
+    )
+    add_source(parser)
+    parser.add_argument("out", type=Path, metavar="DST", help="folder to write; new or empty")
+    parser.add_argument(
+        "--only",
+        type=modalities,
+        metavar="MODALITY,...",
+        help="modalities to pack (default: all that rows may carry)",
+    )
+    parser.add_argument(
+        "--rows-per-shard", type=int, metavar="N", help="rows that a shard covers (default: 1024)"
+    )
+    parser.add_argument("--to", choices=FORMATS, default=FORMATS[0], help="(default: %(default)s)")
+    parser.add_argument(
+        "--max-bad-rate",
+        type=float,
+        metavar="R",
+        help="share of rows that may be left out as unreadable; they are listed in "
+        "DST/quarantine.jsonl (default: 0.01)",
+    )
+    arguments = parser.parse_args(argv)
+
+    from lb_jax.data import pack
+
+    source = open_source(arguments)
+    given = {
+        name: getattr(arguments, name)
+        for name in ("rows_per_shard", "max_bad_rate")
+        if getattr(arguments, name) is not None
+    }
+    if arguments.to == "tfds":
+        from lb_jax.data import tfds_builder
+
+        given["to"] = tfds_builder.shards(source, arguments.only)
+    packed = pack.pack(source, arguments.out, only=arguments.only, **given)
+    state = "packed" if packed.written else "was already complete; nothing to do"
+    print(f"{arguments.out}: {state}: {packed.rows:,} rows in {packed.shards:,} shards")
+    for carried in (packed.media, packed.texts):
+        print("  " + (", ".join(f"{name} {rows:,}" for name, rows in carried.items()) or "nothing"))
+    if packed.left_out:
+        print(f"  left out: {packed.left_out:,}, see {arguments.out / pack.QUARANTINE}")
+
+
+def check(argv: Sequence[str]) -> None:
+    """Decodes a whole corpus and reports on it."""
+    from lb_jax.cli import data_check
+
+    data_check.main(argv)
+
+
+def add_source(parser: Parser) -> None:
+    """Adds the arguments that name a corpus: SRC, --root, --columns, --modality."""
+    parser.add_argument(
+        "source", metavar="SRC", help="annotation, manifest, folder or dataset: the corpus"
+    )
+    parser.add_argument("--root", type=Path, metavar="DIR", help="what media paths are relative to")
+    parser.add_argument(
+        "--columns",
+        type=columns,
+        metavar="NAME=COLUMN,...",
+        help='where a manifest or dataset holds a modality, a caption kind or "id"',
+    )
+    parser.add_argument(
+        "--modality", choices=tuple(MODALITIES), help="what the files are, where SRC does not say"
+    )
+
+
+def open_source(arguments):
+    """Opens the corpus that the arguments of `add_source` name."""
+    from lb_jax.data import sources
+
+    return sources.open_source(
+        arguments.source,
+        root=arguments.root,
+        columns=arguments.columns,
+        modality=arguments.modality,
+    )
+
+
+def columns(text: str) -> dict[str, str]:
+    """Reads NAME=COLUMN,NAME=COLUMN.
+
+    Raises:
+      ConfigError: for anything else, or a name given twice.
+    """
+    pairs = [one.partition("=") for one in text.split(",")]
+    found = {name: column for name, _, column in pairs}
+    if not all(name and column for name, _, column in pairs) or len(found) < len(pairs):
+        raise errors.ConfigError(
+            f"--columns is {text!r}; expected NAME=COLUMN,..., such as video=path,caption=title."
+        )
+    return found
+
+
+def modalities(text: str) -> list[str]:
+    """Reads MODALITY,MODALITY.
+
+    Raises:
+      ConfigError: for a name that is none.
+    """
+    for name in text.split(","):
+        if name not in MODALITIES:
+            raise errors.ConfigError(
+                f"--only is {text!r}; expected some of {', '.join(MODALITIES)}, with commas."
+                f"{errors.nearest(name, MODALITIES)}"
+            )
+    return text.split(",")
+
+
+# name: (its main(argv), what it does)
+SUBCOMMANDS = {
+    "check": (check, "decode everything and report what is bad, repeated, truncated, and how fast"),
+    "convert": (convert, "pack a corpus of any kind into shards, as ArrayRecord or TFDS"),
+}

@@ -1,0 +1,407 @@
+"""Packs any corpus into shards that hold the encoded media themselves.
+
+Shard k holds what can be read of rows k * n to (k + 1) * n - 1, in their order, so it depends on no
+other shard: it is written under another name, renamed, and noted in `progress.jsonl`. Killed at any
+moment, the same command goes on after the last shard noted. `index.json` comes last and means that
+the corpus is whole.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from array_record.python import array_record_module
+
+from lb_jax.core import errors, logging
+from lb_jax.core.modalities import MODALITIES
+from lb_jax.data import reading, record
+from lb_jax.data.rows import Row, Source
+
+INDEX, PROGRESS, QUARANTINE = "index.json", "progress.jsonl", "quarantine.jsonl"
+FORMAT, VERSION = "lb_jax rows", 1
+ROWS_PER_SHARD = 1024
+# One record a chunk, or a single row could not be read without its neighbours. Media are mostly
+# compressed already; depth maps as the original wrote them are not (LanguageBind spec 8.3).
+WRITER_OPTIONS = "group_size:1,zstd:1"
+
+_SAMPLED_ROWS = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """How rows are laid down.
+
+    Attributes:
+      name: what `index.json` calls it.
+      shard: name of a shard, with {shard} and {shards}.
+      encode: a row with its media as bytes -> a record.
+      finish: given the folder and its shards, writes what other readers want to find.
+    """
+
+    name: str
+    shard: str
+    encode: Callable[[Row], bytes]
+    finish: Callable[[Path, Sequence[Mapping[str, Any]]], None] = lambda folder, shards: None
+
+
+ARRAY_RECORD = Format(FORMAT, "rows-{shard:05d}-of-{shards:05d}.array_record", record.encode)
+
+
+@dataclasses.dataclass(frozen=True)
+class Packed:
+    """What a folder holds.
+
+    Attributes:
+      rows: number of rows packed.
+      left_out: number of rows in `quarantine.jsonl`.
+      shards: number of shards.
+      written: how many of them were written now, not found.
+      media: modality -> number of rows that carry it.
+      texts: caption kind -> number of rows that carry it.
+    """
+
+    rows: int
+    left_out: int
+    shards: int
+    written: int
+    media: Mapping[str, int]
+    texts: Mapping[str, int]
+
+
+def pack(
+    source: Source,
+    folder: str | Path,
+    *,
+    to: Format = ARRAY_RECORD,
+    rows_per_shard: int = ROWS_PER_SHARD,
+    only: Iterable[str] | None = None,
+    max_bad_rate: float = reading.MAX_BAD_RATE,
+    threads: int = reading.THREADS,
+) -> Packed:
+    """Packs a corpus, or goes on where an earlier call stopped; a whole one is left alone.
+
+    The same source and options give the same shards, bit for bit.
+
+    Args:
+      source: the corpus; its rows are read by several threads.
+      folder: new, empty, or of an earlier call.
+      to: how rows are laid down.
+      rows_per_shard: rows of the source that a shard covers.
+      only: modalities to pack; None takes all that rows may carry.
+      max_bad_rate: share of the rows that may be left out because a file is missing, empty or cut
+        off; they are listed in `quarantine.jsonl`.
+      threads: rows read at a time.
+
+    Raises:
+      errors.ConfigError: an argument is wrong, or `folder` holds something else or is being packed.
+      errors.DataError: too many rows are bad, no row is good, or the disk does not take it; shards
+        written so far stay and the same call goes on from them.
+    """
+    folder, wanted = Path(folder), reading.chosen(source, only)
+    if rows_per_shard < 1 or threads < 1:
+        raise errors.ConfigError(
+            f"rows per shard is {rows_per_shard} and threads {threads}; both are at least 1."
+        )
+    made_from = _made_from(source, to.name, rows_per_shard, wanted)
+    read = reading.Reading(source, wanted, max_bad_rate=max_bad_rate, threads=threads)
+    with _alone(folder):
+        if (folder / INDEX).exists():
+            index = read_json(folder / INDEX)
+            _same(folder, index.get("made_from"), made_from)
+            (folder / PROGRESS).unlink(missing_ok=True)  # of a kill just before the end
+            return _packed(index, written=0)
+        done = _resume(folder, made_from)
+        written = _write_shards(read, folder, to, made_from, done)
+        index = _index(made_from, done)
+        _replace(folder / QUARANTINE, _lines(bad for entry in done for bad in entry["bad"]))
+        if not index["rows"]:
+            raise errors.DataError(source.where, "has no row that can be packed")
+        to.finish(folder, done)
+        _replace(folder / INDEX, json.dumps(index, indent=1, ensure_ascii=False) + "\n")
+        (folder / PROGRESS).unlink()
+    return _packed(index, written=written)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads an `index.json`.
+
+    Raises:
+      errors.DataError: unreadable, or no JSON object.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise errors.DataError(
+            path, f"cannot be read ({e.strerror}); expected the index of a packed corpus"
+        ) from e
+    except ValueError as e:
+        raise errors.DataError(path, f"is no JSON ({e}); expected an index; pack again") from e
+    if not isinstance(found, dict):
+        raise errors.DataError(path, f"holds a {type(found).__name__}; expected an index")
+    return found
+
+
+def write_shard(path: Path, records: Iterable[bytes]) -> None:
+    """Writes an ArrayRecord file, which appears whole or not at all.
+
+    Raises:
+      errors.DataError: the disk does not take it.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    writer = array_record_module.ArrayRecordWriter(str(partial), WRITER_OPTIONS)
+    try:
+        for one in records:
+            with _disk(path):
+                writer.write(one)
+        with _disk(path):
+            writer.close()
+            _sync(partial)
+            partial.rename(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write_shards(
+    read: reading.Reading, folder: Path, to: Format, made_from: Mapping[str, Any], done: list
+) -> int:
+    """Writes the shards that are not among `done` and adds them to it; returns how many."""
+    total, per_shard = made_from["rows"], made_from["rows_per_shard"]
+    shards, first = -(-total // per_shard), len(done)
+    start = min(first * per_shard, total)
+    read.bad.extend(bad for entry in done for bad in entry["bad"])
+    try:
+        read.check()  # the share may have been lowered since
+        rows = read.rows(start)
+        with (
+            contextlib.closing(rows),
+            logging.Progress("pack", total, done=start, unit="row") as progress,
+        ):
+            for shard in range(first, shards):
+                size = min(per_shard, total - shard * per_shard)
+                name, bad_before = to.shard.format(shard=shard, shards=shards), len(read.bad)
+                tally = _Tally(read, to.encode, progress)
+                write_shard(folder / name, tally.records(itertools.islice(rows, size)))
+                entry = {
+                    "name": name,
+                    "rows": tally.rows,
+                    "bytes": (folder / name).stat().st_size,
+                    "content_bytes": tally.bytes,
+                    "media": tally.media,
+                    "texts": tally.texts,
+                    "bad": read.bad[bad_before:],
+                }
+                _append(folder / PROGRESS, entry)
+                done.append(entry)
+    except errors.DataError:
+        _replace(folder / QUARANTINE, _lines(read.bad))
+        raise
+    return shards - first
+
+
+class _Tally:
+    """Turns rows into records and counts what they carry."""
+
+    def __init__(
+        self,
+        read: reading.Reading,
+        encode: Callable[[Row], bytes],
+        progress: logging.Progress,
+    ):
+        self._read, self._encode, self._progress = read, encode, progress
+        self.rows = self.bytes = 0
+        self.media, self.texts = collections.Counter(), collections.Counter()
+
+    def records(self, rows: Iterable[tuple[int, Row | None]]) -> Iterator[bytes]:
+        for number, row in rows:
+            if row is not None and (encoded := self._encoded(number, row)) is not None:
+                self.rows += 1
+                self.bytes += len(encoded)
+                self.media.update(row.media.keys())
+                self.texts.update(row.texts.keys())
+                yield encoded
+            bad = len(self._read.bad)
+            self._progress.advance(note=f"{bad} left out" if bad else "")
+
+    def _encoded(self, number: int, row: Row) -> bytes | None:
+        try:
+            return self._encode(row)
+        except errors.DataError as e:
+            bad = {"row": number, "id": row.id, "path": e.path, "reason": e.reason}
+            self._read.bad.append(bad)
+            self._read.check()
+            return None
+
+
+def _made_from(
+    source: Source, to: str, rows_per_shard: int, wanted: Sequence[str]
+) -> dict[str, Any]:
+    """What the shards depend on; a few rows stand for the content of the source."""
+    total = len(source)
+    if not total:
+        raise errors.DataError(source.where, "holds no rows; nothing can be packed")
+    sample = hashlib.sha256()
+    for number in sorted({i * (total - 1) // _SAMPLED_ROWS for i in range(_SAMPLED_ROWS + 1)}):
+        try:
+            row = source[number]
+            sample.update(json.dumps([number, row.id, dict(row.texts)]).encode())
+        except errors.DataError as e:
+            sample.update(json.dumps([number, e.path, e.reason]).encode())
+    return {
+        "to": to,
+        "version": VERSION,
+        "source": source.where,
+        "rows": total,
+        "sample": sample.hexdigest(),
+        "rows_per_shard": rows_per_shard,
+        "modalities": list(wanted),
+    }
+
+
+def _same(folder: Path, before: object, now: Mapping[str, Any]) -> None:
+    """Refuses a folder that was made from something else."""
+    if not isinstance(before, dict):
+        raise errors.ConfigError(
+            f"{folder}: its {INDEX} is of no packed corpus; give a new folder."
+        )
+    changed = [
+        f"{name} {before.get(name)!r}, now {value!r}"
+        for name, value in now.items()
+        if before.get(name) != value
+    ]
+    if changed:
+        raise errors.ConfigError(
+            f"{folder} was packed from another corpus or with other options: "
+            f"{'; '.join(changed)}. Give a new folder, or the same as then."
+        )
+
+
+def _resume(folder: Path, made_from: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Shards that an earlier call finished, after checking that it was of the same corpus."""
+    path = folder / PROGRESS
+    if not path.exists():
+        others = sorted(one.name for one in folder.iterdir() if not one.name.startswith("."))
+        if others:
+            raise errors.ConfigError(
+                f"{folder} holds {others[0]!r} and no packed corpus; give a new or empty folder."
+            )
+        _append(path, made_from)
+        return []
+    # The line that a kill cut off has no end; its shard is written anew.
+    whole = path.read_bytes()
+    whole = whole[: whole.rfind(b"\n") + 1]
+    os.truncate(path, len(whole))
+    if not whole:
+        _append(path, made_from)
+        return []
+    try:
+        before, *done = map(json.loads, whole.splitlines())
+    except ValueError as e:
+        raise errors.DataError(path, f"is damaged ({e}); give a new folder") from e
+    _same(folder, before, made_from)
+    for number, entry in enumerate(done):
+        shard = folder / entry["name"]
+        if not shard.exists() or shard.stat().st_size != entry["bytes"]:
+            _replace(path, _lines([before, *done[:number]]))
+            return done[:number]
+    return done
+
+
+def _index(made_from: Mapping[str, Any], shards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    carried = {field: collections.Counter() for field in ("media", "texts")}
+    for field, counter in carried.items():
+        for shard in shards:
+            counter.update(shard[field])
+    return {
+        "format": made_from["to"],
+        "version": VERSION,
+        "rows": sum(shard["rows"] for shard in shards),
+        "left_out": sum(len(shard["bad"]) for shard in shards),
+        "media": {name: carried["media"][name] for name in MODALITIES if carried["media"][name]},
+        "texts": {
+            kind: carried["texts"][kind] for kind in record.TEXT_NAMES if carried["texts"][kind]
+        },
+        "made_from": dict(made_from),
+        "shards": [{key: shard[key] for key in ("name", "rows", "bytes")} for shard in shards],
+    }
+
+
+def _packed(index: Mapping[str, Any], *, written: int) -> Packed:
+    return Packed(
+        rows=index["rows"],
+        left_out=index["left_out"],
+        shards=len(index["shards"]),
+        written=written,
+        media=index["media"],
+        texts=index["texts"],
+    )
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keeps a second process out of the folder; the lock ends with the process, however it ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as e:
+        raise errors.ConfigError(
+            f"{folder}: the folder cannot be made ({e.strerror}); give another."
+        ) from e
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as e:
+            raise errors.ConfigError(
+                f"{folder} is being packed by another process; wait for it or give another folder."
+            ) from e
+        except OSError as e:
+            raise errors.ConfigError(
+                f"{folder}: its file system has no locks ({e.strerror}); pack onto another one."
+            ) from e
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    """What the disk refuses becomes an error that says so; ArrayRecord raises `RuntimeError`."""
+    try:
+        yield
+    except (OSError, RuntimeError) as e:
+        raise errors.DataError(
+            path,
+            f"cannot be written ({e}); finished shards are whole. Make room, and the same command "
+            "goes on after them",
+        ) from e
+
+
+def _lines(entries: Iterable[Mapping[str, Any]]) -> str:
+    return "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)
+
+
+def _append(path: Path, entry: Mapping[str, Any]) -> None:
+    with _disk(path), path.open("a", encoding="utf-8") as file:
+        file.write(_lines([entry]))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    with _disk(path):
+        partial.write_text(text, encoding="utf-8")
+        _sync(partial)
+        partial.rename(path)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
