@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--step-s",
         type=float,
-        help="seconds that a training step takes on the accelerator: tells what share loading costs",
+        help="seconds that a training step takes on the accelerator: tells the share loading costs",
     )
     arguments = parser.parse_args(argv)
     if arguments.report:
