@@ -68,10 +68,8 @@ def transform(
     """
     del rng
     top = float(decoded.max()) if spec.max_depth_m is None else spec.max_depth_m
-    scaled = np.clip(decoded, spec.min_depth_m, top) / np.float32(top)
-    resized = image.resize_short(scaled, spec.size, "bicubic", antialias=spec.antialias)
-    square = image.crop(resized, spec.size, *image.centre(resized, spec.size))
-    return image.normalise(square[..., None], spec, white=1.0)  # [s, s, 1] broadcasts to [s, s, 3]
+    clipped = np.clip(decoded, spec.min_depth_m, top)
+    return image.square(clipped, spec, image.KERNELS["bicubic", spec.antialias], white=top)
 
 
 def _metres(media: media_lib.Media, spec: specs.DepthSpec) -> np.ndarray:

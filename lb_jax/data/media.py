@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from pathlib import Path
 from typing import BinaryIO
 
@@ -107,19 +107,90 @@ def promised_size(file: BinaryIO) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Packet:
-    """One coded frame.
+    """What a container says about one coded frame; PyAV's packets have the same attributes.
 
     Attributes:
-      time: presentation time in the stream's time base, None if the container does not say.
+      pts: presentation time in the stream's time base, None if the container does not say.
       is_keyframe: whether decoding can start here.
     """
 
-    time: int | None
+    pts: int | None
     is_keyframe: bool
 
 
+@dataclasses.dataclass(frozen=True)
+class Track:
+    """The first stream of a kind in an opened container.
+
+    Attributes:
+      name: how errors call the file.
+      container: where it is read from; reading goes on where it last ended.
+      stream: which one.
+    """
+
+    name: str
+    container: av.container.InputContainer
+    stream: av.stream.Stream
+
+    def packets(self) -> Iterator[av.Packet]:
+        """Reads coded frames in the order of the file; the last packet is empty.
+
+        Raises:
+          errors.DataError: damaged or cut off.
+        """
+        count = 0
+        try:
+            for packet in self.container.demux(self.stream):
+                _refuse(self.name, packet.is_corrupt, f"is cut off or damaged at packet {count}")
+                count += 1
+                yield packet
+        except (av.error.FFmpegError, ValueError) as e:
+            raise errors.DataError(
+                self.name, f"cannot be read beyond packet {count} ({_words(e)}); {AGAIN}"
+            ) from e
+
+    def decode(
+        self,
+        packets: Iterable[av.Packet],
+        *,
+        start: int | None = None,
+        wanted: Set[int] | None = None,
+    ) -> Iterator[av.VideoFrame | av.AudioFrame]:
+        """Decodes packets, one frame after the other.
+
+        Args:
+          packets: of this track, from a keyframe to the empty one.
+          start: time of that keyframe, if it is not the first.
+          wanted: times of frames. Frames of other times are left out if no frame is made of them;
+            None wants all.
+
+        Raises:
+          errors.DataError: a frame is damaged.
+        """
+        context, count = self.stream.codec_context, 0
+        try:
+            for packet in packets:
+                if wanted is not None:
+                    context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
+                for frame in packet.decode():
+                    # Frames that lean on what lies before the start cannot be whole, and nobody
+                    # wants them.
+                    leans_back = start is not None and frame.pts is not None and frame.pts < start
+                    _refuse(
+                        self.name,
+                        frame.is_corrupt and not leans_back,
+                        f"is damaged at frame {count}",
+                    )
+                    count += 1
+                    yield frame
+        except (av.error.FFmpegError, ValueError) as e:
+            raise errors.DataError(
+                self.name, f"cannot be decoded beyond frame {count} ({_words(e)}); {AGAIN}"
+            ) from e
+
+
 def packets(file: BinaryIO, name: str, kind: str) -> list[Packet]:
-    """Lists the coded frames of the first stream of a kind without decoding them.
+    """Lists the coded frames of the first stream of a kind without decoding or keeping them.
 
     Frame counts in headers often say 0.
 
@@ -131,18 +202,13 @@ def packets(file: BinaryIO, name: str, kind: str) -> list[Packet]:
     Raises:
       errors.DataError: not such a container, no such stream, damaged or cut off.
     """
-    found = []
-    with _container(file, name, kind) as (opened, track):
-        try:
-            for packet in opened.demux(track):
-                _refuse(name, packet.is_corrupt, f"is cut off or damaged at packet {len(found)}")
-                if packet.size:  # the last packet is an empty flush
-                    found.append(Packet(packet.pts, packet.is_keyframe))
-        except (av.error.FFmpegError, ValueError) as e:
-            raise errors.DataError(
-                name, f"cannot be read beyond packet {len(found)} ({_words(e)}); {AGAIN}"
-            ) from e
-    return found
+    with open_track(file, name, kind) as track:
+        return [Packet(p.pts, p.is_keyframe) for p in track.packets() if is_shown(p)]
+
+
+def is_shown(packet: av.Packet) -> bool:
+    """Tells frames from the empty last packet and from what an edit list cuts away."""
+    return bool(packet.size) and not packet.is_discard
 
 
 def frames(
@@ -159,26 +225,15 @@ def frames(
     Raises:
       errors.DataError: as `packets`, or a frame is damaged.
     """
-    count = 0
-    with _container(file, name, kind) as (opened, track):
-        try:
-            if start is not None:
-                opened.seek(start, stream=track)
-            for packet in opened.demux(track):
-                _refuse(name, packet.is_corrupt, f"is cut off or damaged at frame {count}")
-                for frame in packet.decode():
-                    # Frames that lean on what lies before the start cannot be whole, and nobody
-                    # wants them.
-                    leans_back = start is not None and frame.pts is not None and frame.pts < start
-                    _refuse(
-                        name, frame.is_corrupt and not leans_back, f"is damaged at frame {count}"
-                    )
-                    count += 1
-                    yield frame
-        except (av.error.FFmpegError, ValueError) as e:
-            raise errors.DataError(
-                name, f"cannot be decoded beyond frame {count} ({_words(e)}); {AGAIN}"
-            ) from e
+    with open_track(file, name, kind) as track:
+        if start is not None:
+            try:
+                track.container.seek(start, stream=track.stream)
+            except (av.error.FFmpegError, ValueError) as e:
+                raise errors.DataError(
+                    name, f"cannot be read from {start} on ({_words(e)}); {AGAIN}"
+                ) from e
+        yield from track.decode(track.packets(), start=start)
 
 
 def _open_file(path: Path) -> BinaryIO:
@@ -195,9 +250,12 @@ def _open_file(path: Path) -> BinaryIO:
 
 
 @contextlib.contextmanager
-def _container(
-    file: BinaryIO, name: str, kind: str
-) -> Iterator[tuple[av.container.InputContainer, av.stream.Stream]]:
+def open_track(file: BinaryIO, name: str, kind: str) -> Iterator[Track]:
+    """Opens a container at its beginning; for the arguments see `packets`.
+
+    Raises:
+      errors.DataError: not such a container, or no such stream.
+    """
     file.seek(0)
     try:
         opened = av.open(file, options=_AV_OPTIONS)
@@ -222,7 +280,9 @@ def _container(
             raise errors.DataError(
                 name, f"has a {kind} track in a codec that this FFmpeg lacks; convert it"
             )
-        yield opened, tracks[0]
+        # One thread: files are decoded beside each other, not faster one by one.
+        tracks[0].codec_context.thread_count = 1
+        yield Track(name, opened, tracks[0])
 
 
 def _refuse(name: str, condition: bool, reason: str) -> None:

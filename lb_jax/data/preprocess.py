@@ -93,7 +93,8 @@ def preprocess(
         raise errors.DataError(f"<{modality} batch>", "is empty, expected at least one item")
     if modality == modalities.TEXT:  # as a whole, so that an error names the text's place
         return tokenizer.tokenize(batch, spec.context)
-    return np.stack([transform(modality, decode(modality, item, spec), spec) for item in batch])
+    arrays = [transform(modality, decode(modality, item, spec), spec) for item in batch]
+    return np.stack(arrays) if len(arrays) > 1 else arrays[0][None]  # a view instead of a copy
 
 
 def as_list(items: media_lib.Media | Sequence[media_lib.Media]) -> list[media_lib.Media]:

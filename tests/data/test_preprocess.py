@@ -153,10 +153,7 @@ def test_mistakes_are_named():
 
 
 def test_jax_is_not_imported():
-    code = (
-        "import sys, lb_jax.data.preprocess, lb_jax.data.annotations; sys.exit('jax' "
-        "in sys.modules)"
-    )
+    code = "import sys, lb_jax.data.preprocess; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

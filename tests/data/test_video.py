@@ -143,6 +143,30 @@ def test_packets_are_counted_where_the_header_says_nothing(tmp_path):
         assert len(media.packets(file, "a", "video")) == 20
 
 
+@pytest.mark.parametrize(
+    ("format", "codec"), [f for f in FORMATS if f[1] in video.ONE_FRAME_A_PACKET]
+)
+@pytest.mark.parametrize("frames", [1, 3, 8, 60])
+def test_leaving_frames_out_does_not_change_the_others(format, codec, frames, monkeypatch):
+    data, spec = media_files.clip(60, format, codec, group=25), specs.VideoSpec(frames=frames)
+    fast = video.decode(data, spec)
+    monkeypatch.setattr(video, "ONE_FRAME_A_PACKET", ())
+    np.testing.assert_array_equal(video.decode(data, spec), fast)
+
+
+@pytest.mark.parametrize("format", ["mp4", "matroska", "mpegts"])
+def test_usual_clips_take_the_fast_way(format, monkeypatch):
+    monkeypatch.setattr(video, "_pick", None)
+    assert len(video.decode(media_files.clip(60, format), SPEC)) == 8
+
+
+def test_a_file_too_large_to_hold_gives_the_same_frames(monkeypatch):
+    data = media_files.clip(60)
+    held = video.decode(data, SPEC)
+    monkeypatch.setattr(video, "HELD_BYTES", 0)
+    np.testing.assert_array_equal(video.decode(data, SPEC), held)
+
+
 @pytest.mark.parametrize(("format", "codec"), [f for f in FORMATS if f[0] != "mpegts"])
 def test_seeking_finds_the_same_frames(format, codec, monkeypatch):
     data = media_files.clip(60, format, codec, group=7)
