@@ -49,6 +49,8 @@ MONO: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def decode(media: media_lib.Media, spec: specs.AudioSpec) -> np.ndarray:
     """Decodes sound to its log-mel spectrogram.
 
+    Silence decodes too; `content.require_content` tells it.
+
     Args:
       media: path or bytes of a sound file or of a video with sound, or a tuple (float [n] or
         [channels, n], rate in Hz).
@@ -58,8 +60,7 @@ def decode(media: media_lib.Media, spec: specs.AudioSpec) -> np.ndarray:
       float32 [frames, mel], one frame per 10 ms.
 
     Raises:
-      errors.DataError: undecodable, cut off, no sound track, not finite, silent from end to end, or
-        shorter than 25 ms.
+      errors.DataError: undecodable, cut off, no sound track, not finite, or shorter than 25 ms.
     """
     name = media_lib.describe(media)
     wave, rate_hz = _read(media, spec)  # [n]

@@ -70,7 +70,7 @@ def preprocess(
       modality: "image", "video", "depth", "thermal", "audio" or "text".
       items: one item or a list of them: paths, bytes, PIL images, arrays, mixed as one likes. One
         item is a batch of 1. A tuple (samples, rate) is one sound; an array is one item, not a
-        batch.
+        batch; a clip of still pictures is a list inside the list.
       spec: the preprocessing; None takes that of `preset`.
       preset: "default" or "reference".
 

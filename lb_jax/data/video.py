@@ -6,6 +6,7 @@ The transform is resize, crop and normalisation.
 import bisect
 import contextlib
 import io
+from collections.abc import Sequence
 from typing import BinaryIO
 
 import av
@@ -24,15 +25,15 @@ HELD_BYTES = 64 << 20
 # Codecs that hide no frames between those that are shown. About half the frames of usual clips lead
 # to no other frame, and need not be decoded.
 ONE_FRAME_A_PACKET = ("h264", "hevc", "mpeg4")
-ACCEPTED = "or a uint8 array [t, h, w, 3]"
+ACCEPTED = "a uint8 array [t, h, w, 3] or a list of still pictures"
 
 
 def decode(media: media_lib.Media, spec: specs.VideoSpec) -> np.ndarray:
     """Decodes `spec.frames` frames spread evenly over the clip, upright, at their own size.
 
     Args:
-      media: path or bytes of anything PyAV decodes, or uint8 [t, h, w, 3], whose frames are picked
-        by the same rule.
+      media: path or bytes of anything PyAV decodes; or frames, which are picked by the same rule:
+        uint8 [t, h, w, 3], or a list or tuple of still pictures of one size.
       spec: number of frames.
 
     Returns:
@@ -46,6 +47,8 @@ def decode(media: media_lib.Media, spec: specs.VideoSpec) -> np.ndarray:
         if media.dtype != np.uint8 or media.ndim != 4 or media.shape[-1] != 3 or media.size == 0:
             raise media_lib.unusable(media, ACCEPTED)
         return media[frame_indices(len(media), spec.frames)]
+    if isinstance(media, list | tuple):
+        return _stills(media, spec.frames)
     name = media_lib.describe(media)
     with media_lib.stream(media, ACCEPTED) as file:
         if file.seek(0, io.SEEK_END) <= HELD_BYTES:
@@ -100,6 +103,15 @@ def frame_indices(available: int, wanted: int) -> np.ndarray:
     return np.linspace(0, available - 1, wanted).astype(np.int64)
 
 
+def _stills(pictures: Sequence[media_lib.Picture], wanted: int) -> np.ndarray:
+    """Decodes the evenly spaced ones of some pictures, uint8 [wanted, h, w, 3]."""
+    if not pictures:
+        raise media_lib.unusable(pictures, ACCEPTED)
+    indices = frame_indices(len(pictures), wanted).tolist()
+    decoded = {i: image.decode(pictures[i], specs.ImageSpec()) for i in set(indices)}
+    return _stack([decoded[i] for i in indices], media_lib.describe(pictures))
+
+
 def _pick_times(track: media_lib.Track, packets: list[av.Packet], wanted: int) -> np.ndarray | None:
     """Decodes once in order, without the frames that no wanted one is made of.
 
@@ -107,24 +119,25 @@ def _pick_times(track: media_lib.Track, packets: list[av.Packet], wanted: int) -
       uint8 [wanted, h, w, 3]; None where time and number of a frame are not surely one, or where
       seeking is better.
     """
-    times = sorted(p.pts for p in packets if media_lib.is_shown(p) and p.pts is not None)
+    shown = [p.pts for p in packets if media_lib.is_shown(p)]
+    times = sorted(time for time in set(shown) if time is not None)
     if (
         track.stream.codec_context.name not in ONE_FRAME_A_PACKET
-        or len(times) > SEEK_GAP * wanted
-        or len(set(times)) < sum(map(media_lib.is_shown, packets))
-        or not times
+        or not 0 < len(times) <= SEEK_GAP * wanted
+        or len(times) < len(shown)
     ):
         return None
     picked = [times[i] for i in frame_indices(len(times), wanted)]
     needed, kept = set(picked), {}
-    for frame in track.decode(packets, wanted=needed):
+    # The last one in the file is decoded whether needed or not: a cut would show there.
+    for frame in track.decode(packets, wanted=needed | {shown[-1]}):
         if frame.interlaced_frame:  # then a packet may hold half of it
             return None
         if frame.pts in needed:
             kept[frame.pts] = _to_rgb(frame, track.name)
-            if len(kept) == len(needed):
-                return _stack([kept[time] for time in picked], track.name)
-    return None
+    if len(kept) < len(needed):
+        return None
+    return _stack([kept[time] for time in picked], track.name)
 
 
 def _pick(file: BinaryIO, name: str, available: int, wanted: int) -> np.ndarray:

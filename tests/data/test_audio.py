@@ -40,8 +40,17 @@ def test_other_formats_decode(format, subtype):
     assert 95 <= len(decoded) <= 112
 
 
-def test_the_sound_track_of_a_video_decodes():
-    assert 95 <= len(audio.decode(media_files.clip(sound=True), SPEC)) <= 105
+@pytest.mark.parametrize(
+    ("format", "codec"),
+    [("ipod", "aac"), ("adts", "aac"), ("mp3", "libmp3lame"), ("webm", "libopus")],
+)
+def test_other_codecs_decode(format, codec):
+    assert 295 <= len(audio.decode(media_files.coded_sound(format, codec), SPEC)) <= 310
+
+
+@pytest.mark.parametrize("format", ["mp4", "mov", "matroska", "mpegts"])
+def test_the_sound_track_of_a_video_decodes(format):
+    assert 95 <= len(audio.decode(media_files.clip(format=format, sound=True), SPEC)) <= 107
 
 
 def test_a_video_without_sound_is_refused():

@@ -141,6 +141,11 @@ def test_samples_with_a_rate_are_one_sound():
     )
 
 
+def test_a_clip_of_pictures_is_a_list_in_the_list():
+    pictures = [ITEMS["image"]()] * 3
+    assert preprocess.preprocess("video", [pictures, pictures]).shape == (2, 8, 224, 224, 3)
+
+
 def test_mistakes_are_named():
     with pytest.raises(errors.ConfigError, match="Did you mean 'video'"):
         preprocess.preprocess("vidoe", "a.mp4")
