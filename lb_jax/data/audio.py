@@ -281,7 +281,9 @@ def _sndfile_blocks(sound: soundfile.SoundFile, name: str) -> Iterator[tuple[np.
 
 
 def _av_blocks(file: BinaryIO, name: str) -> Iterator[tuple[np.ndarray, int]]:
-    to_float = av.AudioResampler(format="fltp")  # sample format only; rate and channels stay
+    # Sample format only; rate and channels stay. Interleaved, because PyAV reads beyond the planes
+    # of more than eight channels.
+    to_float = av.AudioResampler(format="flt")
     for frame in media_lib.frames(file, name, "audio"):
         try:
             parts = to_float.resample(frame)
@@ -293,4 +295,4 @@ def _av_blocks(file: BinaryIO, name: str) -> Iterator[tuple[np.ndarray, int]]:
                 name, f"has sound of an impossible format ({e}); {media_lib.AGAIN}"
             ) from e
         for part in parts:
-            yield part.to_ndarray().T, part.rate
+            yield part.to_ndarray().reshape(-1, part.layout.nb_channels), part.rate

@@ -6,7 +6,9 @@ Order and rounding rules: LanguageBind spec 5.1. Everything happens on a 0..255 
 the final normalisation, which is linear and therefore commutes with resizing.
 """
 
+import ctypes
 import functools
+import logging
 import struct
 import warnings
 import zlib
@@ -50,6 +52,23 @@ PILLOW_ERRORS = (
 # interpreter (EPS).
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM", "TIFF", "AVIF", "JPEG2000")
 Image.init()  # registers them all; Image.open(formats=...) only knows registered ones
+
+
+def _silence() -> None:
+    """Keeps remarks on damaged files off stderr; Pillow raises what matters.
+
+    A handler of null is libtiff's own way to say nothing. Without any handler Python writes what
+    Pillow logs; programs that set up logging still get it.
+    """
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    library = ctypes.CDLL(Image.core.__file__)  # names are looked up in what it links to as well
+    for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+        if set_handler := getattr(library, name, None):  # builds of Pillow may lack libtiff
+            set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+            set_handler(None)
+
+
+_silence()
 
 # EXIF tag 0x0112: how the stored picture is turned to stand upright.
 ORIENTATION_TAG = 0x0112

@@ -26,6 +26,7 @@ def clip(
     sound: bool = False,
     times: Sequence[int] | None = None,
     rough: bool = False,
+    pixels: str = "yuv420p",
 ) -> bytes:
     """Encodes frames of 64x48 that brighten by 10 each (modulo 256).
 
@@ -39,12 +40,13 @@ def clip(
       rotation: degrees in the display matrix.
       sound: whether a second of noise goes with it.
       times: when each frame is shown, in tenths of a second; None shows one after the other.
+      pixels: pixel format of the codec.
       rough: noise instead, so that a frame takes many packets of a transport stream.
     """
     file = io.BytesIO()
     with av.open(file, "w", format=format) as container:
         stream = container.add_stream(codec, rate=10)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
         stream.gop_size = group
         if rotation:
             stream.set_display_rotation(rotation)
@@ -54,7 +56,7 @@ def clip(
             rgb[:24, :32] = 0
             if rough:
                 rgb = np.random.default_rng(i).integers(0, 256, (48, 64, 3), np.uint8)
-            frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format="yuv420p")
+            frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format=pixels)
             frame.pts = i if times is None else times[i]
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

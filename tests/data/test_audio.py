@@ -1,3 +1,6 @@
+import io
+
+import av
 import numpy as np
 import pytest
 
@@ -46,6 +49,22 @@ def test_other_formats_decode(format, subtype):
 )
 def test_other_codecs_decode(format, codec):
     assert 295 <= len(audio.decode(media_files.coded_sound(format, codec), SPEC)) <= 310
+
+
+def test_many_channels_decode():
+    """A wav file in a container that libsndfile does not know, with sixteen channels."""
+    samples = np.stack([WAVE * (c == 3) for c in range(16)], axis=1)
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as container:
+        stream = container.add_stream("pcm_f32le", rate=16000, layout="16 channels")
+        frame = av.AudioFrame.from_ndarray(
+            samples.reshape(1, -1), format="flt", layout="16 channels"
+        )
+        frame.rate, frame.pts = 16000, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    expected = audio.decode((samples.T, 16000), SPEC)
+    np.testing.assert_allclose(audio.decode(file.getvalue(), SPEC), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("format", ["mp4", "mov", "matroska", "mpegts"])

@@ -1,3 +1,4 @@
+import contextlib
 import io
 
 import cv2
@@ -85,6 +86,14 @@ def test_a_cut_image_is_refused():
     data = media_files.picture(_random(64, 64), "JPEG")
     with pytest.raises(errors.DataError, match="cut off"):
         image.decode(data[: len(data) // 2], SPEC)
+
+
+def test_nothing_is_printed_about_bad_files(capfd):
+    data = media_files.picture(_random(64, 64), "TIFF", compression="tiff_lzw")
+    for at in range(20, len(data), 200):
+        with contextlib.suppress(errors.DataError):
+            image.decode(data[:at] + b"\xff" * 9 + data[at + 9 :], SPEC)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_other_content_is_refused():
