@@ -44,16 +44,10 @@ STARTUP_SECONDS = 120.0
 # ---- the files ----
 
 
-def _scene(height: int = 60, width: int = 80) -> np.ndarray:
-    y, x = np.mgrid[:height, :width]
-    rough = np.random.default_rng(0).integers(0, 40, (height, width, 3))
-    return np.clip(np.stack([3 * x, 4 * y, 2 * x + y], -1) % 256 + rough, 0, 255).astype(np.uint8)
-
-
 def _picture(format: str, mode: str = "RGB", **options: object) -> Callable[[], bytes]:
     def make() -> bytes:
         file = io.BytesIO()
-        Image.fromarray(_scene()).convert(mode).save(file, format, **options)
+        Image.fromarray(media_files.scene()).convert(mode).save(file, format, **options)
         return file.getvalue()
 
     return make
@@ -66,13 +60,13 @@ def _oriented() -> bytes:
 
 
 def _depth(format: str, **options: object) -> Callable[[], bytes]:
-    millimetres = _scene()[..., 0].astype(np.uint16) * 20 + 500
+    millimetres = media_files.scene()[..., 0].astype(np.uint16) * 20 + 500
     return functools.partial(media_files.picture, millimetres, format, **options)
 
 
 def _npy() -> bytes:
     file = io.BytesIO()
-    np.save(file, _scene()[..., 0].astype(np.uint16) * 20 + 500)
+    np.save(file, media_files.scene()[..., 0].astype(np.uint16) * 20 + 500)
     return file.getvalue()
 
 

@@ -16,6 +16,13 @@ def picture(array: np.ndarray, format: str = "PNG", **options: object) -> bytes:
     return file.getvalue()
 
 
+def scene(height: int = 60, width: int = 80) -> np.ndarray:
+    """Returns uint8 [h, w, 3]: slopes of each channel under noise."""
+    y, x = np.mgrid[:height, :width]
+    rough = np.random.default_rng(0).integers(0, 40, (height, width, 3))
+    return np.clip(np.stack([3 * x, 4 * y, 2 * x + y], -1) % 256 + rough, 0, 255).astype(np.uint8)
+
+
 def clip(
     frames: int = 20,
     format: str = "mp4",
