@@ -3,6 +3,7 @@
 Decoding is by libsndfile or PyAV.
 """
 
+import functools
 import io
 import math
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from lb_jax.data import media as media_lib
 
 ACCEPTED = "or a tuple (float array [n] or [channels, n] on a -1..1 scale, rate in Hz)"
 RATES_HZ = (1_000, 1_000_000)
-BLOCK_SAMPLES = 1 << 18
+BLOCK_SAMPLES = 1 << 16
 CROPS = 3
 # Loud float recordings pass 1; beyond this they are integers in disguise, or damaged.
 MAX_AMPLITUDE = 100.0
@@ -29,19 +30,26 @@ MAX_AMPLITUDE = 100.0
 # PyAV because libsndfile's decoder writes its complaints about damaged files straight to stderr.
 SNDFILE_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"FORM", b"caff", b".snd")
 
+# libsndfile's subtype -> what is read and its full scale; exactly its own floats in a tenth of the
+# time. Everything else is read as floats.
+STORED = {"PCM_16": ("int16", np.float32(2**-15))}
+
 # Windowed sinc of the reference: zero crossings kept on each side, and the pass band as a share of
 # the lower Nyquist frequency.
 SINC_ZEROS = 6
 SINC_ROLLOFF = 0.99
+PHASES = 16  # of outputs computed together
 
 MONO: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "mean": lambda block: block.mean(axis=1),
+    "mean": lambda block: sum(block.T) / block.shape[1],  # column by column, in any memory layout
     "first": lambda block: block[:, 0],
 }
 
 
 def decode(media: media_lib.Media, spec: specs.AudioSpec) -> np.ndarray:
     """Decodes sound to its log-mel spectrogram.
+
+    Silence decodes too; `content.require_content` tells it.
 
     Args:
       media: path or bytes of a sound file or of a video with sound, or a tuple (float [n] or
@@ -52,8 +60,7 @@ def decode(media: media_lib.Media, spec: specs.AudioSpec) -> np.ndarray:
       float32 [frames, mel], one frame per 10 ms.
 
     Raises:
-      errors.DataError: undecodable, cut off, no sound track, not finite, silent from end to end, or
-        shorter than 25 ms.
+      errors.DataError: undecodable, cut off, no sound track, not finite, or shorter than 25 ms.
     """
     name = media_lib.describe(media)
     wave, rate_hz = _read(media, spec)  # [n]
@@ -92,11 +99,12 @@ def transform(
     draws = np.zeros(CROPS) if rng is None else rng.random(CROPS)
     if spec.train_crop == "first":
         draws = np.zeros(CROPS)
-    crops = [decoded[o : o + length] for o in crop_offsets(len(decoded) - length + 1, draws)]
-    stacked = np.stack([c.T for c in crops], axis=-1)  # [mel, frames, 3]
-    return ((stacked - np.float32(spec.mean)) / np.float32(2 * spec.std)).astype(
-        np.float32, copy=False
-    )
+    scaled = (decoded - np.float32(spec.mean)) / np.float32(2 * spec.std)
+    rows = np.ascontiguousarray(scaled.T, np.float32)  # [mel, frames]
+    out = np.empty((len(rows), length, CROPS), np.float32)
+    for c, offset in enumerate(crop_offsets(len(decoded) - length + 1, draws)):
+        out[..., c] = rows[:, offset : offset + length]
+    return out
 
 
 def crop_offsets(places: int, draws: np.ndarray) -> list[int]:
@@ -126,26 +134,48 @@ def resample(wave: np.ndarray, from_hz: int, to_hz: int, resampler: str) -> np.n
 
 
 def _sinc_hann(wave: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
-    """Hann-windowed sinc interpolation, the reference's default resampler (spec 5.3 step 1)."""
-    cutoff = SINC_ROLLOFF * min(
-        from_hz, to_hz
-    )  # in Hz: one zero crossing of the sinc per 1 / cutoff seconds
-    reach = math.ceil(SINC_ZEROS * from_hz / cutoff) + 1
-    taps = np.arange(-reach, reach + 1)
-    padded = np.pad(wave.astype(np.float64), reach)
-    out = np.empty(-(-len(wave) * to_hz // from_hz), np.float32)
-    for start in range(0, len(out), BLOCK_SAMPLES // 16):
-        n = np.arange(start, min(start + BLOCK_SAMPLES // 16, len(out)))
-        nearest, remainder = np.divmod(
-            n * from_hz, to_hz
-        )  # exact: sample n lies at nearest + remainder / to_hz
-        phase, inverse = np.unique(remainder, return_inverse=True)
-        t = (taps[None] - phase[:, None] / to_hz) * (cutoff / from_hz)
-        window = np.cos(np.clip(t / SINC_ZEROS, -1, 1) * (np.pi / 2)) ** 2
-        weights = np.sinc(t) * window * (cutoff / from_hz)
-        around = padded[nearest[:, None] + taps + reach]  # [n, taps]
-        out[start : start + len(n)] = np.einsum("nk,nk->n", around, weights[inverse])
-    return out
+    """Hann-windowed sinc interpolation, the reference's default resampler (spec 5.3 step 1).
+
+    With rates divided by their common divisor, output `i * to + p` lies `p * from / to` inputs
+    behind input `i * from`: its weights depend on the phase p alone, and all outputs of a phase are
+    one product. Neighbouring phases share it, because they need nearly the same inputs.
+    """
+    divisor = math.gcd(from_hz, to_hz)
+    step, phases = from_hz // divisor, to_hz // divisor
+    count = -(-len(wave) * phases // step)
+    turns = -(-count // phases)
+    reach = _reach(step, phases)
+    padded = np.pad(wave.astype(np.float64), (reach, reach + turns * step - len(wave) + 1))
+    out = np.empty((turns, phases), np.float32)
+    for first in range(0, phases, PHASES):
+        behind, weights = _sinc_weights(step, phases, first)
+        inputs = np.lib.stride_tricks.sliding_window_view(padded[behind:], len(weights))
+        out[:, first : first + PHASES] = inputs[::step][:turns] @ weights
+    return out.reshape(-1)[:count]
+
+
+def _reach(step: int, phases: int) -> int:
+    """Returns how many inputs the window is long to each side."""
+    return math.ceil(SINC_ZEROS / _cutoff(step, phases))
+
+
+def _cutoff(step: int, phases: int) -> float:
+    """Returns the zero crossings of the sinc per input."""
+    return SINC_ROLLOFF * min(1, phases / step)
+
+
+@functools.lru_cache(maxsize=64)  # a corpus has few rates
+def _sinc_weights(step: int, phases: int, first: int) -> tuple[int, np.ndarray]:
+    """Returns the weights of `PHASES` phases, float64 [inputs, phases].
+
+    Before them comes the place of the first input, in sound that starts `_reach` earlier.
+    """
+    cutoff, reach = _cutoff(step, phases), _reach(step, phases)
+    behind = np.arange(first, min(first + PHASES, phases)) * step  # in 1 / phases of an input
+    start, stop = behind[0] // phases - reach, behind[-1] // phases + reach + 2
+    t = (np.arange(start, stop)[:, None] - behind / phases) * cutoff  # [inputs, phases]
+    window = np.cos(np.clip(t / SINC_ZEROS, -1, 1) * (np.pi / 2)) ** 2
+    return int(start) + reach, np.sinc(t) * window * cutoff
 
 
 def _read(media: media_lib.Media, spec: specs.AudioSpec) -> tuple[np.ndarray, int]:
@@ -232,14 +262,15 @@ def _sndfile_blocks(sound: soundfile.SoundFile, name: str) -> Iterator[tuple[np.
     read = 0
     with sound:
         promised = sound.frames
+        dtype, scale = STORED.get(sound.subtype, ("float32", None))
         try:
             while len(
                 block := sound.read(
-                    BLOCK_SAMPLES // sound.channels + 1, dtype="float32", always_2d=True
+                    BLOCK_SAMPLES // sound.channels + 1, dtype=dtype, always_2d=True
                 )
             ):
                 read += len(block)
-                yield block, sound.samplerate
+                yield block if scale is None else block * scale, sound.samplerate
         except soundfile.LibsndfileError as e:
             raise errors.DataError(
                 name, f"is damaged after {read} samples ({e}); {media_lib.AGAIN}"
@@ -250,7 +281,9 @@ def _sndfile_blocks(sound: soundfile.SoundFile, name: str) -> Iterator[tuple[np.
 
 
 def _av_blocks(file: BinaryIO, name: str) -> Iterator[tuple[np.ndarray, int]]:
-    to_float = av.AudioResampler(format="fltp")  # sample format only; rate and channels stay
+    # Sample format only; rate and channels stay. Interleaved, because PyAV reads beyond the planes
+    # of more than eight channels.
+    to_float = av.AudioResampler(format="flt")
     for frame in media_lib.frames(file, name, "audio"):
         try:
             parts = to_float.resample(frame)
@@ -262,4 +295,4 @@ def _av_blocks(file: BinaryIO, name: str) -> Iterator[tuple[np.ndarray, int]]:
                 name, f"has sound of an impossible format ({e}); {media_lib.AGAIN}"
             ) from e
         for part in parts:
-            yield part.to_ndarray().T, part.rate
+            yield part.to_ndarray().reshape(-1, part.layout.nb_channels), part.rate

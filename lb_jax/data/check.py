@@ -204,7 +204,7 @@ def _facts(modality: str, file: Ref, decoded: np.ndarray) -> dict[str, Any]:
     height, width = decoded.shape[1:3] if MODALITIES[modality].has_frames else decoded.shape[:2]
     facts = {"size": f"{width}x{height}"}
     if MODALITIES[modality].has_frames and not isinstance(file, tuple):
-        facts["duration_s"] = media_lib.duration_s(file)
+        facts["duration_s"] = media_lib.duration_s(file, modality)
     return facts
 
 

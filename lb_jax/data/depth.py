@@ -3,6 +3,12 @@
 Files are 16-bit, single-channel, in millimetres.
 """
 
+import io
+import struct
+import tokenize
+import warnings
+from typing import BinaryIO
+
 import numpy as np
 from PIL import Image
 
@@ -14,6 +20,21 @@ ACCEPTED = (
     "a 16-bit grey PIL image, a uint16 array [h, w] in stored units or a float "
     "array [h, w] in metres"
 )
+NPY_MAGIC = b"\x93NUMPY"
+# What numpy.load raises on damaged headers, which it reads as Python literals.
+NPY_ERRORS = (
+    ValueError,
+    TypeError,
+    OSError,
+    EOFError,
+    SyntaxError,
+    LookupError,
+    OverflowError,
+    MemoryError,
+    RecursionError,
+    struct.error,
+    tokenize.TokenError,
+)
 EXPECTED = "expected one 16-bit channel, millimetres unless the spec's unit_m says otherwise"
 
 
@@ -21,8 +42,8 @@ def decode(media: media_lib.Media, spec: specs.DepthSpec) -> np.ndarray:
     """Reads a depth map.
 
     Args:
-      media: path or bytes of a 16-bit single-channel picture, such a PIL image, uint16 [h, w] in
-        stored units, float [h, w] in metres.
+      media: path or bytes of a 16-bit single-channel picture or of an array saved by NumPy (`npy`),
+        such a PIL image or array: uint16 [h, w] in stored units, float [h, w] in metres.
       spec: `unit_m` scales stored units, `min_depth_m` and `max_depth_m` are the range that must
         not be missed entirely.
 
@@ -68,21 +89,17 @@ def transform(
     """
     del rng
     top = float(decoded.max()) if spec.max_depth_m is None else spec.max_depth_m
-    scaled = np.clip(decoded, spec.min_depth_m, top) / np.float32(top)
-    resized = image.resize_short(scaled, spec.size, "bicubic", antialias=spec.antialias)
-    square = image.crop(resized, spec.size, *image.centre(resized, spec.size))
-    return image.normalise(square[..., None], spec, white=1.0)  # [s, s, 1] broadcasts to [s, s, 3]
+    clipped = np.clip(decoded, spec.min_depth_m, top)
+    return image.square(clipped, spec, image.KERNELS["bicubic", spec.antialias], white=top)
 
 
 def _metres(media: media_lib.Media, spec: specs.DepthSpec) -> np.ndarray:
     if isinstance(media, np.ndarray):
-        if media.ndim != 2 or media.size == 0:
-            raise media_lib.unusable(media, ACCEPTED)
-        if media.dtype == np.uint16:
-            return media.astype(np.float32) * np.float32(spec.unit_m)
-        if np.issubdtype(media.dtype, np.floating):
-            return media.astype(np.float32)
-        raise media_lib.unusable(media, ACCEPTED)
+        return _from_array(media, spec, media)
+    if not isinstance(media, Image.Image):
+        with media_lib.stream(media, ACCEPTED) as file:
+            if file.read(len(NPY_MAGIC)) == NPY_MAGIC:
+                return _from_array(_load_npy(file, media), spec, media)
     picture = image.open_picture(media, ACCEPTED)
     if not picture.mode.startswith("I;16"):
         found = f"{_bits(picture)} with channels {'/'.join(picture.getbands())}"
@@ -91,6 +108,36 @@ def _metres(media: media_lib.Media, spec: specs.DepthSpec) -> np.ndarray:
             f"is {found}; {EXPECTED}. Export the raw depth, not a rendering",
         )
     return np.asarray(picture).astype(np.float32) * np.float32(spec.unit_m)
+
+
+def _from_array(array: np.ndarray, spec: specs.DepthSpec, media: media_lib.Media) -> np.ndarray:
+    is_stored = array.dtype == np.uint16
+    if (
+        array.ndim != 2
+        or array.size == 0
+        or not (is_stored or np.issubdtype(array.dtype, np.floating))
+    ):
+        found = f"holds {array.dtype} {list(array.shape)}"
+        raise errors.DataError(
+            media_lib.describe(media), f"{found}; accepted are a path, bytes, {ACCEPTED}"
+        )
+    return array.astype(np.float32) * np.float32(spec.unit_m if is_stored else 1)
+
+
+def _load_npy(file: BinaryIO, media: media_lib.Media) -> np.ndarray:
+    """Loads an array in this machine's byte order, never a pickle."""
+    file.seek(0)
+    content = io.BytesIO(file.read())  # from a file NumPy would clear as much memory as is claimed
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # remarks on old headers
+            array = np.load(content, allow_pickle=False)
+    except NPY_ERRORS as e:
+        reason = " ".join(str(e).split())[:120]
+        raise errors.DataError(
+            media_lib.describe(media), f"is no array that NumPy reads ({reason}); save it again"
+        ) from e
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _bits(picture: Image.Image) -> str:

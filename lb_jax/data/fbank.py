@@ -14,7 +14,8 @@ SHIFT_S = 0.010
 PREEMPHASIS = 0.97
 LOW_HZ = 20.0
 FLOOR = float(np.finfo(np.float32).eps)  # log -> -15.942385
-BLOCK_FRAMES = 1024  # bounds memory for long recordings: about 8 MB per block at 16 kHz
+BLOCK_FRAMES = 96  # about 1.5 MB at 16 kHz, which stays in the cache
+BAND = 28  # filters computed together
 
 
 def num_frames(samples: int, sample_rate_hz: int) -> int:
@@ -39,14 +40,19 @@ def log_mel(wave: np.ndarray, sample_rate_hz: int, mel_bins: int) -> np.ndarray:
     out = np.empty((count, mel_bins), np.float32)
     if count == 0:
         return out
-    filters = mel_filters(sample_rate_hz, mel_bins)
-    frames = np.lib.stride_tricks.sliding_window_view(wave, frame)[
-        ::shift
-    ]  # [frames, samples], a view
+    fft = _fft_size(sample_rate_hz)
+    emphasised = np.zeros(len(wave) + fft - frame)
+    np.multiply(wave[:-1], -PREEMPHASIS, out=emphasised[1 : len(wave)], dtype=np.float64)
+    emphasised[1 : len(wave)] += wave[1:]
+    plain = np.lib.stride_tricks.sliding_window_view(wave, frame)[::shift]  # [frames, samples]
+    emphasised = np.lib.stride_tricks.sliding_window_view(emphasised, fft)[::shift][:count]
+    buffers = _Buffers(min(count, BLOCK_FRAMES), frame, fft)
     for start in range(0, count, BLOCK_FRAMES):
         block = slice(start, min(start + BLOCK_FRAMES, count))
-        energy = _power(frames[block]) @ filters
-        out[block] = np.log(np.maximum(energy, FLOOR))
+        power = buffers.power(plain[block], emphasised[block])
+        for filters, bins, weights in _mel_bands(sample_rate_hz, mel_bins):
+            energy = power[:, bins] @ weights
+            np.log(np.maximum(energy, FLOOR, out=energy), out=out[block, filters])
     return out
 
 
@@ -61,29 +67,67 @@ def mel_filters(sample_rate_hz: int, mel_bins: int) -> np.ndarray:
     return np.pad(np.maximum(triangles, 0), ((0, 1), (0, 0)))
 
 
-def _power(frames: np.ndarray) -> np.ndarray:
-    """Returns the power spectrum, [frames, samples] -> float64 [frames, fft_bins].
+@functools.cache
+def _mel_bands(sample_rate_hz: int, mel_bins: int) -> list[tuple[slice, slice, np.ndarray]]:
+    """Cuts the filters into bands, each with the few FFT bins that it needs.
 
-    In float64: quiet bins are what is left of much larger numbers, and single precision would lose
-    them.
+    Returns:
+      Filters, FFT bins and their float32 weights [fft_bins, filters], per band.
     """
-    x = frames - frames.mean(axis=1, keepdims=True, dtype=np.float64)
-    emphasised = np.empty_like(x)
-    emphasised[:, 1:] = x[:, 1:] - PREEMPHASIS * x[:, :-1]
-    emphasised[:, 0] = (1 - PREEMPHASIS) * x[
-        :, 0
-    ]  # the sample before the first is taken to equal it
-    emphasised *= np.hanning(x.shape[1])
-    spectrum = np.fft.rfft(emphasised, n=_next_power_of_two(x.shape[1]), axis=1)
-    return spectrum.real**2 + spectrum.imag**2
+    whole = mel_filters(sample_rate_hz, mel_bins)
+    bands = []
+    for filters in (slice(f, f + BAND) for f in range(0, mel_bins, BAND)):
+        used = np.flatnonzero(whole[:, filters].any(axis=1))
+        bins = slice(used[0], used[-1] + 1) if len(used) else slice(0, 1)  # none: the floor
+        bands.append((filters, bins, whole[bins, filters].astype(np.float32)))
+    return bands
+
+
+class _Buffers:
+    """Memory for the power spectra of one block of frames after the other.
+
+    Clearing new memory for each would cost as much as the transform.
+    """
+
+    def __init__(self, frames: int, samples: int, fft: int):
+        self._window = np.pad(np.hanning(samples), (0, fft - samples))
+        self._windowed = np.empty((frames, fft))
+        self._spectrum = np.empty((frames, fft // 2 + 1), np.complex128)
+        self._power = np.empty((2, frames, fft // 2 + 1))
+
+    def power(self, plain: np.ndarray, emphasised: np.ndarray) -> np.ndarray:
+        """Returns the power spectrum of frames with their mean removed.
+
+        Emphasising and removing the mean are linear: the mean of a frame goes through the emphasis
+        as the constant (1 - 0.97) mean, so the whole sound is emphasised once. The sample before a
+        frame's first is taken to equal it.
+
+        The Fourier transform is in float64: quiet bins are what is left of much larger numbers, and
+        single precision would lose them.
+
+        Args:
+          plain: float [frames, samples].
+          emphasised: float64 [frames, fft], the same after x[n] - 0.97 x[n - 1] and what follows;
+            its first column is not used.
+
+        Returns:
+          float32 [frames, fft_bins].
+        """
+        x, spectrum = self._windowed[: len(plain)], self._spectrum[: len(plain)]
+        power, imaginary = self._power[:, : len(plain)]
+        mean = plain.mean(axis=1, keepdims=True, dtype=np.float64)
+        np.subtract(emphasised, (1 - PREEMPHASIS) * mean, out=x)
+        x[:, :1] = (1 - PREEMPHASIS) * (plain[:, :1] - mean)
+        x *= self._window
+        np.fft.rfft(x, axis=1, out=spectrum)
+        np.square(spectrum.real, out=power)
+        power += np.square(spectrum.imag, out=imaginary)
+        return power.astype(np.float32)
 
 
 def _fft_size(sample_rate_hz: int) -> int:
-    return _next_power_of_two(round(FRAME_S * sample_rate_hz))
-
-
-def _next_power_of_two(n: int) -> int:
-    return 1 << (n - 1).bit_length()
+    """Returns the samples of a frame, rounded up to a power of two."""
+    return 1 << (round(FRAME_S * sample_rate_hz) - 1).bit_length()
 
 
 def _mel(hz: float | np.ndarray) -> np.ndarray:

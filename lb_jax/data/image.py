@@ -6,9 +6,14 @@ Order and rounding rules: LanguageBind spec 5.1. Everything happens on a 0..255 
 the final normalisation, which is linear and therefore commutes with resizing.
 """
 
+import ctypes
+import functools
+import logging
 import struct
 import warnings
 import zlib
+from collections.abc import Callable
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -48,6 +53,23 @@ PILLOW_ERRORS = (
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM", "TIFF", "AVIF", "JPEG2000")
 Image.init()  # registers them all; Image.open(formats=...) only knows registered ones
 
+
+def _silence() -> None:
+    """Keeps remarks on damaged files off stderr; Pillow raises what matters.
+
+    A handler of null is libtiff's own way to say nothing. Without any handler Python writes what
+    Pillow logs; programs that set up logging still get it.
+    """
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    library = ctypes.CDLL(Image.core.__file__)  # names are looked up in what it links to as well
+    for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+        if set_handler := getattr(library, name, None):  # builds of Pillow may lack libtiff
+            set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+            set_handler(None)
+
+
+_silence()
+
 # EXIF tag 0x0112: how the stored picture is turned to stand upright.
 ORIENTATION_TAG = 0x0112
 UPRIGHT = {
@@ -60,11 +82,8 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# (name, antialias) -> resize of one float32 array to (width, height). Pillow widens the kernel when
-# shrinking and, per channel in float mode, equals the antialiased interpolation of torch; OpenCV's
-# fixed taps equal torch without antialiasing (cubic a = -0.75).
-_PILLOW = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
-_OPENCV = {"bicubic": cv2.INTER_CUBIC, "bilinear": cv2.INTER_LINEAR}
+# Outputs computed by one multiplication: few enough that their weights are mostly not zero.
+BAND = 16
 
 
 def decode(media: media_lib.Media, spec: specs.ImageSpec) -> np.ndarray:
@@ -116,10 +135,7 @@ def transform(
       errors.DataError: the picture is thinner than `MAX_ASPECT`.
     """
     del rng
-    resized = resize_short(
-        decoded.astype(np.float32), spec.size, "bicubic", antialias=spec.antialias
-    )
-    return normalise(crop(resized, spec.size, *centre(resized, spec.size)), spec, white=255.0)
+    return square(decoded, spec, KERNELS["bicubic", spec.antialias], white=255.0)
 
 
 def open_picture(media: media_lib.Media, accepted: str) -> Image.Image:
@@ -142,22 +158,62 @@ def open_picture(media: media_lib.Media, accepted: str) -> Image.Image:
         return _load(picture, media)
 
 
-def resize_short(x: np.ndarray, size: int, kernel: str, *, antialias: bool) -> np.ndarray:
-    """Resizes so that the short side becomes `size` and the long side `int(size * long / short)`.
+def square(
+    x: np.ndarray,
+    spec: specs.ImageSpec | specs.VideoSpec,
+    kernel: "Kernel",
+    *,
+    white: float,
+    place: tuple[float, float] | None = None,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Resizes the short side to `spec.size`, cuts a square out and normalises it.
+
+    The long side becomes `int(size * long / short)` (spec 5.1). Resizing is separable and linear:
+    two products with the kernel's weights, of only those rows and columns that the square shows.
 
     Args:
-      x: float32 [h, w] or [h, w, 3].
-      size: pixels of the short side.
-      kernel: "bicubic" or "bilinear".
-      antialias: whether the kernel widens when shrinking.
+      x: uint8 or float32 [h, w, 3], or [h, w] for three equal channels.
+      spec: size, mean and std.
+      kernel: of the resize; bicubic values may overshoot, as in the reference.
+      white: value of `x` that stands for 1.
+      place: where the square lies, as shares in [0, 1) of the places there are down and right; None
+        is the centre.
+      out: float32 [s, s, 3] to write to.
 
     Returns:
-      float32 [h', w'] or [h', w', 3]; bicubic values may overshoot, as in the reference.
+      float32 [s, s, 3]: (resized / white - mean) / std.
 
     Raises:
       errors.DataError: the long side is more than `MAX_ASPECT` times the short one.
     """
     height, width = x.shape[:2]
+    sides = resized_sides(height, width, spec.size)
+    if place is None:
+        top, left = centre(sides, spec.size)
+    else:
+        top, left = (int(p * (n - spec.size + 1)) for p, n in zip(place, sides, strict=True))
+    down = _bands(kernel, height, sides[0], top, spec.size)
+    right = _bands(kernel, width, sides[1], left, spec.size)
+    rows, columns = (slice(bands[0].start, bands[-1].stop) for bands in (down, right))
+    shown = x[rows, columns]
+    planes = [shown] if x.ndim == 2 else [cv2.extractChannel(shown, c) for c in range(3)]
+    resized = [_resize(p.astype(np.float32), down, right) for p in planes]
+    std = np.asarray(spec.std, np.float64)
+    scale = (1 / (white * std)).astype(np.float32)
+    shift = (-np.asarray(spec.mean, np.float64) / std).astype(np.float32)
+    out = np.empty((spec.size, spec.size, 3), np.float32) if out is None else out
+    for c in range(3):
+        np.add(resized[c % len(resized)] * scale[c], shift[c], out=out[..., c])
+    return out
+
+
+def resized_sides(height: int, width: int, size: int) -> tuple[int, int]:
+    """Returns height and width after the short side became `size`.
+
+    Raises:
+      errors.DataError: the long side is more than `MAX_ASPECT` times the short one.
+    """
     short, long = sorted((height, width))
     if long > MAX_ASPECT * short:
         reason = (
@@ -166,37 +222,103 @@ def resize_short(x: np.ndarray, size: int, kernel: str, *, antialias: bool) -> n
         )
         raise errors.DataError(f"<picture {width}x{height}>", reason)
     long = int(size * long / short)
-    target = (size, long) if width <= height else (long, size)  # (width, height)
-    if not antialias:
-        return cv2.resize(x, target, interpolation=_OPENCV[kernel])
-    planes = [x] if x.ndim == 2 else np.moveaxis(x, -1, 0)
-    resized = [
-        np.asarray(Image.fromarray(np.ascontiguousarray(p)).resize(target, _PILLOW[kernel]))
-        for p in planes
-    ]
-    return resized[0] if x.ndim == 2 else np.stack(resized, axis=-1)
+    return (long, size) if width <= height else (size, long)
 
 
-def centre(x: np.ndarray, size: int) -> tuple[int, int]:
-    """Returns (top, left) of the centre crop of [h, w, ...].
+def centre(sides: tuple[int, int], size: int) -> tuple[int, int]:
+    """Returns (top, left) of the centre square of a picture of these sides.
 
     Halves round to even, as torchvision does (86.5 -> 86).
     """
-    return round((x.shape[0] - size) / 2), round((x.shape[1] - size) / 2)
+    return round((sides[0] - size) / 2), round((sides[1] - size) / 2)
 
 
-def crop(x: np.ndarray, size: int, top: int, left: int) -> np.ndarray:
-    """Returns the `[size, size, ...]` square of [h, w, ...] at (top, left)."""
-    return x[top : top + size, left : left + size]
+class Kernel(NamedTuple):
+    """A resampling kernel.
+
+    Attributes:
+      weight: distance in pixels, float64 [...] -> weight, same shape.
+      radius: distance from which the weight is 0.
+      antialias: whether it widens when shrinking.
+    """
+
+    weight: Callable[[np.ndarray], np.ndarray]
+    radius: int
+    antialias: bool
 
 
-def normalise(
-    x: np.ndarray, spec: specs.ImageSpec | specs.VideoSpec, *, white: float
-) -> np.ndarray:
-    """Maps 0..white per channel to (value / white - mean) / std, float32 [..., 3] -> same."""
-    std = np.asarray(spec.std, np.float64)
-    scale, shift = 1 / (white * std), -np.asarray(spec.mean, np.float64) / std
-    return x * scale.astype(np.float32) + shift.astype(np.float32)
+def _cubic(a: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns Keys' cubic convolution kernel (1981, equation 4), whose slope at 1 is `a`."""
+
+    def weight(x: np.ndarray) -> np.ndarray:
+        x = np.abs(x)
+        near = ((a + 2) * x - (a + 3)) * x**2 + 1
+        far = a * (((x - 5) * x + 8) * x - 4)
+        return np.where(x < 1, near, np.where(x < 2, far, 0))
+
+    return weight
+
+
+def _triangle(x: np.ndarray) -> np.ndarray:
+    return np.maximum(1 - np.abs(x), 0)
+
+
+# (name, antialias) -> kernel. torch interpolates with the cubic of OpenCV, or antialiased with that
+# of Pillow.
+KERNELS = {
+    ("bicubic", False): Kernel(_cubic(-0.75), 2, False),
+    ("bicubic", True): Kernel(_cubic(-0.5), 2, True),
+    ("bilinear", False): Kernel(_triangle, 1, False),
+    ("bilinear", True): Kernel(_triangle, 1, True),
+}
+
+
+class _Band(NamedTuple):
+    """Neighbouring outputs of a resize along one axis.
+
+    Attributes:
+      start, stop: the inputs that they are sums of.
+      weights: float32 [outputs, stop - start].
+    """
+
+    start: int
+    stop: int
+    weights: np.ndarray
+
+
+@functools.lru_cache(maxsize=256)  # a corpus has few sizes of pictures
+def _bands(kernel: Kernel, before: int, after: int, first: int, count: int) -> tuple[_Band, ...]:
+    """Weights of outputs `first` to `first + count` of a resize from `before` to `after` pixels.
+
+    The antialiased kernel leaves out what lies beyond the edge, the other repeats the edge (spec
+    5.1).
+    """
+    step = before / after
+    width = max(step, 1.0) if kernel.antialias else 1.0
+    reach = int(np.ceil(kernel.radius * width))
+    bands = []
+    for start in range(first, first + count, BAND):
+        centres = (np.arange(start, min(start + BAND, first + count)) + 0.5) * step  # [n]
+        taps = np.floor(centres).astype(int)[:, None] + np.arange(-reach - 1, reach + 2)
+        weights = kernel.weight((taps + 0.5 - centres[:, None]) / width)  # [n, taps]
+        inside = np.clip(taps, 0, before - 1)
+        if kernel.antialias:
+            weights = np.where(inside == taps, weights, 0)
+        low, high = int(inside.min()), int(inside.max()) + 1
+        dense = np.zeros((len(centres), high - low))
+        np.add.at(dense, (np.arange(len(centres))[:, None], inside - low), weights)
+        dense /= dense.sum(axis=1, keepdims=True)
+        bands.append(_Band(low, high, dense.astype(np.float32)))
+    return tuple(bands)
+
+
+def _resize(plane: np.ndarray, down: tuple[_Band, ...], right: tuple[_Band, ...]) -> np.ndarray:
+    """Resizes what the bands show, float32 [h, w] -> [h', w']."""
+    top, left = down[0].start, right[0].start
+    narrow = np.concatenate(
+        [plane[:, b.start - left : b.stop - left] @ b.weights.T for b in right], axis=1
+    )
+    return np.concatenate([b.weights @ narrow[b.start - top : b.stop - top] for b in down])
 
 
 def _load(picture: Image.Image, media: media_lib.Media) -> Image.Image:

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,7 +19,9 @@ from PIL import Image
 
 from lb_jax.core import errors
 
-Media = str | os.PathLike | bytes | Image.Image | np.ndarray | tuple[np.ndarray, int]
+Picture = str | os.PathLike | bytes | Image.Image | np.ndarray
+# Samples with their rate are a sound, a sequence of pictures is a clip.
+Media = Picture | tuple[np.ndarray, int] | Sequence[Picture]
 
 AGAIN = "download or export it again"
 
@@ -47,6 +49,8 @@ def describe(media: object) -> str:
             return f"<array {media.dtype} {list(media.shape)}>"
         case (np.ndarray() as samples, rate):
             return f"<array {samples.dtype} {list(samples.shape)} at {rate!r} Hz>"
+        case list() | tuple() if media:
+            return f"<{len(media)} items, the first {describe(media[0])}>"
         case _:
             return f"<{type(media).__name__}>"
 
@@ -95,7 +99,8 @@ def promised_size(file: BinaryIO) -> int:
     """Returns where a container says its last structure ends, 0 for formats that do not say.
 
     Decoders shorten a cut file without a word; comparing this with the real size finds the cut.
-    Knows WAV, AVI, AIFF, MP4 and MOV, Matroska and WebM, Ogg, and MP3 with a table of contents.
+    Knows WAV, AVI, AIFF, MP4 and MOV, Matroska and WebM, Ogg, MP3, GIF and MPEG-TS. An MP3 without
+    a table of contents and an MPEG-TS file only tell that their last frame or packet is not whole.
     """
     file.seek(0)
     head = file.read(12)
@@ -107,19 +112,90 @@ def promised_size(file: BinaryIO) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Packet:
-    """One coded frame.
+    """What a container says about one coded frame; PyAV's packets have the same attributes.
 
     Attributes:
-      time: presentation time in the stream's time base, None if the container does not say.
+      pts: presentation time in the stream's time base, None if the container does not say.
       is_keyframe: whether decoding can start here.
     """
 
-    time: int | None
+    pts: int | None
     is_keyframe: bool
 
 
+@dataclasses.dataclass(frozen=True)
+class Track:
+    """The first stream of a kind in an opened container.
+
+    Attributes:
+      name: how errors call the file.
+      container: where it is read from; reading goes on where it last ended.
+      stream: which one.
+    """
+
+    name: str
+    container: av.container.InputContainer
+    stream: av.stream.Stream
+
+    def packets(self) -> Iterator[av.Packet]:
+        """Reads coded frames in the order of the file; the last packet is empty.
+
+        Raises:
+          errors.DataError: damaged or cut off.
+        """
+        count = 0
+        try:
+            for packet in self.container.demux(self.stream):
+                _refuse(self.name, packet.is_corrupt, f"is cut off or damaged at packet {count}")
+                count += 1
+                yield packet
+        except (av.error.FFmpegError, ValueError) as e:
+            raise errors.DataError(
+                self.name, f"cannot be read beyond packet {count} ({_words(e)}); {AGAIN}"
+            ) from e
+
+    def decode(
+        self,
+        packets: Iterable[av.Packet],
+        *,
+        start: int | None = None,
+        wanted: Set[int] | None = None,
+    ) -> Iterator[av.VideoFrame | av.AudioFrame]:
+        """Decodes packets, one frame after the other.
+
+        Args:
+          packets: of this track, from a keyframe to the empty one.
+          start: time of that keyframe, if it is not the first.
+          wanted: times of frames. Frames of other times are left out if no frame is made of them;
+            None wants all.
+
+        Raises:
+          errors.DataError: a frame is damaged.
+        """
+        context, count = self.stream.codec_context, 0
+        try:
+            for packet in packets:
+                if wanted is not None:
+                    context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
+                for frame in packet.decode():
+                    # Frames that lean on what lies before the start cannot be whole, and nobody
+                    # wants them.
+                    leans_back = start is not None and frame.pts is not None and frame.pts < start
+                    _refuse(
+                        self.name,
+                        frame.is_corrupt and not leans_back,
+                        f"is damaged at frame {count}",
+                    )
+                    count += 1
+                    yield frame
+        except (av.error.FFmpegError, ValueError) as e:
+            raise errors.DataError(
+                self.name, f"cannot be decoded beyond frame {count} ({_words(e)}); {AGAIN}"
+            ) from e
+
+
 def packets(file: BinaryIO, name: str, kind: str) -> list[Packet]:
-    """Lists the coded frames of the first stream of a kind without decoding them.
+    """Lists the coded frames of the first stream of a kind without decoding or keeping them.
 
     Frame counts in headers often say 0.
 
@@ -131,18 +207,13 @@ def packets(file: BinaryIO, name: str, kind: str) -> list[Packet]:
     Raises:
       errors.DataError: not such a container, no such stream, damaged or cut off.
     """
-    found = []
-    with _container(file, name, kind) as (opened, track):
-        try:
-            for packet in opened.demux(track):
-                _refuse(name, packet.is_corrupt, f"is cut off or damaged at packet {len(found)}")
-                if packet.size:  # the last packet is an empty flush
-                    found.append(Packet(packet.pts, packet.is_keyframe))
-        except (av.error.FFmpegError, ValueError) as e:
-            raise errors.DataError(
-                name, f"cannot be read beyond packet {len(found)} ({_words(e)}); {AGAIN}"
-            ) from e
-    return found
+    with open_track(file, name, kind) as track:
+        return [Packet(p.pts, p.is_keyframe) for p in track.packets() if is_shown(p)]
+
+
+def is_shown(packet: av.Packet) -> bool:
+    """Tells frames from the empty last packet and from what an edit list cuts away."""
+    return bool(packet.size) and not packet.is_discard
 
 
 def frames(
@@ -159,26 +230,29 @@ def frames(
     Raises:
       errors.DataError: as `packets`, or a frame is damaged.
     """
-    count = 0
-    with _container(file, name, kind) as (opened, track):
-        try:
-            if start is not None:
-                opened.seek(start, stream=track)
-            for packet in opened.demux(track):
-                _refuse(name, packet.is_corrupt, f"is cut off or damaged at frame {count}")
-                for frame in packet.decode():
-                    # Frames that lean on what lies before the start cannot be whole, and nobody
-                    # wants them.
-                    leans_back = start is not None and frame.pts is not None and frame.pts < start
-                    _refuse(
-                        name, frame.is_corrupt and not leans_back, f"is damaged at frame {count}"
-                    )
-                    count += 1
-                    yield frame
-        except (av.error.FFmpegError, ValueError) as e:
-            raise errors.DataError(
-                name, f"cannot be decoded beyond frame {count} ({_words(e)}); {AGAIN}"
-            ) from e
+    with open_track(file, name, kind) as track:
+        if start is not None:
+            try:
+                track.container.seek(start, stream=track.stream)
+            except (av.error.FFmpegError, ValueError) as e:
+                raise errors.DataError(
+                    name, f"cannot be read from {start} on ({_words(e)}); {AGAIN}"
+                ) from e
+        yield from track.decode(track.packets(), start=start)
+
+
+def duration_s(media: object, kind: str) -> float | None:
+    """Seconds that the first track of a kind lasts, by its container; None where it does not say.
+
+    Raises:
+      errors.DataError: as `packets`.
+    """
+    name = describe(media)
+    with stream(media, "nothing else") as file, open_track(file, name, kind) as track:
+        if track.stream.duration is not None:
+            return float(track.stream.duration * track.stream.time_base)
+        whole = track.container.duration  # in microseconds
+        return None if whole is None else whole / av.time_base
 
 
 def _open_file(path: Path) -> BinaryIO:
@@ -195,9 +269,12 @@ def _open_file(path: Path) -> BinaryIO:
 
 
 @contextlib.contextmanager
-def _container(
-    file: BinaryIO, name: str, kind: str
-) -> Iterator[tuple[av.container.InputContainer, av.stream.Stream]]:
+def open_track(file: BinaryIO, name: str, kind: str) -> Iterator[Track]:
+    """Opens a container at its beginning; for the arguments see `packets`.
+
+    Raises:
+      errors.DataError: not such a container, or no such stream.
+    """
     file.seek(0)
     try:
         opened = av.open(file, options=_AV_OPTIONS)
@@ -222,7 +299,9 @@ def _container(
             raise errors.DataError(
                 name, f"has a {kind} track in a codec that this FFmpeg lacks; convert it"
             )
-        yield opened, tracks[0]
+        # One thread: files are decoded beside each other, not faster one by one.
+        tracks[0].codec_context.thread_count = 1
+        yield Track(name, opened, tracks[0])
 
 
 def _refuse(name: str, condition: bool, reason: str) -> None:
@@ -249,12 +328,15 @@ def _riff_end(file: BinaryIO, byteorder: str) -> int:
 def _iso_end(file: BinaryIO) -> int:
     """Walks the top-level boxes to the last one.
 
-    Size 1 means that a 64-bit size follows, 0 that the box runs to the end of the file.
+    Size 1 means that a 64-bit size follows, 0 that the box runs to the end of the file. What has no
+    type of four letters is no box, but something that was appended.
     """
     offset, held = 0, file.seek(0, io.SEEK_END)
     while offset + 8 <= held:
         file.seek(offset)
-        length = int.from_bytes(file.read(4), "big")
+        length, kind = int.from_bytes(file.read(4), "big"), file.read(4)
+        if not (kind.isascii() and kind.decode().isprintable()):
+            return offset
         if length == 1:
             file.seek(offset + 8)
             length = int.from_bytes(file.read(8), "big")
@@ -312,11 +394,76 @@ def _mp3_end(file: BinaryIO) -> int:
     frame = file.read(64)
     table = max(frame.find(b"Xing"), frame.find(b"Info"))
     if frame[:1] != b"\xff" or table < 0 or len(frame) < table + 16 or not frame[table + 7] & 2:
-        return 0
+        return _mp3_frames_end(file, start)
     size_at = (
         table + 8 + 4 * (frame[table + 7] & 1)
     )  # behind the flags, and the frame count if there is one
     return start + int.from_bytes(frame[size_at : size_at + 4], "big")
+
+
+def _mp3_frames_end(file: BinaryIO, offset: int) -> int:
+    """Walks from frame to frame of MPEG audio layer III, to the first place where there is none.
+
+    Header and lengths: ISO/IEC 11172-3, 2.4.1.3 and 2.4.2.3; 13818-3 for the lower rates.
+    """
+    file.seek(0)
+    data = file.read()
+    while offset + 4 <= len(data):
+        head = int.from_bytes(data[offset : offset + 4], "big")
+        version, layer = head >> 19 & 3, head >> 17 & 3
+        bitrate, rate = head >> 12 & 15, head >> 10 & 3
+        if head >> 21 != 0x7FF or version == 1 or layer != 1 or bitrate in (0, 15) or rate == 3:
+            return offset
+        kbits = _MP3_KBITS[version == 3][bitrate - 1]
+        rate_hz = _MP3_RATES_HZ[rate] >> {3: 0, 2: 1, 0: 2}[version]
+        offset += (144_000 if version == 3 else 72_000) * kbits // rate_hz + (head >> 9 & 1)
+    return offset
+
+
+_MP3_RATES_HZ = (44_100, 48_000, 32_000)  # of version 1; version 2 has half, 2.5 a quarter
+_MP3_KBITS = {
+    True: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    False: (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+
+
+def _gif_end(file: BinaryIO) -> int:
+    """Walks the blocks to the trailer; a colour table and data sub-blocks may follow a header.
+
+    Layout: GIF89a specification, sections 15 to 27.
+    """
+    file.seek(0)
+    data = file.read()
+
+    def table(flags: int) -> int:
+        return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+    offset = 13 + (table(data[10]) if len(data) > 10 else 0)
+    while offset < len(data):
+        match data[offset]:
+            case 0x21:  # extension: label, sub-blocks
+                offset += 2
+            case 0x2C if offset + 9 < len(data):  # image: place, flags, colour table, code size
+                offset += 11 + table(data[offset + 9])
+            case 0x3B:
+                return offset + 1
+            case _:
+                return offset
+        while offset < len(data) and data[offset]:
+            offset += 1 + data[offset]
+        offset += 1
+    return offset + 1
+
+
+def _mpegts_end(file: BinaryIO) -> int:
+    """Rounds up to whole packets, if it is MPEG-TS: every packet begins with the same byte."""
+    held = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    head = file.read(4 + 3 * 208)
+    for start, size in ((0, 188), (4, 192), (0, 204)):  # broadcast, disc, with error correction
+        if {head[start + i * size : start + i * size + 1] for i in range(3)} == {b"G"}:
+            return -(-held // size) * size
+    return 0
 
 
 _PROMISES: tuple[tuple[Callable[[bytes], bool], Callable[[BinaryIO], int]], ...] = (
@@ -328,6 +475,8 @@ _PROMISES: tuple[tuple[Callable[[bytes], bool], Callable[[BinaryIO], int]], ...]
         lambda head: head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"),
         lambda file: _riff_end(file, "big"),
     ),
+    (lambda head: head[:6] in (b"GIF87a", b"GIF89a"), _gif_end),
+    (lambda head: head[:1] == b"G" or head[4:5] == b"G", _mpegts_end),
     (lambda head: head[4:8] in (b"ftyp", b"styp", b"moov"), _iso_end),
     (lambda head: head[:4] == b"\x1a\x45\xdf\xa3", _matroska_end),
     (lambda head: head[:4] == b"OggS", _ogg_end),

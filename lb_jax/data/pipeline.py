@@ -22,7 +22,7 @@ import grain
 import numpy as np
 
 from lb_jax.core import errors, modalities
-from lb_jax.data import captions, preprocess, tokenizer
+from lb_jax.data import captions, content, preprocess, tokenizer
 from lb_jax.data.quarantine import BadSample, Quarantine
 from lb_jax.data.rows import Ref, Row, Source
 
@@ -156,11 +156,13 @@ class Loader:
         return row.media[self.modality]
 
     def _decode(self, key: tuple[int, int, int], file: Ref, name: str) -> np.ndarray:
-        if self._cache is None:
-            return preprocess.decode(self.modality, file, self.spec)
-        if key not in self._cache:
-            self._cache[key] = preprocess.decode(self.modality, file, self.spec)
-        return self._cache[key]
+        if self._cache is not None and key in self._cache:
+            return self._cache[key]
+        decoded = preprocess.decode(self.modality, file, self.spec)
+        content.require_content(self.modality, decoded, name)
+        if self._cache is not None:
+            self._cache[key] = decoded
+        return decoded
 
     def _order(self, attempt: int) -> Order:
         if attempt not in self._orders:

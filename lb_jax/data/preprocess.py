@@ -70,7 +70,7 @@ def preprocess(
       modality: "image", "video", "depth", "thermal", "audio" or "text".
       items: one item or a list of them: paths, bytes, PIL images, arrays, mixed as one likes. One
         item is a batch of 1. A tuple (samples, rate) is one sound; an array is one item, not a
-        batch.
+        batch; a clip of still pictures is a list inside the list.
       spec: the preprocessing; None takes that of `preset`.
       preset: "default" or "reference".
 
@@ -93,7 +93,8 @@ def preprocess(
         raise errors.DataError(f"<{modality} batch>", "is empty, expected at least one item")
     if modality == modalities.TEXT:  # as a whole, so that an error names the text's place
         return tokenizer.tokenize(batch, spec.context)
-    return np.stack([transform(modality, decode(modality, item, spec), spec) for item in batch])
+    arrays = [transform(modality, decode(modality, item, spec), spec) for item in batch]
+    return np.stack(arrays) if len(arrays) > 1 else arrays[0][None]  # a view instead of a copy
 
 
 def as_list(items: media_lib.Media | Sequence[media_lib.Media]) -> list[media_lib.Media]:

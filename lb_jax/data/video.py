@@ -5,6 +5,8 @@ The transform is resize, crop and normalisation.
 
 import bisect
 import contextlib
+import io
+from collections.abc import Sequence
 from typing import BinaryIO
 
 import av
@@ -18,15 +20,20 @@ from lb_jax.data import media as media_lib
 # One sequential pass beats seeking (about 50 ms a frame, with reopening) until the wanted frames
 # lie this far apart.
 SEEK_GAP = 250
-ACCEPTED = "or a uint8 array [t, h, w, 3]"
+# Up to this size the coded frames are kept in memory, and the file is read once.
+HELD_BYTES = 64 << 20
+# Codecs that hide no frames between those that are shown. About half the frames of usual clips lead
+# to no other frame, and need not be decoded.
+ONE_FRAME_A_PACKET = ("h264", "hevc", "mpeg4")
+ACCEPTED = "a uint8 array [t, h, w, 3] or a list of still pictures"
 
 
 def decode(media: media_lib.Media, spec: specs.VideoSpec) -> np.ndarray:
     """Decodes `spec.frames` frames spread evenly over the clip, upright, at their own size.
 
     Args:
-      media: path or bytes of anything PyAV decodes, or uint8 [t, h, w, 3], whose frames are picked
-        by the same rule.
+      media: path or bytes of anything PyAV decodes; or frames, which are picked by the same rule:
+        uint8 [t, h, w, 3], or a list or tuple of still pictures of one size.
       spec: number of frames.
 
     Returns:
@@ -40,9 +47,19 @@ def decode(media: media_lib.Media, spec: specs.VideoSpec) -> np.ndarray:
         if media.dtype != np.uint8 or media.ndim != 4 or media.shape[-1] != 3 or media.size == 0:
             raise media_lib.unusable(media, ACCEPTED)
         return media[frame_indices(len(media), spec.frames)]
+    if isinstance(media, list | tuple):
+        return _stills(media, spec.frames)
     name = media_lib.describe(media)
     with media_lib.stream(media, ACCEPTED) as file:
-        packets = media_lib.packets(file, name, "video")
+        if file.seek(0, io.SEEK_END) <= HELD_BYTES:
+            with media_lib.open_track(file, name, "video") as track:
+                held = list(track.packets())
+                picked = _pick_times(track, held, spec.frames)
+            if picked is not None:
+                return picked
+            packets = [p for p in held if media_lib.is_shown(p)]
+        else:
+            packets = media_lib.packets(file, name, "video")
         if len(packets) > SEEK_GAP * spec.frames:
             sought = _seek(file, name, packets, spec.frames)
             if sought is not None:
@@ -66,20 +83,16 @@ def transform(
     Returns:
       float32 [t, s, s, 3].
     """
-    frames = [
-        image.resize_short(f.astype(np.float32), spec.size, "bilinear", antialias=spec.antialias)
-        for f in decoded
-    ]
-    top, left = image.centre(frames[0], spec.size)
-    flip = False
+    flip, place = False, None
     if rng is not None:
         down, right, mirror = rng.random(3)
         flip = mirror < spec.train_flip
-        if spec.train_crop == "random":
-            top = int(down * (frames[0].shape[0] - spec.size + 1))
-            left = int(right * (frames[0].shape[1] - spec.size + 1))
-    clip = np.stack([image.crop(f, spec.size, top, left) for f in frames])  # [t, s, s, 3]
-    return image.normalise(clip[:, :, ::-1] if flip else clip, spec, white=255.0)
+        place = (down, right) if spec.train_crop == "random" else None
+    kernel = image.KERNELS["bilinear", spec.antialias]
+    clip = np.empty((len(decoded), spec.size, spec.size, 3), np.float32)
+    for frame, out in zip(decoded, clip, strict=True):
+        image.square(frame, spec, kernel, white=255.0, place=place, out=out)
+    return np.ascontiguousarray(clip[:, :, ::-1]) if flip else clip  # [t, s, s, 3]
 
 
 def frame_indices(available: int, wanted: int) -> np.ndarray:
@@ -88,6 +101,43 @@ def frame_indices(available: int, wanted: int) -> np.ndarray:
     They run from the first to the last.
     """
     return np.linspace(0, available - 1, wanted).astype(np.int64)
+
+
+def _stills(pictures: Sequence[media_lib.Picture], wanted: int) -> np.ndarray:
+    """Decodes the evenly spaced ones of some pictures, uint8 [wanted, h, w, 3]."""
+    if not pictures:
+        raise media_lib.unusable(pictures, ACCEPTED)
+    indices = frame_indices(len(pictures), wanted).tolist()
+    decoded = {i: image.decode(pictures[i], specs.ImageSpec()) for i in set(indices)}
+    return _stack([decoded[i] for i in indices], media_lib.describe(pictures))
+
+
+def _pick_times(track: media_lib.Track, packets: list[av.Packet], wanted: int) -> np.ndarray | None:
+    """Decodes once in order, without the frames that no wanted one is made of.
+
+    Returns:
+      uint8 [wanted, h, w, 3]; None where time and number of a frame are not surely one, or where
+      seeking is better.
+    """
+    shown = [p.pts for p in packets if media_lib.is_shown(p)]
+    times = sorted(time for time in set(shown) if time is not None)
+    if (
+        track.stream.codec_context.name not in ONE_FRAME_A_PACKET
+        or not 0 < len(times) <= SEEK_GAP * wanted
+        or len(times) < len(shown)
+    ):
+        return None
+    picked = [times[i] for i in frame_indices(len(times), wanted)]
+    needed, kept = set(picked), {}
+    # The last one in the file is decoded whether needed or not: a cut would show there.
+    for frame in track.decode(packets, wanted=needed | {shown[-1]}):
+        if frame.interlaced_frame:  # then a packet may hold half of it
+            return None
+        if frame.pts in needed:
+            kept[frame.pts] = _to_rgb(frame, track.name)
+    if len(kept) < len(needed):
+        return None
+    return _stack([kept[time] for time in picked], track.name)
 
 
 def _pick(file: BinaryIO, name: str, available: int, wanted: int) -> np.ndarray:
@@ -119,8 +169,8 @@ def _seek(
     Returns None where the container's times do not lead to the frames: missing, repeated, or of
     pictures never shown.
     """
-    times = sorted(p.time for p in packets if p.time is not None)
-    keys = sorted(p.time for p in packets if p.is_keyframe and p.time is not None)
+    times = sorted(p.pts for p in packets if p.pts is not None)
+    keys = sorted(p.pts for p in packets if p.is_keyframe and p.pts is not None)
     if len(set(times)) < len(packets) or not keys or keys[0] > times[0]:
         return None
     picked = []

@@ -1,6 +1,7 @@
 """Small real media files, made in memory for the tests of this folder."""
 
 import io
+from collections.abc import Sequence
 
 import av
 import numpy as np
@@ -15,6 +16,13 @@ def picture(array: np.ndarray, format: str = "PNG", **options: object) -> bytes:
     return file.getvalue()
 
 
+def scene(height: int = 60, width: int = 80) -> np.ndarray:
+    """Returns uint8 [h, w, 3]: slopes of each channel under noise."""
+    y, x = np.mgrid[:height, :width]
+    rough = np.random.default_rng(0).integers(0, 40, (height, width, 3))
+    return np.clip(np.stack([3 * x, 4 * y, 2 * x + y], -1) % 256 + rough, 0, 255).astype(np.uint8)
+
+
 def clip(
     frames: int = 20,
     format: str = "mp4",
@@ -23,6 +31,9 @@ def clip(
     group: int = 12,
     rotation: int = 0,
     sound: bool = False,
+    times: Sequence[int] | None = None,
+    rough: bool = False,
+    pixels: str = "yuv420p",
 ) -> bytes:
     """Encodes frames of 64x48 that brighten by 10 each (modulo 256).
 
@@ -35,11 +46,14 @@ def clip(
       group: a keyframe every so many frames.
       rotation: degrees in the display matrix.
       sound: whether a second of noise goes with it.
+      times: when each frame is shown, in tenths of a second; None shows one after the other.
+      pixels: pixel format of the codec.
+      rough: noise instead, so that a frame takes many packets of a transport stream.
     """
     file = io.BytesIO()
     with av.open(file, "w", format=format) as container:
         stream = container.add_stream(codec, rate=10)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
         stream.gop_size = group
         if rotation:
             stream.set_display_rotation(rotation)
@@ -47,8 +61,10 @@ def clip(
         for i in range(frames):
             rgb = np.full((48, 64, 3), i * 10 % 256, np.uint8)
             rgb[:24, :32] = 0
-            frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format="yuv420p")
-            frame.pts = i
+            if rough:
+                rgb = np.random.default_rng(i).integers(0, 256, (48, 64, 3), np.uint8)
+            frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format=pixels)
+            frame.pts = i if times is None else times[i]
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         if track is not None:
@@ -56,6 +72,30 @@ def clip(
             tone.rate, tone.pts = 16000, 0
             container.mux(track.encode(tone))
             container.mux(track.encode(None))
+    return file.getvalue()
+
+
+def animation(frames: int = 20) -> bytes:
+    """Encodes frames of 64x48 that brighten by 10 each as a GIF."""
+    file = io.BytesIO()
+    first, *others = (Image.fromarray(np.full((48, 64), 10 * i, np.uint8)) for i in range(frames))
+    first.save(file, "GIF", save_all=True, append_images=others, duration=100)
+    return file.getvalue()
+
+
+def coded_sound(format: str, codec: str, **options: str) -> bytes:
+    """Encodes three seconds of noise with FFmpeg; options are those of the container."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=format, options=options) as container:
+        stream = container.add_stream(codec, rate=16000, layout="mono")
+        samples = av.AudioFrame.from_ndarray(noise(48000)[None], format="fltp", layout="mono")
+        samples.rate, samples.pts = 16000, 0
+        to_codec = av.AudioResampler(
+            stream.format, "mono", 16000, frame_size=stream.codec_context.frame_size or None
+        )
+        for part in (*to_codec.resample(samples), *to_codec.resample(None)):
+            container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
     return file.getvalue()
 
 

@@ -1,3 +1,6 @@
+import io
+
+import av
 import numpy as np
 import pytest
 
@@ -24,6 +27,14 @@ def test_wav_flac_and_array_agree_exactly():
         np.testing.assert_array_equal(audio.decode(item, SPEC), expected)
 
 
+@pytest.mark.parametrize("format", ["WAV", "FLAC"])
+def test_16_bit_samples_are_the_floats_of_libsndfile(format, monkeypatch):
+    item = media_files.sound(np.stack([WAVE, WAVE[::-1]], axis=1), format=format, subtype="PCM_16")
+    fast = audio.decode(item, SPEC)
+    monkeypatch.setattr(audio, "STORED", {})
+    np.testing.assert_array_equal(audio.decode(item, SPEC), fast)
+
+
 @pytest.mark.parametrize(
     ("format", "subtype"), [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", None), ("AIFF", None)]
 )
@@ -32,8 +43,33 @@ def test_other_formats_decode(format, subtype):
     assert 95 <= len(decoded) <= 112
 
 
-def test_the_sound_track_of_a_video_decodes():
-    assert 95 <= len(audio.decode(media_files.clip(sound=True), SPEC)) <= 105
+@pytest.mark.parametrize(
+    ("format", "codec"),
+    [("ipod", "aac"), ("adts", "aac"), ("mp3", "libmp3lame"), ("webm", "libopus")],
+)
+def test_other_codecs_decode(format, codec):
+    assert 295 <= len(audio.decode(media_files.coded_sound(format, codec), SPEC)) <= 310
+
+
+def test_many_channels_decode():
+    """A wav file in a container that libsndfile does not know, with sixteen channels."""
+    samples = np.stack([WAVE * (c == 3) for c in range(16)], axis=1)
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as container:
+        stream = container.add_stream("pcm_f32le", rate=16000, layout="16 channels")
+        frame = av.AudioFrame.from_ndarray(
+            samples.reshape(1, -1), format="flt", layout="16 channels"
+        )
+        frame.rate, frame.pts = 16000, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    expected = audio.decode((samples.T, 16000), SPEC)
+    np.testing.assert_allclose(audio.decode(file.getvalue(), SPEC), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("format", ["mp4", "mov", "matroska", "mpegts"])
+def test_the_sound_track_of_a_video_decodes(format):
+    assert 95 <= len(audio.decode(media_files.clip(format=format, sound=True), SPEC)) <= 107
 
 
 def test_a_video_without_sound_is_refused():
@@ -68,14 +104,15 @@ def test_the_windowed_sinc_has_the_length_of_the_reference():
     )  # ceil(16000 * 1001 / 44100)
 
 
-def test_the_windowed_sinc_equals_its_sum_written_out():
-    rate, n = 22050, 137
-    t = (np.arange(1000) - n * rate / 16000) / rate * 0.99 * 16000
-    weights = (
-        np.where(np.abs(t) < 6, np.sinc(t) * np.cos(np.pi * t / 12) ** 2, 0) * 0.99 * 16000 / rate
-    )
-    out = audio.resample(WAVE[:1000], rate, 16000, "sinc_hann")
-    np.testing.assert_allclose(out[n], WAVE[:1000] @ weights, atol=1e-6)
+@pytest.mark.parametrize("rate_hz", [22050, 44100, 48000, 16001, 8000, 96000, 11025])
+def test_the_windowed_sinc_equals_its_sum_written_out(rate_hz):
+    wave = WAVE[:1000]
+    out = audio.resample(wave, rate_hz, 16000, "sinc_hann")
+    places = np.arange(-(-16000 * len(wave) // rate_hz)) * rate_hz / 16000
+    cutoff = 0.99 * min(1, 16000 / rate_hz)
+    t = (np.arange(1000)[None] - places[:, None]) * cutoff
+    weights = np.where(np.abs(t) < 6, np.sinc(t) * np.cos(np.pi * t / 12) ** 2, 0) * cutoff
+    np.testing.assert_allclose(out, weights @ wave, atol=1e-6)
 
 
 def test_under_25_ms_is_refused():

@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -27,6 +29,47 @@ def test_files_pil_images_and_arrays_agree_in_metres():
         decoded = depth.decode(item, SPEC)
         assert decoded.dtype == np.float32
         np.testing.assert_allclose(decoded, expected, rtol=1e-6)
+
+
+def _npy(array, **options):
+    file = io.BytesIO()
+    np.save(file, array, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "array",
+    [MM, MM.astype(">u2"), MM / 1000, (MM / 1000).astype(np.float16), np.asfortranarray(MM)],
+)
+def test_saved_arrays_are_read(array, tmp_path):
+    (tmp_path / "dep0.npy").write_bytes(_npy(array))
+    for item in (_npy(array), tmp_path / "dep0.npy"):
+        decoded = depth.decode(item, SPEC)
+        assert decoded.dtype == np.float32
+        np.testing.assert_allclose(decoded, MM / 1000, rtol=2e-3)
+
+
+class _Trap:
+    def __reduce__(self):
+        return pytest.fail, ("a pickle was loaded",)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (_npy(MM)[:-1], "no array"),
+        (_npy(MM)[:9], "no array"),
+        (_npy(np.array([_Trap()], object), allow_pickle=True), "no array"),
+        (_npy(MM).replace(b"(40, 50)", b"(40,5e)0"), "no array"),
+        (_npy(MM).replace(b"(40, 50), }    ", b"(40, 500000000)"), "no array"),
+        (_npy(MM[None]), r"uint16 \[1, 40, 50\].*accepted"),
+        (_npy(MM.astype(np.int32)), "int32"),
+        (_npy(np.full((4, 4), np.nan)), "NaN"),
+    ],
+)
+def test_saved_arrays_that_are_no_depth_are_refused(data, reason):
+    with pytest.raises(errors.DataError, match=reason):
+        depth.decode(data, SPEC)
 
 
 def test_other_units_are_given_in_the_spec():

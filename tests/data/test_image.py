@@ -1,5 +1,7 @@
+import contextlib
 import io
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -86,6 +88,14 @@ def test_a_cut_image_is_refused():
         image.decode(data[: len(data) // 2], SPEC)
 
 
+def test_nothing_is_printed_about_bad_files(capfd):
+    data = media_files.picture(_random(64, 64), "TIFF", compression="tiff_lzw")
+    for at in range(20, len(data), 200):
+        with contextlib.suppress(errors.DataError):
+            image.decode(data[:at] + b"\xff" * 9 + data[at + 9 :], SPEC)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_other_content_is_refused():
     with pytest.raises(errors.DataError, match="not a readable image"):
         image.decode(b"<html>not found</html>", SPEC)
@@ -125,8 +135,47 @@ def test_a_flat_colour_is_normalised_by_mean_and_std():
 
 
 def test_the_crop_offset_rounds_half_to_even():
-    assert image.centre(np.zeros((224, 397)), 224) == (0, 86)
-    assert image.centre(np.zeros((227, 224)), 224) == (2, 0)
+    assert image.centre((224, 397), 224) == (0, 86)
+    assert image.centre((227, 224), 224) == (2, 0)
+
+
+# What the two products of `image.square` must equal: Pillow's and OpenCV's resize of the whole
+# picture. In float mode and per channel Pillow's is the antialiased one of torch.
+PILLOW = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+OPENCV = {"bicubic": cv2.INTER_CUBIC, "bilinear": cv2.INTER_LINEAR}
+
+
+def _resized(x, sides, kernel, antialias):
+    target = sides[::-1]
+    if not antialias:
+        return cv2.resize(x, target, interpolation=OPENCV[kernel])
+    planes = [Image.fromarray(np.ascontiguousarray(p)) for p in np.moveaxis(x, -1, 0)]
+    return np.stack([p.resize(target, PILLOW[kernel]) for p in planes], axis=-1)
+
+
+@pytest.mark.parametrize("shape", [(480, 640), (300, 231), (225, 449), (30, 20), (224, 224)])
+@pytest.mark.parametrize(("kernel", "antialias"), list(image.KERNELS))
+@pytest.mark.parametrize("place", [None, (0.0, 0.999), (0.7, 0.3)])
+def test_the_square_is_cut_from_the_resized_picture(shape, kernel, antialias, place):
+    pixels = _random(*shape)
+    sides = image.resized_sides(*shape, SPEC.size)
+    whole = _resized(pixels.astype(np.float32), sides, kernel, antialias)
+    top, left = image.centre(sides, SPEC.size)
+    if place is not None:
+        top, left = (int(p * (n - 223)) for p, n in zip(place, sides, strict=True))
+    square = whole[top : top + 224, left : left + 224]
+    expected = (square / 255 - SPEC.mean) / SPEC.std
+    out = image.square(pixels, SPEC, image.KERNELS[kernel, antialias], white=255.0, place=place)
+    np.testing.assert_allclose(out, expected, atol=1e-4)
+
+
+def test_one_channel_is_three_equal_ones():
+    grey = _random(50, 70, 1)[..., 0].astype(np.float32)
+    kernel = image.KERNELS["bicubic", True]
+    np.testing.assert_array_equal(
+        image.square(grey, SPEC, kernel, white=255.0),
+        image.square(np.repeat(grey[..., None], 3, -1), SPEC, kernel, white=255.0),
+    )
 
 
 def test_antialiasing_removes_fine_stripes():

@@ -17,7 +17,24 @@ WHOLE = {
     "webm": lambda: media_files.clip(format="webm", codec="libvpx"),
     "avi": lambda: media_files.clip(format="avi", codec="mpeg4"),
     "mp3": lambda: media_files.sound(media_files.noise(16000), format="MP3"),
+    "mp3 without a table": lambda: media_files.coded_sound("mp3", "libmp3lame", write_xing="0"),
+    "mp3 without a tag": lambda: media_files.coded_sound(
+        "mp3", "libmp3lame", write_xing="0", id3v2_version="0"
+    ),
+    "m4a": lambda: media_files.coded_sound("ipod", "aac"),
+    "gif": media_files.animation,
+    "gif picture": lambda: media_files.picture(np.eye(40, dtype=np.uint8) * 255, "GIF"),
+    "ts": lambda: media_files.clip(format="mpegts"),
+    "m2ts": lambda: _with_times(media_files.clip(format="mpegts")),
 }
+# Formats that only tell that their last frame or packet is not whole.
+TELL_THE_END = ("mp3 without a table", "mp3 without a tag", "ts", "m2ts")
+
+
+def _with_times(transport_stream):
+    """The packets of 192 bytes of discs: four more bytes in front of each."""
+    packets = np.frombuffer(transport_stream, np.uint8).reshape(-1, 188)
+    return np.pad(packets, ((0, 0), (4, 0))).tobytes()
 
 
 def _read(item):
@@ -31,12 +48,38 @@ def test_a_whole_file_is_opened(kind):
     assert _read(data) == data
 
 
-@pytest.mark.parametrize("kind", [k for k in WHOLE if k != "mp3"])
+@pytest.mark.parametrize("kind", [k for k in WHOLE if k not in ("mp3", *TELL_THE_END)])
 def test_a_cut_file_is_refused(kind):
     data = WHOLE[kind]()
     assert media.promised_size(io.BytesIO(data)) > 0.6 * len(data)
     with pytest.raises(errors.DataError, match="cut off"):
         _read(data[: int(0.6 * len(data))])
+
+
+@pytest.mark.parametrize("kind", [k for k in WHOLE if k != "avi"])  # it ends in an index
+def test_a_file_without_its_last_byte_is_refused(kind):
+    with pytest.raises(errors.DataError, match="cut off"):
+        _read(WHOLE[kind]()[:-1])
+
+
+@pytest.mark.parametrize("kind", [k for k in WHOLE if k not in ("avi", *TELL_THE_END)])
+def test_a_file_ends_where_it_says(kind):
+    data = WHOLE[kind]()
+    assert 0.99 * len(data) < media.promised_size(io.BytesIO(data)) <= len(data)
+
+
+@pytest.mark.parametrize("kind", [k for k in WHOLE if not k.startswith(("ogg", "ts", "m2ts"))])
+def test_what_follows_a_file_does_not_matter(kind):
+    data = WHOLE[kind]() + b"TAG" + bytes(125)
+    assert _read(data) == data
+
+
+@pytest.mark.parametrize("kind", TELL_THE_END)
+@pytest.mark.parametrize("share", [0.2, 0.501, 0.8])
+def test_a_cut_inside_a_frame_or_packet_is_refused(kind, share):
+    data = WHOLE[kind]()
+    with pytest.raises(errors.DataError, match="cut off"):
+        _read(data[: int(share * len(data)) // 192 * 192 - 1])
 
 
 def test_a_streamed_wav_header_promises_nothing():
@@ -84,12 +127,13 @@ def test_other_objects_are_refused_with_what_is_accepted():
 
 
 def test_descriptions_fit_one_line():
-    items = ["p", b"12", np.zeros((2, 3)), (np.zeros(4), 8000), None]
+    items = ["p", b"12", np.zeros((2, 3)), (np.zeros(4), 8000), None, ["a.jpg", b""]]
     expected = [
         "p",
         "<2 bytes>",
         "<array float64 [2, 3]>",
         "<array float64 [4] at 8000 Hz>",
         "<NoneType>",
+        "<2 items, the first a.jpg>",
     ]
     assert [media.describe(i) for i in items] == expected

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from PIL import Image
 
 from lb_jax.core import errors
 from lb_jax.data import media, specs, video
@@ -26,6 +27,62 @@ def test_frames_are_spread_from_first_to_last(format, codec):
     assert decoded.shape == (8, 48, 64, 3)
     assert decoded.dtype == np.uint8
     np.testing.assert_allclose(_brightness(decoded), video.frame_indices(20, 8) * 10, atol=4)
+
+
+def test_an_animation_is_a_clip():
+    decoded = video.decode(media_files.animation(20), SPEC)
+    np.testing.assert_array_equal(_brightness(decoded), video.frame_indices(20, 8) * 10)
+
+
+@pytest.mark.parametrize("format", ["mp4", "matroska"])
+def test_frames_are_counted_not_timed(format):
+    """Variable frame rate: what is shown long is one frame, as in the reference."""
+    data = media_files.clip(20, format, times=[i + 9 * (i > 3) + 40 * (i > 12) for i in range(20)])
+    np.testing.assert_allclose(
+        _brightness(video.decode(data, SPEC)), video.frame_indices(20, 8) * 10, atol=4
+    )
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png", "path", "PIL", "array"])
+def test_a_list_of_pictures_is_a_clip(kind, tmp_path):
+    frames = [np.full((48, 64, 3), 10 * i, np.uint8) for i in range(12)]
+    pictures = [media_files.picture(f, "JPEG" if kind == "jpg" else "PNG") for f in frames]
+    if kind == "path":
+        for i, data in enumerate(pictures):
+            (tmp_path / f"{i}.png").write_bytes(data)
+        pictures = [tmp_path / f"{i}.png" for i in range(12)]
+    if kind in ("PIL", "array"):
+        pictures = [Image.fromarray(f) for f in frames] if kind == "PIL" else frames
+    expected = np.stack(frames)[video.frame_indices(12, 8)]
+    for clip in (pictures, tuple(pictures)):
+        np.testing.assert_allclose(video.decode(clip, SPEC), expected, atol=1)
+
+
+def test_pictures_that_are_no_clip_are_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    small, large = (media_files.picture(rng.integers(0, 256, (n, 9, 3), np.uint8)) for n in (8, 9))
+    for clip, reason in [
+        ([], "list of still pictures"),
+        ([small, large], r"changes its frame size \(9x8, 9x9\)"),
+        ([large, large[: len(large) // 2]], "cut off"),
+        ([tmp_path / "none.jpg"], "does not exist"),
+        ([3], "<int>.*cannot be used"),
+    ]:
+        with pytest.raises(errors.DataError, match=reason):
+            video.decode(clip, SPEC)
+
+
+def test_a_transport_stream_cut_inside_a_frame_is_refused():
+    data = media_files.clip(20, "mpegts", rough=True)
+    inside = [n for n in range(30, len(data) // 188) if not data[n * 188 + 1] & 0x40]  # no new unit
+    assert sum(_decodes(data[: n * 188]) for n in inside) <= 0.01 * len(inside)
+
+
+def _decodes(data):
+    try:
+        return len(video.decode(data, SPEC)) == 8
+    except errors.DataError:
+        return False
 
 
 def test_indices_match_the_published_examples():
@@ -141,6 +198,30 @@ def test_packets_are_counted_where_the_header_says_nothing(tmp_path):
     path.write_bytes(media_files.clip(20, "matroska"))
     with media.stream(path, "") as file:
         assert len(media.packets(file, "a", "video")) == 20
+
+
+@pytest.mark.parametrize(
+    ("format", "codec"), [f for f in FORMATS if f[1] in video.ONE_FRAME_A_PACKET]
+)
+@pytest.mark.parametrize("frames", [1, 3, 8, 60])
+def test_leaving_frames_out_does_not_change_the_others(format, codec, frames, monkeypatch):
+    data, spec = media_files.clip(60, format, codec, group=25), specs.VideoSpec(frames=frames)
+    fast = video.decode(data, spec)
+    monkeypatch.setattr(video, "ONE_FRAME_A_PACKET", ())
+    np.testing.assert_array_equal(video.decode(data, spec), fast)
+
+
+@pytest.mark.parametrize("format", ["mp4", "matroska", "mpegts"])
+def test_usual_clips_take_the_fast_way(format, monkeypatch):
+    monkeypatch.setattr(video, "_pick", None)
+    assert len(video.decode(media_files.clip(60, format), SPEC)) == 8
+
+
+def test_a_file_too_large_to_hold_gives_the_same_frames(monkeypatch):
+    data = media_files.clip(60)
+    held = video.decode(data, SPEC)
+    monkeypatch.setattr(video, "HELD_BYTES", 0)
+    np.testing.assert_array_equal(video.decode(data, SPEC), held)
 
 
 @pytest.mark.parametrize(("format", "codec"), [f for f in FORMATS if f[0] != "mpegts"])

@@ -1,0 +1,80 @@
+"""Refuses what decodes but shows nothing: silence, one colour, flat depth.
+
+Such samples teach nothing and, since they are all alike, are false matches of each other. Training
+and `lb-jax data check` refuse them; embedding does not, for there the user asked for that file.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from lb_jax.core import errors, modalities
+
+# 8-bit values of one picture or channel that lie this close are one colour: what JPEG makes of one.
+SAME_COLOUR = 2
+
+# Largest log-mel value of silence: that of a 1 kHz tone of -70 dB below full scale (RMS). Its
+# amplitude is sqrt(2) 10^(-70/20); the Hann window of 25 ms (400 samples, sum 200) makes half of
+# amplitude times sum of it, 0.0447; pre-emphasis passes |1 - 0.97 exp(-i 2 pi 1000 / 16000)|^2 =
+# 0.149 of its power; ln(0.0447^2 * 0.149) = -8.1. Dither of 16-bit files reaches about -11; hum of
+# 50 Hz, which pre-emphasis weakens, counts as silence up to -50 dB.
+SILENCE_LOG_MEL = -8.1
+
+
+def require_content(modality: str, decoded: np.ndarray, name: str) -> None:
+    """Checks that a decoded item shows something.
+
+    Args:
+      modality: a key of `preprocess.MODULES`.
+      decoded: what `preprocess.decode` returned for it.
+      name: how errors call the item.
+
+    Raises:
+      errors.DataError: sound without anything above `SILENCE_LOG_MEL`, a picture of one colour, a
+        clip all of whose frames are such, depth that is everywhere the same.
+    """
+    reason = _MISSING[modality](decoded)
+    if reason:
+        raise errors.DataError(name, f"{reason}; drop it from the corpus")
+
+
+def _silence(log_mel: np.ndarray) -> str | None:
+    loudest = float(log_mel.max())
+    if loudest > SILENCE_LOG_MEL:
+        return None
+    found = f"its loudest log-mel value is {loudest:.1f}"
+    return f"is silent ({found}, expected above {SILENCE_LOG_MEL}: about -70 dB of full scale)"
+
+
+def _one_colour(picture: np.ndarray) -> str | None:
+    colour = picture.max((0, 1))
+    if (colour - picture.min((0, 1)) > SAME_COLOUR).any():  # max first: uint8 does not wrap
+        return None
+    return f"shows one colour only ({'black' if colour.max() <= SAME_COLOUR else colour.tolist()})"
+
+
+def _colours_only(clip: np.ndarray) -> str | None:
+    if not all(map(_one_colour, clip)):
+        return None
+    return f"shows one colour in each of {len(clip)} frames"
+
+
+def _flat(metres: np.ndarray) -> str | None:
+    readings = metres[metres > 0]  # 0 is a missing one
+    low, high = float(readings.min()), float(readings.max())
+    return None if high > low else f"has one depth everywhere ({low:g} m)"
+
+
+def _nothing_missing(tokens: np.ndarray) -> str | None:
+    """Empty texts are refused by the tokenizer already."""
+    del tokens
+
+
+_MISSING: dict[str, Callable[[np.ndarray], str | None]] = {
+    "image": _one_colour,
+    "thermal": _one_colour,
+    "video": _colours_only,
+    "depth": _flat,
+    "audio": _silence,
+    modalities.TEXT: _nothing_missing,
+}
