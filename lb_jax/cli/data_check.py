@@ -1,5 +1,6 @@
 """`lb-jax data check CORPUS`."""
 
+import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,7 +63,10 @@ def present(source, modalities: Sequence[str]) -> tuple[list[str], list[str]]:
 
     An annotation names where files of every modality would be.
     """
-    rows = [source[number] for number in range(min(len(source), 100))]
+    rows = []
+    for number in range(min(len(source), 100)):
+        with contextlib.suppress(errors.DataError):  # rows that cannot be read are reported later
+            rows.append(source[number])
     there = [
         name
         for name in modalities

@@ -15,9 +15,8 @@ from lb_jax.core import errors, logging
 from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.data import captions, content, preprocess, tokenizer
 from lb_jax.data import media as media_lib
-from lb_jax.data.pipeline import name_of
 from lb_jax.data.quarantine import BadSample
-from lb_jax.data.rows import Ref, Source
+from lb_jax.data.rows import Ref, Source, name_of
 
 _CHUNK = 16  # rows that a process takes at a time
 _LISTED = 5  # the most frequent captions that are named

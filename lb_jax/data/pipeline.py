@@ -15,7 +15,6 @@ import functools
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import grain
@@ -24,7 +23,7 @@ import numpy as np
 from lb_jax.core import errors, modalities
 from lb_jax.data import captions, content, preprocess, tokenizer
 from lb_jax.data.quarantine import BadSample, Quarantine
-from lb_jax.data.rows import Ref, Row, Source
+from lb_jax.data.rows import Ref, Row, Source, name_of
 
 # Rows tried for one sample before the corpus counts as unusable.
 ATTEMPTS = 20
@@ -207,11 +206,6 @@ class CaptionPairs(Loader):
         except errors.DataError as error:
             return BadSample(modalities.TEXT, where, error.reason)
         return found[0], found[1], truncated
-
-
-def name_of(file: Ref, row: str) -> str:
-    """What a file is called in messages: its path, or the row it is part of."""
-    return str(file) if isinstance(file, Path) else row
 
 
 @functools.lru_cache(maxsize=1 << 17)  # repairing a text takes longer than looking it up

@@ -24,6 +24,11 @@ class Row:
     media: Mapping[str, tuple[Ref, ...]]
 
 
+def name_of(file: Ref, row: str) -> str:
+    """What a file is called in messages: its path, or the row it is part of."""
+    return str(file) if isinstance(file, Path) else row
+
+
 class Source(Protocol):
     """A corpus: rows in a fixed order, each read when it is asked for.
 
