@@ -4,7 +4,7 @@ Not only pictures: any modality, its files known by their endings.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from lb_jax.core import errors
@@ -44,6 +44,9 @@ class ImageFolder:
 
     def __len__(self) -> int:
         return len(self._files)
+
+    def having(self, modality: str) -> Sequence[int]:
+        return range(len(self) if modality in self.modalities else 0)
 
     def require(self, kinds: Iterable[str]) -> None:
         captions.require_kinds(kinds)

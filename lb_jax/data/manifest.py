@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
@@ -74,6 +75,13 @@ class Manifest:
 
     def __len__(self) -> int:
         return self._rows
+
+    def having(self, modality: str) -> np.ndarray:
+        if modality not in self._media:
+            return np.zeros(0, np.int64)
+        column = self._media[modality]
+        cells = pc.list_value_length(column) if _is_texts(column.type) else pc.binary_length(column)
+        return np.flatnonzero(pc.fill_null(cells, 0).to_numpy())
 
     def require(self, kinds: Iterable[str]) -> None:
         captions.require_kinds(kinds)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from array_record.python import array_record_module
 
 from lb_jax.core import errors, logging
@@ -25,6 +26,8 @@ from lb_jax.core.modalities import MODALITIES
 from lb_jax.data import reading, record
 from lb_jax.data.rows import Row, Source
 
+# What the index tells of a shard.
+_OF_A_SHARD = ("name", "rows", "bytes", "media", "carriers")
 INDEX, PROGRESS, QUARANTINE = "index.json", "progress.jsonl", "quarantine.jsonl"
 FORMAT, VERSION = "lb_jax rows", 1
 ROWS_PER_SHARD = 1024
@@ -195,6 +198,7 @@ def _write_shards(
                     "bytes": (folder / name).stat().st_size,
                     "content_bytes": tally.bytes,
                     "media": tally.media,
+                    "carriers": tally.carriers(),
                     "texts": tally.texts,
                     "bad": read.bad[bad_before:],
                 }
@@ -218,10 +222,21 @@ class _Tally:
         self._read, self._encode, self._progress = read, encode, progress
         self.rows = self.bytes = 0
         self.media, self.texts = collections.Counter(), collections.Counter()
+        self._places: dict[str, list[int]] = collections.defaultdict(list)
+
+    def carriers(self) -> dict[str, str]:
+        """Modality -> which records carry it, a bit each, where not all do or none."""
+        return {
+            name: np.packbits(np.isin(np.arange(self.rows), places)).tobytes().hex()
+            for name, places in self._places.items()
+            if len(places) < self.rows
+        }
 
     def records(self, rows: Iterable[tuple[int, Row | None]]) -> Iterator[bytes]:
         for number, row in rows:
             if row is not None and (encoded := self._encoded(number, row)) is not None:
+                for name in row.media:
+                    self._places[name].append(self.rows)
                 self.rows += 1
                 self.bytes += len(encoded)
                 self.media.update(row.media.keys())
@@ -329,7 +344,7 @@ def _index(made_from: Mapping[str, Any], shards: Sequence[Mapping[str, Any]]) ->
             kind: carried["texts"][kind] for kind in record.TEXT_NAMES if carried["texts"][kind]
         },
         "made_from": dict(made_from),
-        "shards": [{key: shard[key] for key in ("name", "rows", "bytes")} for shard in shards],
+        "shards": [{key: shard[key] for key in _OF_A_SHARD} for shard in shards],
     }
 
 

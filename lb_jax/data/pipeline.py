@@ -42,10 +42,12 @@ class Order:
       lengths: rows of each corpus.
       weights: samples taken of each, in proportion.
       seed: of the order.
+      epoch: samples taken of an epoch of a single corpus before the next begins; 0 takes all.
     """
 
-    def __init__(self, lengths: Sequence[int], weights: Sequence[float], seed: int):
-        self._arguments = tuple(lengths), tuple(weights), seed
+    def __init__(self, lengths: Sequence[int], weights: Sequence[float], seed: int, epoch: int = 0):
+        self._arguments = tuple(lengths), tuple(weights), seed, epoch
+        self._left_out, self._epoch = (lengths[0] - epoch, epoch) if epoch else (0, 1)
         numbered = [
             grain.MapDataset.range(length)
             .seed(seed)
@@ -61,7 +63,7 @@ class Order:
 
     def __getitem__(self, number: int) -> tuple[int, int]:
         """Sample number -> (corpus, row)."""
-        return self._order[number]
+        return self._order[number + self._left_out * (number // self._epoch)]
 
 
 class Sample(NamedTuple):
@@ -91,6 +93,12 @@ class Loader:
       encode: caption -> (array for the text side, whether it was cut).
       seed: of the run.
       cache: keep decoded files in memory, in every process that decodes.
+      drop_to: samples per batch, where the rows that do not fill one are left out of an epoch; 0
+        goes on into the next epoch.
+
+    Raises:
+      DataError: for a corpus without the modality.
+      ConfigError: for `drop_to` of several corpora, or of fewer rows.
     """
 
     def __init__(
@@ -103,9 +111,12 @@ class Loader:
         *,
         seed: int,
         cache: bool = False,
+        drop_to: int = 0,
     ):
         self.modality, self.spec, self.text_kind, self.encode = modality, spec, text_kind, encode
         self._sources, self._weights = zip(*sources, strict=True)
+        self._rows = [self._usable(source) for source in self._sources]
+        self._epoch = self._epoch_of(drop_to) if drop_to else 0
         self._seed = zlib.crc32(f"{seed}/{modality}".encode())  # independent of other modalities
         self._orders: dict[int, Order] = {}
         self._cache: dict[tuple[int, int, int], np.ndarray] | None = {} if cache else None
@@ -114,8 +125,8 @@ class Loader:
         bad: list[BadSample] = []
         for attempt in range(ATTEMPTS):
             rng = np.random.default_rng((self._seed, attempt, number))
-            corpus, row = self._order(attempt)[number]
-            found = self.load(corpus, row, rng)
+            corpus, place = self._order(attempt)[number]
+            found = self.load(corpus, int(self._rows[corpus][place]), rng)
             if not isinstance(found, BadSample):
                 return Sample(*found, tuple(bad))
             bad.append(found)
@@ -143,10 +154,28 @@ class Loader:
 
     def texts(self) -> Iterator[str]:
         """Every caption that a sample may have."""
-        for source in self._sources:
-            for number in range(len(source)):
+        for source, rows in zip(self._sources, self._rows, strict=True):
+            for number in rows:
                 with contextlib.suppress(errors.DataError):  # told of when the row is loaded
-                    yield from captions.all_texts(source[number], self.text_kind)
+                    yield from captions.all_texts(source[int(number)], self.text_kind)
+
+    def _usable(self, source: Source) -> Sequence[int]:
+        """Numbers of the rows that samples are drawn from."""
+        rows = source.having(self.modality)
+        if not len(rows):
+            raise errors.DataError(source.where, f"has no row with {self.modality}")
+        return rows
+
+    def _epoch_of(self, batch_size: int) -> int:
+        """Rows of an epoch that fill batches."""
+        rows, *others = self._rows
+        if others or len(rows) < batch_size:
+            found = "several corpora" if others else f"{len(rows)} rows"
+            raise errors.ConfigError(
+                f"last_batch=drop needs one corpus of at least a batch of {batch_size}; "
+                f"{self.modality} has {found}."
+            )
+        return len(rows) - len(rows) % batch_size
 
     def _files(self, row: Row) -> tuple[Ref, ...]:
         if self.modality not in row.media:
@@ -165,8 +194,8 @@ class Loader:
 
     def _order(self, attempt: int) -> Order:
         if attempt not in self._orders:
-            lengths = [len(source) for source in self._sources]
-            self._orders[attempt] = Order(lengths, self._weights, self._seed + attempt)
+            lengths = [len(rows) for rows in self._rows]
+            self._orders[attempt] = Order(lengths, self._weights, self._seed + attempt, self._epoch)
         return self._orders[attempt]
 
 
@@ -178,6 +207,7 @@ class CaptionPairs(Loader):
       kinds: the two caption kinds, see `captions.draw_text`.
       encode: caption -> (int32 [n], whether it was cut).
       seed: of the run.
+      drop_to: see `Loader`.
     """
 
     def __init__(
@@ -187,9 +217,13 @@ class CaptionPairs(Loader):
         encode: Callable[[str], tuple[np.ndarray, bool]],
         *,
         seed: int,
+        drop_to: int = 0,
     ):
-        super().__init__(sources, modalities.TEXT, None, "", encode, seed=seed)
+        super().__init__(sources, modalities.TEXT, None, "", encode, seed=seed, drop_to=drop_to)
         self._kinds = kinds
+
+    def _usable(self, source: Source) -> Sequence[int]:
+        return range(len(source))
 
     def load(
         self, corpus: int, number: int, rng: np.random.Generator

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from array_record.python import array_record_module
 
 from lb_jax.core import errors
@@ -50,6 +51,7 @@ class Records:
         index = _read_index(self._folder)
         self.modalities, self.text_kinds = tuple(index["media"]), tuple(index["texts"])
         self._rows_with = index["texts"]
+        self._shards = index["shards"]
         self._names = [shard["name"] for shard in index["shards"]]
         self._ends = list(itertools.accumulate(shard["rows"] for shard in index["shards"]))
         self._readers: collections.OrderedDict[int, Any] = collections.OrderedDict()
@@ -60,6 +62,17 @@ class Records:
 
     def __len__(self) -> int:
         return self._ends[-1]
+
+    def having(self, modality: str) -> np.ndarray:
+        found, start = [np.zeros(0, np.int64)], 0
+        for shard in self._shards:
+            if modality in shard["carriers"]:
+                bits = np.frombuffer(bytes.fromhex(shard["carriers"][modality]), np.uint8)
+                found.append(start + np.flatnonzero(np.unpackbits(bits)))
+            elif shard["media"].get(modality):
+                found.append(start + np.arange(shard["rows"]))
+            start += shard["rows"]
+        return np.concatenate(found)
 
     def require(self, kinds: Iterable[str]) -> None:
         everywhere = {kind for kind, rows in self._rows_with.items() if rows == len(self)}

@@ -1,7 +1,7 @@
 """One item of a corpus and what every corpus gives, wherever it lies."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -45,6 +45,10 @@ class Source(Protocol):
     text_kinds: tuple[str, ...]
 
     def __len__(self) -> int: ...
+
+    def having(self, modality: str) -> Sequence[int]:
+        """Numbers of the rows that carry a modality, rising."""
+        ...
 
     def require(self, kinds: Iterable[str]) -> None:
         """Checks that every row has the captions that training will ask for.

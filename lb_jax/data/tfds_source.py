@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,9 @@ class Tfds:
 
     def __len__(self) -> int:
         return len(self._records)
+
+    def having(self, modality: str) -> Sequence[int]:
+        return range(len(self) if modality in self.modalities else 0)
 
     def require(self, kinds: Iterable[str]) -> None:
         """As for every source, by the features alone: a row may still hold an empty one."""

@@ -5,7 +5,7 @@ One JSON object, id -> {folder, raw, mplug, polish_mplug, sound_mplug, ofa}.
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from lb_jax.core import errors
@@ -59,6 +59,9 @@ class Vidal:
 
     def __len__(self) -> int:
         return len(self._items)
+
+    def having(self, modality: str) -> Sequence[int]:
+        return range(len(self) if modality in self.modalities else 0)
 
     def require(self, kinds: Iterable[str]) -> None:
         needed = captions.require_kinds(kinds)

@@ -83,6 +83,11 @@ class WebDataset:
     def __len__(self) -> int:
         return len(self._index)
 
+    def having(self, modality: str) -> np.ndarray:
+        carrier = _STILLS if modality == "video" and self._stills_are_clip else modality
+        counts = self._index.counts(carrier)
+        return np.flatnonzero(counts > (1 if carrier != modality else 0))
+
     def require(self, kinds: Iterable[str]) -> None:
         captions.require_kinds(kinds)
         if lacking := captions.lacking(self.text_kinds, kinds):
@@ -235,6 +240,12 @@ class _Index:
         codes = [code for code, meaning in enumerate(self.meanings) if meaning.what == what]
         member = np.flatnonzero(np.isin(self._code, codes))[0]
         return int(np.searchsorted(self._starts, member, side="right")) - 1
+
+    def counts(self, what: str) -> np.ndarray:
+        """Members of this kind in every sample."""
+        codes = [code for code, meaning in enumerate(self.meanings) if meaning.what == what]
+        found = np.concatenate([[0], np.cumsum(np.isin(self._code, codes))])
+        return np.diff(found[self._starts])
 
     def _samples(self, path: Path) -> dict[str, dict[int, tuple[int, int]]]:
         """Name of the sample -> code of the ending -> place in the shard."""

@@ -14,6 +14,7 @@ import ml_collections
 from lb_jax.core import config as config_lib
 from lb_jax.core import errors, paths
 from lb_jax.core.modalities import TEXT
+from lb_jax.data.epochs import LastBatch
 from lb_jax.models.lora import LoraConfig
 
 
@@ -90,7 +91,9 @@ class DataConfig:
         it is empty; no folder runs the tower in every step.
       threads: that decode in each process.
       workers: processes that decode; 0 decodes in the process that trains.
-      max_bad_rate: share of undecodable samples above which the run stops.
+      max_bad_rate: share of unusable samples above which the run stops.
+      last_batch: what becomes of the rows of an epoch that do not fill a batch: "continue" fills it
+        from the next epoch, "drop" leaves them out.
     """
 
     sources: dict[str, SourceConfig] = dataclasses.field(
@@ -101,6 +104,7 @@ class DataConfig:
     threads: int = 4
     workers: int = 0
     max_bad_rate: float = 0.05
+    last_batch: str = LastBatch.CONTINUE.value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,6 +229,11 @@ _RANGES = (
         "from 0 to below 1",
     ),
     (r"data/max_bad_rate", lambda x: 0 <= x <= 1, "from 0 to 1"),
+    (
+        r"data/last_batch",
+        lambda x: x in tuple(LastBatch),
+        " or ".join(repr(one.value) for one in LastBatch),
+    ),
     (r"data/cache", lambda x: x in ("none", "memory"), "'none' or 'memory'"),
     (
         r"dtype",

@@ -12,6 +12,7 @@ from jax.experimental import multihost_utils
 from lb_jax.core import checkpoint, errors, paths
 from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.data import pipeline, text_cache
+from lb_jax.data.epochs import LastBatch
 from lb_jax.data.rows import Source
 from lb_jax.data.sources import open_source
 from lb_jax.models.languagebind import LanguageBind
@@ -33,6 +34,8 @@ def loaders(cfg: TrainConfig, preprocess: Mapping[str, Any]) -> dict[str, pipeli
     """
     opened = {name: _open(one) for name, one in cfg.data.sources.items()}
     encode = functools.partial(pipeline.tokens, cfg.text_length)
+    drops = cfg.data.last_batch == LastBatch.DROP
+    drop_to = {name: size if drops else 0 for name, size in cfg.batch_sizes.items()}
     found: dict[str, pipeline.Loader] = {}
     for modality, one in cfg.modalities.items():
         sources = _carrying(cfg.data.sources, opened, modality)
@@ -47,12 +50,15 @@ def loaders(cfg: TrainConfig, preprocess: Mapping[str, Any]) -> dict[str, pipeli
             encode,
             seed=cfg.seed,
             cache=cfg.data.cache == "memory",
+            drop_to=drop_to[modality],
         )
     if cfg.paraphrase:
         every = [(opened[name], one.weight) for name, one in cfg.data.sources.items()]
         for source, _ in every:
             source.require(cfg.paraphrase.kinds)
-        found[TEXT] = pipeline.CaptionPairs(every, cfg.paraphrase.kinds, encode, seed=cfg.seed)
+        found[TEXT] = pipeline.CaptionPairs(
+            every, cfg.paraphrase.kinds, encode, seed=cfg.seed, drop_to=drop_to[TEXT]
+        )
     return found
 
 

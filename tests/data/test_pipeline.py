@@ -36,6 +36,9 @@ class Pictures:
     def __len__(self):
         return self.count
 
+    def having(self, modality):
+        return range(self.count)
+
     def __getitem__(self, index):
         content = b"no picture" if index in self.broken else _png(index % 251)
         texts = {"mplug": f"we see car {index}", "polish_mplug": f"a red car {index}"}
@@ -204,6 +207,9 @@ def bad_of(**texts):
         def __len__(self):
             return 1
 
+        def having(self, modality):
+            return range(1)
+
         def __getitem__(self, index):
             return Row("id0", texts, {"image": (_png(3),)})
 
@@ -234,3 +240,33 @@ def test_worker_processes_leave_the_accelerator_alone():
     one = grain.MultiprocessingOptions(num_workers=1)
     found = list(made.mp_prefetch(one, worker_init_fn=leave_accelerator_alone))
     assert np.all(found)
+
+
+def test_rows_that_do_not_fill_a_batch_may_be_dropped(tmp_path):
+    sources = [(Pictures(23), 1.0)]
+    load = functools.partial(pipeline.Loader, sources, "image", SPEC, "mplug", ENCODE, seed=0)
+    known = row_ids(23)
+
+    def epoch(loader, first, count):
+        return [known[tuple(loader(n).text.tolist())] for n in range(first, first + count)]
+
+    continued, dropped = load(), load(drop_to=5)
+    assert sorted(epoch(continued, 0, 23)) == sorted(epoch(continued, 23, 23)) == list(range(23))
+    for number in range(4):
+        assert len(set(epoch(dropped, 20 * number, 20))) == 20
+    assert epoch(dropped, 20, 20) == epoch(continued, 23, 20)
+    with pytest.raises(errors.ConfigError, match="at least a batch of 24; image has 23 rows"):
+        load(drop_to=24)
+
+
+class Sparse(Pictures):
+    """Every third row has a picture."""
+
+    def having(self, modality):
+        return range(0, self.count, 3)
+
+
+def test_rows_without_the_modality_are_no_bad_samples():
+    loader = pipeline.Loader([(Sparse(9), 1.0)], "image", SPEC, "mplug", ENCODE, seed=0)
+    known = row_ids(9)
+    assert sorted(known[tuple(loader(n).text.tolist())] for n in range(3)) == [0, 3, 6]
