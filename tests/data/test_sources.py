@@ -5,7 +5,7 @@ import pyarrow.parquet
 import pytest
 
 from lb_jax.core import errors
-from lb_jax.data import sources
+from lb_jax.data import pack, sources
 from lb_jax.data.image_folder import ImageFolder
 from lb_jax.data.manifest import Manifest
 from lb_jax.data.vidal import Vidal
@@ -94,3 +94,51 @@ def test_an_unknown_kind_names_the_known_ones(tmp_path):
         errors.ConfigError, match=r"no corpus .* VIDAL .*\.csv.*\.tar.*class folders"
     ):
         sources.open_source(tmp_path / "m.xlsx")
+
+
+@pytest.fixture
+def sparse(tmp_path):
+    """Rows that carry image, video, both and, in tables, lists of nothing."""
+    (tmp_path / "a.jpg").write_bytes(b"jpg")
+    (tmp_path / "a.mp4").write_bytes(b"mp4")
+    rows = [
+        {"image": "a.jpg", "caption": "x"},
+        {"video": "a.mp4", "caption": "x"},
+        {"image": "a.jpg", "video": "a.mp4", "caption": "x"},
+        {"video": "a.mp4", "image": "", "caption": "x"},
+    ]
+    (tmp_path / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    members = {
+        f"{i}.{'jpg' if name == 'image' else 'mp4'}": b"x"
+        for i, row in enumerate(rows)
+        for name in ("image", "video")
+        if row.get(name)
+    }
+    (tmp_path / "x.tar").write_bytes(packed(members))
+    frames = {"a.frm0.jpg": b"x", "a.frm1.jpg": b"x", "b.frm0.jpg": b"x", "c.tml0.jpg": b"x"}
+    (tmp_path / "stills.tar").write_bytes(packed(frames))
+    for name in ("m.jsonl", "stills.tar"):
+        pack.pack(
+            sources.open_source(tmp_path / name), tmp_path / f"packed {name}", rows_per_shard=3
+        )
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "name", ["m.jsonl", "x.tar", "stills.tar", "packed m.jsonl", "packed stills.tar"]
+)
+def test_rows_that_have_a_modality_are_known_beforehand(sparse, name):
+    source = sources.open_source(sparse / name)
+    for modality in ("image", "video", "thermal", "depth"):
+        expected = [i for i in range(len(source)) if modality in source[i].media]
+        assert [int(i) for i in source.having(modality)] == expected, modality
+
+
+def test_settings_that_a_corpus_has_no_use_for_are_refused(corpora):
+    for name, given, reason in (
+        ("anno.json", {"columns": {"image": "x"}}, "is a VIDAL annotation.*no use for columns"),
+        ("x-0.tar", {"root": "/x"}, "no use for root"),
+        ("x-0.tar", {"modality": "video"}, "carries image, not video"),
+    ):
+        with pytest.raises(errors.ConfigError, match=reason):
+            sources.open_source(corpora / name, **given)
