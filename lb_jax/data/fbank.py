@@ -40,19 +40,13 @@ def log_mel(wave: np.ndarray, sample_rate_hz: int, mel_bins: int) -> np.ndarray:
     out = np.empty((count, mel_bins), np.float32)
     if count == 0:
         return out
-    fft = _fft_size(sample_rate_hz)
-    emphasised = np.zeros(len(wave) + fft - frame)
-    np.multiply(wave[:-1], -PREEMPHASIS, out=emphasised[1 : len(wave)], dtype=np.float64)
-    emphasised[1 : len(wave)] += wave[1:]
-    plain = np.lib.stride_tricks.sliding_window_view(wave, frame)[::shift]  # [frames, samples]
-    emphasised = np.lib.stride_tricks.sliding_window_view(emphasised, fft)[::shift][:count]
-    buffers = _Buffers(min(count, BLOCK_FRAMES), frame, fft)
+    block = _Block(min(count, BLOCK_FRAMES), frame, shift, _fft_size(sample_rate_hz))
     for start in range(0, count, BLOCK_FRAMES):
-        block = slice(start, min(start + BLOCK_FRAMES, count))
-        power = buffers.power(plain[block], emphasised[block])
+        stop = min(start + BLOCK_FRAMES, count)
+        power = block.power(wave[start * shift : (stop - 1) * shift + frame])
         for filters, bins, weights in _mel_bands(sample_rate_hz, mel_bins):
             energy = power[:, bins] @ weights
-            np.log(np.maximum(energy, FLOOR, out=energy), out=out[block, filters])
+            np.log(np.maximum(energy, FLOOR, out=energy), out=out[start:stop, filters])
     return out
 
 
@@ -83,40 +77,50 @@ def _mel_bands(sample_rate_hz: int, mel_bins: int) -> list[tuple[slice, slice, n
     return bands
 
 
-class _Buffers:
-    """Memory for the power spectra of one block of frames after the other.
+class _Block:
+    """Power spectra of some frames, in memory that is used again for the next ones.
 
     Clearing new memory for each would cost as much as the transform.
     """
 
-    def __init__(self, frames: int, samples: int, fft: int):
+    def __init__(self, frames: int, samples: int, shift: int, fft: int):
+        self._samples, self._shift = samples, shift
         self._window = np.pad(np.hanning(samples), (0, fft - samples))
+        self._emphasised = np.zeros((frames - 1) * shift + fft)
+        self._frames = np.lib.stride_tricks.sliding_window_view(self._emphasised, fft)[::shift]
         self._windowed = np.empty((frames, fft))
         self._spectrum = np.empty((frames, fft // 2 + 1), np.complex128)
         self._power = np.empty((2, frames, fft // 2 + 1))
 
-    def power(self, plain: np.ndarray, emphasised: np.ndarray) -> np.ndarray:
-        """Returns the power spectrum of frames with their mean removed.
+    def power(self, wave: np.ndarray) -> np.ndarray:
+        """Returns the power spectra of the frames of a piece of sound.
 
-        Emphasising and removing the mean are linear: the mean of a frame goes through the emphasis
-        as the constant (1 - 0.97) mean, so the whole sound is emphasised once. The sample before a
+        Emphasising and removing a frame's mean are linear: the mean goes through the emphasis as
+        the constant (1 - 0.97) mean, so the whole piece is emphasised once. The sample before a
         frame's first is taken to equal it.
 
         The Fourier transform is in float64: quiet bins are what is left of much larger numbers, and
         single precision would lose them.
 
         Args:
-          plain: float [frames, samples].
-          emphasised: float64 [frames, fft], the same after x[n] - 0.97 x[n - 1] and what follows;
-            its first column is not used.
+          wave: float [n], whole frames.
 
         Returns:
           float32 [frames, fft_bins].
         """
-        x, spectrum = self._windowed[: len(plain)], self._spectrum[: len(plain)]
-        power, imaginary = self._power[:, : len(plain)]
+        emphasised = self._emphasised[1 : len(wave)]
+        np.multiply(wave[:-1], -PREEMPHASIS, out=emphasised, dtype=np.float64)
+        emphasised += wave[1:]
+        plain = np.lib.stride_tricks.sliding_window_view(wave, self._samples)[:: self._shift]
+        count = len(plain)
+        x, spectrum, (power, imaginary) = (
+            self._windowed[:count],
+            self._spectrum[:count],
+            self._power[:, :count],
+        )
         mean = plain.mean(axis=1, keepdims=True, dtype=np.float64)
-        np.subtract(emphasised, (1 - PREEMPHASIS) * mean, out=x)
+        # What lies behind a frame's samples is 0 in the window.
+        np.subtract(self._frames[:count], (1 - PREEMPHASIS) * mean, out=x)
         x[:, :1] = (1 - PREEMPHASIS) * (plain[:, :1] - mean)
         x *= self._window
         np.fft.rfft(x, axis=1, out=spectrum)
