@@ -11,9 +11,9 @@ from typing import BinaryIO
 
 import av
 import av.error
+import librosa  # loads what it holds when that is first used
 import numpy as np
 import soundfile
-import soxr
 
 from lb_jax.core import errors
 from lb_jax.data import fbank, specs
@@ -132,7 +132,7 @@ def resample(wave: np.ndarray, from_hz: int, to_hz: int, resampler: str) -> np.n
         return wave
     if resampler == "sinc_hann":
         return _sinc_hann(wave, from_hz, to_hz)
-    return soxr.resample(wave, from_hz, to_hz, quality=resampler.removeprefix("soxr_").upper())
+    return librosa.resample(wave, orig_sr=from_hz, target_sr=to_hz, res_type=resampler)
 
 
 def _sinc_hann(wave: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
