@@ -17,6 +17,7 @@ import functools
 import io
 import json
 import os
+import re
 import resource
 import select
 import signal
@@ -248,7 +249,9 @@ def output(start: int) -> str:
 
 
 def peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Of this program; `ru_maxrss` would begin with the peak of the process that started it."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
 
 
 # ---- the parent ----

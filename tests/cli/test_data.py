@@ -86,11 +86,11 @@ def test_packed_corpora_are_packed_again(call, corpus, tmp_path):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("data", r"unknown command ''\. Commands: convert"),
+        ("data", r"unknown command ''\. Commands: check, convert"),
         ("data convrt a b", "Did you mean 'convert'"),
         ("data convert", "required: SRC, DST; `lb-jax data convert --help`"),
-        ("data convert {tmp}/no.json {tmp}/out", r"no\.json: cannot be read"),
-        ("data convert {tmp} {tmp}/out", "no corpus of a known kind; expected "),
+        ("data convert {tmp}/no.json {tmp}/out", r"no\.json: does not exist"),
+        ("data convert {tmp} {tmp}/out", "holds no files and no class folders; expected "),
         ("data convert {rows} {rows}", "the folder cannot be made"),
         ("data convert {rows} {media}", "and no packed corpus; give a new or empty folder"),
         ("data convert {rows} {tmp}/out --only dept", "--only is 'dept'.*Did you mean 'depth'"),

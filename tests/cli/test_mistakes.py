@@ -118,7 +118,7 @@ MISTAKES = {
     "no annotations": (TRAIN, "config.data.sources.main.path is empty; give"),
     "annotations missing": (
         f"{TRAIN} --config.data.sources.main.path={{tmp}}/no.json",
-        r"no\.json: cannot be read \(No such file",
+        r"no\.json: does not exist",
     ),
     "annotations cut": (
         f"{TRAIN} --config.data.sources.main.path={{sheets}}/cut.json",

