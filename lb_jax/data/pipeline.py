@@ -137,10 +137,12 @@ class Loader:
     ) -> tuple[np.ndarray, np.ndarray, bool] | BadSample:
         """One row -> (media, text, whether the text was cut), or why it cannot be used."""
         source = self._sources[corpus]
-        where = f"{source.where}: row {number}"  # until more is known
         try:
             row = source[number]
-            where = f"{source.where}: {row.id}"
+        except errors.DataError as error:
+            return BadSample(self.modality, error.path, error.reason)
+        where = f"{source.where}: {row.id}"
+        try:
             files = self._files(row)
             text, frame = captions.draw_text(row, self.text_kind, rng, len(files))
             where = f"{source.where}: {row.id}, {self.text_kind}"
@@ -228,17 +230,19 @@ class CaptionPairs(Loader):
     def load(
         self, corpus: int, number: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, bool] | BadSample:
-        source = self._sources[corpus]
-        where, found, truncated = f"{source.where}: row {number}", [], False
+        source, found, truncated = self._sources[corpus], [], False
         try:
             row = source[number]
+        except errors.DataError as error:
+            return BadSample(self.modality, error.path, error.reason)
+        try:
             for kind in self._kinds:
                 where = f"{source.where}: {row.id}, {kind}"
                 encoded, cut = self.encode(captions.draw_text(row, kind, rng)[0])
                 found.append(encoded)
                 truncated |= cut
         except errors.DataError as error:
-            return BadSample(modalities.TEXT, where, error.reason)
+            return BadSample(self.modality, where, error.reason)
         return found[0], found[1], truncated
 
 
