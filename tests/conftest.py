@@ -8,7 +8,3 @@ os.environ["XLA_FLAGS"] = (
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # tests compile much and compute little
 os.environ["HF_HUB_OFFLINE"] = "1"
-
-from absl import flags
-
-flags.FLAGS.mark_as_parsed()  # grain reads absl flags, and pytest is no absl program

@@ -2,13 +2,14 @@
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lb_jax.cli import data
 from lb_jax.cli.arguments import Parser, make_folder
 from lb_jax.core import errors
 
+_LOOKED_AT = 200  # rows, for whether files of a modality are there
 _SHOWN = 10  # bad files and frequent captions on the screen; the report has all
 
 
@@ -27,25 +28,33 @@ def main(argv: Sequence[str]) -> None:
         help="modalities to decode (default: all that have files)",
     )
     parser.add_argument("--preset", default="default", help="preprocessing: default or reference")
-    parser.add_argument("--context", type=int, default=77, help="tokens the text tower takes")
-    parser.add_argument("--processes", type=int, help="one per processor without it")
+    parser.add_argument(
+        "--context", type=at_least_one, default=77, help="tokens the text tower takes"
+    )
+    parser.add_argument("--processes", type=at_least_one, help="one per processor without it")
     parser.add_argument("--report", type=Path, help="JSON file for the whole report")
-    parser.add_argument("--batch-size", type=int, default=256, help="of the training planned")
+    parser.add_argument(
+        "--batch-size", type=at_least_one, default=256, help="of the training planned"
+    )
     parser.add_argument(
         "--step-s",
-        type=float,
+        type=positive,
         help="seconds that a training step takes on the accelerator: tells the share loading costs",
     )
     arguments = parser.parse_args(argv)
     if arguments.report:
         make_folder(arguments.report.parent, "--report")
+        if arguments.report.is_dir():
+            raise errors.ConfigError(f"--report: {arguments.report} is a folder; give a file.")
 
     from lb_jax.data import check, specs
 
     source = data.open_source(arguments)
     names, absent = present(source, arguments.only or source.modalities)
     if not names:
-        raise errors.DataError(source.where, f"no file of {', '.join(absent)} is there.")
+        raise errors.DataError(
+            source.where, f"no file of {', '.join(absent)} is there; see --root and --modality."
+        )
     report = check.check(
         source,
         {name: specs.preset(name, arguments.preset) for name in names},
@@ -58,25 +67,45 @@ def main(argv: Sequence[str]) -> None:
         print(arguments.report)
 
 
-def present(source, modalities: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Modalities of which the first rows have a file, and those of which they have none.
+def at_least_one(text: str) -> int:
+    """Reads a whole number from 1 on."""
+    if not text.isdigit() or not int(text):
+        raise errors.ConfigError(f"{text!r} is no whole number from 1 on.")
+    return int(text)
 
-    An annotation names where files of every modality would be.
+
+def positive(text: str) -> float:
+    """Reads a number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise errors.ConfigError(f"{text!r} is no number above 0.")
+    return value
+
+
+def present(source, modalities: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Modalities that rows carry with some file there, and the others.
+
+    An annotation names where files of every modality would be, so some rows are looked at.
     """
-    rows = []
-    for number in range(min(len(source), 100)):
-        with contextlib.suppress(errors.DataError):  # rows that cannot be read are reported later
-            rows.append(source[number])
-    there = [
-        name
-        for name in modalities
-        if any(
-            not isinstance(file, Path) or file.exists()
-            for row in rows
-            for file in row.media.get(name, ())
-        )
-    ]
+    there = [name for name in modalities if any(map(exists, sampled_files(source, name)))]
     return there, [name for name in modalities if name not in there]
+
+
+def sampled_files(source, modality: str) -> Iterator:
+    """Files of some rows, spread over those that carry a modality."""
+    rows = source.having(modality)
+    for place in sorted({i * (len(rows) - 1) // _LOOKED_AT for i in range(_LOOKED_AT + 1)}):
+        if len(rows):
+            with contextlib.suppress(errors.DataError):  # what cannot be read is reported later
+                yield from source[int(rows[place])].media.get(modality, ())
+
+
+def exists(file) -> bool:
+    """Whether a file is there, or is its own content."""
+    return not isinstance(file, Path) or file.exists()
 
 
 def lines(report, absent: Sequence[str], batch_size: int, step_s: float | None) -> list[str]:
@@ -106,8 +135,11 @@ def lines(report, absent: Sequence[str], batch_size: int, step_s: float | None) 
     texts = told["captions"]
     found.append(
         f"  captions {texts['count']}, {texts['repeated']} of them repeated, "
-        f"{texts['truncated']} truncated, {texts['bad']} bad"
+        f"{texts['truncated']} truncated, {texts['bad']} bad; by kind: "
+        + (", ".join(f"{kind} in {n} rows" for kind, n in texts["kinds"].items()) or "none")
     )
+    if texts["rows_without"]:
+        found.append(f"    {texts['rows_without']} rows have no caption")
     found += [f"    x{count} {text[:80]}" for text, count in texts["most_repeated"].items()]
     found += [f"  bad: {one.path}: {one.reason}" for one in report.bad[:_SHOWN]]
     if len(report.bad) > _SHOWN:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from lb_jax.core import errors, logging
+from lb_jax.core import processes as processes_lib
 from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.data import captions, content, preprocess, tokenizer
 from lb_jax.data import media as media_lib
@@ -51,6 +52,8 @@ class Report:
       decoded: by modality.
       bad: files and captions that cannot be used, with the reason.
       captions: number of captions, all kinds.
+      kinds: caption kind -> rows that have one.
+      rows_without: rows without any caption.
       duplicates: captions that come more than once, the most frequent first -> how often.
       truncated: captions that are longer than the text tower takes.
     """
@@ -62,6 +65,8 @@ class Report:
     decoded: dict[str, Decoded] = dataclasses.field(default_factory=dict)
     bad: list[BadSample] = dataclasses.field(default_factory=list)
     captions: int = 0
+    kinds: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    rows_without: int = 0
     duplicates: dict[str, int] = dataclasses.field(default_factory=dict)
     truncated: int = 0
 
@@ -84,6 +89,8 @@ class Report:
             },
             "captions": {
                 "count": self.captions,
+                "kinds": dict(self.kinds),
+                "rows_without": self.rows_without,
                 "bad": sum(bad.modality == TEXT for bad in self.bad),
                 "truncated": self.truncated,
                 "repeated": len(self.duplicates),
@@ -131,6 +138,8 @@ class _Part:
     bad: list[BadSample]
     texts: list[str]
     truncated: int
+    kinds: list[str]  # of every row in turn
+    rows_without: int
 
 
 def _mapped(
@@ -151,6 +160,7 @@ _STATE: list[Any] = []  # of a working process: source, specs, context
 
 
 def _start(*state: Any) -> None:
+    processes_lib.end_with_parent()
     _STATE[:] = state
 
 
@@ -161,7 +171,7 @@ def _in_process(chunk: range) -> _Part:
 def _check_rows(
     source: Source, specs: Mapping[str, Any], context: int, chunk: Sequence[int]
 ) -> _Part:
-    part = _Part(len(chunk), [], [], [], 0)
+    part = _Part(len(chunk), [], [], [], 0, [], 0)
     for number in chunk:
         try:
             row = source[number]
@@ -174,6 +184,8 @@ def _check_rows(
                 for frame, file in enumerate(files):
                     name = name_of(file, f"{where}, {modality} {frame}")
                     _check_file(part, modality, file, name, specs[modality])
+        part.kinds += row.texts
+        part.rows_without += not row.texts
         for kind in row.texts:
             for text in captions.all_texts(row, kind):
                 try:
@@ -219,6 +231,8 @@ def _add(report: Report, texts: collections.Counter, part: _Part) -> None:
     report.bad += part.bad
     report.captions += len(part.texts)
     report.truncated += part.truncated
+    report.kinds.update(part.kinds)
+    report.rows_without += part.rows_without
     texts.update(part.texts)
 
 

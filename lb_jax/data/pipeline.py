@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import grain
 import numpy as np
+from absl import flags
 
 from lb_jax.core import errors, modalities
 from lb_jax.data import captions, content, preprocess, tokenizer
@@ -374,6 +375,7 @@ class Batches:
 
     def close(self) -> None:
         """Ends worker processes and threads."""
+        self._ahead.clear()  # what workers made lies in memory shared with them
         self._iterator.close()
 
     def _go_to(self, batch: int) -> None:
@@ -385,6 +387,8 @@ class Batches:
         numbers = grain.MapDataset.range(batch, ENDLESS).map(self._loader)
         made = numbers.to_iter_dataset(options)
         if self._workers:
+            if not flags.FLAGS.is_parsed():  # Grain reads some; programs without absl parse none
+                flags.FLAGS.mark_as_parsed()
             each = grain.MultiprocessingOptions(num_workers=self._workers)
             made = made.mp_prefetch(each, worker_init_fn=self._start_worker)
         self._iterator = iter(made)
@@ -398,6 +402,8 @@ class Batches:
         }
         if any(one["missing"] for one in report.values()):
             return None, report
+        # memory that is shared with a worker is given back at once, not under a device's feet
+        own = np.array if self._workers else np.asarray
         return self._put(
-            {name: {key: one[key] for key in ("media", "text")} for name, one in made.items()}
+            {name: {key: own(one[key]) for key in ("media", "text")} for name, one in made.items()}
         ), report

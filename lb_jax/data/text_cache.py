@@ -6,10 +6,10 @@ vectors.npy   float32 [n, e]: its unit embedding
 state.npy     uint8 [n]: see the constants below
 """
 
+import fcntl
 import hashlib
 import itertools
 import json
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -18,7 +18,9 @@ import numpy as np
 from lb_jax.core import errors, logging
 from lb_jax.data import tokenizer
 
-INDEX = "index.json"
+INDEX, GROWING, LOCK = "index.json", "growing.json", "lock"
+ARRAYS = ("keys", "vectors", "state")
+_COUNTS = ("captions", "dimensions", "generation")
 # Of what the tokeniser makes of a text; a new value makes older stores stale.
 TOKENIZER = "clip-bpe-1"
 WAITING, WHOLE, CUT, UNUSABLE = range(4)  # not embedded yet, all of it, its beginning, no text
@@ -41,8 +43,8 @@ class TextCache:
 
     def __init__(self, folder: Path, identity: Identity):
         self._arguments = Path(folder), dict(identity)
-        _require(Path(folder), identity)
-        self._keys, self._vectors, self._state = _arrays(Path(folder), "r")
+        told = _require(Path(folder), identity)
+        self._keys, self._vectors, self._state = _arrays(Path(folder), told["generation"], "r")
 
     def __reduce__(self):
         return type(self), self._arguments
@@ -94,54 +96,90 @@ def make(
       ConfigError: for a store that something else made, or a folder that holds something else.
     """
     folder = Path(folder)
-    if folder.is_dir() and any(folder.iterdir()):
-        _require(folder, identity)
-    wanted = np.unique(np.concatenate([np.unique(keys) for keys, _ in _chunks(texts())]))
-    if (folder / INDEX).is_file():
-        held = np.load(folder / "keys.npy", mmap_mode="r")
-        if _find(held, wanted)[1].all():
-            return TextCache(folder, identity)
-        wanted = np.union1d(held, wanted)
-    growing = folder.with_name(f".{folder.name}.growing")
-    _prepare(growing, folder, identity, wanted, dim)
-    _fill(growing, texts, embed, identity["text_length"], batch_size)
-    shutil.rmtree(folder, ignore_errors=True)
-    growing.rename(folder)
+    ours = (folder / INDEX, folder / GROWING)
+    free = not folder.exists() or any(one.is_file() for one in ours)
+    if not free and not (folder.is_dir() and {one.name for one in folder.iterdir()} <= {LOCK}):
+        raise _foreign(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # of several runs that share a store one makes it
+            _make(folder, identity, texts, embed, dim, batch_size)
+    except OSError as error:
+        raise errors.ConfigError(
+            f"{folder}: captions cannot be kept there ({error.strerror or error}); make room or "
+            "give another config.data.text_cache."
+        ) from error
     return TextCache(folder, identity)
 
 
-def _prepare(growing: Path, folder: Path, identity: Identity, wanted: np.ndarray, dim: int) -> None:
-    """Makes room for the wanted captions and takes over what is embedded already."""
-    started = (growing / INDEX).is_file() and _told(growing) == dict(identity)
-    if started and np.array_equal(np.load(growing / "keys.npy"), wanted):
-        return
-    shutil.rmtree(growing, ignore_errors=True)
-    growing.mkdir(parents=True)
-    np.save(growing / "keys.npy", wanted)
-    shape = len(wanted), dim
-    vectors = np.lib.format.open_memmap(growing / "vectors.npy", "w+", np.float32, shape)
-    state = np.lib.format.open_memmap(growing / "state.npy", "w+", np.uint8, shape[:1])
+def _make(
+    folder: Path,
+    identity: Identity,
+    texts: Callable[[], Iterable[str]],
+    embed: Callable[[np.ndarray], np.ndarray],
+    dim: int,
+    batch_size: int,
+) -> None:
+    """Leaves a whole generation with all captions; the last whole one stays until then."""
+    keys = [np.unique(found) for found, _ in _chunks(texts())]
+    if not keys:
+        raise errors.ConfigError("no caption to embed; see the corpus and the text kinds.")
+    wanted, old = np.unique(np.concatenate(keys)), None
     if (folder / INDEX).is_file():
-        keys, old_vectors, old_state = _arrays(folder, "r")
-        places, known = _find(keys, wanted)
+        old = _require(folder, identity)["generation"]
+        held = _arrays(folder, old, "r")[0]
+        if _find(held, wanted)[1].all():
+            return
+        wanted = np.union1d(held, wanted)
+    generation = 0 if old is None else old + 1
+    _prepare(folder, identity, wanted, dim, old, generation)
+    _fill(_arrays(folder, generation, "r+"), texts, embed, identity["text_length"], batch_size)
+    (folder / GROWING).replace(folder / INDEX)
+    if old is not None:
+        for name in ARRAYS:
+            (folder / f"{name}-{old}.npy").unlink()
+
+
+def _prepare(
+    folder: Path,
+    identity: Identity,
+    wanted: np.ndarray,
+    dim: int,
+    old: int | None,
+    generation: int,
+) -> None:
+    """Makes room for the wanted captions and takes over what is embedded already."""
+    content = {**identity, "captions": len(wanted), "dimensions": dim, "generation": generation}
+    keys, vectors, state = (folder / f"{name}-{generation}.npy" for name in ARRAYS)
+    started = (folder / GROWING).is_file() and _told(folder / GROWING) == content
+    if started and np.array_equal(np.load(keys), wanted):
+        return
+    (folder / GROWING).unlink(missing_ok=True)
+    np.save(keys, wanted)
+    new_vectors = np.lib.format.open_memmap(vectors, "w+", np.float32, (len(wanted), dim))
+    new_state = np.lib.format.open_memmap(state, "w+", np.uint8, (len(wanted),))
+    if old is not None:
+        old_keys, old_vectors, old_state = _arrays(folder, old, "r")
+        places, known = _find(old_keys, wanted)
         for i in range(0, len(wanted), _CHUNK):
             chosen = np.flatnonzero(known[i : i + _CHUNK]) + i
-            vectors[chosen], state[chosen] = old_vectors[places[chosen]], old_state[places[chosen]]
-    vectors.flush()
-    state.flush()
-    content = {**identity, "captions": shape[0], "dimensions": dim}
-    (growing / INDEX).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            new_vectors[chosen] = old_vectors[places[chosen]]
+            new_state[chosen] = old_state[places[chosen]]
+    new_vectors.flush()
+    new_state.flush()
+    (folder / GROWING).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _fill(
-    growing: Path,
+    arrays: tuple[np.ndarray, np.ndarray, np.ndarray],
     texts: Callable[[], Iterable[str]],
     embed: Callable[[np.ndarray], np.ndarray],
     length: int,
     batch_size: int,
 ) -> None:
     """Embeds what waits."""
-    keys, vectors, state = _arrays(growing, "r+")
+    keys, vectors, state = arrays
     done = int(np.count_nonzero(state))
     with logging.Progress("embed captions", len(keys), done=done, unit="caption") as progress:
         for found, chunk in _chunks(texts()):
@@ -188,26 +226,47 @@ def _find(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return places, keys[places] == wanted
 
 
-def _arrays(folder: Path, mode: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    names = ("keys", "vectors", "state")
-    return tuple(np.load(folder / f"{name}.npy", mmap_mode=mode) for name in names)
+def _arrays(folder: Path, generation: int, mode: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Keys, vectors and states, mapped into memory."""
+    try:
+        files = [folder / f"{name}-{generation}.npy" for name in ARRAYS]
+        return tuple(np.load(file, mmap_mode=mode) for file in files)
+    except (OSError, ValueError) as error:
+        raise _damaged(folder, error) from error
 
 
-def _require(folder: Path, identity: Identity) -> None:
+def _require(folder: Path, identity: Identity) -> dict[str, str | int]:
+    """What a whole store says of itself, after comparing what made it."""
     if not (folder / INDEX).is_file():
-        raise errors.ConfigError(
-            f"{folder} holds no caption embeddings; give an empty or new config.data.text_cache."
-        )
-    told = _told(folder)
+        raise _foreign(folder)
+    told = _told(folder / INDEX)
     differing = sorted(name for name in identity if told.get(name) != identity[name])
     if differing:
         raise errors.ConfigError(
             f"{folder} is stale: its captions were embedded with another {', '.join(differing)}; "
             "delete it or give another config.data.text_cache."
         )
+    return told
 
 
-def _told(folder: Path) -> dict[str, str | int]:
-    """What the store says made it."""
-    content = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-    return {name: one for name, one in content.items() if name not in ("captions", "dimensions")}
+def _told(index: Path) -> dict[str, str | int]:
+    try:
+        content = json.loads(index.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or not all(type(content.get(n)) is int for n in _COUNTS):
+            raise ValueError(f"{index.name} lacks {', '.join(_COUNTS)}")
+    except ValueError as error:
+        raise _damaged(index.parent, error) from error
+    return content
+
+
+def _foreign(folder: Path) -> errors.ConfigError:
+    return errors.ConfigError(
+        f"{folder} holds no caption embeddings; give an empty or new config.data.text_cache."
+    )
+
+
+def _damaged(folder: Path, error: Exception) -> errors.ConfigError:
+    return errors.ConfigError(
+        f"{folder}: its caption embeddings are damaged ({error}); delete the folder, and the run "
+        "makes them again."
+    )

@@ -75,7 +75,7 @@ def run(cfg: TrainConfig, workdir: Path) -> Path:
         pipeline.BatchLoader(loaders, cfg.batch_sizes, threads=cfg.data.threads, process=process),
         Quarantine(workdir / "quarantine.jsonl", cfg.data.max_bad_rate),
         workers=cfg.data.workers,
-        start_worker=worker.leave_accelerator_alone,
+        start_worker=worker.start,
         put=functools.partial(put_batch, mesh=mesh),
     )
     store = StateStore(workdir / "states", keep=cfg.keep)

@@ -2,11 +2,14 @@
 
 import jax
 
+from lb_jax.core import processes
 
-def leave_accelerator_alone(number: int, count: int) -> None:
-    """Keeps jax, which Grain brings along, off the accelerator of the process that trains.
 
-    It would take the device's memory when it is first used.
+def start(number: int, count: int) -> None:
+    """Keeps jax, which Grain brings along, off the accelerator, and ends with the run.
+
+    jax would take the device's memory, which is the training process's, when it is first used.
     """
     del number, count
+    processes.end_with_parent()
     jax.config.update("jax_platforms", "cpu")

@@ -11,7 +11,7 @@ from lb_jax.data import pipeline, tokenizer
 from lb_jax.data.quarantine import Quarantine
 from lb_jax.data.rows import Row
 from lb_jax.data.specs import ImageSpec
-from lb_jax.training.worker import leave_accelerator_alone
+from lb_jax.training import worker
 from tests.data import media_files
 
 ENCODE = functools.partial(pipeline.tokens, 16)
@@ -96,7 +96,7 @@ def test_a_caption_pair_is_two_captions_of_one_item(tmp_path):
 @pytest.mark.parametrize("options", [{"threads": 3}, {"workers": 1}, {"workers": 4}])
 def test_the_sequence_does_not_depend_on_who_decodes(tmp_path, options):
     plain = take(batches(tmp_path, broken=(3, 7)), 9)
-    other = batches(tmp_path, broken=(3, 7), start_worker=leave_accelerator_alone, **options)
+    other = batches(tmp_path, broken=(3, 7), start_worker=worker.start, **options)
     for one, again in zip(plain, take(other, 9), strict=True):
         equal(one, again)
     other.close()
@@ -146,7 +146,7 @@ def test_any_position_is_restored_exactly(tmp_path):
 def test_restoring_with_other_workers_goes_on_alike(tmp_path):
     whole = batches(tmp_path)
     take(whole, 5)
-    again = batches(tmp_path, workers=2, start_worker=leave_accelerator_alone)
+    again = batches(tmp_path, workers=2, start_worker=worker.start)
     again.set_state(whole.get_state())
     for one, other in zip(take(whole, 4), take(again, 4), strict=True):
         equal(one, other)
@@ -238,7 +238,7 @@ def test_worker_processes_leave_the_accelerator_alone():
 
     made = grain.MapDataset.range(4).map(worker_platform).to_iter_dataset()
     one = grain.MultiprocessingOptions(num_workers=1)
-    found = list(made.mp_prefetch(one, worker_init_fn=leave_accelerator_alone))
+    found = list(made.mp_prefetch(one, worker_init_fn=worker.start))
     assert np.all(found)
 
 

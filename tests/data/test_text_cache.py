@@ -1,6 +1,7 @@
 """The store of caption embeddings: complete, resumable, refused when something else made it."""
 
 import pickle
+from concurrent import futures
 
 import numpy as np
 import pytest
@@ -57,7 +58,7 @@ def test_every_caption_is_embedded_once(tmp_path):
 def test_an_interrupted_store_goes_on(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path / "store", Tower(2))
-    assert not (tmp_path / "store").exists()
+    assert not (tmp_path / "store" / text_cache.INDEX).exists()
     tower = Tower()
     check(make(tmp_path / "store", tower))
     assert tower.rows == 8
@@ -99,3 +100,47 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     with pytest.raises(errors.ConfigError, match="holds no caption embeddings"):
         make(tmp_path, Tower())
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_file_in_its_place_is_told_before_anything_is_embedded(tmp_path):
+    (tmp_path / "store").write_text("mine")
+    with pytest.raises(errors.ConfigError, match="holds no caption embeddings"):
+        make(tmp_path / "store", Tower(0))
+    with pytest.raises(errors.ConfigError, match="captions cannot be kept there"):
+        make(tmp_path / "store" / "inside", Tower(0))
+
+
+def test_nothing_to_embed(tmp_path):
+    with pytest.raises(errors.ConfigError, match="no caption to embed"):
+        make(tmp_path / "store", Tower(0), [])
+
+
+@pytest.mark.parametrize("name", ["index.json", "keys-0.npy", "vectors-0.npy", "state-0.npy"])
+def test_a_damaged_store_is_told(tmp_path, name):
+    make(tmp_path / "store", Tower())
+    path = tmp_path / "store" / name
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(errors.ConfigError, match=r"are damaged .*; delete the folder"):
+        text_cache.TextCache(tmp_path / "store", IDENTITY)
+    path.unlink()
+    with pytest.raises(errors.ConfigError):
+        text_cache.TextCache(tmp_path / "store", IDENTITY)
+
+
+def test_two_runs_share_a_store(tmp_path):
+    with futures.ThreadPoolExecutor(2) as pool:
+        texts = [TEXTS[:9], TEXTS[5:]]
+        for cache in pool.map(lambda one: make(tmp_path / "store", Tower(), one), texts):
+            assert cache(TEXTS[6])[0].shape == (DIM,)
+    check(text_cache.TextCache(tmp_path / "store", IDENTITY))
+
+
+def test_a_store_that_is_killed_while_it_grows_keeps_what_is_whole(tmp_path):
+    make(tmp_path / "store", Tower())
+    more = [*TEXTS, *(f"new {i}" for i in range(20))]
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / "store", Tower(2), more)
+    check(text_cache.TextCache(tmp_path / "store", IDENTITY))
+    tower = Tower()
+    check(make(tmp_path / "store", tower, more), more)
+    assert tower.rows == 12

@@ -24,8 +24,6 @@ from lb_jax.training.config import SourceConfig
 # soon as step argv[3] begins.
 CHILD = """
 import json, os, pathlib, signal, sys
-from absl import flags
-flags.FLAGS.mark_as_parsed()
 from lb_jax.data import pipeline
 from lb_jax.training import config, loop
 cfg = config.from_config_dict(json.loads(pathlib.Path(sys.argv[1]).read_text()))
@@ -159,3 +157,32 @@ def test_text_cache_of_a_text_tower_that_trains_is_refused(tiny_run, tmp_path):
     data = dataclasses.replace(tiny_run.data, text_cache=str(tmp_path / "captions"))
     with pytest.raises(errors.ConfigError, match="text_cache needs a frozen text tower"):
         loop.run(dataclasses.replace(tiny_run, data=data), tmp_path / "run")
+
+
+WORKERS = """
+import json, pathlib, sys
+from lb_jax.training import config, loop
+if __name__ == "__main__":
+    cfg = config.from_config_dict(json.loads(pathlib.Path(sys.argv[1]).read_text()))
+    loop.run(cfg, pathlib.Path(sys.argv[2]))
+"""
+
+
+def test_worker_processes_decode_for_a_program_without_absl(tiny_run, tmp_path):
+    data = dataclasses.replace(tiny_run.data, workers=1)
+    cfg = dataclasses.replace(
+        tiny_run, data=data, modalities={"audio": tiny_run.modalities["audio"]}, steps=2
+    )
+    cfg = dataclasses.replace(
+        cfg, trainable=tuple(rule for rule in cfg.trainable if "video" not in rule[0])
+    )
+    (tmp_path / "run.json").write_text(json.dumps(config_lib.to_dict(cfg)))
+    (tmp_path / "run.py").write_text(WORKERS)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "run.py", tmp_path / "run.json", tmp_path / "run"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(line.startswith("train run: ") for line in done.stderr.splitlines()), done.stderr
