@@ -207,7 +207,8 @@ def _filled(cells: pa.Array) -> np.ndarray:
     filled = filled.to_numpy(zero_copy_only=False)
     if texts is cells:
         return filled
-    rows = pc.list_parent_indices(cells).to_numpy(zero_copy_only=False)
+    lengths = pc.fill_null(pc.list_value_length(cells), 0).to_numpy(zero_copy_only=False)
+    rows = np.repeat(np.arange(len(cells)), lengths)
     return np.bincount(rows[filled], minlength=len(cells)) > 0
 
 
