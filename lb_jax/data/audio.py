@@ -243,15 +243,27 @@ def _blocks(file: BinaryIO, name: str) -> Iterator[tuple[np.ndarray, int]]:
 
 
 class _Clamped:
-    """A stream whose impossible seeks do nothing.
+    """A stream whose impossible seeks do nothing, and that ends where reading fails.
 
     Damaged headers make libsndfile seek before the start, and an exception in its callback is
-    printed, not raised.
+    printed, not raised. `media.stream` raises what reading failed of.
     """
 
     def __init__(self, file: BinaryIO):
         self._file = file
-        self.read, self.readinto, self.tell = file.read, file.readinto, file.tell
+        self.tell = file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._file.read(size)
+        except OSError:
+            return b""
+
+    def readinto(self, buffer: memoryview) -> int:
+        try:
+            return self._file.readinto(buffer)
+        except OSError:
+            return 0
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         try:

@@ -9,6 +9,7 @@ the final normalisation, which is linear and therefore commutes with resizing.
 import ctypes
 import functools
 import logging
+import re
 import struct
 import warnings
 import zlib
@@ -150,6 +151,9 @@ def open_picture(media: media_lib.Media, accepted: str) -> Image.Image:
         warnings.simplefilter("ignore")  # remarks on odd metadata; what matters is raised
         try:
             picture = Image.open(file, formats=FORMATS)
+        except Image.DecompressionBombError as e:  # from twice as many pixels on
+            pixels = int(re.search(r"\d+", str(e))[0])
+            raise _too_large(media_lib.describe(media), f"{pixels / 1e6:.0f} million") from e
         except PILLOW_ERRORS as e:
             reason = (
                 "is not a readable image; expected jpg, png, webp, bmp, gif, tiff, avif or the like"
@@ -324,10 +328,7 @@ def _resize(plane: np.ndarray, down: tuple[_Band, ...], right: tuple[_Band, ...]
 def _load(picture: Image.Image, media: media_lib.Media) -> Image.Image:
     name = media_lib.describe(media)
     if picture.width * picture.height > MAX_PIXELS:
-        found = f"is {picture.width}x{picture.height} pixels"
-        raise errors.DataError(
-            name, f"{found}, more than {MAX_PIXELS / 1e6:.0f} megapixels; shrink it first"
-        )
+        raise _too_large(name, f"{picture.width}x{picture.height}")
     try:
         picture.load()
     except PILLOW_ERRORS as e:
@@ -336,6 +337,13 @@ def _load(picture: Image.Image, media: media_lib.Media) -> Image.Image:
         ) from e
     turn = UPRIGHT.get(_orientation(picture))
     return picture if turn is None else picture.transpose(turn)
+
+
+def _too_large(name: str, pixels: str) -> errors.DataError:
+    return errors.DataError(
+        name,
+        f"is {pixels} pixels, more than {MAX_PIXELS / 1e6:.0f} megapixels; shrink it first",
+    )
 
 
 def _orientation(picture: Image.Image) -> object:

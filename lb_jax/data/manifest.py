@@ -68,7 +68,8 @@ class Manifest:
         self._ids = self._column("id", named, table) if "id" in keys else None
         self._rows, self._named, self._names = table.rows, named, table.names
         self.modalities = tuple(self._media)
-        self.text_kinds = tuple(self._texts)
+        split = captions.FRAME_KINDS if self._has_gaps() else ()
+        self.text_kinds = tuple(dict.fromkeys([*self._texts, *split]))
 
     def __reduce__(self):
         return _reopened, (self._arguments, self._stamp)
@@ -80,18 +81,20 @@ class Manifest:
         if modality not in self._media:
             return np.zeros(0, np.int64)
         column = self._media[modality]
-        cells = pc.list_value_length(column) if _is_texts(column.type) else pc.binary_length(column)
-        return np.flatnonzero(pc.fill_null(cells, 0).to_numpy())
+        return np.flatnonzero(np.concatenate([_filled(chunk) for chunk in column.chunks]))
 
     def require(self, kinds: Iterable[str]) -> None:
         captions.require_kinds(kinds)
         if lacking := captions.lacking(self._texts, kinds):
             missing = [self._named[kind] for kind in lacking if kind in self._named]
-            raise _no_column(self._path, missing or lacking, self._names)
+            plain = "" if self._texts else " Plain captions are kind 'caption'."
+            raise _no_column(self._path, missing or lacking, self._names, plain)
 
     def __getitem__(self, index: int) -> Row:
         given = self._ids[index].as_py() if self._ids is not None else None
-        texts = {kind: text for kind in self._texts if (text := self._text(kind, index))}
+        texts: dict[str, str | tuple[str, ...]] = {}
+        for kind in self._texts:  # columns of single frames come after `ofa`, and count before it
+            texts |= self._captions(kind, index)
         media = {name: refs for name in self._media if (refs := self._refs(name, index))}
         if not media:
             raise self._unusable(
@@ -99,18 +102,31 @@ class Manifest:
             )
         return Row(str(index if given in (None, "") else given), texts, media)
 
-    def _text(self, kind: str, index: int) -> str | tuple[str, ...] | None:
+    def _has_gaps(self) -> bool:
+        """Whether some `ofa` lacks captions, so that its row has those of single frames."""
+        return "ofa" in self._texts and any(
+            not _filled(pc.utf8_trim_whitespace(pc.list_flatten(chunk))).all()
+            for chunk in self._texts["ofa"].chunks
+            if _is_texts(chunk.type)
+        )
+
+    def _captions(self, kind: str, index: int) -> dict[str, str | tuple[str, ...]]:
+        """What a cell holds, by kind: `ofa` is split where some frames lack their caption."""
         cell = self._texts[kind][index].as_py()
-        if isinstance(cell, list):
-            cell = tuple(text for text in cell if text and text.strip())
-            if kind == "ofa" and len(cell) not in (0, captions.FRAMES_PER_ITEM):
-                raise self._unusable(
-                    index,
-                    f"holds {len(cell)} captions under ofa, expected {captions.FRAMES_PER_ITEM}, "
-                    "one for each frame",
-                )
-            return cell
-        return cell if cell and cell.strip() else None
+        if not isinstance(cell, list):
+            return {kind: cell} if cell and cell.strip() else {}
+        given = tuple(text for text in cell if text and text.strip())
+        if kind != "ofa" or not given:
+            return {kind: given} if given else {}
+        if len(cell) != captions.FRAMES_PER_ITEM:
+            raise self._unusable(
+                index,
+                f"holds {len(cell)} captions under ofa, expected {captions.FRAMES_PER_ITEM}, "
+                "one for each frame",
+            )
+        if len(given) == len(cell):
+            return {kind: given}
+        return {one: cell[k] for one, k in captions.FRAME_KINDS.items() if cell[k] in given}
 
     def _refs(self, modality: str, index: int) -> tuple[Ref, ...]:
         cell = self._media[modality][index].as_py()
@@ -145,7 +161,7 @@ class Manifest:
         return media
 
     def _column(self, key: str, named: Mapping[str, str], table: tables.Table) -> pa.ChunkedArray:
-        """Returns the column that holds `key`, after checking that it can."""
+        """Returns the column that holds `key` as plain text, after checking that it can."""
         if named[key] not in table.columns:
             raise _no_column(self._path, [named[key]], table.names)
         column = table.columns[named[key]]
@@ -158,7 +174,7 @@ class Manifest:
                 f"column {named[key]!r} holds {column.type}; expected {' or '.join(accepted)} for "
                 f"{key}",
             )
-        return column
+        return column.cast(_plain(column.type))
 
 
 def _is_text(type: pa.DataType) -> bool:
@@ -169,7 +185,31 @@ def _is_text(type: pa.DataType) -> bool:
 
 def _is_texts(type: pa.DataType) -> bool:
     lists = pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list
-    return any(is_list(type) for is_list in lists) and _is_text(type.value_type)
+    return any(is_list(type) for is_list in lists) and (
+        _is_text(type.value_type) or pa.types.is_null(type.value_type)
+    )
+
+
+def _plain(type: pa.DataType) -> pa.DataType:
+    """The type that Arrow's functions take, for texts that are categories, views or all null."""
+    if _is_texts(type):
+        is_large = pa.types.is_large_list(type)
+        return (pa.large_list if is_large else pa.list_)(_plain(type.value_type))
+    if pa.types.is_null(type) or (_is_text(type) and not pa.types.is_large_string(type)):
+        return pa.string()
+    return type
+
+
+def _filled(cells: pa.Array) -> np.ndarray:
+    """Which cells hold a text that is not empty, bool [cells]."""
+    texts = pc.list_flatten(cells) if _is_texts(cells.type) else cells
+    filled = pc.fill_null(pc.greater(pc.binary_length(texts), 0), False)
+    filled = filled.to_numpy(zero_copy_only=False)
+    if texts is cells:
+        return filled
+    lengths = pc.fill_null(pc.list_value_length(cells), 0).to_numpy(zero_copy_only=False)
+    rows = np.repeat(np.arange(len(cells)), lengths)
+    return np.bincount(rows[filled], minlength=len(cells)) > 0
 
 
 _ONE, _SEVERAL = {"text": _is_text}, {"lists of text": _is_texts}
@@ -202,12 +242,14 @@ def _named(columns: Mapping[str, str], modality: str | None) -> dict[str, str]:
     return dict(zip(KEYS, KEYS, strict=True)) | dict(columns)
 
 
-def _no_column(path: Path, missing: list[str], names: Iterable[str]) -> errors.DataError:
+def _no_column(
+    path: Path, missing: list[str], names: Iterable[str], remark: str = ""
+) -> errors.DataError:
     hints = [hint for name in missing if (hint := errors.nearest(name, names))]
     return errors.DataError(
         path,
         f"has no column {' or '.join(map(repr, missing))}; it has {', '.join(names)}."
-        f"{''.join(hints[:1])} Name another one with columns",
+        f"{''.join(hints[:1])}{remark} Name another one with columns",
     )
 
 

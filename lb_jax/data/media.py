@@ -82,7 +82,7 @@ def stream(media: object, accepted: str) -> Iterator[BinaryIO]:
             opened = _open_file(Path(media))
         case _:
             raise unusable(media, accepted)
-    with opened as file:
+    with opened as file, _disk_errors(file, name):
         held, promised = file.seek(0, io.SEEK_END), promised_size(file)
         if held == 0:
             raise errors.DataError(name, f"is empty; {AGAIN}")
@@ -255,13 +255,59 @@ def duration_s(media: object, kind: str) -> float | None:
         return None if whole is None else whole / av.time_base
 
 
+class _Watched(io.FileIO):
+    """A file that remembers that reading it failed, whatever a decoder makes of it.
+
+    Attributes:
+      failure: the last error; None while there is none.
+    """
+
+    failure: OSError | None = None
+
+    def readinto(self, buffer: memoryview) -> int | None:
+        with self._watching():
+            return super().readinto(buffer)
+
+    def readall(self) -> bytes | None:
+        with self._watching():
+            return super().readall()
+
+    @contextlib.contextmanager
+    def _watching(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as e:
+            self.failure = e
+            raise
+
+
+@contextlib.contextmanager
+def _disk_errors(file: BinaryIO, name: str) -> Iterator[None]:
+    """Tells a disk that fails, or a file that cannot seek, from a file that is damaged."""
+    raw = getattr(file, "raw", None)
+    try:
+        yield
+    except Exception as e:
+        failure = getattr(raw, "failure", None) or (e if isinstance(e, OSError) else None)
+        if failure is None or raw is None:
+            raise
+        raise _unread(name, failure) from failure
+    if getattr(raw, "failure", None) is not None:  # a decoder took it for the end
+        raise _unread(name, raw.failure) from raw.failure
+
+
+def _unread(name: str, failure: OSError) -> errors.DataError:
+    reason = failure.strerror or failure
+    return errors.DataError(name, f"cannot be read ({reason}); mend its disk or copy it again")
+
+
 def _open_file(path: Path) -> BinaryIO:
     try:
         if not path.exists():
             raise errors.DataError(path, "does not exist; give the path of a media file")
         if not path.is_file():
             raise errors.DataError(path, "is not a regular file; give the path of one media file")
-        return path.open("rb")
+        return io.BufferedReader(_Watched(path))
     except OSError as e:
         raise errors.DataError(
             path, f"cannot be opened ({e}); give the path of a readable media file"

@@ -116,7 +116,7 @@ def read_jsonl(path: Path, wanted: Collection[str]) -> Table:
                 table = _parse(block, schema, wanted)
             except pa.ArrowInvalid as e:
                 raise _jsonl_fault(path, block, line, schema, wanted, str(e)) from e
-            if table.num_rows != lines and table.num_rows != _filled(block):
+            if not _is_one_to_a_line(block, table.num_rows, lines):
                 raise _jsonl_fault(path, block, line, schema, wanted, "not one object to a line")
             names |= dict.fromkeys(table.column_names)
             for field in table.schema:
@@ -148,13 +148,16 @@ def read_parquet(path: Path, wanted: Collection[str]) -> Table:
     """Reads columns of a Parquet file.
 
     Raises:
-      DataError: unreadable or damaged file.
+      DataError: unreadable or damaged file, a wanted name twice in it.
     """
     try:
         with _open(path) as opened:
             file = pa.parquet.ParquetFile(opened, pre_buffer=False, buffer_size=BLOCK_BYTES)
             names = file.schema_arrow.names
-            kept = [name for name in names if name in wanted]
+            kept = [name for name in dict.fromkeys(names) if name in wanted]
+            twice = [name for name in kept if names.count(name) > 1]
+            if twice:
+                raise errors.DataError(path, f"has two columns {twice[0]!r}; rename one of them")
             # by batches and one thread: half the memory of reading it at once
             table = pa.Table.from_batches(
                 file.iter_batches(_BATCH_ROWS, columns=kept, use_threads=False),
@@ -345,9 +348,18 @@ def _jsonl_fault(
     return errors.DataError(path, f"cannot be read from line {first} on ({cause}); mend it")
 
 
-def _filled(block: bytes) -> int:
-    """How many lines hold something."""
-    return sum(1 for line in block.split(b"\n") if line.strip())
+def _is_one_to_a_line(block: bytes, rows: int, lines: int) -> bool:
+    """Whether every line of valid JSON that is not blank is one object.
+
+    Between `}` and `{` JSON has a line break only where an object ends. So a line from `{` to `}`
+    is one object or several.
+    """
+    if rows == lines == block.count(b"}\n{") + 1:
+        return True
+    filled = [text for line in block.split(b"\n") if (text := line.strip(b" \t\r\xef\xbb\xbf"))]
+    return rows == len(filled) and all(
+        text.startswith(b"{") and text.endswith(b"}") for text in filled
+    )
 
 
 def _is_known(type: pa.DataType) -> bool:

@@ -24,6 +24,7 @@ from lb_jax.data.rows import Ref, Row
 _KINDS = (*captions.TEXT_KINDS, *captions.FRAME_KINDS)
 _SUFFIXES = {name: "|".join(s[1:] for s in m.suffixes) for name, m in MODALITIES.items()}
 _JSON = "json"
+_JSON_TRIES = 1000  # that cannot be read, before none are expected to
 # What follows a sample's name -> the modality or caption kind that it is. Group 1 is its frame.
 # The first match counts. LanguageBind spec 8.7, then what is usual elsewhere.
 MEMBERS = (
@@ -116,12 +117,16 @@ class WebDataset:
         return Row(row, captions_read, _Media(shard, places))
 
     def _json_kinds(self) -> set[str]:
-        """Caption kinds in the first `.json`."""
-        index = self._index.first(_JSON)
-        number, name, members = self._index[index]
-        found = [m for m in members if m.meaning.what == _JSON]
-        contents = self._shards[number].read([(m.offset, m.size) for m in found])
-        return set(_texts(f"{self._prefixes[number]}/{name}", found, contents))
+        """Caption kinds in the first `.json` that can be read; another spoils its row only."""
+        for index in np.flatnonzero(self._index.counts(_JSON))[:_JSON_TRIES]:
+            number, name, members = self._index[index]
+            found = [m for m in members if m.meaning.what == _JSON]
+            contents = self._shards[number].read([(m.offset, m.size) for m in found])
+            try:
+                return set(_texts(f"{self._prefixes[number]}/{name}", found, contents))
+            except errors.DataError:
+                continue
+        return set()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -234,12 +239,6 @@ class _Index:
             _Member(self.meanings[code], at, n) for code, at, n in zip(*columns, strict=True)
         ]
         return int(self._shard[index]), self._names[index].as_py(), members
-
-    def first(self, what: str) -> int:
-        """The first sample with such a member."""
-        codes = [code for code, meaning in enumerate(self.meanings) if meaning.what == what]
-        member = np.flatnonzero(np.isin(self._code, codes))[0]
-        return int(np.searchsorted(self._starts, member, side="right")) - 1
 
     def counts(self, what: str) -> np.ndarray:
         """Members of this kind in every sample."""

@@ -110,10 +110,11 @@ def test_other_arrays_are_refused(array):
 
 
 def test_a_picture_with_too_many_pixels_is_refused_before_it_is_decoded():
-    header = io.BytesIO()
-    Image.new("1", (10_000, 10_000)).save(header, "PNG")
-    with pytest.raises(errors.DataError, match="megapixels"):
-        image.decode(header.getvalue(), SPEC)
+    for width, found in ((10_000, "is 10000x10000 pixels"), (20_000, "is 200 million pixels")):
+        header = io.BytesIO()
+        Image.new("1", (width, 10_000)).save(header, "PNG")
+        with pytest.raises(errors.DataError, match=f"{found}, more than 89 megapixels"):
+            image.decode(header.getvalue(), SPEC)
 
 
 def test_a_sliver_is_refused():

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lb_jax.core import errors
-from lb_jax.data import tables
+from lb_jax.data import captions, tables
 from lb_jax.data.manifest import Manifest
 
 ROWS = [
@@ -82,6 +82,57 @@ def test_lists_are_captions_and_frames(tmp_path, suffix):
         manifest[1]
 
 
+@pytest.mark.parametrize(
+    "of_text", [pa.dictionary(pa.int32(), pa.string()), pa.string_view(), pa.large_string()]
+)
+def test_texts_of_any_encoding(tmp_path, of_text):
+    texts = pa.array(["a", "", None, "b"]).cast(of_text)
+    lists = pa.array([["a", None], ["", None], [None], []], pa.list_(pa.string()))
+    if of_text != pa.string_view():  # of which Arrow makes no lists
+        lists = lists.cast(pa.list_(of_text))
+    table = pa.table({"path": texts, "image": lists, "caption": texts, "depth": pa.nulls(4)})
+    pa.parquet.write_table(table, tmp_path / "m.parquet")
+    manifest = Manifest(tmp_path / "m.parquet", modality="video")
+    assert [manifest.having(m).tolist() for m in ("video", "image", "depth")] == [[0, 3], [0], []]
+    assert [dict(manifest[n].texts) for n in (0, 3)] == [{"caption": "a"}, {"caption": "b"}]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_lists_without_a_file_carry_nothing(tmp_path, suffix):
+    cells = [["", None], ["a"], [None], [], None, ["", "b"], [""]]
+    manifest = Manifest(write(tmp_path / f"m{suffix}", [{"image": cell} for cell in cells]))
+    assert manifest.having("image").tolist() == [1, 5]
+    assert manifest[5].media["image"] == (tmp_path / "b",)
+
+
+def test_lists_of_fixed_size_carry_what_they_hold(tmp_path):
+    cells = pa.array([["", None], None, ["a", ""]], pa.list_(pa.string(), 2))
+    pa.parquet.write_table(pa.table({"image": cells}), tmp_path / "m.parquet")
+    assert Manifest(tmp_path / "m.parquet").having("image").tolist() == [2]
+
+
+@pytest.mark.parametrize("gap", ["", " ", None])
+def test_ofa_without_one_frame_keeps_the_others(tmp_path, gap):
+    row = {"image": "a.jpg", "caption": "c", "ofa": list("abcdefgh"), "ofa_1": "own"}
+    holey = row | {"ofa": ["a", "b", "c", gap, "e", "f", "g", "h"]}
+    manifest = Manifest(write(tmp_path / "m.jsonl", [row, holey]))
+    kept = dict(zip([0, 2, 4, 5, 6, 7], "acefgh", strict=True))
+    expected = {"caption": "c", "ofa_1": "own"} | {f"ofa_{k}": text for k, text in kept.items()}
+    assert dict(manifest[1].texts) == expected
+    assert manifest[0].texts["ofa"] == tuple("abcdefgh")
+    assert set(expected) | {"ofa"} <= set(manifest.text_kinds)
+    rng = np.random.default_rng(0)
+    assert captions.draw_text(manifest[1], "ofa_4", rng)[0] == "e"
+    with pytest.raises(errors.DataError, match="lacks ofa_3"):
+        captions.draw_text(manifest[1], "ofa_3", rng)
+
+
+def test_parquet_with_a_name_twice(tmp_path):
+    table = pa.table([pa.array(["a"])] * 3, ["path", "path", "caption"])
+    pa.parquet.write_table(table, tmp_path / "m.parquet")
+    fails(tmp_path / "m.parquet", "has two columns 'path'; rename one", modality="image")
+
+
 def test_fields_that_come_late_or_look_like_dates(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "BLOCK_BYTES", 64)  # blocks of a few lines
     rows = [{"video": f"{n}.mp4", "caption": None, "tags": []} for n in range(40)]
@@ -113,6 +164,8 @@ def test_fields_that_come_late_or_look_like_dates(tmp_path, monkeypatch):
         (".jsonl", b'{"path": "a"}\n{"path": ["b"]}\n', "line 2: .*from string to array"),
         (".jsonl", b'{"path": "a"}\n{"path": "b", "path": "c"}\n', "line 2: .*twice"),
         (".jsonl", b'{"path": "a"} {"path": "b"}\n', "line 1: expected one JSON object"),
+        (".jsonl", b'{"path": "a"}\n\n{"path": "b"}{}\n', "line 3: expected one JSON object"),
+        (".jsonl", b'{"path": "a"} {"path":\n"b"}\n', "line 1: "),
         (".jsonl", b'{"path":\n"a"}\n', "line 1: "),
         (".jsonl", b'{"path": "a"}\n{"path": "\xff"}\n', "line 2: .*UTF8"),
         (".jsonl", b'{"path": "' + b"a" * (2 << 20) + b'"}', "line 1: is longer than 1048576"),
@@ -148,6 +201,10 @@ def test_missing_column_names_the_nearest(tmp_path):
     fails(path, r"no modality 'vide'.*'video'", errors.ConfigError, modality="vide")
     fails(path, r"no text kind 'capt'.*'caption'", errors.ConfigError, ["capt"], columns=columns)
     path = write(tmp_path / "m.csv", [{"path": "a.mp4"}])
+    plain = (
+        r"no column 'polish_mplug'; it has path\. Plain captions are kind 'caption'\. Name another"
+    )
+    fails(path, plain, needed=["polish_mplug"], modality="video")
     fails(path, "'path' names files of an unknown modality", errors.ConfigError)
 
 

@@ -1,3 +1,4 @@
+import errno
 import io
 import os
 
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 
 from lb_jax.core import errors
-from lb_jax.data import media
+from lb_jax.data import audio, depth, image, media, specs, video
 from tests.data import media_files
 
 WHOLE = {
@@ -29,6 +30,15 @@ WHOLE = {
 }
 # Formats that only tell that their last frame or packet is not whole.
 TELL_THE_END = ("mp3 without a table", "mp3 without a tag", "ts", "m2ts")
+
+
+SPECS = {
+    "image": specs.ImageSpec(),
+    "thermal": specs.ImageSpec(),
+    "video": specs.VideoSpec(),
+    "audio": specs.AudioSpec(),
+    "depth": specs.DepthSpec(),
+}
 
 
 def _with_times(transport_stream):
@@ -137,3 +147,53 @@ def test_descriptions_fit_one_line():
         "<2 items, the first a.jpg>",
     ]
     assert [media.describe(i) for i in items] == expected
+
+
+class _Broken(io.FileIO):
+    """A file on a disk that fails some way into it."""
+
+    def readinto(self, buffer):
+        if self.tell() >= 16_384:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().readinto(memoryview(buffer)[:8192])
+
+    def readall(self):
+        raise OSError(errno.EIO, "Input/output error")
+
+
+@pytest.mark.parametrize(
+    ("name", "modality"),
+    [
+        ("a.wav", "audio"),
+        ("a.mp3", "audio"),
+        ("a.mp4", "video"),
+        ("a.png", "image"),
+        ("a.npy", "depth"),
+        ("a.png", "thermal"),
+    ],
+)
+def test_a_disk_that_fails_is_named(tmp_path, monkeypatch, capfd, name, modality):
+    noise = np.random.default_rng(0).integers(0, 65_536, (200, 200), np.uint16)
+    array = io.BytesIO()
+    np.save(array, noise)
+    content = {
+        ".wav": lambda: media_files.sound(media_files.noise(32_000)),
+        ".mp3": WHOLE["mp3"],
+        ".mp4": lambda: media_files.clip(60, rough=True),
+        ".png": lambda: media_files.picture(noise.view(np.uint8)),
+        ".npy": array.getvalue,
+    }[name[1:]]()
+    path = tmp_path / name
+    path.write_bytes(content + bytes(40_000) * (name == "a.mp3"))
+    watched = type("_Watched", (media._Watched, _Broken), {})
+    monkeypatch.setattr(media, "_Watched", watched)
+    decode = {"audio": audio, "video": video, "depth": depth}.get(modality, image).decode
+    with pytest.raises(errors.DataError, match=r"a\.\w+: cannot be read \(Input/output error\)"):
+        decode(path, SPECS[modality])
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs Linux")
+def test_a_file_that_cannot_be_sought_is_named():
+    with pytest.raises(errors.DataError, match="/proc/self/mem: cannot be read"):
+        _read("/proc/self/mem")

@@ -122,6 +122,19 @@ def test_a_sample_that_cannot_be_used_is_named(tmp_path, sample, reason):
     fails(path, reason, index=0)
 
 
+@pytest.mark.parametrize("content", [b"{", b"[1]", b'{"mplug": 3}'])
+def test_a_bad_json_spoils_its_row_only(tmp_path, content):
+    good = json.dumps({"mplug": "a cat"}).encode()
+    samples = {"a": {"jpg": b"x", "json": content}, "b": {"jpg": b"y", "json": good}}
+    source = WebDataset(shard(tmp_path / "x.tar", samples))
+    assert source.text_kinds == ("mplug",)
+    assert source[1].texts == {"mplug": "a cat"}
+    with pytest.raises(errors.DataError, match=r"x/a\.json"):
+        source[0]
+    del samples["b"]
+    assert WebDataset(shard(tmp_path / "x.tar", samples)).text_kinds == ()
+
+
 def test_kinds_that_no_sample_has(tmp_path):
     source = WebDataset(shard(tmp_path / "x.tar", {"a": {"jpg": b"x", "raw.txt": b"t"}}))
     source.require(["raw", "mix"])
