@@ -11,7 +11,7 @@ from jax.experimental import multihost_utils
 
 from lb_jax.core import checkpoint, errors, paths
 from lb_jax.core.modalities import MODALITIES, TEXT
-from lb_jax.data import pipeline, text_cache
+from lb_jax.data import captions, pipeline, text_cache
 from lb_jax.data.epochs import LastBatch
 from lb_jax.data.rows import Source
 from lb_jax.data.sources import open_source
@@ -111,6 +111,7 @@ def use_text_cache(
 def usual_kind(sources: list[Source], modality: str) -> str:
     """The caption kind a modality is trained with, or the only one that the corpora have."""
     held = {kind for one in sources for kind in one.text_kinds}
+    held = held - captions.FRAME_KINDS.keys() or held  # they come with `ofa`
     return held.pop() if len(held) == 1 else MODALITIES[modality].text_kind
 
 
