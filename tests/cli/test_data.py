@@ -60,6 +60,15 @@ def test_it_tells_what_it_packed_and_then_that_nothing_is_left(call, corpus, tmp
         assert found[i].media == {"depth": files}
 
 
+def test_a_shard_that_has_gone_is_written_again(call, corpus, tmp_path):
+    line = f"data convert {corpus}/rows.json {{tmp}}/out --only depth --rows-per-shard 25"
+    first, whole = call(line), contents(tmp_path / "out")
+    sorted(tmp_path.glob("out/*.array_record"))[1].unlink()
+    second = call(line)
+    assert (second.status, second.out) == (0, first.out)
+    assert contents(tmp_path / "out") == whole
+
+
 @pytest.mark.parametrize("to", ["array_record", "tfds"])
 def test_rows_that_are_left_out_are_counted_and_listed(call, corpus, tmp_path, to):
     line = f"data convert {corpus}/rows.json {{tmp}}/out --only depth,thermal --to {to}"
