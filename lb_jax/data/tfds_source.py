@@ -188,7 +188,8 @@ def _not_prepared(where: str, name: str, folder: Path) -> str:
     expected = f"; expected one of {shown}" if found else ", which holds none"
     return (
         f"{where}: no prepared dataset {name!r} in {folder}{expected}."
-        f"{errors.nearest(name, found)} Prepare it first, or give the data folder that it lies in as the root."
+        f"{errors.nearest(name, found)} Prepare it first, or give the data folder that it lies in "
+        "as the root."
     )
 
 
