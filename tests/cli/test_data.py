@@ -95,7 +95,12 @@ def test_packed_corpora_are_packed_again(call, corpus, tmp_path):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("data", r"unknown command ''\. Commands: check, convert"),
+        ("data", r"data: no command; Commands: check, convert; `lb-jax data --help` tells more"),
+        ("data ''", r"unknown command ''\. Commands: check, convert"),
+        ("data check ''", r"SRC is ''; expected an annotation, manifest, folder or dataset\. Give"),
+        ("data convert '' {tmp}/out", "SRC is ''; expected an annotation"),
+        ("data convert ' ' {tmp}/out", "SRC is ' '; expected an annotation"),
+        ("data check tfds:nope --root {tmp}", "no prepared dataset 'nope' in .*, which holds none"),
         ("data convrt a b", "Did you mean 'convert'"),
         ("data convert", "required: SRC, DST; `lb-jax data convert --help`"),
         ("data convert {tmp}/no.json {tmp}/out", r"no\.json: does not exist"),
@@ -116,6 +121,10 @@ def test_mistakes_are_one_line(call, corpus, line, words):
     assert result.status == 2
     assert re.search(words, result.err)
     assert len(result.err.strip().splitlines()) == 1
+
+
+def test_the_help_of_all_commands_tells_both_of_data(call):
+    assert re.search(r"data +corpora: check any of them, pack it into shards", call("--help").out)
 
 
 def start(corpus: Path, out: Path, to: str = "array_record") -> subprocess.Popen:
