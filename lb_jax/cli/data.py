@@ -16,7 +16,12 @@ def main(argv: Sequence[str]) -> None:
     Raises:
       ConfigError: no such command, or none.
     """
-    name, *rest = argv or [""]
+    if not argv:
+        raise errors.ConfigError(
+            f"data: no command; Commands: {', '.join(SUBCOMMANDS)}; `lb-jax data --help` tells "
+            "more."
+        )
+    name, *rest = argv
     if name in ("-h", "--help", "help"):
         print(usage())
         return
@@ -97,7 +102,10 @@ def check(argv: Sequence[str]) -> None:
 def add_source(parser: Parser) -> None:
     """Adds the arguments that name a corpus: SRC, --root, --columns, --modality."""
     parser.add_argument(
-        "source", metavar="SRC", help="annotation, manifest, folder or dataset: the corpus"
+        "source",
+        type=_source,
+        metavar="SRC",
+        help="annotation, manifest, folder or dataset: the corpus",
     )
     parser.add_argument("--root", type=Path, metavar="DIR", help="what media paths are relative to")
     parser.add_argument(
@@ -109,6 +117,15 @@ def add_source(parser: Parser) -> None:
     parser.add_argument(
         "--modality", choices=tuple(MODALITIES), help="what the files are, where SRC does not say"
     )
+
+
+def _source(text: str) -> str:
+    if not text.strip():
+        raise errors.ConfigError(
+            f"SRC is {text!r}; expected an annotation, manifest, folder or dataset. Give its path "
+            "('.' is the current folder)."
+        )
+    return text
 
 
 def open_source(arguments):

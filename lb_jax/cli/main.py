@@ -21,7 +21,7 @@ COMMANDS = {
         "lb_jax.cli.convert",
         "weights in and out: safetensors, Orbax, Hugging Face, OpenCLIP, StableHLO",
     ),
-    "data": ("lb_jax.cli.data", "corpora: pack any of them into shards"),
+    "data": ("lb_jax.cli.data", "corpora: check any of them, pack it into shards"),
     "embed": ("lb_jax.cli.embed", "embeddings of files or folders into an .npz"),
 }
 

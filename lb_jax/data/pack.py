@@ -2,8 +2,8 @@
 
 Shard k holds what can be read of rows k * n to (k + 1) * n - 1, in their order, so it depends on no
 other shard: it is written under another name, renamed, and noted in `progress.jsonl`. Killed at any
-moment, the same command goes on after the last shard noted. `index.json` comes last and means that
-the corpus is whole.
+moment, the same command writes the shards that are not noted. `index.json` comes last and means
+that the corpus is whole; a shard that has gone or has another size since is written again.
 """
 
 import collections
@@ -27,7 +27,7 @@ from lb_jax.data import reading, record
 from lb_jax.data.rows import Row, Source
 
 # What the index tells of a shard.
-_OF_A_SHARD = ("name", "rows", "bytes", "media", "carriers")
+_OF_A_SHARD = ("name", "rows", "bytes", "content_bytes", "media", "carriers", "texts")
 INDEX, PROGRESS, QUARANTINE = "index.json", "progress.jsonl", "quarantine.jsonl"
 FORMAT, VERSION = "lb_jax rows", 1
 ROWS_PER_SHARD = 1024
@@ -89,7 +89,7 @@ def pack(
     max_bad_rate: float = reading.MAX_BAD_RATE,
     threads: int = reading.THREADS,
 ) -> Packed:
-    """Packs a corpus, or goes on where an earlier call stopped; a whole one is left alone.
+    """Packs a corpus, or writes the shards that an earlier one lacks; a whole one is left alone.
 
     The same source and options give the same shards, bit for bit.
 
@@ -119,10 +119,13 @@ def pack(
         if (folder / INDEX).exists():
             index = read_json(folder / INDEX)
             _same(folder, index.get("made_from"), made_from)
-            (folder / PROGRESS).unlink(missing_ok=True)  # of a kill just before the end
-            return _packed(index, written=0)
-        done = _resume(folder, made_from)
-        written = _write_shards(read, folder, to, made_from, done)
+            if _is_whole(folder, index, _names(to, made_from)):
+                (folder / PROGRESS).unlink(missing_ok=True)  # of a kill just before the end
+                return _packed(index, written=0)
+            _reopen(folder, index, made_from)
+        found = _resume(folder, made_from)
+        done = _write_shards(read, folder, to, made_from, found)
+        written = len(done) - len(found)
         index = _index(made_from, done)
         _replace(folder / QUARANTINE, _lines(bad for entry in done for bad in entry["bad"]))
         if not index["rows"]:
@@ -173,41 +176,68 @@ def write_shard(path: Path, records: Iterable[bytes]) -> None:
 
 
 def _write_shards(
-    read: reading.Reading, folder: Path, to: Format, made_from: Mapping[str, Any], done: list
-) -> int:
-    """Writes the shards that are not among `done` and adds them to it; returns how many."""
+    read: reading.Reading,
+    folder: Path,
+    to: Format,
+    made_from: Mapping[str, Any],
+    found: Mapping[str, dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Writes the shards that are not among those found; returns all in their order."""
     total, per_shard = made_from["rows"], made_from["rows_per_shard"]
-    shards, first = -(-total // per_shard), len(done)
-    start = min(first * per_shard, total)
-    read.bad.extend(bad for entry in done for bad in entry["bad"])
+    names, done = _names(to, made_from), dict(found)
+    ends = [min((shard + 1) * per_shard, total) for shard in range(len(names))]
+    there = sum(ends[i] - i * per_shard for i, name in enumerate(names) if name in done)
+    read.bad.extend(bad for entry in done.values() for bad in entry["bad"])
     try:
         read.check()  # the share may have been lowered since
-        rows = read.rows(start)
-        with (
-            contextlib.closing(rows),
-            logging.Progress("pack", total, done=start, unit="row") as progress,
-        ):
-            for shard in range(first, shards):
-                size = min(per_shard, total - shard * per_shard)
-                name, bad_before = to.shard.format(shard=shard, shards=shards), len(read.bad)
-                tally = _Tally(read, to.encode, progress)
-                write_shard(folder / name, tally.records(itertools.islice(rows, size)))
-                entry = {
-                    "name": name,
-                    "rows": tally.rows,
-                    "bytes": (folder / name).stat().st_size,
-                    "content_bytes": tally.bytes,
-                    "media": tally.media,
-                    "carriers": tally.carriers(),
-                    "texts": tally.texts,
-                    "bad": read.bad[bad_before:],
-                }
-                _append(folder / PROGRESS, entry)
-                done.append(entry)
+        with logging.Progress("pack", total, done=there, unit="row") as progress:
+            lacking = (shard for shard, name in enumerate(names) if name not in found)
+            for first, last in _runs(lacking):
+                with contextlib.closing(read.rows(first * per_shard, ends[last])) as rows:
+                    for shard in range(first, last + 1):
+                        part = itertools.islice(rows, ends[shard] - shard * per_shard)
+                        entry = _write_one(read, folder / names[shard], to, part, progress)
+                        _append(folder / PROGRESS, entry)
+                        done[names[shard]] = entry
     except errors.DataError:
-        _replace(folder / QUARANTINE, _lines(read.bad))
+        _replace(folder / QUARANTINE, _lines(sorted(read.bad, key=lambda bad: bad["row"])))
         raise
-    return shards - first
+    return [done[name] for name in names]
+
+
+def _write_one(
+    read: reading.Reading,
+    path: Path,
+    to: Format,
+    rows: Iterable[tuple[int, Row | None]],
+    progress: logging.Progress,
+) -> dict[str, Any]:
+    """Writes a shard; returns what `progress.jsonl` notes of it."""
+    bad_before, tally = len(read.bad), _Tally(read, to.encode, progress)
+    write_shard(path, tally.records(rows))
+    return {
+        "name": path.name,
+        "rows": tally.rows,
+        "bytes": path.stat().st_size,
+        "content_bytes": tally.bytes,
+        "media": tally.media,
+        "carriers": tally.carriers(),
+        "texts": tally.texts,
+        "bad": read.bad[bad_before:],
+    }
+
+
+def _names(to: Format, made_from: Mapping[str, Any]) -> list[str]:
+    """What the shards are called, in their order."""
+    shards = -(-made_from["rows"] // made_from["rows_per_shard"])
+    return [to.shard.format(shard=shard, shards=shards) for shard in range(shards)]
+
+
+def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """First and last of each stretch of numbers without a gap."""
+    for _, run in itertools.groupby(enumerate(numbers), lambda pair: pair[1] - pair[0]):
+        stretch = [number for _, number in run]
+        yield stretch[0], stretch[-1]
 
 
 class _Tally:
@@ -298,8 +328,42 @@ def _same(folder: Path, before: object, now: Mapping[str, Any]) -> None:
         )
 
 
-def _resume(folder: Path, made_from: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Shards that an earlier call finished, after checking that it was of the same corpus."""
+def _is_there(folder: Path, entry: Mapping[str, Any]) -> bool:
+    """Whether the shard has the size noted of it."""
+    shard = folder / entry["name"]
+    return shard.is_file() and shard.stat().st_size == entry["bytes"]
+
+
+def _is_whole(folder: Path, index: Mapping[str, Any], names: Sequence[str]) -> bool:
+    """Whether a finished folder has all of its shards, by name and size."""
+    try:
+        shards = index["shards"]
+        _packed(index, written=0)
+        return [one["name"] for one in shards] == list(names) and all(
+            _is_there(folder, one) for one in shards
+        )
+    except (LookupError, TypeError):  # an index that somebody changed
+        return False
+
+
+def _reopen(folder: Path, index: Mapping[str, Any], made_from: Mapping[str, Any]) -> None:
+    """Makes a finished folder one that was stopped, for `_resume` to find its good shards."""
+    per_shard, lines = made_from["rows_per_shard"], []
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        # Without these files as they were written, no shard counts as done.
+        bad = [json.loads(line) for line in (folder / QUARANTINE).read_bytes().splitlines()]
+        if len(bad) == index["left_out"]:
+            lines = [
+                {field: shard[field] for field in _OF_A_SHARD}
+                | {"bad": [one for one in bad if one["row"] // per_shard == number]}
+                for number, shard in enumerate(index["shards"])
+            ]
+    _replace(folder / PROGRESS, _lines([made_from, *lines]))
+    (folder / INDEX).unlink()
+
+
+def _resume(folder: Path, made_from: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Name -> shard that an earlier call of the same corpus finished and that is still there."""
     path = folder / PROGRESS
     if not path.exists():
         others = sorted(one.name for one in folder.iterdir() if not one.name.startswith("."))
@@ -308,25 +372,23 @@ def _resume(folder: Path, made_from: Mapping[str, Any]) -> list[dict[str, Any]]:
                 f"{folder} holds {others[0]!r} and no packed corpus; give a new or empty folder."
             )
         _append(path, made_from)
-        return []
+        return {}
     # The line that a kill cut off has no end; its shard is written anew.
     whole = path.read_bytes()
     whole = whole[: whole.rfind(b"\n") + 1]
     os.truncate(path, len(whole))
     if not whole:
         _append(path, made_from)
-        return []
+        return {}
     try:
         before, *done = map(json.loads, whole.splitlines())
     except ValueError as e:
         raise errors.DataError(path, f"is damaged ({e}); give a new folder") from e
     _same(folder, before, made_from)
-    for number, entry in enumerate(done):
-        shard = folder / entry["name"]
-        if not shard.exists() or shard.stat().st_size != entry["bytes"]:
-            _replace(path, _lines([before, *done[:number]]))
-            return done[:number]
-    return done
+    there = {entry["name"]: entry for entry in done if _is_there(folder, entry)}
+    if len(there) < len(done):
+        _replace(path, _lines([before, *there.values()]))
+    return there
 
 
 def _index(made_from: Mapping[str, Any], shards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -37,13 +37,13 @@ class Reading:
         self.source, self.wanted, self.threads = source, wanted, threads
         self.max_bad_rate, self.bad = max_bad_rate, []
 
-    def rows(self, start: int = 0) -> Iterator[tuple[int, Row | None]]:
-        """Yields every row with its number from `start` on, None for one that is left out.
+    def rows(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Row | None]]:
+        """Yields the rows from `start` to before `stop` with their numbers, None if left out.
 
         Raises:
           errors.DataError: more rows are bad than may be.
         """
-        numbers = iter(range(start, len(self.source)))
+        numbers = iter(range(start, len(self.source) if stop is None else stop))
         with futures.ThreadPoolExecutor(self.threads) as pool:
             ahead = collections.deque()
             try:

@@ -13,6 +13,7 @@ import numpy as np
 from array_record.python import array_record_module
 
 from lb_jax.core import errors
+from lb_jax.core.modalities import MODALITIES
 from lb_jax.data import captions, pack, record
 from lb_jax.data.rows import Row
 
@@ -22,6 +23,8 @@ SUFFIX = ".array_record"
 OPEN_SHARDS = 128
 _READER_OPTIONS = "readahead_buffer_size:0,max_parallelism:0"  # reads only what is asked for
 _FIELDS = {"rows": int, "media": dict, "texts": dict, "shards": list}
+_SHARD_FIELDS = {"name": str, "rows": int, "bytes": int, "media": dict, "carriers": dict}
+_KINDS = {str: "a string", int: "a whole number", dict: "an object", list: "a list"}
 _EXPECTED = "expected a folder written by `lb-jax data convert SRC DST`"
 
 
@@ -42,8 +45,8 @@ class Records:
       path: the folder.
 
     Raises:
-      errors.DataError: no index, an unfinished or foreign one, a shard that is missing or of
-        another length.
+      errors.DataError: no index, an unfinished, foreign or damaged one, a shard that is missing or
+        of another length.
     """
 
     def __init__(self, path: str | Path):
@@ -67,8 +70,7 @@ class Records:
         found, start = [np.zeros(0, np.int64)], 0
         for shard in self._shards:
             if modality in shard["carriers"]:
-                bits = np.frombuffer(bytes.fromhex(shard["carriers"][modality]), np.uint8)
-                found.append(start + np.flatnonzero(np.unpackbits(bits)))
+                found.append(start + _places(shard["carriers"][modality]))
             elif shard["media"].get(modality):
                 found.append(start + np.arange(shard["rows"]))
             start += shard["rows"]
@@ -160,11 +162,86 @@ def _read_index(folder: Path) -> dict[str, Any]:
         raise errors.DataError(
             path, f"is of format {found}, expected {(pack.FORMAT, pack.VERSION)}; pack it again"
         )
-    if lacking := [field for field in _FIELDS if not isinstance(index.get(field), _FIELDS[field])]:
-        raise errors.DataError(path, f"lacks {', '.join(lacking)}; pack the corpus again")
+    if problem := _problem(index):
+        raise errors.DataError(path, f"{problem}; pack the corpus again into a new folder")
     for shard in index["shards"]:
         _check_shard(folder, shard)
     return index
+
+
+def _problem(index: dict[str, Any]) -> str:
+    """What an index has wrong; empty where nothing is."""
+    if problem := _mistyped(index, _FIELDS):
+        return problem
+    for number, shard in enumerate(index["shards"]):
+        if problem := _problem_of_shard(shard):
+            return f"shard {number} of it {problem}"
+    if problem := _miscounted(index["texts"], record.TEXT_NAMES, index["rows"]):
+        return f"texts {problem}"
+    media = collections.Counter()
+    for shard in index["shards"]:
+        media.update(shard["media"])
+    for field, found, expected in (
+        ("rows", index["rows"], sum(shard["rows"] for shard in index["shards"])),
+        ("media", index["media"], dict(media)),
+    ):
+        if found != expected:
+            return f"has {found} as {field}, its shards {expected}"
+    return "" if index["rows"] else "holds no rows; expected some"
+
+
+def _problem_of_shard(shard: object) -> str:
+    if not isinstance(shard, dict):
+        return f"is {shard!r}; expected an object"
+    if problem := _mistyped(shard, _SHARD_FIELDS):
+        return problem
+    rows, media, carriers = shard["rows"], shard["media"], shard["carriers"]
+    if rows < 0:
+        return f"has {rows} rows; expected 0 or more"
+    if problem := _miscounted(media, MODALITIES, rows):
+        return f"media {problem}"
+    if unknown := set(carriers) - set(media):
+        return f"has carriers of {', '.join(sorted(unknown))}, which its media lack"
+    for name, count in media.items():
+        if name not in carriers:
+            if count != rows:
+                return f"lacks the carriers of {name}, which {count} of {rows} rows carry"
+            continue
+        try:
+            places, size = _places(carriers[name]), len(bytes.fromhex(carriers[name]))
+        except (TypeError, ValueError):
+            return f"has {carriers[name]!r} as carriers of {name}; expected hexadecimal digits"
+        if size != -(-rows // 8) or len(places) != count or (count and places[-1] >= rows):
+            return (
+                f"has carriers of {name} that tell {len(places)} rows in {size} bytes; expected "
+                f"{count} in {-(-rows // 8)}"
+            )
+    return ""
+
+
+def _mistyped(fields: dict[str, Any], types: dict[str, type]) -> str:
+    """Which fields are not there, or what the first of another type is."""
+    if lacking := [field for field in types if field not in fields]:
+        return f"lacks {', '.join(lacking)}"
+    for field, kind in types.items():
+        if type(fields[field]) is not kind:
+            return f"has {fields[field]!r:.40} as {field}; expected {_KINDS[kind]}"
+    return ""
+
+
+def _miscounted(counts: dict[str, Any], names: Collection[str], rows: int) -> str:
+    """What is wrong with name -> number of rows."""
+    for name, count in counts.items():
+        if name not in names:
+            return f"names {name!r}; expected some of {', '.join(names)}"
+        if type(count) is not int or not 0 < count <= rows:
+            return f"gives {count!r} rows with {name}; expected 1 to {rows}"
+    return ""
+
+
+def _places(carriers: str) -> np.ndarray:
+    """Numbers of the records of which the bit is set, see `pack`."""
+    return np.flatnonzero(np.unpackbits(np.frombuffer(bytes.fromhex(carriers), np.uint8)))
 
 
 def _check_shard(folder: Path, shard: dict[str, Any]) -> None:

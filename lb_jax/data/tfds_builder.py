@@ -116,7 +116,7 @@ class LbJaxCorpus(tfds.core.GeneratorBasedBuilder):
     """Any of our sources as a TFDS dataset, rows in their order.
 
         builder = LbJaxCorpus(splits={"train": Vidal("train.json")}, data_dir="data")
-        builder.download_and_prepare(file_format="array_record")
+        builder.download_and_prepare()
         builder.as_data_source("train")[0]
 
     Args:
@@ -124,7 +124,8 @@ class LbJaxCorpus(tfds.core.GeneratorBasedBuilder):
       only: modalities to store; None takes all that rows may carry.
       max_bad_rate: share of the rows of a split that may be left out, see `pack.pack`.
       threads: rows read at a time.
-      **arguments: those of every TFDS builder.
+      **arguments: those of every TFDS builder; `file_format` is "array_record" where none is given,
+        for TFDS' own default needs TensorFlow.
 
     Raises:
       errors.ConfigError: a source never carries one of the modalities.
@@ -150,6 +151,8 @@ class LbJaxCorpus(tfds.core.GeneratorBasedBuilder):
         self._modalities = [name for name in MODALITIES if name in chosen]
         self._kinds = [kind for kind in record.TEXT_NAMES if kind in kinds]
         super().__init__(**arguments)
+        if arguments.get("file_format") is None and not self.info.initialized:
+            self.info.set_file_format("array_record", override=True)
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(

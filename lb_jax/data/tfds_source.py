@@ -21,9 +21,12 @@ from lb_jax.data.rows import Row
 
 NAMED = "tfds:"  # what starts the name of a dataset in a TFDS data folder
 PARTS = "_parts"  # see `tfds_builder.PARTS`
-_NAME = re.compile(rf"{NAMED}([^:]+(?::\d[^:]*)?)(?::(.+))?")  # a version starts with a digit
+_NAME = re.compile(  # NAME, /CONFIG, :VERSION (as in 1.0.0 or 1.*.*), :SPLIT
+    NAMED + r"([a-zA-Z]\w*(?:/[\w+.-]+)?(?::[\d*]+(?:\.[\d*]+){2})?)(?::([^\d*].*))?"
+)
 _INFO = "dataset_info.json"
 _AGAIN = "prepare the dataset again"
+_SHOWN = 10  # datasets that an error lists
 
 
 def is_dataset(path: Path) -> bool:
@@ -145,7 +148,8 @@ def _open(where: str, root: str | Path | None) -> tuple[Any, str]:
     named = _NAME.fullmatch(where)
     if where.startswith(NAMED) and not named:
         raise errors.ConfigError(
-            f"{where!r} is no dataset; expected {NAMED}NAME or {NAMED}NAME:SPLIT."
+            f"{where!r} is no dataset; expected {NAMED}NAME, {NAMED}NAME/CONFIG or "
+            f"{NAMED}NAME:VERSION, each with :SPLIT or without."
         )
     try:
         if named:
@@ -155,7 +159,8 @@ def _open(where: str, root: str | Path | None) -> tuple[Any, str]:
             folder, split = _folder_and_split(where)
             builder = tfds.builder_from_directory(folder)
     except tfds.core.DatasetNotFoundError as e:
-        raise errors.ConfigError(f"{where}: {e}; prepare it first, or give its data folder.") from e
+        folder = Path(root or tfds.core.constants.DATA_DIR)
+        raise errors.ConfigError(_not_prepared(where, name, folder)) from e
     except Exception as e:  # TFDS has no error of its own for the rest
         raise errors.DataError(
             where,
@@ -170,6 +175,22 @@ def _open(where: str, root: str | Path | None) -> tuple[Any, str]:
             f"{where} has the splits {', '.join(splits)}; add one, as {where}:{splits[0]}."
         )
     return builder, split or splits[0]
+
+
+def _not_prepared(where: str, name: str, folder: Path) -> str:
+    """What is wrong with a name that no dataset of a data folder has."""
+    found = sorted(
+        ":".join(("/".join(path.relative_to(folder).parts[:-2]), path.parent.name))
+        for pattern in ("*/*/", "*/*/*/")  # NAME/VERSION, NAME/CONFIG/VERSION
+        for path in folder.glob(pattern + _INFO)
+    )
+    shown = ", ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" * (len(found) > _SHOWN))
+    expected = f"; expected one of {shown}" if found else ", which holds none"
+    return (
+        f"{where}: no prepared dataset {name!r} in {folder}{expected}."
+        f"{errors.nearest(name, found)} Prepare it first, or give the data folder that it lies in "
+        "as the root."
+    )
 
 
 def _data_source(where: str, builder: Any, split: str) -> Any:

@@ -60,6 +60,15 @@ def test_it_tells_what_it_packed_and_then_that_nothing_is_left(call, corpus, tmp
         assert found[i].media == {"depth": files}
 
 
+def test_a_shard_that_has_gone_is_written_again(call, corpus, tmp_path):
+    line = f"data convert {corpus}/rows.json {{tmp}}/out --only depth --rows-per-shard 25"
+    first, whole = call(line), contents(tmp_path / "out")
+    sorted(tmp_path.glob("out/*.array_record"))[1].unlink()
+    second = call(line)
+    assert (second.status, second.out) == (0, first.out)
+    assert contents(tmp_path / "out") == whole
+
+
 @pytest.mark.parametrize("to", ["array_record", "tfds"])
 def test_rows_that_are_left_out_are_counted_and_listed(call, corpus, tmp_path, to):
     line = f"data convert {corpus}/rows.json {{tmp}}/out --only depth,thermal --to {to}"
@@ -86,7 +95,12 @@ def test_packed_corpora_are_packed_again(call, corpus, tmp_path):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("data", r"unknown command ''\. Commands: check, convert"),
+        ("data", r"data: no command; Commands: check, convert; `lb-jax data --help` tells more"),
+        ("data ''", r"unknown command ''\. Commands: check, convert"),
+        ("data check ''", r"SRC is ''; expected an annotation, manifest, folder or dataset\. Give"),
+        ("data convert '' {tmp}/out", "SRC is ''; expected an annotation"),
+        ("data convert ' ' {tmp}/out", "SRC is ' '; expected an annotation"),
+        ("data check tfds:nope --root {tmp}", "no prepared dataset 'nope' in .*, which holds none"),
         ("data convrt a b", "Did you mean 'convert'"),
         ("data convert", "required: SRC, DST; `lb-jax data convert --help`"),
         ("data convert {tmp}/no.json {tmp}/out", r"no\.json: does not exist"),
@@ -107,6 +121,10 @@ def test_mistakes_are_one_line(call, corpus, line, words):
     assert result.status == 2
     assert re.search(words, result.err)
     assert len(result.err.strip().splitlines()) == 1
+
+
+def test_the_help_of_all_commands_tells_both_of_data(call):
+    assert re.search(r"data +corpora: check any of them, pack it into shards", call("--help").out)
 
 
 def start(corpus: Path, out: Path, to: str = "array_record") -> subprocess.Popen:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lb_jax.core import errors
-from lb_jax.data import pack, records
+from lb_jax.data import pack, records, tfds_builder
 from lb_jax.data.rows import Row
 from tests.data import memory
 
@@ -94,8 +94,76 @@ def test_a_finished_shard_that_changed_since_is_written_again(tmp_path, change):
     shard.unlink()
     if change == "cut":
         shard.write_bytes(b"cut")
-    assert pack.pack(source, stopped, rows_per_shard=2).written == 2
+    assert pack.pack(source, stopped, rows_per_shard=2).written == 1
     assert contents(stopped) == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("to", ["array_record", "tfds"])
+@pytest.mark.parametrize("gone", [(0,), (1, 2), (0, 3), (4,), range(5)])
+def test_shards_that_a_finished_folder_lacks_are_written_again(tmp_path, gone, to):
+    rows = memory.numbered(9)
+    rows[2] = errors.DataError("line 3", "is torn")
+    rows[6] = Row("bare", {}, {})
+    source = memory.Memory(rows)
+    kept = {"to": pack.ARRAY_RECORD if to == "array_record" else tfds_builder.shards(source)}
+    options = {**kept, "rows_per_shard": 2, "max_bad_rate": 0.5}
+    pack.pack(source, tmp_path, **options)
+    whole, read = contents(tmp_path), []
+    shards = sorted(tmp_path.glob("*array_record*"))
+    times = {path: path.stat().st_mtime_ns for i, path in enumerate(shards) if i not in gone}
+    for i in gone:
+        shards[i].unlink()
+        if i % 2:
+            shards[i].write_bytes(b"cut")
+    options["to"] = dataclasses.replace(
+        options["to"], encode=lambda row: (read.append(row.id), kept["to"].encode(row))[1]
+    )
+    packed = pack.pack(source, tmp_path, **options)
+    assert (packed.written, packed.rows, packed.left_out) == (len(gone), 8, 1)
+    good = [i for i in range(9) if i // 2 in gone and i != 2]
+    assert read == [rows[i].id for i in good]
+    assert contents(tmp_path) == whole
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    assert pack.pack(source, tmp_path, **options).written == 0
+
+
+def test_mending_a_finished_folder_may_be_killed_too(tmp_path):
+    source = memory.Memory(memory.numbered(8))
+    pack.pack(source, tmp_path, rows_per_shard=2)
+    whole = contents(tmp_path)
+    for shard in (1, 3):
+        sorted(tmp_path.glob("*record"))[shard if shard == 1 else -1].unlink()
+
+    def until_item6(row):
+        if row.id == "item6":
+            raise SystemExit
+        return pack.ARRAY_RECORD.encode(row)
+
+    stopping = dataclasses.replace(pack.ARRAY_RECORD, encode=until_item6)
+    with pytest.raises(SystemExit):
+        pack.pack(source, tmp_path, to=stopping, rows_per_shard=2)
+    with pytest.raises(errors.DataError, match="was not packed to the end; run the command"):
+        records.Records(tmp_path)
+    assert pack.pack(source, tmp_path, rows_per_shard=2).written == 1
+    assert contents(tmp_path) == whole
+
+
+@pytest.mark.parametrize("change", ["quarantine", "texts", "left_out", "shards"])
+def test_all_is_written_again_where_the_list_of_shards_is_of_no_use(tmp_path, change):
+    source = memory.Memory(memory.numbered(6))
+    pack.pack(source, tmp_path, rows_per_shard=2)
+    whole = contents(tmp_path)
+    sorted(tmp_path.glob("*record"))[1].unlink()
+    index = json.loads(whole[pack.INDEX])
+    if change == "quarantine":
+        (tmp_path / pack.QUARANTINE).unlink()
+    elif change == "texts":
+        del index["shards"][2]["texts"]
+    else:
+        index[change] = None
+    (tmp_path / pack.INDEX).write_text(json.dumps(index))
+    assert pack.pack(source, tmp_path, rows_per_shard=2).written == 3
+    assert contents(tmp_path) == whole
 
 
 @pytest.mark.parametrize("cut", [0, 1, 40, -1, -30])

@@ -183,7 +183,8 @@ def test_records_of_others_are_told_with_their_number(packed):
         (b'{"format": "lb_jax rows", "version": 1}', "lacks rows, media, texts, shards"),
         (
             b'{"format": "lb_jax rows", "version": 1, "rows": 1, "media": {}, "texts": {},'
-            b' "shards": [{"name": "../x.array_record", "rows": 1, "bytes": 1}]}',
+            b' "shards": [{"name": "../x.array_record", "rows": 1, "bytes": 1, "media": {},'
+            b' "carriers": {}}]}',
             "names the shard '../x.array_record', outside of it",
         ),
     ],
@@ -195,6 +196,58 @@ def test_a_folder_without_its_index_is_refused(packed, content, words):
     with pytest.raises(errors.DataError) as error:
         sources.open_source(packed)
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "words"),
+    [
+        (("media",), [], "has [] as media; expected an object"),
+        (("media",), {"image": 39}, "has {'image': 39} as media, its shards {'image': 8"),
+        (("rows",), "40", "has '40' as rows; expected a whole number"),
+        (("rows",), 41, "has 41 as rows, its shards 40"),
+        (("texts",), {"caption": 41}, "texts gives 41 rows with caption; expected 1 to 40"),
+        (("texts",), {"captoin": 4}, "texts names 'captoin'; expected some of "),
+        (("shards",), {}, "has {} as shards; expected a list"),
+        (("shards",), [], "has 40 as rows, its shards 0"),
+        (("shards", 1), 7, "shard 1 of it is 7; expected an object"),
+        (("shards", 1, "name"), None, "shard 1 of it lacks name"),
+        (("shards", 1, "bytes"), True, "has True as bytes; expected a whole number"),
+        (("shards", 1, "rows"), -1, "has -1 rows; expected 0 or more"),
+        (("shards", 1, "media"), None, "shard 1 of it lacks media"),
+        (("shards", 1, "media"), ["image"], "has ['image'] as media; expected an object"),
+        (("shards", 1, "media"), {"imge": 2}, "media names 'imge'; expected some of image, "),
+        (("shards", 1, "media"), {"image": "2"}, "gives '2' rows with image; expected 1 to 10"),
+        (("shards", 1, "media"), {"image": 11}, "gives 11 rows with image; expected 1 to 10"),
+        (("shards", 1, "media"), {}, "has carriers of image, which its media lack"),
+        (("shards", 1, "carriers"), None, "shard 1 of it lacks carriers"),
+        (("shards", 1, "carriers"), "a000", "has 'a000' as carriers; expected an object"),
+        (("shards", 1, "carriers"), {}, "lacks the carriers of image, which 2 of 10 rows carry"),
+        (("shards", 1, "carriers", "image"), 5, "has 5 as carriers of image; expected hexadec"),
+        (("shards", 1, "carriers", "image"), "x000", "has 'x000' as carriers of image; expec"),
+        (("shards", 1, "carriers", "image"), "a0", "tell 2 rows in 1 bytes; expected 2 in 2"),
+        (("shards", 1, "carriers", "image"), "e000", "tell 3 rows in 2 bytes; expected 2 in 2"),
+        (("shards", 1, "carriers", "image"), "8001", "tell 2 rows in 2 bytes; expected 2 in 2"),
+    ],
+)
+def test_a_damaged_index_is_told_when_the_corpus_is_opened(tmp_path, where, value, words):
+    rows = [
+        Row(str(i), {"caption": "a"}, {"image": (b"1",)} if i % 5 < 1 else {}) for i in range(40)
+    ]
+    pack.pack(memory.Memory(rows), tmp_path, rows_per_shard=10)
+    assert list(records.Records(tmp_path).having("image")) == list(range(0, 40, 5))
+    index = json.loads((tmp_path / pack.INDEX).read_text())
+    inner, last = index, where[-1]
+    for key in where[:-1]:
+        inner = inner[key]
+    inner[last] = value
+    if value is None:
+        del inner[last]
+    (tmp_path / pack.INDEX).write_text(json.dumps(index))
+    with pytest.raises(errors.DataError) as error:
+        sources.open_source(tmp_path)
+    assert error.value.path == str(tmp_path / pack.INDEX)
+    assert words in str(error.value)
+    assert str(error.value).endswith("; pack the corpus again into a new folder")
 
 
 def test_an_unfinished_corpus_is_refused(packed):

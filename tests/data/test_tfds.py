@@ -99,7 +99,7 @@ def test_the_builder_writes_the_same_rows(tmp_path):
     builder = tfds_builder.LbJaxCorpus(
         splits={"train": source, "test": few}, data_dir=tmp_path, max_bad_rate=0.2
     )
-    builder.download_and_prepare(file_format="array_record")
+    builder.download_and_prepare()
     assert all_of(tfds_source.Tfds(f"{builder.data_dir}:train")) == memory.ROWS
     assert all_of(tfds_source.Tfds(f"{builder.data_dir}:test")) == tuple(memory.numbered(3))
     again = tfds_builder.LbJaxCorpus(data_dir=tmp_path)
@@ -107,12 +107,28 @@ def test_the_builder_writes_the_same_rows(tmp_path):
     assert len(again.as_data_source("test")) == 3
 
 
+def test_the_builder_takes_another_format_where_it_is_asked_for(tmp_path):
+    asked = tfds_builder.LbJaxCorpus(data_dir=tmp_path, file_format="riegeli")
+    assert asked.info.file_format.value == "riegeli"
+    assert tfds_builder.LbJaxCorpus(data_dir=tmp_path).info.file_format.value == "array_record"
+
+
+def test_the_builder_reads_what_was_prepared_in_another_format(tmp_path):
+    builder = tfds_builder.LbJaxCorpus(
+        splits={"train": memory.Memory(memory.numbered(2))}, data_dir=tmp_path
+    )
+    builder.download_and_prepare()
+    info = Path(builder.data_dir) / "dataset_info.json"
+    info.write_text(info.read_text().replace("array_record", "tfrecord"))
+    assert tfds_builder.LbJaxCorpus(data_dir=tmp_path).info.file_format.value == "tfrecord"
+
+
 def test_the_builder_tells_where_it_needs_tensorflow(tmp_path, monkeypatch):
     monkeypatch.setattr(tfds_builder, "_IN_MEMORY_BYTES", 5_000)
     splits = {"train": memory.Memory(memory.numbered(6))}
     builder = tfds_builder.LbJaxCorpus(splits=splits, data_dir=tmp_path)
     with pytest.raises(errors.DataError, match=r"only with TensorFlow .* data convert SRC DST"):
-        builder.download_and_prepare(file_format="array_record")
+        builder.download_and_prepare()
 
 
 def test_a_builder_without_a_source_does_not_prepare(tmp_path):
@@ -241,10 +257,45 @@ def test_a_dataset_by_name(tmp_path):
     for name in ("", ":train", f":{tfds_builder.VERSION}", f":{tfds_builder.VERSION}:train"):
         found = sources.open_source(f"tfds:{tfds_builder.NAME}{name}", root=tmp_path)
         assert all_of(found) == memory.ROWS
-    with pytest.raises(errors.ConfigError, match="'tfds:' is no dataset; expected tfds:NAME"):
+    with pytest.raises(errors.ConfigError, match="'tfds:' is no dataset; expected tfds:NAME,"):
         sources.open_source("tfds:")
-    with pytest.raises(errors.ConfigError, match="prepare it first, or give its data folder"):
-        sources.open_source("tfds:not_there:train", root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("nope", ""),
+        ("nope:train", ""),
+        ("nope/config:3.0.0", ""),
+        ("lb_jax_corpus:9.9.9", " Did you mean 'lb_jax_corpus:1.0.0'?"),
+    ],
+)
+def test_a_name_that_is_not_prepared_is_told_with_those_that_are(tmp_path, name, hint):
+    ours(tmp_path / tfds_builder.NAME / tfds_builder.VERSION)
+    with pytest.raises(errors.ConfigError) as error:
+        sources.open_source(f"tfds:{name}", root=tmp_path)
+    dataset = name.removesuffix(":train")
+    assert str(error.value) == (
+        f"tfds:{name}: no prepared dataset {dataset!r} in {tmp_path}; expected one of "
+        f"lb_jax_corpus:1.0.0.{hint} Prepare it first, or give the data folder that it lies in as "
+        "the root."
+    )
+
+
+def test_a_data_folder_without_datasets_is_told(tmp_path):
+    for root in (tmp_path, tmp_path / "none"):
+        with pytest.raises(errors.ConfigError, match=rf"no prepared dataset 'a' in {root}, which "):
+            sources.open_source("tfds:a", root=root)
+
+
+@pytest.mark.parametrize("name", ["a b", "a-b/c", "a/", "a:1.x"])
+def test_a_name_that_can_be_none_is_told_in_one_sentence(tmp_path, name):
+    with pytest.raises(errors.ConfigError) as error:
+        tfds_source.Tfds(f"tfds:{name}", root=tmp_path)
+    assert str(error.value) == (
+        f"'tfds:{name}' is no dataset; expected tfds:NAME, tfds:NAME/CONFIG or tfds:NAME:VERSION, "
+        "each with :SPLIT or without."
+    )
 
 
 def test_damage_is_a_data_error_that_names_the_record(dataset):
