@@ -73,7 +73,9 @@ def draw_text(
     if kind in FRAME_KINDS:
         tied = FRAME_KINDS[kind]
         if frames > 1 and tied >= frames:
-            raise errors.DataError(row.id, f"has {frames} frames, none for its caption {kind}")
+            raise errors.DataError(
+                row.id, f"has {frames} frames, none for its caption {kind}; add it"
+            )
         text = row.texts[kind] if kind in row.texts else row.texts["ofa"][tied]
         return text.strip(), tied if frames > 1 else 0
     text = row.texts[kind]
@@ -154,6 +156,6 @@ def _weighted(weights: Mapping[str, float], draw: float, row: Row) -> str:
     """Returns the key whose share of [0, 1) holds `draw`."""
     if not weights:
         has = ", ".join(row.texts) or "no captions"
-        raise errors.DataError(row.id, f"has none of the kinds of mix; it has {has}")
+        raise errors.DataError(row.id, f"has none of the kinds of mix; it has {has}. Train on that")
     ends = np.cumsum(list(weights.values()))
     return list(weights)[int(np.searchsorted(ends / ends[-1], draw, side="right"))]

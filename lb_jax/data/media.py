@@ -287,7 +287,7 @@ def _disk_errors(file: BinaryIO, name: str) -> Iterator[None]:
     raw = getattr(file, "raw", None)
     try:
         yield
-    except Exception as e:
+    except Exception as e:  # a decoder may make any error of a failed read; others pass as they are
         failure = getattr(raw, "failure", None) or (e if isinstance(e, OSError) else None)
         if failure is None or raw is None:
             raise

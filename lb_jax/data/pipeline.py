@@ -166,7 +166,11 @@ class Loader:
         """Numbers of the rows that samples are drawn from."""
         rows = source.having(self.modality)
         if not len(rows):
-            raise errors.DataError(source.where, f"has no row with {self.modality}")
+            raise errors.DataError(
+                source.where,
+                f"has no row with {self.modality}; add files of it, or take {self.modality} out of "
+                "config.modalities",
+            )
         return rows
 
     def _epoch_of(self, batch_size: int) -> int:

@@ -44,12 +44,15 @@ def open_source(
     given = {name: value for name, value in given.items() if value is not None}
     useless = [name for name in given if name not in (*settings, "modality")]
     if useless:
-        raise errors.ConfigError(f"{path} is {kind}, which has no use for {' and '.join(useless)}.")
+        raise errors.ConfigError(
+            f"{path} is {kind}, which has no use for {' and '.join(useless)}; leave it out."
+        )
     source = opened(path, **{name: given[name] for name in settings if name in given})
     if modality is not None and modality not in source.modalities:
         raise errors.ConfigError(
             f"{path} carries {', '.join(source.modalities)}, not {modality}."
-            f"{errors.nearest(modality, source.modalities)}"
+            f"{errors.nearest(modality, source.modalities)} Ask for one of "
+            "those, or give another corpus."
         )
     return source
 

@@ -134,5 +134,8 @@ def _carrying(
     ]
     if not found:
         held = "; ".join(f"{one.where}: {', '.join(one.modalities)}" for one in opened.values())
-        raise errors.ConfigError(f"config.data.sources has no {modality}; it has {held}.")
+        raise errors.ConfigError(
+            f"config.data.sources has no {modality}; it has {held}. Add a corpus with it, or "
+            "take it out of config.modalities."
+        )
     return found

@@ -1,6 +1,7 @@
 """What writing leaves alone, keeps exactly, and does with our own checkpoints."""
 
 import os
+import re
 
 import ml_dtypes
 import numpy as np
@@ -136,7 +137,8 @@ def test_verify_compares_with_what_was_read(tmp_path, capfd):
     )
     assert convert(folder, tmp_path / "out", "--to=hf", "--merge-lora", "--verify") == 0
     told = capfd.readouterr().out
-    assert "depth: embeddings differ by at most 0.0e+00" not in told
+    difference = float(re.search(r"depth: embeddings differ by at most (\S+)", told)[1])
+    assert 0 < difference < 2e-3  # merging rounds to the half precision that is written
 
 
 def test_values_of_ours_that_are_not_finite_are_told(tmp_path):
