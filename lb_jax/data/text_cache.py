@@ -18,7 +18,7 @@ import numpy as np
 from lb_jax.core import errors, logging
 from lb_jax.data import tokenizer
 
-INDEX, GROWING, LOCK = "index.json", "growing.json", "lock"
+INDEX, GROWING, LOCK = "index.json", "growing.json", "captions.lock"
 ARRAYS = ("keys", "vectors", "state")
 _COUNTS = ("captions", "dimensions", "generation")
 # Of what the tokeniser makes of a text; a new value makes older stores stale.
@@ -96,10 +96,10 @@ def make(
       ConfigError: for a store that something else made, or a folder that holds something else.
     """
     folder = Path(folder)
-    ours = (folder / INDEX, folder / GROWING)
-    free = not folder.exists() or any(one.is_file() for one in ours)
-    if not free and not (folder.is_dir() and {one.name for one in folder.iterdir()} <= {LOCK}):
-        raise _foreign(folder)
+    if folder.exists():
+        names = {one.name for one in folder.iterdir()} if folder.is_dir() else {folder.name}
+        if names and names.isdisjoint((LOCK, INDEX, GROWING)):
+            raise _foreign(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / LOCK).open("w") as lock:

@@ -128,11 +128,21 @@ def test_a_damaged_store_is_told(tmp_path, name):
 
 
 def test_two_runs_share_a_store(tmp_path):
-    with futures.ThreadPoolExecutor(2) as pool:
-        texts = [TEXTS[:9], TEXTS[5:]]
-        for cache in pool.map(lambda one: make(tmp_path / "store", Tower(), one), texts):
-            assert cache(TEXTS[6])[0].shape == (DIM,)
-    check(text_cache.TextCache(tmp_path / "store", IDENTITY))
+    for i in range(20):
+        with futures.ThreadPoolExecutor(2) as pool:
+            texts = [TEXTS[:9], TEXTS[5:]]
+            for cache in pool.map(lambda one, i=i: make(tmp_path / f"{i}", Tower(), one), texts):
+                assert cache(TEXTS[6])[0].shape == (DIM,)
+        check(text_cache.TextCache(tmp_path / f"{i}", IDENTITY))
+
+
+def test_a_store_that_is_killed_before_it_has_an_index_goes_on(tmp_path, monkeypatch):
+    whole = np.save
+    monkeypatch.setattr(np, "save", lambda *arguments: [whole(*arguments), 1 / 0])
+    with pytest.raises(ZeroDivisionError):
+        make(tmp_path / "store", Tower(0))
+    monkeypatch.undo()
+    check(make(tmp_path / "store", Tower()))
 
 
 def test_a_store_that_is_killed_while_it_grows_keeps_what_is_whole(tmp_path):
