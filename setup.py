@@ -52,7 +52,13 @@ setup(
     extras_require={
         "gpu": ["jax[cuda13]>=0.10.2"],
         "tpu": ["jax[tpu]>=0.10.2"],
+        # where metrics go besides metrics.jsonl: config.loggers
+        "tensorboard": ["tensorboardX>=2.6"],
+        "trackio": ["trackio>=0.43"],
+        "wandb": ["wandb>=0.22"],
+        "plan": ["jax[tpu]>=0.10.2"],  # libtpu, in the version of this JAX: it compiles anywhere
         "test": [
+            "tensorboardX>=2.6",
             "pytest>=8",
             "pytest-xdist>=3.6",
             "hypothesis>=6.100",

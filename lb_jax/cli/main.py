@@ -4,7 +4,7 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 
-from lb_jax.core import errors
+from lb_jax.core import errors, processes
 
 # name: (module with main(argv), what it does)
 COMMANDS = {
@@ -16,6 +16,11 @@ COMMANDS = {
         "lb_jax.training.train",
         "run a config: --config=configs/X.py --workdir=DIR [--config.name=value ...]",
     ),
+    "plan": (
+        "lb_jax.cli.plan",
+        "memory, FLOPs and traffic of a config's step on TPUs that are not there",
+    ),
+    "replay": ("lb_jax.cli.replay", "look again at a step of a run that was not finite"),
     "evaluate": ("lb_jax.cli.evaluate", "score a model on a labelled corpus"),
     "convert": (
         "lb_jax.cli.convert",
@@ -44,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(usage())
         return 0
     name, *rest = argv
+    processes.quiet_libtpu()
 
     def call(rest: Sequence[str]) -> None:
         if name not in COMMANDS:
@@ -70,6 +76,9 @@ def guarded(
             raise
         print(f"lb-jax: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except errors.Stopped as stopped:
+        print(f"lb-jax: {stopped}", file=sys.stderr)
+        return 128 + stopped.signal
     except KeyboardInterrupt:
         if debug:
             raise

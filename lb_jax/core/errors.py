@@ -5,6 +5,7 @@ Every message says what was found, what was expected and what to do. The command
 """
 
 import difflib
+import signal
 from collections.abc import Iterable
 
 
@@ -39,6 +40,18 @@ class TrainingError(LbJaxError):
 
 class CheckpointError(LbJaxError):
     """A checkpoint or work directory is missing, damaged or of another run."""
+
+
+class Stopped(Exception):
+    """The run was asked to stop; what it had is saved.
+
+    Attributes:
+      signal: number of the signal that asked.
+    """
+
+    def __init__(self, number: int, what: str):
+        super().__init__(f"stopped by {signal.Signals(number).name}: {what}")
+        self.signal = int(number)
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:

@@ -22,9 +22,14 @@ class MetricsFile:
         rows = [row for row in read_metrics(self.path) if row["step"] < first_step]
         self.path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
-    def write(self, row: Mapping[str, Any]) -> None:
+    def write(self, row: Mapping[str, Any], step: int) -> None:
+        """Appends a row, which names its step itself."""
+        del step
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
+
+    def close(self) -> None:
+        """Every row is in the file already."""
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -44,18 +49,20 @@ class Progress:
     """
 
     def __init__(
-        self, title: str, total: int, *, done: int = 0, unit: str = "it", every_s: float = 5.0
+        self,
+        title: str,
+        total: int,
+        *,
+        done: int = 0,
+        unit: str = "it",
+        every_s: float = 5.0,
+        shown: bool = True,
     ):
-        self.title, self.total, self.done, self.unit, self.every_s = (
-            title,
-            total,
-            done,
-            unit,
-            every_s,
-        )
+        self.title, self.total, self.done, self.unit = title, total, done, unit
+        self.every_s, self.shown = every_s, shown
         self._first, self._start, self._last = done, time.monotonic(), 0.0
         self._bar = None
-        if sys.stderr.isatty():
+        if shown and sys.stderr.isatty():
             columns = (
                 "[progress.description]{task.description}",
                 rich.progress.BarColumn(),
@@ -86,7 +93,7 @@ class Progress:
         note = f"{rate:.1f} {self.unit}/s  {note}"
         if self._bar:
             self._bar.update(self._task, completed=self.done, note=note)
-        elif now - self._last >= self.every_s or self.done == self.total:
+        elif self.shown and (now - self._last >= self.every_s or self.done == self.total):
             self._last = now
             left = (self.total - self.done) / max(rate, 1e-9)
             print(

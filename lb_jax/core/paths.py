@@ -47,18 +47,19 @@ def overlay(*trees: Mapping[str, Any]) -> Tree:
     return unflatten(merged)
 
 
-def match(rules: Rules, paths: Iterable[str]) -> dict[str, Any]:
+def match(rules: Rules, paths: Iterable[str], what: str = "path rules") -> dict[str, Any]:
     """Gives every path the value of the first rule whose regex matches it whole.
 
     Args:
       rules: `(regex, value)` pairs, tried in order with `re.fullmatch`.
       paths: the paths to decide.
+      what: the rules are, for messages.
 
     Raises:
       ConfigError: naming every path without a rule and every rule that matches no path (most likely
-        a typing error).
+        a typing error), or a rule that is no regular expression.
     """
-    compiled = [(re.compile(pattern), value) for pattern, value in rules]
+    compiled = [(_compiled(pattern, what), value) for pattern, value in rules]
     used, decided, undecided = set(), {}, []
     for path in paths:
         hits = [i for i, (pattern, _) in enumerate(compiled) if pattern.fullmatch(path)]
@@ -73,11 +74,18 @@ def match(rules: Rules, paths: Iterable[str]) -> dict[str, Any]:
             f"rule {rule!r} matches nothing" for rule in idle
         ]
         raise errors.ConfigError(
-            "path rules: "
-            + "; ".join(problems)
-            + ". Every path needs a rule and every rule a path."
+            f"{what}: " + "; ".join(problems) + ". Every path needs a rule and every rule a path."
         )
     return decided
+
+
+def _compiled(pattern: str, what: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise errors.ConfigError(
+            f"{what}: {pattern!r} is no regular expression ({error}); mend it."
+        ) from error
 
 
 def partition(tree: Mapping[str, Any], rules: Rules) -> tuple[Tree, Tree]:

@@ -1,8 +1,9 @@
-"""Processes that work for another one."""
+"""Processes that work for another one, and what a process says while its libraries start."""
 
 import os
 import threading
 import time
+from pathlib import Path
 
 
 def end_with_parent(*, every_s: float = 1.0) -> None:
@@ -18,3 +19,16 @@ def end_with_parent(*, every_s: float = 1.0) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True, name="end-with-parent").start()
+
+
+def quiet_libtpu() -> None:
+    """Keeps `libtpu`, where it is installed to plan for TPUs, from complaining that there is none.
+
+    JAX loads it whenever it starts. Without a TPU it asks the environment what machine this is, and
+    writes five lines to stderr when it finds no answer. Call before JAX starts its backends.
+    """
+    if any(next(Path("/dev").glob(names), None) for names in ("accel[0-9]*", "vfio/[0-9]*")):
+        return  # a TPU may be here
+    os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
+    os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # several processes may plan at once

@@ -105,12 +105,12 @@ def make(
         with (folder / LOCK).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # of several runs that share a store one makes it
             _make(folder, identity, texts, embed, dim, batch_size)
+            return TextCache(folder, identity)  # before another run puts a larger one in its place
     except OSError as error:
         raise errors.ConfigError(
             f"{folder}: captions cannot be kept there ({error.strerror or error}); make room or "
             "give another config.data.text_cache."
         ) from error
-    return TextCache(folder, identity)
 
 
 def _make(

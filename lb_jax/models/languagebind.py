@@ -21,6 +21,7 @@ from flax import nnx
 from lb_jax.core import config as config_lib
 from lb_jax.core import errors, paths
 from lb_jax.core.modalities import MODALITIES, TEXT
+from lb_jax.models import layers
 from lb_jax.models.text import TextConfig, TextTower
 from lb_jax.models.vision import VisionConfig, VisionTower
 
@@ -62,14 +63,22 @@ class LanguageBind:
       cfg: the towers.
       dtype: compute dtype; parameters are float32 and embeddings come out float32.
       scan: scan the layers (fast to compile) rather than unroll them.
-      remat: recompute activations in the backward pass.
+      remat: what the backward pass computes again, a row of `stack.REMAT`.
+      attention: a row of `layers.ATTENTION`; None takes what is fast on this machine.
     """
 
     def __init__(
-        self, cfg: ModelConfig, *, dtype=jnp.float32, scan: bool = True, remat: bool = False
+        self,
+        cfg: ModelConfig,
+        *,
+        dtype=jnp.float32,
+        scan: bool = True,
+        remat: str = "none",
+        attention: str | None = None,
     ):
         self.cfg = cfg
-        options = {"dtype": dtype, "scan": scan, "remat": remat}
+        attention = attention or layers.usual_attention(jax.default_backend())
+        options = {"dtype": dtype, "scan": scan, "remat": remat, "attention": attention}
 
         def vision(tower):
             return lambda key: VisionTower(tower, rngs=nnx.Rngs(params=key), **options)
@@ -85,10 +94,10 @@ class LanguageBind:
         for name, tower in cfg.towers.items():
             leaves = paths.flatten(self._shapes[name])
             if tower.lora and not any(path.endswith("lora_a") for path in leaves):
-                layers = sorted(path for path in leaves if path.endswith("proj/kernel"))
+                found = sorted(path for path in leaves if path.endswith("proj/kernel"))
                 raise errors.ConfigError(
                     f"lora.targets of {name} is {tower.lora.targets!r}, which matches no layer; "
-                    f"the tower has {', '.join(path.removesuffix('/kernel') for path in layers)}."
+                    f"the tower has {', '.join(path.removesuffix('/kernel') for path in found)}."
                 )
 
     @property

@@ -3,6 +3,7 @@
 Parameters are float32, compute runs in `dtype`.
 """
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -19,6 +20,33 @@ ACTIVATIONS = {
 }
 
 LAYER_NORM_EPSILON = 1e-5
+
+
+def head_major(q: jax.Array, k: jax.Array, v: jax.Array, *, is_causal: bool) -> jax.Array:
+    """Softmax attention [b, n, h, c] -> same, with products of whole heads, one after the other.
+
+    XLA's CPU backend multiplies [n, c] matrices that lie together faster than strided ones.
+    """
+    q, k, v = (rearrange(one, "b n h c -> b h n c") for one in (q, k, v))
+    scores = jnp.einsum("bhqc,bhkc->bhqk", q, k, preferred_element_type=jnp.float32)
+    scores *= q.shape[-1] ** -0.5
+    if is_causal:
+        scores = jnp.where(jnp.tri(*scores.shape[-2:], dtype=bool), scores, -jnp.inf)
+    weights = jax.nn.softmax(scores).astype(v.dtype)
+    return rearrange(jnp.einsum("bhqk,bhkc->bhqc", weights, v), "b h n c -> b n h c")
+
+
+# How attention is computed; the same function, but for rounding.
+ATTENTION = {
+    "xla": functools.partial(jax.nn.dot_product_attention, implementation="xla"),
+    "cudnn": functools.partial(jax.nn.dot_product_attention, implementation="cudnn"),
+    "head_major": head_major,
+}
+
+
+def usual_attention(platform: str) -> str:
+    """The row of `ATTENTION` that is fast on "cpu", "gpu" or "tpu" (docs/benchmarks.md)."""
+    return "head_major" if platform == "cpu" else "xla"
 
 
 class TowerOutput(NamedTuple):
@@ -108,10 +136,11 @@ class Attention(nnx.Module):
         rngs: nnx.Rngs,
         dtype,
         causal: bool = False,
+        attention: str = "xla",
         path: str = "",
         lora: LoraConfig | None = None,
     ):
-        self.heads, self.causal = heads, causal
+        self.heads, self.causal, self.attention = heads, causal, attention
 
         def linear(name: str) -> Linear:
             return Linear(
@@ -134,9 +163,7 @@ class Attention(nnx.Module):
             rearrange(project(x, key=one), "b n (h c) -> b n h c", h=self.heads)
             for project, one in zip((self.q_proj, self.k_proj, self.v_proj), keys[:3], strict=True)
         )
-        x = jax.nn.dot_product_attention(
-            q, k, v, is_causal=self.causal
-        )  # scaled by head width ** -0.5
+        x = ATTENTION[self.attention](q, k, v, is_causal=self.causal)  # scaled by c ** -0.5
         x = self.out_proj(rearrange(x, "b n h c -> b n (h c)"), key=keys[3])
         return x.reshape(*lead, *x.shape[-2:])
 

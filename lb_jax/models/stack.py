@@ -8,6 +8,14 @@ from collections.abc import Callable
 import jax
 from flax import nnx
 
+# What the backward pass computes again, layer by layer, instead of keeping it: nothing; everything
+# but the results of matrix products with parameters; everything.
+REMAT = {
+    "none": None,
+    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+    "full": jax.checkpoint_policies.nothing_saveable,
+}
+
 
 def make_stack(
     make_block: Callable[[nnx.Rngs], nnx.Module], layers: int, *, rngs: nnx.Rngs
@@ -27,7 +35,8 @@ def run_stack(
     *,
     key: jax.Array | None = None,
     scan: bool = True,
-    remat: bool = False,
+    remat: str = "none",
+    constrain: Callable[[jax.Array], jax.Array] = lambda x: x,
 ) -> jax.Array:
     """Sends x through all layers in order.
 
@@ -36,7 +45,10 @@ def run_stack(
       x: the input of the first layer; every layer keeps its shape.
       key: split into one key per layer for LoRA dropout; None runs without dropout.
       scan: compile one layer and scan it, instead of unrolling all.
-      remat: recompute a layer's inside in the backward pass instead of keeping it.
+      remat: a row of `REMAT`.
+      constrain: says on which devices the input and the output of every layer lie. Without it the
+        compiler may let the activations follow the weights: with those split over `fsdp` it then
+        sums partial products of the whole batch in every layer instead of gathering the weights.
     """
     graphdef, stacked = nnx.split(blocks)
     layers = jax.tree.leaves(stacked)[0].shape[0]
@@ -44,10 +56,10 @@ def run_stack(
 
     def body(x, layer):
         state, key = layer
-        return nnx.merge(graphdef, state)(x, key=key), None
+        return constrain(nnx.merge(graphdef, state)(constrain(x), key=key)), None
 
-    if remat:
-        body = jax.checkpoint(body, prevent_cse=not scan)
+    if REMAT[remat]:
+        body = jax.checkpoint(body, prevent_cse=not scan, policy=REMAT[remat])
     if scan:
         return jax.lax.scan(body, x, (stacked, keys))[0]
     for i in range(layers):

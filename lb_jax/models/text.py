@@ -1,6 +1,7 @@
 """The causal text tower of CLIP: tokens -> embedding at the end token."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -37,9 +38,10 @@ class TextConfig:
 class TextBlock(nnx.Module):
     """[b, n, d] -> same: causal attention, MLP."""
 
-    def __init__(self, cfg: TextConfig, *, rngs: nnx.Rngs, dtype):
+    def __init__(self, cfg: TextConfig, *, rngs: nnx.Rngs, dtype, attention: str = "xla"):
+        options = {"rngs": rngs, "dtype": dtype, "attention": attention, "causal": True}
         self.norm1 = layers.LayerNorm(cfg.width, dtype=dtype)
-        self.attn = layers.Attention(cfg.width, cfg.heads, rngs=rngs, dtype=dtype, causal=True)
+        self.attn = layers.Attention(cfg.width, cfg.heads, **options)
         self.norm2 = layers.LayerNorm(cfg.width, dtype=dtype)
         self.mlp = layers.Mlp(cfg.width, cfg.mlp_dim, cfg.activation, rngs=rngs, dtype=dtype)
 
@@ -72,7 +74,8 @@ class TextTower(nnx.Module):
         rngs: nnx.Rngs,
         dtype=jnp.float32,
         scan: bool = True,
-        remat: bool = False,
+        remat: str = "none",
+        attention: str = "xla",
     ):
         self.cfg, self.dtype, self.scan, self.remat = cfg, dtype, scan, remat
         self.token_embed = Embedding(cfg.vocab, cfg.width, rngs=rngs)
@@ -80,19 +83,24 @@ class TextTower(nnx.Module):
             0.01 * jax.random.normal(rngs.params(), (cfg.context, cfg.width))
         )
         self.blocks = make_stack(
-            lambda rngs: TextBlock(cfg, rngs=rngs, dtype=dtype), cfg.depth, rngs=rngs
+            lambda rngs: TextBlock(cfg, rngs=rngs, dtype=dtype, attention=attention),
+            cfg.depth,
+            rngs=rngs,
         )
         self.final_norm = layers.LayerNorm(cfg.width, dtype=dtype)
         self.proj = layers.Linear(cfg.width, cfg.embed_dim, rngs=rngs, dtype=dtype, bias=False)
 
-    def __call__(self, ids: jax.Array) -> layers.TowerOutput:
+    def __call__(self, ids: jax.Array, **options: Any) -> layers.TowerOutput:
+        """Runs the tower; options are those of `run_stack`: `constrain`."""
         if ids.ndim != 2 or ids.shape[1] > self.cfg.context:
             raise ValueError(
                 f"token ids of shape {ids.shape} where the tower takes [b, n] with n <= "
                 f"{self.cfg.context}; use lb_jax.tokenize."
             )
-        x = self.token_embed(ids) + self.position_embed[: ids.shape[1]]
-        x = run_stack(self.blocks, x.astype(self.dtype), scan=self.scan, remat=self.remat)
+        # added in float32 however they are stored
+        x = self.token_embed(ids).astype(jnp.float32) + self.position_embed[: ids.shape[1]]
+        x = x.astype(self.dtype)
+        x = run_stack(self.blocks, x, scan=self.scan, remat=self.remat, **options)
         end = jnp.argmax(ids, axis=-1)  # the end token has the largest id of the vocabulary
         pooled = self.final_norm(jnp.take_along_axis(x, end[:, None, None], axis=1)[:, 0])
         return layers.TowerOutput(embed=self.proj(pooled), pooled=pooled, hidden=x)

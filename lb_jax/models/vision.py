@@ -6,6 +6,7 @@ norm on the class token, mean over frames, projection.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -74,8 +75,8 @@ class VisionConfig:
 class VisionBlock(nnx.Module):
     """[b, t, n, d] -> same: attention over time (optional), attention within a frame, MLP."""
 
-    def __init__(self, cfg: VisionConfig, *, rngs: nnx.Rngs, dtype):
-        attention = {"rngs": rngs, "dtype": dtype, "lora": cfg.lora}
+    def __init__(self, cfg: VisionConfig, *, rngs: nnx.Rngs, dtype, attention: str = "xla"):
+        options = {"rngs": rngs, "dtype": dtype, "attention": attention, "lora": cfg.lora}
         if cfg.temporal:
             # of the size of what it is added to, or attention learns order only slowly
             self.temporal_embed = nnx.Param(
@@ -83,11 +84,11 @@ class VisionBlock(nnx.Module):
             )
             self.temporal_norm = layers.LayerNorm(cfg.width, dtype=dtype)
             self.temporal_attn = layers.Attention(
-                cfg.width, cfg.heads, path="blocks/temporal_attn", **attention
+                cfg.width, cfg.heads, path="blocks/temporal_attn", **options
             )
         self.temporal = cfg.temporal
         self.norm1 = layers.LayerNorm(cfg.width, dtype=dtype)
-        self.attn = layers.Attention(cfg.width, cfg.heads, path="blocks/attn", **attention)
+        self.attn = layers.Attention(cfg.width, cfg.heads, path="blocks/attn", **options)
         self.norm2 = layers.LayerNorm(cfg.width, dtype=dtype)
         self.mlp = layers.Mlp(cfg.width, cfg.mlp_dim, cfg.activation, rngs=rngs, dtype=dtype)
 
@@ -131,7 +132,8 @@ class VisionTower(nnx.Module):
         rngs: nnx.Rngs,
         dtype=jnp.float32,
         scan: bool = True,
-        remat: bool = False,
+        remat: str = "none",
+        attention: str = "xla",
     ):
         self.cfg, self.dtype, self.scan, self.remat = cfg, dtype, scan, remat
         rows, columns = cfg.grid
@@ -146,13 +148,21 @@ class VisionTower(nnx.Module):
         )
         self.pre_norm = layers.LayerNorm(cfg.width, dtype=dtype)
         self.blocks = make_stack(
-            lambda rngs: VisionBlock(cfg, rngs=rngs, dtype=dtype), cfg.depth, rngs=rngs
+            lambda rngs: VisionBlock(cfg, rngs=rngs, dtype=dtype, attention=attention),
+            cfg.depth,
+            rngs=rngs,
         )
         self.post_norm = layers.LayerNorm(cfg.width, dtype=dtype)
         self.proj = layers.Linear(cfg.width, cfg.embed_dim, rngs=rngs, dtype=dtype, bias=False)
 
     def __call__(
-        self, pixels: jax.Array, *, key: jax.Array | None = None, patch_dropout: float = 0.0
+        self,
+        pixels: jax.Array,
+        *,
+        key: jax.Array | None = None,
+        items: jax.Array | None = None,
+        patch_dropout: float = 0.0,
+        **options: Any,
     ) -> layers.TowerOutput:
         """Runs the tower.
 
@@ -160,28 +170,34 @@ class VisionTower(nnx.Module):
           pixels: preprocessed input of the config's size; a clip has `cfg.frames` frames or exactly
             one.
           key: randomness of training (patch and LoRA dropout); None is inference.
+          items: int [b], each item's number in the batch that these are a part of; None where they
+            are the whole. An item drops the same patches in any part; LoRA dropout is drawn per
+            call, by the first number.
           patch_dropout: share of the patches dropped per item when a key is given.
+          **options: of `run_stack`: `constrain`.
         """
         drop_key, lora_key = (None, None) if key is None else jax.random.split(key)
+        if key is not None:
+            items = jnp.arange(len(pixels)) if items is None else items
+            lora_key = jax.random.fold_in(lora_key, items[0])
         patches = patchify(pixels, self.cfg)  # [b, t, n, p]
         positions = jnp.broadcast_to(
             self.position_embed[1:], (patches.shape[0], *self.position_embed[1:].shape)
         )  # [b, n, d]
         if key is not None and patch_dropout:
-            kept = kept_patches(
-                drop_key, patches.shape[0], patches.shape[2], patch_dropout
-            )  # [b, k]
+            kept = kept_patches(drop_key, items, patches.shape[2], patch_dropout)  # [b, k]
             patches = jnp.take_along_axis(
                 patches, kept[:, None, :, None], axis=2
             )  # dropped before they are embedded
             positions = jnp.take_along_axis(positions, kept[:, :, None], axis=1)
         x = self.patch_embed(patches) + positions[:, None].astype(self.dtype)
-        first = self.class_embed[...] + self.position_embed[0]  # [d], or [t, d] with tubes
+        # [d], or [t, d] with tubes; added in float32 however they are stored
+        first = self.class_embed[...].astype(jnp.float32) + self.position_embed[0]
         first = jnp.broadcast_to(first[..., None, :], (*x.shape[:2], 1, x.shape[-1]))
         x = self.pre_norm(
             jnp.concatenate([first.astype(self.dtype), x], axis=2)
         )  # [b, t, 1 + k, d]
-        x = run_stack(self.blocks, x, key=lora_key, scan=self.scan, remat=self.remat)
+        x = run_stack(self.blocks, x, key=lora_key, scan=self.scan, remat=self.remat, **options)
         pooled = self.post_norm(x[:, :, 0]).mean(axis=1)  # norm first, then the mean over frames
         return layers.TowerOutput(embed=self.proj(pooled), pooled=pooled, hidden=x)
 
@@ -221,10 +237,14 @@ def patchify(pixels: jax.Array, cfg: VisionConfig) -> jax.Array:
     )
 
 
-def kept_patches(key: jax.Array, items: int, patches: int, dropout: float) -> jax.Array:
-    """Draws the patches to keep, [items, max(1, int(patches * (1 - dropout)))].
+def kept_patches(key: jax.Array, items: jax.Array, patches: int, dropout: float) -> jax.Array:
+    """Draws the patches to keep, [b, max(1, int(patches * (1 - dropout)))].
 
-    The same ones in all frames of a clip, independent between clips.
+    The same ones in all frames of a clip, independent between clips. Item i draws from the key
+    folded with `items[i]`, so what it keeps does not depend on the items beside it.
     """
     keep = max(1, int(patches * (1 - dropout)))
-    return jax.lax.top_k(jax.random.normal(key, (items, patches)), keep)[1]
+    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, items)
+    noise = jax.vmap(lambda one: jax.random.normal(one, (patches,)))(keys)  # [b, n]
+    # all sorted, for top_k is computed on every device for the whole batch
+    return jnp.argsort(noise, axis=-1, descending=True)[:, :keep]

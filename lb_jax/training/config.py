@@ -5,9 +5,11 @@
 """
 
 import dataclasses
+import functools
+import operator
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import ml_collections
 
@@ -16,6 +18,8 @@ from lb_jax.core import errors, paths
 from lb_jax.core.modalities import TEXT
 from lb_jax.data.epochs import LastBatch
 from lb_jax.models.lora import LoraConfig
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,9 +113,19 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True)
 class OptimConfig:
-    """AdamW and its schedule. Defaults are the published ones (LanguageBind spec 6.2, 6.3)."""
+    """AdamW and its schedule. Defaults are the published ones (LanguageBind spec 6.2, 6.3).
+
+    Attributes:
+      lr: highest learning rate.
+      lr_factors: `(path regex, factor)` rules, first match wins, for parameters that learn slower
+        or faster; none gives all the same rate. The original's `coef_lr` was meant to be such a
+        factor and has no effect there (spec 3.3).
+      clip_norm: largest global gradient norm; 0 clips nothing.
+      init_temperature: what every modality starts from.
+    """
 
     lr: float = 1e-4
+    lr_factors: tuple[tuple[str, float], ...] = ()
     warmup_steps: int = 2000
     weight_decay: float = 0.2
     b1: float = 0.9
@@ -131,6 +145,41 @@ class MeshConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class LossConfig:
+    """What binds a modality to its texts.
+
+    Attributes:
+      kind: "infonce", the published symmetric one, or "sigmoid" (SigLIP, arXiv 2303.15343).
+      mask_duplicates: items of a batch that share a caption are no negatives of each other.
+      tile: rows and columns of the similarity matrix that a device holds at a time.
+    """
+
+    kind: str = "infonce"
+    mask_duplicates: bool = False
+    tile: int = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class ProbeConfig:
+    """Figures taken now and then on a fixed set of items, prepared as for inference.
+
+    Attributes:
+      path: corpus to take them from; empty takes no figures.
+      root, columns, modality: of the corpus, see `SourceConfig`; a run of one modality need not
+        name it.
+      size: items of each modality, the first ones.
+      every: steps.
+    """
+
+    path: str = ""
+    root: str = ""
+    columns: dict[str, str] = dataclasses.field(default_factory=dict)
+    modality: str = ""
+    size: int = 256
+    every: int = 500
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """One run.
 
@@ -145,8 +194,17 @@ class TrainConfig:
       paraphrase: captions bound to captions as well, or None.
       text_length: tokens a caption is padded or cut to; causal attention makes the result
         independent of padding.
-      dtype: compute dtype; parameters stay float32.
-      remat: recompute activations in the backward pass.
+      dtype: compute dtype, "auto" for float32 on CPU and bfloat16 elsewhere; trained parameters and
+        losses are float32 in any case.
+      frozen_dtype: dtype that frozen parameters are held in.
+      remat: what the backward pass computes again to save memory, a row of `models/stack.py`.
+      attention: a row of `models/layers.py`, "auto" for what is fast on the machine; "cudnn" is for
+        GPUs in half precision.
+      accumulate: parts that a batch goes through the towers in, one after the other; the gradient
+        is that of the whole batch.
+      max_skipped: steps whose loss or gradient is not finite that a run survives; they are skipped,
+        and their batches written to the work directory.
+      loggers: where metrics go besides `metrics.jsonl`, rows of `training/loggers.py`.
       log_every, save_every: steps between metric rows and between saved states.
       keep: saved states kept.
     """
@@ -160,11 +218,18 @@ class TrainConfig:
     paraphrase: ParaphraseConfig | None = None
     text_length: int = 77
     seed: int = 0
-    dtype: str = "float32"
-    remat: bool = False
+    dtype: str = "auto"
+    frozen_dtype: str = "float32"
+    remat: str = "none"
+    attention: str = "auto"
+    accumulate: int = 1
+    max_skipped: int = 10
+    loggers: tuple[str, ...] = ()
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    loss: LossConfig = LossConfig()
     optim: OptimConfig = OptimConfig()
     mesh: MeshConfig = MeshConfig()
+    probe: ProbeConfig = dataclasses.field(default_factory=ProbeConfig)
     log_every: int = 20
     save_every: int = 500
     keep: int = 2
@@ -176,14 +241,38 @@ class TrainConfig:
         return sizes | ({TEXT: self.paraphrase.batch_size} if self.paraphrase else {})
 
 
-# May change between the start of a run and its resumption: they alter speed, not results.
+# May change between the start of a run and its resumption: they alter speed, not results (except
+# that `accumulate` draws LoRA's dropout anew).
 FREE = ("mesh", "data.threads", "data.workers", "data.cache", "data.text_cache")
+FREE += ("remat", "attention", "accumulate", "loss.tile", "max_skipped", "loggers", "probe")
 FREE += ("log_every", "save_every", "keep")
 
 
 def as_config_dict(cfg: TrainConfig) -> ml_collections.ConfigDict:
     """The run as a locked ConfigDict with every field present, each open to an override."""
-    return ml_collections.ConfigDict(config_lib.to_dict(cfg))
+    return ml_collections.ConfigDict(_with_tuples(config_lib.to_dict(cfg)))
+
+
+def _with_tuples(value: Any) -> Any:
+    """Lists as tuples, which alone the command line can replace."""
+    if isinstance(value, Mapping):
+        return {key: _with_tuples(item) for key, item in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
+
+
+def chosen(table: Mapping[str, T], argument: str, sheet: str) -> T:
+    """The row of a sheet's table that `--config=sheet.py:ARGUMENT` names.
+
+    Raises:
+      ConfigError: for none or an unknown one, with the nearest.
+    """
+    if argument not in table:
+        found = f"not {argument!r}.{errors.nearest(argument, table)}" if argument else "got none."
+        raise errors.ConfigError(
+            f"{sheet} takes one of {', '.join(table)} after a colon, as in "
+            f"--config={sheet}:{next(iter(table))}; {found}"
+        )
+    return table[argument]
 
 
 def from_config_dict(config: Mapping[str, Any]) -> TrainConfig:
@@ -199,46 +288,71 @@ def from_config_dict(config: Mapping[str, Any]) -> TrainConfig:
             if re.fullmatch(pattern, path) and not holds(value):
                 name = path.replace("/", ".")
                 raise errors.ConfigError(f"config.{name} is {value!r}; it must be {text}.")
+    return cfg
+
+
+def require_sources(cfg: TrainConfig) -> None:
+    """Checks that every corpus has a path, which a run needs and a plan of one does not.
+
+    Raises:
+      ConfigError: naming the first that has none.
+    """
     for name, source in cfg.data.sources.items():
         if not source.path:
             raise errors.ConfigError(
                 f"config.data.sources.{name}.path is empty; give a corpus: "
                 f"--config.data.sources.{name}.path=FILE."
             )
-    return cfg
 
 
 # Which values a setting takes: path regex, test, and what to say. The first that matches counts.
 _RANGES = (
     (
-        r"steps|(paraphrase/)?batch_size|log_every|save_every|keep|modalities/[^/]+/lora/rank",
+        r"steps|(paraphrase/)?batch_size|log_every|save_every|keep|modalities/[^/]+/lora/rank|"
+        r"accumulate|loss/tile|probe/(size|every)",
         lambda x: x >= 1,
         "at least 1",
     ),
     (
-        r"seed|optim/(warmup_steps|weight_decay|clip_norm)|data/(threads|workers)|"
+        r"seed|max_skipped|optim/(warmup_steps|weight_decay|clip_norm)|data/(threads|workers)|"
         r"modalities/[^/]+/(batch_size|tube_size)",
         lambda x: x >= 0,
         "0 or more",
     ),
     (r"text_length", lambda x: x >= 3, "at least 3: start, one token, end"),
+    (
+        r"optim/lr_factors",
+        lambda rules: all(factor > 0 for _, factor in rules),
+        "pairs of a path regex and a factor above 0 (what must not train belongs into "
+        "config.trainable)",
+    ),
     (r"optim/(lr|eps|init_temperature)|data/sources/[^/]+/weight", lambda x: x > 0, "above 0"),
     (
         r"optim/b[12]|modalities/[^/]+/(patch_dropout|lora/dropout)",
         lambda x: 0 <= x < 1,
         "from 0 to below 1",
     ),
+    (r"mesh/.*", lambda x: x >= 1 or x == -1, "at least 1, or -1 for what is left"),
     (r"data/max_bad_rate", lambda x: 0 <= x <= 1, "from 0 to 1"),
     (
         r"data/last_batch",
         lambda x: x in tuple(LastBatch),
         " or ".join(repr(one.value) for one in LastBatch),
     ),
-    (r"data/cache", lambda x: x in ("none", "memory"), "'none' or 'memory'"),
-    (
-        r"dtype",
-        lambda x: x in ("float32", "bfloat16", "float16"),
-        "'float32', 'bfloat16' or 'float16'",
+    *(
+        (
+            path,
+            functools.partial(operator.contains, values),
+            " or ".join((", ".join(map(repr, values[:-1])), repr(values[-1]))),
+        )
+        for path, values in (
+            (r"data/cache", ("none", "memory")),
+            (r"dtype", ("auto", "float32", "bfloat16", "float16")),
+            (r"frozen_dtype", ("float32", "bfloat16")),
+            (r"remat", ("none", "dots", "full")),
+            (r"attention", ("auto", "xla", "cudnn", "head_major")),
+            (r"loss/kind", ("infonce", "sigmoid")),
+        )
     ),
 )
 

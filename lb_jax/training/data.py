@@ -16,6 +16,7 @@ from lb_jax.data.epochs import LastBatch
 from lb_jax.data.rows import Source
 from lb_jax.data.sources import open_source
 from lb_jax.models.languagebind import LanguageBind
+from lb_jax.training import config as train_config
 from lb_jax.training.config import SourceConfig, TrainConfig
 
 EMBED_BATCH = 256  # captions per call of the text tower when the text cache is made
@@ -30,9 +31,10 @@ def loaders(cfg: TrainConfig, preprocess: Mapping[str, Any]) -> dict[str, pipeli
 
     Raises:
       DataError: for a corpus that cannot be read or lacks a kind of captions.
-      ConfigError: for a modality that no corpus carries.
+      ConfigError: for a corpus without a path, or a modality that no corpus carries.
     """
-    opened = {name: _open(one) for name, one in cfg.data.sources.items()}
+    train_config.require_sources(cfg)
+    opened = {name: open_corpus(one) for name, one in cfg.data.sources.items()}
     encode = functools.partial(pipeline.tokens, cfg.text_length)
     drops = cfg.data.last_batch == LastBatch.DROP
     drop_to = {name: size if drops else 0 for name, size in cfg.batch_sizes.items()}
@@ -115,7 +117,8 @@ def usual_kind(sources: list[Source], modality: str) -> str:
     return held.pop() if len(held) == 1 else MODALITIES[modality].text_kind
 
 
-def _open(source: SourceConfig) -> Source:
+def open_corpus(source: SourceConfig) -> Source:
+    """Opens one corpus of a run, see `sources.open_source`."""
     return open_source(
         source.path,
         root=source.root or None,

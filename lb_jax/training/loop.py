@@ -6,137 +6,234 @@ run, and ends with the same parameters bit by bit.
 """
 
 import contextlib
+import errno
 import functools
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
+from jax.experimental import multihost_utils
 
 from lb_jax.core import checkpoint, errors, logging, paths
 from lb_jax.core import config as config_lib
+from lb_jax.core.modalities import TEXT
 from lb_jax.data import pipeline
 from lb_jax.data.quarantine import Quarantine
-from lb_jax.models.languagebind import LanguageBind
+from lb_jax.training import chips, distributed, flops, loggers, recipe, sharding, stopping, worker
 from lb_jax.training import config as train_config
 from lb_jax.training import data as data_lib
-from lb_jax.training import optimizer as optimizer_lib
-from lb_jax.training import recipe, sharding, worker
-from lb_jax.training import step as step_lib
+from lb_jax.training import probe as probe_lib
+from lb_jax.training import program as program_lib
 from lb_jax.training.checkpoint import StateStore
 from lb_jax.training.config import TrainConfig
+from lb_jax.training.program import Program
+from lb_jax.training.record import Pace, Record
+
+# Steps that `profile` traces, counted from the first one of the process: late enough to be usual.
+PROFILED = range(5, 10)
 
 
-def run(cfg: TrainConfig, workdir: Path) -> Path:
+def run(cfg: TrainConfig, workdir: Path, *, profile: bool = False) -> Path:
     """Trains, and returns the folder of the inference checkpoint.
+
+    SIGTERM and SIGINT end the run within a step, after it has saved.
+
+    Args:
+      cfg: the run.
+      workdir: its folder.
+      profile: write a trace of a few steps to `workdir/profile`.
 
     Raises:
       ConfigError: when the work directory belongs to a run with other settings.
       DataError: when the annotations cannot be used or too many samples are bad.
-      CheckpointError: when what the run starts or resumes from cannot be used.
-      TrainingError: when the loss is not finite.
+      CheckpointError: when what the run starts or resumes from cannot be used, or a state cannot
+        be written.
+      TrainingError: when too many steps are not finite.
+      Stopped: when a signal asked the run to stop.
     """
     workdir = Path(workdir)
+    with stopping.Stopping().listening() as stop, _disk(workdir):
+        return _run(cfg, workdir, stop, profile)
+
+
+def _run(cfg: TrainConfig, workdir: Path, stop: stopping.Stopping, profile: bool) -> Path:
     # 1. Settings and data are checked before anything is computed or written.
+    distributed.require_started()
+    loggers.require(cfg.loggers)
     model_cfg, preprocess = recipe.build(cfg)
-    loaders = data_lib.loaders(cfg, preprocess)
+    readers = data_lib.loaders(cfg, preprocess)
+    items = probe_lib.choose(cfg) if cfg.probe.path else None
     check_workdir(cfg, workdir)
     finished = workdir / "checkpoint"
     if checkpoint.is_complete(finished):
         return finished
 
-    # 2. Model, starting parameters, and which of them train.
+    # 2. Starting parameters, which of them train, and the program.
     mesh = sharding.make_mesh(config_lib.to_dict(cfg.mesh))
-    sharding.require_divisible(cfg.batch_sizes, mesh)
-    model = LanguageBind(model_cfg, dtype=jnp.dtype(cfg.dtype), remat=cfg.remat)
-    trainable, frozen = paths.partition(recipe.initial_params(cfg, model), cfg.trainable)
+    sharding.require_divisible(cfg.batch_sizes, mesh, cfg.accumulate)
+    stop.check()
+    params = recipe.initial_params(cfg, program_lib.make_model(cfg, model_cfg))
+    stop.check()
+    trainable, frozen = paths.partition(params, cfg.trainable)
     frozen_digest = checkpoint.digest(frozen)
+    held = program_lib.held(frozen, cfg)
+    program = program_lib.make_program(cfg, mesh, trainable, held)
     if cfg.data.text_cache:
-        data_lib.use_text_cache(cfg, model, frozen, trainable, loaders)
-    schedule = optimizer_lib.warmup_cosine(
-        lr=cfg.optim.lr, warmup_steps=cfg.optim.warmup_steps, steps=cfg.steps
-    )
-    names = ("b1", "b2", "eps", "weight_decay", "clip_norm")
-    optimizer = optimizer_lib.make_optimizer(
-        trainable, schedule, **{name: getattr(cfg.optim, name) for name in names}
-    )
-    state = {"params": trainable, "opt": optimizer.init(trainable), "step": jnp.int32(0)}
-    state = jax.device_put(state, sharding.tree_shardings(state, mesh))
-    frozen = jax.device_put(frozen, sharding.tree_shardings(frozen, mesh))
+        data_lib.use_text_cache(cfg, program.model, frozen, trainable, readers)
+    probe = probe_lib.Probe(cfg, program, items) if items else None
+    captions = probe.texts(trainable, frozen) if probe and TEXT not in trainable else None
 
-    # 3. Data, and the position to go on from. The folder is not claimed before, or a run that
-    # cannot start would keep it.
+    # 3. The folder; it is not claimed before, or a run that cannot start would keep it. Then the
+    # position to go on from.
+    stop.check()
     claim_workdir(cfg, workdir)
-    process = jax.process_index(), jax.process_count()
-    batches = pipeline.Batches(
-        pipeline.BatchLoader(loaders, cfg.batch_sizes, threads=cfg.data.threads, process=process),
-        Quarantine(workdir / "quarantine.jsonl", cfg.data.max_bad_rate),
-        workers=cfg.data.workers,
-        start_worker=worker.start,
-        put=functools.partial(put_batch, mesh=mesh),
-    )
     store = StateStore(workdir / "states", keep=cfg.keep)
-    first = store.latest or 0
-    if first:
-        state, position = store.restore(first, state, frozen_digest)
-        batches.set_state(position)
-    metrics_file = logging.MetricsFile(workdir / "metrics.jsonl", first_step=first)
+    state = program_lib.place(program.initial_state(trainable), mesh)
+    restored = store.restore(state, frozen_digest)
+    first, position = 0, None
+    if restored:
+        first, state, position = restored
+    on_devices = program_lib.place(held, mesh)
+    replicated = sharding.replicated(mesh)
+    key = jax.jit(lambda: jax.random.key(cfg.seed), out_shardings=replicated)()
 
-    # 4. The compiled step.
-    loss = step_lib.make_loss(
-        model, {name: one.patch_dropout for name, one in cfg.modalities.items()}
-    )
-    step = compile_step(step_lib.make_step(loss, optimizer, schedule), state, frozen, mesh)
+    # 4. Compiled before data is decoded: worker processes would only wait.
+    step = stop.run(program.lower(state, on_devices, key).compile)
+    batches = make_batches(cfg, readers, workdir, mesh)
+    if position:
+        batches.set_state(distributed.of_this_process(position))
+    sinks, leads = [], jax.process_index() == 0
+    if leads:
+        sinks = [
+            logging.MetricsFile(workdir / "metrics.jsonl", first_step=first),
+            *loggers.open_loggers(cfg.loggers, workdir, config_lib.to_dict(cfg), first_step=first),
+        ]
+    title = f"train {workdir.name}"
+    progress = logging.Progress(title, cfg.steps, done=first, unit="step", shown=leads)
+    record = Record(cfg, workdir, make_pace(cfg, program), sinks, progress)
 
     # 5. The loop. A state is saved with the data position BEFORE the next batch is taken, so
     # position and parameters belong together.
-    key = jax.device_put(jax.random.key(cfg.seed), sharding.replicated(mesh))
-    progress = logging.Progress(f"train {workdir.name}", cfg.steps, done=first, unit="step")
-    with contextlib.closing(store), contextlib.closing(batches), progress:
-        note, metrics = "", {}
-        for number in range(first, cfg.steps):
-            if number > first and number % cfg.save_every == 0:
-                require_finite(metrics["loss"], number - 1, workdir)  # a state is good or not saved
-                store.save(number, state, batches.get_state(), frozen_digest)
-            state, metrics = step(state, frozen, next(batches), key)
-            if number % cfg.log_every == 0 or number == cfg.steps - 1:
-                row = {
-                    "step": number,
-                    **{name: float(value) for name, value in metrics.items()},
-                    "bad_samples": batches.quarantine.bad,
-                    "truncated_captions": batches.truncated,
-                }
-                metrics_file.write(row)
-                require_finite(row["loss"], number, workdir)
-                note = f"loss {row['loss']:.3f}"
-            progress.advance(note=note)
+    saved, trace = first, _Trace(workdir / "profile") if profile else None
+    with contextlib.ExitStack() as opened:
+        for one in (store, batches, *sinks, *([trace] if trace else ())):
+            opened.enter_context(contextlib.closing(one))
+        opened.enter_context(progress)
+        stop.saves_first()
+
+        def save(number: int) -> None:
+            nonlocal saved
+            record.settle()
+            if number > saved:
+                store.save(number, state, distributed.of_all(batches.get_state()), frozen_digest)
+                saved = number
+
+        for number in range(first, cfg.steps + 1):
+            ended, asked = number == cfg.steps, stop.requested(number)
+            if ended or asked or number % cfg.save_every == 0:
+                save(number)
+            extra = {}
+            if probe and not asked and (ended or number % cfg.probe.every == 0):
+                with record.pace.pausing():
+                    texts = captions or probe.texts(state["params"], on_devices)
+                    found = probe(state["params"], on_devices, texts, lambda: stop.pending)
+                asked, extra = found is None, found or {}
+            if asked and not ended:
+                save(number)
+                raise stop.stop(f"saved at step {number}; the same command goes on from there")
+            if ended:
+                if extra:
+                    record.write({"step": number, **extra})
+                break
+            if trace:
+                trace.step(number - first)
+            with record.pace.waiting():
+                batch = next(batches)
+            state, metrics = step(state, on_devices, batch, key)
+            record.started(number, metrics, batch, batches.get_state(), extra)
 
     # 6. The self-contained checkpoint for inference.
-    params = jax.device_get(paths.overlay(frozen, state["params"]))
-    params["logit_scale"] = {name: params["logit_scale"][name] for name in model.modalities}
-    checkpoint.save_model(
-        finished,
-        params,
-        {"model": config_lib.to_dict(model_cfg), "preprocess": config_lib.to_dict(preprocess)},
-    )
+    trained = jax.jit(lambda tree: tree, out_shardings=replicated)(state["params"])
+    if leads:
+        params = paths.overlay(frozen, jax.device_get(trained))
+        params.pop("logit_bias", None)
+        params["logit_scale"] = {name: params["logit_scale"][name] for name in model_cfg.towers}
+        checkpoint.save_model(
+            finished,
+            params,
+            {"model": config_lib.to_dict(model_cfg), "preprocess": config_lib.to_dict(preprocess)},
+        )
+    multihost_utils.sync_global_devices("checkpoint")
     return finished
 
 
-def require_finite(loss: Any, number: int, workdir: Path) -> None:
-    """Stops a run whose loss is not a number.
+def make_batches(
+    cfg: TrainConfig,
+    readers: Mapping[str, pipeline.Loader],
+    workdir: Path,
+    mesh: jax.sharding.Mesh,
+) -> pipeline.Batches:
+    """The batches of this process, put onto its devices ahead of their use."""
+    index, count = jax.process_index(), jax.process_count()
+    name = f"quarantine-{index}.jsonl" if index else "quarantine.jsonl"
+    return pipeline.Batches(
+        pipeline.BatchLoader(
+            readers, cfg.batch_sizes, threads=cfg.data.threads, process=(index, count)
+        ),
+        Quarantine(workdir / name, cfg.data.max_bad_rate),
+        workers=cfg.data.workers,
+        start_worker=worker.start,
+        put=functools.partial(sharding.put_batch, mesh=mesh),
+    )
 
-    Raises:
-      TrainingError: naming the step.
-    """
-    if not np.isfinite(loss):
-        raise errors.TrainingError(
-            f"loss is {float(loss)} at step {number} of {workdir}; start again in another "
-            "--workdir with a lower config.optim.lr, a longer config.optim.warmup_steps or "
-            "config.optim.clip_norm=1."
-        )
+
+def make_pace(cfg: TrainConfig, program: Program) -> Pace:
+    """Counts samples and operations of this run's steps."""
+    chip = chips.of(program.mesh.devices.flat[0])
+    peak = chip.flops * program.mesh.size if chip else 0.0
+    return Pace(
+        sum(cfg.batch_sizes.values()), flops.step_flops(cfg, program.mesh) if peak else 0.0, peak
+    )
+
+
+class _Trace:
+    """A trace of the steps `PROFILED`, for TensorBoard or Perfetto."""
+
+    def __init__(self, folder: Path):
+        self._folder, self._running, self._written = folder, False, False
+
+    def step(self, count: int) -> None:
+        """Called before every step with the number of those before it."""
+        if count == PROFILED.start:
+            jax.profiler.start_trace(str(self._folder))
+            self._running = self._written = True
+        elif count == PROFILED.stop:
+            self.close()
+
+    def close(self) -> None:
+        if self._running:
+            jax.profiler.stop_trace()
+            self._running = False
+            print(f"lb-jax: trace in {self._folder}", file=sys.stderr)
+        elif not self._written:
+            print(f"lb-jax: no trace: fewer than {PROFILED.start + 1} steps", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _disk(workdir: Path) -> Iterator[None]:
+    """Says in one sentence that the work directory cannot be written any more."""
+    try:
+        yield
+    except OSError as error:
+        inside = Path(error.filename or "").absolute().is_relative_to(workdir.absolute())
+        if not inside and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        raise errors.CheckpointError(
+            f"{error.filename or workdir}: cannot be written ({error.strerror or error}); make "
+            "room or mend the disk, and the same command goes on from the last state."
+        ) from error
 
 
 def check_workdir(cfg: TrainConfig, workdir: Path) -> None:
@@ -170,40 +267,15 @@ def claim_workdir(cfg: TrainConfig, workdir: Path) -> None:
     """
     check_workdir(cfg, workdir)
     path = workdir / "config.json"
-    if path.is_file():
-        return
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        checkpoint.write_json(path, config_lib.to_dict(cfg))
-    except OSError as error:
-        raise errors.ConfigError(
-            f"{workdir} cannot be written ({error.strerror}); give another --workdir."
-        ) from error
-
-
-def compile_step(step, state: Any, frozen: Any, mesh: jax.sharding.Mesh):
-    """Compiles a step with explicit shardings; the old state's memory is reused for the new one."""
-    replicated = sharding.replicated(mesh)
-    state_sharding = sharding.tree_shardings(state, mesh)
-    return jax.jit(
-        step,
-        in_shardings=(
-            state_sharding,
-            sharding.tree_shardings(frozen, mesh),
-            sharding.batch_sharding(mesh),
-            replicated,
-        ),
-        out_shardings=(state_sharding, replicated),
-        donate_argnums=0,
-    )
-
-
-def put_batch(batch: Mapping[str, Any], mesh: jax.sharding.Mesh) -> Any:
-    """Puts this process's part of a batch onto its devices as one global array per leaf."""
-    return jax.tree.map(
-        lambda leaf: jax.make_array_from_process_local_data(sharding.batch_sharding(mesh), leaf),
-        batch,
-    )
+    if jax.process_index() == 0 and not path.is_file():
+        try:
+            workdir.mkdir(parents=True, exist_ok=True)
+            checkpoint.write_json(path, config_lib.to_dict(cfg))
+        except OSError as error:
+            raise errors.ConfigError(
+                f"{workdir} cannot be written ({error.strerror}); give another --workdir."
+            ) from error
+    multihost_utils.sync_global_devices("workdir")
 
 
 def enable_compile_cache() -> None:

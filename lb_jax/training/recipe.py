@@ -1,6 +1,7 @@
 """From a `TrainConfig` to the model it trains, its preprocessing and its starting parameters."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -13,8 +14,9 @@ from lb_jax.core.modalities import MODALITIES
 from lb_jax.data import specs
 from lb_jax.models import adapt
 from lb_jax.models.architectures import architecture
-from lb_jax.models.languagebind import LanguageBind, ModelConfig, without_base
+from lb_jax.models.languagebind import LanguageBind, ModelConfig, is_shared
 from lb_jax.models.vision import VisionConfig
+from lb_jax.objectives import contrastive
 from lb_jax.training.config import ModalityRecipe, TrainConfig
 
 
@@ -63,8 +65,10 @@ def build(cfg: TrainConfig) -> tuple[ModelConfig, dict[str, Any]]:
     """The model's shape and its preprocessing specs.
 
     Raises:
-      ConfigError: for an unknown modality, architecture or spec field.
+      ConfigError: for an unknown modality, architecture or spec field, or a sigmoid loss whose
+        bias the rules for what trains leave out.
     """
+    require_trained_bias(cfg)
     for name in cfg.modalities:
         if name not in MODALITIES:
             raise errors.ConfigError(
@@ -82,29 +86,68 @@ def build(cfg: TrainConfig) -> tuple[ModelConfig, dict[str, Any]]:
     return ModelConfig(towers, text), preprocess
 
 
-def initial_params(cfg: TrainConfig, model: LanguageBind) -> paths.Tree:
-    """Starting parameters, drawn from the seed or taken from `cfg.init_from`.
+def require_trained_bias(cfg: TrainConfig) -> None:
+    """Checks that the sigmoid loss learns its bias where it learns its temperature.
 
-    With `init_from` every new tower is started from its image tower.
+    Raises:
+      ConfigError: with the rule to add.
+    """
+    rules = (*cfg.trainable, (r".*", False))
+    frozen = [
+        name
+        for name in cfg.batch_sizes
+        if paths.match_one(rules, f"logit_scale/{name}")
+        and not paths.match_one(rules, f"logit_bias/{name}")
+    ]
+    if cfg.loss.kind == "sigmoid" and frozen:
+        raise errors.ConfigError(
+            f"config.loss.kind is 'sigmoid' and config.trainable freezes its bias of "
+            f"{', '.join(frozen)}; put the rule ('logit_bias/.*', True) beside that of logit_scale."
+        )
+
+
+def drawn_params(cfg: TrainConfig, model: LanguageBind) -> paths.Tree:
+    """Parameters drawn from the seed, temperatures and biases as the run starts them."""
+    fresh = model.init(jax.random.key(cfg.seed))
+    fresh["logit_scale"] = {
+        name: jnp.log(1 / jnp.float32(cfg.optim.init_temperature)) for name in cfg.batch_sizes
+    }
+    if cfg.loss.kind == "sigmoid":
+        fresh["logit_bias"] = {
+            name: jnp.float32(contrastive.INITIAL_LOGIT_BIAS) for name in cfg.batch_sizes
+        }
+    return fresh
+
+
+def _drawn_at_once(cfg: TrainConfig, model: LanguageBind) -> paths.Tree:
+    """`drawn_params` on the host, as one program: op by op a hundred small ones are compiled."""
+    return jax.device_get(jax.jit(lambda: drawn_params(cfg, model))())
+
+
+def initial_params(cfg: TrainConfig, model: LanguageBind) -> paths.Tree:
+    """Starting parameters on the host, drawn from the seed or taken from `cfg.init_from`.
+
+    With `init_from` every tower starts from its own there, else from the image tower. LoRA factors
+    go on being trained where the run has the same ones; otherwise they are folded into the kernels
+    first, so that the run starts from the same function.
 
     Raises:
       CheckpointError: when the checkpoint cannot be read.
       ConfigError: when its towers are of another size.
     """
-    fresh = model.init(jax.random.key(cfg.seed))
-    fresh["logit_scale"] = {
-        name: jnp.log(1 / jnp.float32(cfg.optim.init_temperature)) for name in cfg.batch_sizes
-    }
     if not cfg.init_from:
-        return fresh
+        return _drawn_at_once(cfg, model)
     weights = open_weights(cfg.init_from)
+    if not _same_factors(weights.config.towers, model.cfg.towers):
+        weights = open_weights(cfg.init_from, merge_lora=True)
     source = LanguageBind(weights.config)
-    given = paths.unflatten(dict(shared_leaves(weights, np.float32)))
     if source.cfg.text != model.cfg.text:
         raise errors.ConfigError(
             f"config.arch={cfg.arch!r} does not fit {weights.where}: its text tower is "
             f"{source.cfg.text}; choose the architecture it was trained with."
         )
+    fresh = _drawn_at_once(cfg, model)
+    given = paths.unflatten(dict(shared_leaves(weights, np.float32)))
     base = paths.flatten(given["base"])
     towers = {}
     for name, tower in model.cfg.towers.items():
@@ -117,13 +160,59 @@ def initial_params(cfg: TrainConfig, model: LanguageBind) -> paths.Tree:
         whole = adapt.adapt_tower(
             source.tower(given, origin), model.tower(fresh, name), source.cfg.towers[origin], tower
         )
-        towers[name] = without_base(whole, base)
+        _require_shapes(whole, model.shapes(name), f"{weights.where} as {name}")
+        towers[name] = _without_equal(whole, base)
     return jax.tree.map(
-        jnp.asarray,
+        np.asarray,
         {
             "base": paths.unflatten(base),
             "towers": towers,
             "text": given["text"],
-            "logit_scale": fresh["logit_scale"],
+            **{name: fresh[name] for name in ("logit_scale", "logit_bias") if name in fresh},
         },
+    )
+
+
+def _same_factors(source: Mapping[str, VisionConfig], run: Mapping[str, VisionConfig]) -> bool:
+    """Whether every tower's LoRA factors in a source mean the same in the run that starts from it.
+
+    A modality that the source lacks starts from its image tower.
+    """
+
+    def meaning(tower: VisionConfig | None) -> tuple[int, float, str] | None:
+        lora = tower.lora if tower else None
+        return (lora.rank, lora.alpha, lora.targets) if lora else None
+
+    origins = {name: source.get(name, source.get("image")) for name in run}
+    held = {name: meaning(one) for name, one in origins.items() if meaning(one)}
+    return all(meaning(run[name]) == one for name, one in held.items())
+
+
+def _require_shapes(tower: Mapping[str, Any], wanted: Mapping[str, Any], what: str) -> None:
+    """Raises ConfigError, naming every leaf that has another shape than the run's tower."""
+    shapes = {path: leaf.shape for path, leaf in paths.flatten(wanted).items()}
+    differing = [
+        f"{path} is {leaf.shape}, of the run {shapes[path]}"
+        for path, leaf in paths.flatten(tower).items()
+        if leaf.shape != shapes[path]
+    ]
+    if differing:
+        raise errors.ConfigError(
+            f"{what} does not fit the run: {'; '.join(differing)}. Choose its architecture, number "
+            "of frames and tube_size."
+        )
+
+
+def _without_equal(tower: Mapping[str, Any], base: Mapping[str, Any]) -> paths.Tree:
+    """What a tower must bring itself: leaves that `base` (flat) lacks with the same values."""
+    return paths.unflatten(
+        {
+            path: leaf
+            for path, leaf in paths.flatten(tower).items()
+            if not (
+                is_shared(path)
+                and path in base
+                and (leaf is base[path] or np.array_equal(leaf, base[path]))
+            )
+        }
     )

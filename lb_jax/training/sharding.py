@@ -5,10 +5,11 @@ MLP columns split). LoRA factors stay replicated: they are small, and sharded `l
 sharded kernel has given wrong values.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from lb_jax.core import errors, paths
@@ -28,42 +29,57 @@ RULES = (
 )
 
 
-def make_mesh(shape: Mapping[str, int]) -> Mesh:
+def make_mesh(shape: Mapping[str, int], devices: Sequence[jax.Device] | None = None) -> Mesh:
     """Builds the mesh from `{"data": n, "fsdp": m, "tensor": k}`.
 
-    One size may be -1 and takes the devices that are left.
+    Args:
+      shape: devices on each axis; one may be -1 and takes those that are left.
+      devices: what it is made of, all of this run's by default. A plan gives those of a machine
+        that is not there.
 
     Raises:
       ConfigError: when the sizes do not multiply to the number of devices.
     """
     sizes = [shape[axis] for axis in AXES]
-    devices = jax.device_count()
+    count = jax.device_count() if devices is None else len(devices)
     known = 1
     for size in sizes:
         known *= size if size != -1 else 1
-    if sizes.count(-1) == 1 and devices % known == 0:
-        sizes[sizes.index(-1)] = devices // known
-        known = devices
-    if known != devices or -1 in sizes:
+    if sizes.count(-1) == 1 and count % known == 0:
+        sizes[sizes.index(-1)] = count // known
+        known = count
+    if known != count or -1 in sizes:
         raise errors.ConfigError(
-            f"mesh {dict(shape)} does not fit {devices} devices; make data x fsdp x "
-            f"tensor equal to {devices}, or give one of them -1."
+            f"mesh {dict(shape)} does not fit {count} devices; make data x fsdp x "
+            f"tensor equal to {count}, or give one of them, and no more, -1."
         )
-    return jax.make_mesh(tuple(sizes), AXES, axis_types=(jax.sharding.AxisType.Auto,) * len(AXES))
+    axis_types = (jax.sharding.AxisType.Auto,) * len(AXES)
+    return jax.make_mesh(tuple(sizes), AXES, axis_types=axis_types, devices=devices)
 
 
-def require_divisible(batch_sizes: Mapping[str, int], mesh: Mesh) -> None:
+def batch_devices(mesh: Mesh) -> int:
+    """Over how many parts a batch is spread: `data` x `fsdp`."""
+    return mesh.shape["data"] * mesh.shape["fsdp"]
+
+
+def require_divisible(batch_sizes: Mapping[str, int], mesh: Mesh, accumulate: int = 1) -> None:
     """Checks that every batch splits evenly over the devices it is spread on.
+
+    Args:
+      batch_sizes: items per step, by modality.
+      mesh: the devices.
+      accumulate: parts that each device goes through one after the other.
 
     Raises:
       ConfigError: naming the batches that do not.
     """
-    parts = mesh.shape["data"] * mesh.shape["fsdp"]
+    parts = batch_devices(mesh) * accumulate
     uneven = {name: size for name, size in batch_sizes.items() if size % parts}
     if uneven:
+        times = f" x {accumulate} parts (config.accumulate)" if accumulate > 1 else ""
         raise errors.ConfigError(
-            f"batch sizes {uneven} do not split over {parts} devices (data x fsdp); make "
-            f"config.batch_size, and that of each modality, a multiple of {parts}."
+            f"batch sizes {uneven} do not split over {batch_devices(mesh)} devices (data x fsdp)"
+            f"{times}; make config.batch_size, and that of each modality, a multiple of {parts}."
         )
 
 
@@ -75,6 +91,18 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """The sharding of every array of a batch: first axis over `data` and `fsdp`."""
     return NamedSharding(mesh, BATCH)
+
+
+def put_batch(batch: Mapping[str, Any], mesh: Mesh) -> Any:
+    """Puts this process's part of a batch onto its devices as one global array per leaf."""
+    return jax.tree.map(
+        lambda leaf: jax.make_array_from_process_local_data(batch_sharding(mesh), leaf), batch
+    )
+
+
+def put_whole(array: np.ndarray, mesh: Mesh) -> jax.Array:
+    """Spreads a batch that every process has whole."""
+    return jax.make_array_from_callback(array.shape, batch_sharding(mesh), lambda i: array[i])
 
 
 def tree_shardings(tree: Any, mesh: Mesh) -> Any:

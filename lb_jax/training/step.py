@@ -1,78 +1,165 @@
 """One training step.
 
-Loss of every modality against text, gradient of the trainable leaves, update, clamp.
+Every modality and its texts become embeddings, the embeddings a loss; the gradient of the trainable
+leaves, update, clamp. A batch maps each modality to `{"media": preprocessed [b, ...], "text": ids
+[b, n]}`, and `text`, if it is there, to ids of two captions of the same items. In place of ids,
+texts may be embeddings [b, e] of a frozen text tower.
 """
 
-from collections.abc import Mapping
+import functools
+import zlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from lb_jax.core import paths
 from lb_jax.core.modalities import TEXT
 from lb_jax.models.languagebind import LanguageBind
 from lb_jax.objectives import contrastive
+from lb_jax.training import fingerprint, rows, sharding
 
 Batch = Mapping[str, Mapping[str, jax.Array]]
 
 
-def make_loss(model: LanguageBind, patch_dropout: Mapping[str, float]):
-    """Returns `loss(trainable, frozen, batch, key) -> (scalar, metrics)`.
+def make_encode(
+    model: LanguageBind,
+    patch_dropout: Mapping[str, float],
+    mesh: jax.sharding.Mesh | None = None,
+):
+    """Returns `encode(params, batch, items, key)`, the embeddings in place of the inputs.
 
-    A batch maps each modality to `{"media": preprocessed [b, ...], "text": ids [b, n]}`, and
-    `text`, if it is there, to ids of two captions of the same items. Every modality is bound to its
-    own texts only; the losses are summed, so each tower sees the gradient it would see alone. The
-    texts of all modalities go through the text tower in one call; in place of their ids all may be
-    embeddings [b, e] that it gave before.
+    All captions go through the text tower in one call; embeddings [b, e] that it gave before stay
+    as they are. Inputs that a batch lacks are not encoded.
+
+    Args:
+      model: the towers.
+      patch_dropout: share of the patches dropped, by modality.
+      mesh: that a batch is spread on, None for a single device.
     """
+    devices, options = 1, {}
+    if mesh is not None:
+        devices = sharding.batch_devices(mesh)
+        options["constrain"] = functools.partial(
+            jax.lax.with_sharding_constraint, shardings=sharding.batch_sharding(mesh)
+        )
+
+    def encode(params, batch: Batch, items: Mapping[str, jax.Array] | None, key: jax.Array):
+        """Embeds a batch or, with the numbers of its items in the whole, a part of one."""
+        found = {name: dict(sides) for name, sides in batch.items()}
+        captions = [
+            (name, side)
+            for name in sorted(batch)
+            for side, one in sorted(batch[name].items())
+            if TEXT in (name, side) and jnp.issubdtype(one.dtype, jnp.integer)
+        ]
+        if captions:
+            ids = [batch[name][side] for name, side in captions]
+            texts = model.encode(params, TEXT, rows.concatenate(ids, devices), **options)
+            texts = rows.split(texts, [len(one) for one in ids], devices)
+            for (name, side), text in zip(captions, texts, strict=True):
+                found[name][side] = text
+        for name, sides in batch.items():
+            if name != TEXT and "media" in sides:
+                found[name]["media"] = model.encode(
+                    params,
+                    name,
+                    sides["media"],
+                    key=jax.random.fold_in(key, zlib.crc32(name.encode())),
+                    items=None if items is None else items[name],
+                    patch_dropout=patch_dropout.get(name, 0.0),
+                    **options,
+                )
+        return found
+
+    return encode
+
+
+def make_contrast(objective: Callable[..., jax.Array], *, mask_duplicates: bool = False):
+    """Returns `contrast(params, embeddings, batch) -> (scalar, metrics)`.
+
+    Every modality is bound to its own texts only; the losses are summed, so each tower sees the
+    gradient it would see alone.
+
+    Args:
+      objective: a row of `contrastive.LOSSES`, or its ring form.
+      mask_duplicates: items with the same caption are no negatives of each other.
+    """
+
+    def contrast(params, embeddings: Batch, batch: Batch):
+        metrics = {}
+        for name in sorted(embeddings):
+            metrics[f"loss/{name}"] = objective(
+                embeddings[name]["media"],
+                embeddings[name][TEXT],
+                params["logit_scale"][name],
+                params.get("logit_bias", {}).get(name, 0.0),
+                fingerprint.of_rows(batch[name][TEXT]) if mask_duplicates else None,
+            )
+            metrics[f"logit_scale/{name}"] = params["logit_scale"][name]
+        total = sum(metrics[f"loss/{name}"] for name in embeddings)
+        return total, {"loss": total, **metrics}
+
+    return contrast
+
+
+def make_loss(encode: Callable, contrast: Callable):
+    """Returns `loss(trainable, frozen, batch, key) -> (scalar, metrics)` of a batch at once."""
 
     def loss(trainable, frozen, batch: Batch, key: jax.Array):
         params = paths.overlay(frozen, trainable)
-        names = sorted(batch)
-        texts = [batch[name]["text"] for name in names]
-        if not jnp.issubdtype(texts[0].dtype, jnp.floating):
-            ends = np.cumsum([len(one) for one in texts])[:-1]
-            texts = jnp.split(model.encode(params, TEXT, jnp.concatenate(texts)), ends)
-        metrics = {}
-        for i, (name, text) in enumerate(zip(names, texts, strict=True)):
-            options = {"key": jax.random.fold_in(key, i), "patch_dropout": patch_dropout.get(name)}
-            options = {} if name == TEXT else options  # a caption has neither patches nor LoRA
-            media = model.encode(params, name, batch[name]["media"], **options)
-            metrics[f"loss/{name}"] = contrastive.symmetric_infonce(
-                media, text, params["logit_scale"][name]
-            )
-            metrics[f"logit_scale/{name}"] = params["logit_scale"][name]
-        total = sum(metrics[f"loss/{name}"] for name in names)
-        return total, {"loss": total, **metrics}
+        return contrast(params, encode(params, batch, None, key), batch)
 
     return loss
 
 
-def make_step(loss, optimizer: optax.GradientTransformation, schedule: optax.Schedule):
+def make_step(gradient: Callable, optimizer: optax.GradientTransformation, schedule):
     """Returns `step(state, frozen, batch, key) -> (state, metrics)` for `jax.jit`.
 
-    `state` is `{"params", "opt", "step"}`.
+    `state` is what `initial_state` gives.
 
     The key of a step is folded from the run's key and the step's number, so that a resumed run
-    draws what the unbroken one drew.
+    draws what the unbroken one drew. A step whose loss or gradient is not finite changes neither
+    parameters nor optimiser: it is counted as skipped, and is no step of the schedule.
+
+    Args:
+      gradient: `gradient(trainable, frozen, batch, key) -> ((scalar, metrics), gradient)`.
+      optimizer: over the trainable parameters.
+      schedule: learning rate by step, for the metrics.
     """
 
     def step(
         state, frozen, batch: Batch, key: jax.Array
     ) -> tuple[dict[str, Any], dict[str, jax.Array]]:
-        gradient = jax.value_and_grad(loss, has_aux=True)
         (_, metrics), grads = gradient(
             state["params"], frozen, batch, jax.random.fold_in(key, state["step"])
         )
         updates, opt = optimizer.update(grads, state["opt"], state["params"])
         params = clamp_logit_scales(optax.apply_updates(state["params"], updates))
-        metrics |= {"grad_norm": optax.tree.norm(grads), "lr": schedule(state["step"])}
-        return {"params": params, "opt": opt, "step": state["step"] + 1}, metrics
+        norm = optax.tree.norm(grads)
+        finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
+        old = {"params": state["params"], "opt": state["opt"]}
+        kept = jax.tree.map(
+            lambda new, old: jnp.where(finite, new, old), {"params": params, "opt": opt}, old
+        )
+        skipped = state["skipped"] + ~finite
+        lr = schedule(state["step"] - state["skipped"])
+        metrics |= {"grad_norm": norm, "lr": lr, "finite": finite, "skipped": skipped}
+        return {**kept, "step": state["step"] + 1, "skipped": skipped}, metrics
 
     return step
+
+
+def initial_state(optimizer: optax.GradientTransformation, trainable: paths.Tree) -> paths.Tree:
+    """The state before the first step: parameters, optimiser, steps taken, and those skipped."""
+    return {
+        "params": trainable,
+        "opt": optimizer.init(trainable),
+        "step": jnp.int32(0),
+        "skipped": jnp.int32(0),
+    }
 
 
 def clamp_logit_scales(params: paths.Tree) -> paths.Tree:

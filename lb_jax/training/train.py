@@ -1,8 +1,9 @@
-"""`lb-jax train --config=configs/X.py --workdir=DIR [--config.name=value ...]`."""
+"""`lb-jax train --config=configs/X.py[:ARGUMENT] --workdir=DIR [--config.name=value ...]`."""
 
+import inspect
 import itertools
 import runpy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,17 +12,32 @@ from absl import flags
 from ml_collections import config_flags
 
 from lb_jax.core import errors, paths
+from lb_jax.core.modalities import MODALITIES
 from lb_jax.training import config as train_config
 
 USAGE = "usage: lb-jax train --config=configs/X.py --workdir=DIR [--config.name=value ...]"
+NAMES = ", ".join(MODALITIES)
+# How hosts find each other where nothing else tells them; jax itself reads the first.
+ADDRESS, COUNT, INDEX = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
 HELP = f"""{USAGE}
 
 Runs a lab sheet and writes an inference checkpoint to DIR/checkpoint. The same command again
 resumes a run that was stopped.
 
-  --config              lab sheet, a Python file with get_config()
+  --config              lab sheet, a Python file with get_config(); what follows a colon is handed
+                        to it
   --workdir             folder of the run; new, empty, or of the same run
-  --config.name=value   another value for a setting of the sheet, such as --config.optim.lr=1e-4"""
+  --config.name=value   another value for a setting of the sheet, such as --config.optim.lr=1e-4
+  --multihost           train together with the other hosts, each running this same command: a
+                        Cloud TPU slice, a Slurm, Open MPI or Kubernetes job, or hosts that
+                        {ADDRESS}, {COUNT} and {INDEX} describe
+  --profile             write a trace of five steps to DIR/profile
+
+Own data: a CSV file with the columns path,caption, and the modality of its files
+({NAMES}):
+
+  lb-jax train --config=configs/finetune.py:depth --workdir=run \\
+      --config.data.sources.main.path=my.csv"""
 SHIPPED = Path(find_spec("lb_jax.configs").origin).parent  # in a checkout as in a wheel
 
 
@@ -30,16 +46,37 @@ def main(argv: Sequence[str]) -> None:
     if "--help" in argv or "-h" in argv:
         print(HELP)
         return
-    cfg, workdir = parse(argv)
+    cfg, values = parse(argv)
     # jax takes a second to import; wrong arguments are told before
-    from lb_jax.training import loop
+    from lb_jax.training import distributed, loop
 
     loop.enable_compile_cache()
-    print(f"checkpoint: {loop.run(cfg, workdir)}")
+    if values.multihost:
+        distributed.start()
+    print(f"checkpoint: {loop.run(cfg, Path(values.workdir), profile=values.profile)}")
 
 
-def parse(argv: Sequence[str]) -> tuple[train_config.TrainConfig, Path]:
-    """Reads `--config`, its overrides and `--workdir`.
+def parse(argv: Sequence[str]) -> tuple[train_config.TrainConfig, flags.FlagValues]:
+    """Reads `--config`, its overrides, and the command's own flags; see `parse_flags`."""
+
+    def define(values: flags.FlagValues) -> None:
+        flags.DEFINE_string("workdir", None, "folder of the run", flag_values=values)
+        flags.DEFINE_bool("multihost", False, "one of several hosts", flag_values=values)
+        flags.DEFINE_bool("profile", False, "write a trace", flag_values=values)
+
+    return parse_flags(argv, USAGE, define, required="workdir")
+
+
+def parse_flags(
+    argv: Sequence[str], usage: str, define: Callable[[flags.FlagValues], object], *, required: str
+) -> tuple[train_config.TrainConfig, flags.FlagValues]:
+    """Reads `--config`, its overrides, and the flags of a command that takes a lab sheet.
+
+    Args:
+      argv: the command's arguments.
+      usage: one line, for messages.
+      define: defines the command's own flags.
+      required: the one of them that must be given.
 
     Raises:
       ConfigError: for a missing file or flag, an unknown key (with the nearest one) or a value of
@@ -47,36 +84,40 @@ def parse(argv: Sequence[str]) -> tuple[train_config.TrainConfig, Path]:
     """
     values = flags.FlagValues()
     config_flags.DEFINE_config_file(
-        "config", None, "lab sheet", flag_values=values, sys_argv=["lb-jax train", *argv]
+        "config", None, "lab sheet", flag_values=values, sys_argv=["lb-jax", *argv]
     )
-    flags.DEFINE_string("workdir", None, "folder of the run", flag_values=values)
+    define(values)
+    own = list(values)
     given = [following for one, following in itertools.pairwise(argv) if one == "--config"]
     given += [one.removeprefix("--config=") for one in argv if one.startswith("--config=")]
     sheet = load_sheet(given[-1]) if given else None
     try:
-        rest = values(["lb-jax train", *argv])[1:]
+        rest = values(["lb-jax", *argv])[1:]
     # an override of a key that the sheet lacks is an AttributeError at a leaf, a KeyError above it
     except (flags.UnrecognizedFlagError, AttributeError, KeyError) as error:
-        raise errors.ConfigError(unknown_flag(argv, sheet)) from error
+        raise errors.ConfigError(unknown_flag(argv, sheet, own, usage)) from error
     except (flags.Error, TypeError, ValueError) as error:
-        raise errors.ConfigError(" ".join(f"{error}; {USAGE}".split())) from error
-    if sheet is None or not values.workdir:
-        raise errors.ConfigError(
-            f"--{'config' if sheet is None else 'workdir'} is missing; {USAGE}"
-        )
+        raise errors.ConfigError(" ".join(f"{error}; {usage}".split())) from error
+    if sheet is None or not values[required].value:
+        raise errors.ConfigError(f"--{'config' if sheet is None else required} is missing; {usage}")
     if rest:
         raise errors.ConfigError(
             f"unexpected argument {rest[0]!r}; overrides are written --config.name=value."
         )
-    return train_config.from_config_dict(values.config), Path(values.workdir)
+    return train_config.from_config_dict(values.config), values
 
 
-def load_sheet(path: str) -> ml_collections.ConfigDict:
+def load_sheet(given: str) -> ml_collections.ConfigDict:
     """Runs a lab sheet by itself first, so that its own mistakes are told as such.
 
+    Args:
+      given: its path, or `path:argument` for a sheet whose `get_config` takes one.
+
     Raises:
-      ConfigError: when there is no such file, or it has no `get_config`.
+      ConfigError: when there is no such file, it has no `get_config`, or that takes no argument, or
+        needs one.
     """
+    path, *argument = given.split(":", 1)  # as config_flags does
     if not Path(path).is_file():
         shipped = sorted(one.name for one in SHIPPED.glob("*.py") if one.stem != "__init__")
         raise errors.ConfigError(
@@ -91,14 +132,24 @@ def load_sheet(path: str) -> ml_collections.ConfigDict:
         ) from error
     if "get_config" not in sheet:
         raise errors.ConfigError(f"{path} has no get_config(); see configs/ for examples.")
-    return sheet["get_config"]()
+    try:
+        inspect.signature(sheet["get_config"]).bind(*argument)
+    except TypeError as error:
+        found = f"{given!r} hands an argument to" if argument else "nothing is handed to"
+        wanted = path if argument else f"{path}:ARGUMENT"
+        raise errors.ConfigError(
+            f"{found} get_config() of {path} ({error}); write --config={wanted}."
+        ) from error
+    return sheet["get_config"](*argument)
 
 
-def unknown_flag(argv: Sequence[str], sheet: ml_collections.ConfigDict | None) -> str:
-    """What to say about the first argument that names no flag and no setting."""
-    known = ["config", "workdir"]
+def unknown_flag(
+    argv: Sequence[str], sheet: ml_collections.ConfigDict | None, own: Sequence[str], usage: str
+) -> str:
+    """What to say about the first argument that names no flag of the command and no setting."""
+    known = list(own)
     if sheet is not None:
         known += [f"config.{path.replace('/', '.')}" for path in paths.flatten(sheet.to_dict())]
     given = [argument.lstrip("-").split("=")[0] for argument in argv if argument.startswith("-")]
     name = next(name for name in given if name not in known)
-    return f"unknown setting '--{name}'.{errors.nearest(name, known)} {USAGE}"
+    return f"unknown setting '--{name}'.{errors.nearest(name, known)} {usage}"

@@ -1,5 +1,7 @@
 """What a decoding process does first."""
 
+import signal
+
 import jax
 
 from lb_jax.core import processes
@@ -11,5 +13,6 @@ def start(number: int, count: int) -> None:
     jax would take the device's memory, which is the training process's, when it is first used.
     """
     del number, count
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run, which ends its workers
     processes.end_with_parent()
     jax.config.update("jax_platforms", "cpu")

@@ -67,6 +67,7 @@ def sheet_dir(tmp_path_factory):
     (folder / "sheet.py").write_text(SHEET)
     (folder / "broken.py").write_text("steps =\n")
     (folder / "empty.py").write_text("")
+    (folder / "needs.py").write_text("def get_config(modality):\n    pass\n")
     whole = json.dumps({f"item{i}": ROW for i in range(4)}, indent=1)
     (folder / "rows.json").write_text(whole)
     (folder / "cut.json").write_text(whole[: len(whole) // 2])

@@ -7,9 +7,12 @@ import sys
 import pytest
 
 from lb_jax.core import errors
+from lb_jax.training import train
 
 EMBED = "embed --model={model} -o {tmp}/out.npz --modality="
+PLAN = "plan --config={sheets}/sheet.py --topology="
 TRAIN = "train --config={sheets}/sheet.py --workdir={tmp}/run"
+FINETUNE = train.SHIPPED / "finetune.py"
 ROWS = f"{TRAIN} --config.data.sources.main.path={{sheets}}/rows.json"
 
 # name: (command line, what its one line must say)
@@ -66,9 +69,16 @@ MISTAKES = {
     "demo of half an item": ("demo --items=1.5", "--items.*1.5.*lb-jax demo --help"),
     "train without config": ("train --workdir={tmp}/run", "--config is missing; usage"),
     "train without workdir": ("train --config={sheets}/sheet.py", "--workdir is missing; usage"),
+    "plan without topology": ("plan --config={sheets}/sheet.py", "--topology is missing; usage"),
+    "plan for an unknown chip": (f"{PLAN}v9:2x2", "--topology 'v9:2x2': no chip 'v9'.*v5e:4x4"),
+    "plan of an unknown key": (
+        f"{PLAN}cpu:8 --config.batchsize=4",
+        "'--config.batchsize'.*'config.batch_size'",
+    ),
+    "plan into no folder": (f"{PLAN}cpu:8 --json={{tmp}}/no/p.json", "--json: no folder .*p.json"),
     "no such config": (
         "train --config=configs/no.py --workdir={tmp}/run",
-        r"no config file 'configs/no\.py' here.*package are in .*: demo_bind\.py, ",
+        r"no config file 'configs/no\.py' here.*package are in .*: audio\.py, .*demo_bind\.py, ",
     ),
     "config with a typing error": (
         "train --config={sheets}/broken.py --workdir={tmp}/run",
@@ -77,6 +87,34 @@ MISTAKES = {
     "config without get_config": (
         "train --config={sheets}/empty.py --workdir={tmp}/run",
         r"empty\.py has no get_config\(\)",
+    ),
+    "config with an argument that it takes none of": (
+        "train --config={sheets}/sheet.py:depth --workdir={tmp}/run",
+        r"sheet\.py:depth' hands an argument to get_config\(\).*write --config=.*sheet\.py\.",
+    ),
+    "config without the argument that it needs": (
+        "train --config={sheets}/needs.py --workdir={tmp}/run",
+        r"nothing is handed to get_config\(\) of .*needs\.py.*'modality'.*needs\.py:ARGUMENT",
+    ),
+    "own data of no modality": (
+        f"train --config={FINETUNE} --workdir={{tmp}}/run",
+        "finetune.py takes one of image, video, depth, thermal, audio after a colon",
+    ),
+    "own data of an unknown modality": (
+        f"train --config={FINETUNE}:termal --workdir={{tmp}}/run",
+        "not 'termal'. Did you mean 'thermal'",
+    ),
+    "own data that is not there": (
+        f"train --config={FINETUNE}:depth --workdir={{tmp}}/run",
+        "config.data.sources.main.path is empty; give",
+    ),
+    "factors that match nothing": (
+        f"{ROWS} \"--config.optim.lr_factors=(('.*',1.0),('towers/video/.*',0.1))\"",
+        "config.optim.lr_factors: rule 'towers/video/.*' matches nothing",
+    ),
+    "factor of nothing": (
+        f"{ROWS} \"--config.optim.lr_factors=(('.*',0.0),)\"",
+        "config.optim.lr_factors is .*a factor above 0",
     ),
     "unknown key": (f"{TRAIN} --config.batchsize=4", "'--config.batchsize'.*'config.batch_size'"),
     "unknown key below": (
@@ -98,7 +136,10 @@ MISTAKES = {
         f"{ROWS} --config.modalities.depth.patch_dropout=1.5",
         r"patch_dropout is 1\.5; it must be from 0 to below 1",
     ),
-    "unknown dtype": (f"{ROWS} --config.dtype=float17", "it must be 'float32', 'bfloat16' or"),
+    "unknown dtype": (
+        f"{ROWS} --config.dtype=float17",
+        "it must be 'auto', 'float32', 'bfloat16' or",
+    ),
     "texts too long": (f"{ROWS} --config.text_length=200", "text tower of tiny takes at most 77"),
     "tubes that do not fit": (
         f"{ROWS} --config.modalities.depth.tube_size=3",
@@ -181,7 +222,7 @@ def test_debug_shows_the_traceback(call):
             call(line)
 
 
-@pytest.mark.parametrize("command", ["demo", "train", "evaluate", "embed"])
+@pytest.mark.parametrize("command", ["demo", "train", "plan", "evaluate", "embed"])
 def test_module_is_the_command(command):
     done = subprocess.run(
         [sys.executable, "-m", f"lb_jax.{command}", "--bad=1"],

@@ -6,8 +6,8 @@ from lb_jax.core import logging
 def test_resume_drops_rows_that_will_come_again(tmp_path):
     first = logging.MetricsFile(tmp_path / "m.jsonl")
     for step in range(5):
-        first.write({"step": step})
+        first.write({"step": step}, step)
     with (tmp_path / "m.jsonl").open("a") as file:
         file.write('{"step": 5')  # cut off by a kill
-    logging.MetricsFile(tmp_path / "m.jsonl", first_step=3).write({"step": 3})
+    logging.MetricsFile(tmp_path / "m.jsonl", first_step=3).write({"step": 3}, 3)
     assert [row["step"] for row in logging.read_metrics(tmp_path / "m.jsonl")] == [0, 1, 2, 3]

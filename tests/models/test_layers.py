@@ -1,8 +1,11 @@
 """Linear with LoRA, norms, activations against their formulas."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import nnx
 
 from lb_jax.core import paths
@@ -73,9 +76,27 @@ def test_both_gelus_differ_and_equal_their_formulas():
     )
 
 
-def test_attention_equals_the_loop_over_heads():
+@pytest.mark.parametrize("causal", [False, True])
+def test_ways_to_compute_attention_agree_in_value_and_gradient(causal):
+    q, k, v, g = jax.random.normal(jax.random.key(0), (4, 2, 7, 3, 4))
+
+    def value_and_gradient(name):
+        attend = functools.partial(layers.ATTENTION[name], is_causal=causal)
+        value, gradient = jax.vjp(attend, q, k, v)
+        return value, gradient(g)
+
+    expected = value_and_gradient("xla")
+    for a, b in zip(
+        jax.tree.leaves(value_and_gradient("head_major")), jax.tree.leaves(expected), strict=True
+    ):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["xla", "head_major"])
+def test_attention_equals_the_loop_over_heads(name):
     x = jax.random.normal(jax.random.key(0), (2, 5, 8))
-    attention = layers.Attention(8, 2, rngs=nnx.Rngs(params=0), dtype=jnp.float32, causal=True)
+    options = {"dtype": jnp.float32, "causal": True, "attention": name}
+    attention = layers.Attention(8, 2, rngs=nnx.Rngs(params=0), **options)
     q, k, v = attention.q_proj(x), attention.k_proj(x), attention.v_proj(x)
     heads = []
     for h in range(2):

@@ -56,7 +56,9 @@ def value_and_gradient(cfg, **options):
 
 
 @pytest.mark.parametrize("cfg", [STILL, CLIP, TUBES, TEXT], ids=["still", "clip", "tubes", "text"])
-@pytest.mark.parametrize("options", [{"scan": False}, {"remat": True}], ids=["loop", "remat"])
+@pytest.mark.parametrize(
+    "options", [{"scan": False}, {"remat": "dots"}, {"remat": "full"}], ids=str
+)
 def test_scan_loop_and_remat_agree_in_value_and_gradient(cfg, options):
     value, gradient = value_and_gradient(cfg)
     other_value, other_gradient = value_and_gradient(cfg, **options)
@@ -124,7 +126,7 @@ def test_a_single_frame_goes_through_time_attention_without_time_embedding():
     ],
 )
 def test_patch_dropout_keeps_the_published_counts(patches, dropout, kept):
-    chosen = kept_patches(jax.random.key(0), 5, patches, dropout)
+    chosen = kept_patches(jax.random.key(0), jnp.arange(5), patches, dropout)
     assert chosen.shape == (5, kept)
     assert all(len(set(row)) == kept for row in chosen.tolist())
     assert len({tuple(sorted(row)) for row in chosen.tolist()}) > 1  # independent between items
@@ -134,7 +136,7 @@ def test_patch_dropout_drops_the_same_patches_in_all_frames():
     """Zeroing dropped patches in every frame of the input changes nothing."""
     module, clip, key = tower(CLIP), pixels(CLIP, 1), jax.random.key(3)
     drop_key, _ = jax.random.split(key)
-    kept = set(kept_patches(drop_key, 1, 6, 0.5)[0].tolist())
+    kept = set(kept_patches(drop_key, jnp.arange(1), 6, 0.5)[0].tolist())
     for i in set(range(6)) - kept:
         row, column = divmod(i, 3)
         clip = clip.at[:, :, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4].set(99.0)
@@ -142,6 +144,17 @@ def test_patch_dropout_drops_the_same_patches_in_all_frames():
     np.testing.assert_array_equal(
         module(clip, **options).embed, module(clip.clip(max=50), **options).embed
     )
+
+
+def test_an_item_keeps_the_same_patches_in_any_part_of_its_batch():
+    module, x, key = tower(STILL), pixels(STILL, 6), jax.random.key(3)
+    whole = module(x, key=key, patch_dropout=0.5).embed
+    part = jnp.array([4, 1])
+    np.testing.assert_allclose(
+        module(x[part], key=key, items=part, patch_dropout=0.5).embed, whole[part], atol=1e-6
+    )
+    moved = module(x[part], key=key, patch_dropout=0.5).embed
+    assert np.abs(moved - whole[part]).max() > 1e-3
 
 
 def test_inference_has_no_dropout():

@@ -4,9 +4,9 @@ Resume is bitwise, wrong work directories are refused, a bad file is quarantined
 """
 
 import dataclasses
+import itertools
 import json
 import shutil
-import signal
 import subprocess
 import sys
 
@@ -16,52 +16,39 @@ import pytest
 from lb_jax.convert.weights import open_weights
 from lb_jax.core import checkpoint, errors, logging
 from lb_jax.core import config as config_lib
+from lb_jax.data import pipeline
 from lb_jax.training import config as train_config
-from lb_jax.training import loop
+from lb_jax.training import loop, replay
 from lb_jax.training.config import SourceConfig
 
-# Runs the config at argv[1] in the work directory argv[2] and kills itself as
-# soon as step argv[3] begins.
-CHILD = """
-import json, os, pathlib, signal, sys
-from lb_jax.data import pipeline
-from lb_jax.training import config, loop
-cfg = config.from_config_dict(json.loads(pathlib.Path(sys.argv[1]).read_text()))
-taken, original = 0, pipeline.Batches.__next__
-def counted(self):
-    global taken
-    if taken == int(sys.argv[3]):
-        os.kill(os.getpid(), signal.SIGKILL)
-    taken += 1
-    return original(self)
-pipeline.Batches.__next__ = counted
-loop.run(cfg, pathlib.Path(sys.argv[2]))
-"""
+
+def figures(workdir):
+    """Metric rows without those of speed."""
+    return [
+        {name: value for name, value in row.items() if not name.startswith("perf/")}
+        for row in logging.read_metrics(workdir / "metrics.jsonl")
+    ]
 
 
-def child(cfg, workdir, step):
-    path = workdir.parent / "cfg.json"
-    path.write_text(json.dumps(config_lib.to_dict(cfg)))
-    return subprocess.run(
-        [sys.executable, "-c", CHILD, path, workdir, step],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_killed_run_ends_bitwise_as_the_unbroken_one(tiny_run, tmp_path):
+def test_run_of_several_modalities_that_breaks_off_ends_bitwise_as_the_unbroken_one(
+    tiny_run, tmp_path, monkeypatch
+):
     cfg = dataclasses.replace(tiny_run, data=dataclasses.replace(tiny_run.data, cache="memory"))
     loop.run(cfg, tmp_path / "unbroken")
-    for step in ("3", "2"):  # from the start to step 3, then two steps further
-        killed = child(cfg, tmp_path / "killed", step)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
-    loop.run(cfg, tmp_path / "killed")
-    digests = [open_weights(tmp_path / name).digest for name in ("unbroken", "killed")]
+    whole, taken = pipeline.Batches.__next__, []
+
+    def fourth_fails(self):
+        taken.append(0)
+        return whole(self) if len(taken) < 4 else 1 / 0
+
+    monkeypatch.setattr(pipeline.Batches, "__next__", fourth_fails)
+    with pytest.raises(ZeroDivisionError):
+        loop.run(cfg, tmp_path / "broken")
+    monkeypatch.undo()
+    loop.run(cfg, tmp_path / "broken")
+    digests = [open_weights(tmp_path / name).digest for name in ("unbroken", "broken")]
     assert digests[0] == digests[1]
-    rows = [
-        logging.read_metrics(tmp_path / name / "metrics.jsonl") for name in ("unbroken", "killed")
-    ]
+    rows = [figures(tmp_path / name) for name in ("unbroken", "broken")]
     assert rows[0] == rows[1]
     assert [row["step"] for row in rows[0]] == list(range(cfg.steps))
 
@@ -117,17 +104,52 @@ def test_configs_survive_the_config_dict(tiny_run):
     )
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_is_never_saved(tiny_run, tmp_path):
-    optim = dataclasses.replace(tiny_run.optim, lr=1e30, warmup_steps=0)
-    cfg = dataclasses.replace(tiny_run, optim=optim, steps=8, save_every=1, log_every=100)
-    with pytest.raises(errors.TrainingError, match=r"loss is (nan|inf).*another --workdir"):
+def test_steps_that_are_not_finite_are_skipped_kept_and_end_the_run(small_run, tmp_path):
+    optim = dataclasses.replace(small_run.optim, lr=1e30, warmup_steps=0)
+    cfg = dataclasses.replace(small_run, optim=optim, steps=8, save_every=1, max_skipped=2)
+    with pytest.raises(errors.TrainingError, match=r"max_skipped=2\..*another --workdir"):
         loop.run(cfg, tmp_path / "run")
-    saved = [int(one.name) for one in (tmp_path / "run" / "states").iterdir()]
-    assert max(saved, default=0) < 8
+    rows = figures(tmp_path / "run")
+    skipped = [
+        row["step"]
+        for before, row in itertools.pairwise(rows)
+        if row["skipped"] > before["skipped"]
+    ]
+    assert [row["skipped"] for row in rows][-1] == 3
+    kept = sorted(one.name for one in (tmp_path / "run" / "nonfinite").iterdir())
+    assert kept == [f"step-{number}.npz" for number in skipped]
+    with np.load(tmp_path / "run" / "nonfinite" / kept[0]) as batch:
+        shapes = {name: batch[name].shape[0] for name in batch.files}
+    assert shapes == {
+        f"{name}/{side}": size
+        for name, size in cfg.batch_sizes.items()
+        for side in ("media", "text")
+    }
+    found = replay.replay(tmp_path / "run", skipped[-1])
+    assert not found["inputs"]
+    assert found["losses"].keys() == cfg.batch_sizes.keys()
+    assert found["gradients"]  # the state of that step is there, so it happens again
+    with pytest.raises(errors.ConfigError, match=r"has no batch of step 99; it has \d"):
+        replay.replay(tmp_path / "run", 99)
 
 
-def test_half_a_checkpoint_is_written_again(tiny_run, tmp_path):
-    cfg = dataclasses.replace(tiny_run, steps=2, save_every=1)
+def test_a_damaged_state_is_told_and_the_run_ends_as_the_unbroken_one(small_run, tmp_path, capsys):
+    cfg = dataclasses.replace(small_run, steps=4, save_every=2)
+    loop.run(cfg, tmp_path / "unbroken")
+    shutil.copytree(tmp_path / "unbroken", tmp_path / "broken")
+    shutil.rmtree(tmp_path / "broken" / "checkpoint")
+    files = [one for one in (tmp_path / "broken" / "states" / "4").rglob("*") if one.is_file()]
+    max(files, key=lambda one: one.stat().st_size).unlink()
+    capsys.readouterr()
+    loop.run(cfg, tmp_path / "broken")
+    assert "state of step 4 is damaged and is not used" in capsys.readouterr().err
+    digests = [open_weights(tmp_path / name).digest for name in ("unbroken", "broken")]
+    assert digests[0] == digests[1]
+    assert figures(tmp_path / "broken") == figures(tmp_path / "unbroken")
+
+
+def test_half_a_checkpoint_is_written_again(small_run, tmp_path):
+    cfg = dataclasses.replace(small_run, steps=2, save_every=1)
     folder = loop.run(cfg, tmp_path / "run")
     before = (folder / checkpoint.WEIGHTS).read_bytes()
     (folder / checkpoint.WEIGHTS).unlink()
@@ -135,8 +157,8 @@ def test_half_a_checkpoint_is_written_again(tiny_run, tmp_path):
     assert (folder / checkpoint.WEIGHTS).read_bytes() == before
 
 
-def test_text_cache_gives_the_same_losses(tiny_run, tmp_path):
-    cfg = dataclasses.replace(tiny_run, paraphrase=None, steps=4)
+def test_text_cache_gives_the_same_losses(small_run, tmp_path):
+    cfg = dataclasses.replace(small_run, steps=4)
     cached = dataclasses.replace(
         cfg, data=dataclasses.replace(cfg.data, text_cache=str(tmp_path / "captions"))
     )
@@ -168,14 +190,9 @@ if __name__ == "__main__":
 """
 
 
-def test_worker_processes_decode_for_a_program_without_absl(tiny_run, tmp_path):
-    data = dataclasses.replace(tiny_run.data, workers=1)
-    cfg = dataclasses.replace(
-        tiny_run, data=data, modalities={"audio": tiny_run.modalities["audio"]}, steps=2
-    )
-    cfg = dataclasses.replace(
-        cfg, trainable=tuple(rule for rule in cfg.trainable if "video" not in rule[0])
-    )
+def test_worker_processes_decode_for_a_program_without_absl(small_run, tmp_path):
+    data = dataclasses.replace(small_run.data, workers=1)
+    cfg = dataclasses.replace(small_run, data=data, steps=2)
     (tmp_path / "run.json").write_text(json.dumps(config_lib.to_dict(cfg)))
     (tmp_path / "run.py").write_text(WORKERS)
     done = subprocess.run(

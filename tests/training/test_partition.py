@@ -1,36 +1,18 @@
 """Which parameters train, and which of them decay, by the published rules."""
 
-import importlib
-import pathlib
-
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from lb_jax.core import paths
+from lb_jax.core import errors, paths
 from lb_jax.models.languagebind import LanguageBind
-from lb_jax.training import config as train_config
 from lb_jax.training import optimizer, recipe
-
-CONFIGS = sorted(
-    p.stem
-    for p in (pathlib.Path(__file__).parents[2] / "configs").glob("*.py")
-    if p.stem != "__init__"
-)
 
 
 def shapes(cfg):
     model = LanguageBind(recipe.build(cfg)[0])
     return jax.eval_shape(model.init, jax.random.key(0))
-
-
-@pytest.mark.parametrize("name", CONFIGS)
-def test_every_lab_sheet_builds_its_model_and_partition(name):
-    sheet = importlib.import_module(f"lb_jax.configs.{name}").get_config()
-    sheet.data.sources.main.path = "x.json"
-    cfg = train_config.from_config_dict(sheet)
-    trainable, frozen = paths.partition(shapes(cfg), cfg.trainable)
-    assert paths.flatten(trainable)
-    assert set(paths.flatten(paths.overlay(trainable, frozen))) == set(paths.flatten(shapes(cfg)))
 
 
 def test_lora_binding_trains_what_the_original_trains(tiny_run):
@@ -63,6 +45,7 @@ def test_lora_binding_trains_what_the_original_trains(tiny_run):
         ("towers/depth/class_embed", False),
         ("base/patch_embed/kernel", False),
         ("logit_scale/depth", False),
+        ("logit_bias/depth", False),
     ],
 )
 def test_decay_rule_is_the_published_one(path, decays):
@@ -79,3 +62,44 @@ def test_schedule_warms_up_then_falls_to_zero():
         1.0,
         0.0,
     ]
+
+
+def test_factors_multiply_the_update_of_their_parameters():
+    tree = {"tower": {"lora_a": jnp.ones(3), "proj": jnp.ones(3)}}
+    options = {"b1": 0.9, "b2": 0.98, "eps": 1e-6, "weight_decay": 0.2}
+    rules = ((r".*/lora_a", 1.0), (r".*", 1e-3))
+    updates = []
+    for factors in ((), rules):
+        transform = optimizer.make_optimizer(tree, lambda _: 0.5, lr_factors=factors, **options)
+        state = transform.init(tree)
+        for _ in range(2):  # Adam's own scale must not take the factor back
+            update, state = transform.update(tree, state, tree)
+        updates.append(update["tower"])
+    plain, scaled = updates
+    np.testing.assert_array_equal(scaled["lora_a"], plain["lora_a"])
+    np.testing.assert_allclose(scaled["proj"], 1e-3 * plain["proj"], rtol=1e-6)
+    assert (plain["proj"] < -0.5).all()  # with the decay: 0.5 * (1 + 0.2)
+
+
+def test_factors_have_no_state():
+    tree = {"a": jnp.ones(3)}
+    options = {"b1": 0.9, "b2": 0.98, "eps": 1e-6, "weight_decay": 0.2}
+    plain, scaled = (
+        optimizer.make_optimizer(tree, lambda _: 1.0, lr_factors=factors, **options).init(tree)
+        for factors in ((), ((".*", 0.5),))
+    )
+    assert jax.tree.structure(plain) == jax.tree.structure(scaled)
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ((("towers/.*", 2.0),), "lr_factors: no rule matches 'logit_scale/a'"),
+        (((".*", 2.0), ("towers/b/.*", 1.0)), "lr_factors: rule 'towers/b/.*' matches nothing"),
+        ((("towers/(.*", 2.0),), r"lr_factors: 'towers/\(\.\*' is no regular expression"),
+    ],
+)
+def test_factors_that_do_not_fit_are_told(rules, message):
+    tree = {"towers": {"a": {"kernel": 1}}, "logit_scale": {"a": 1}}
+    with pytest.raises(errors.ConfigError, match=message):
+        optimizer.scale_leaves(tree, rules)

@@ -1,6 +1,6 @@
-"""The step: eight devices equal one, frozen parameters stay, temperatures stay in range."""
+"""The step: parameters move, temperatures stay in range, modalities do not mix."""
 
-import functools
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -9,68 +9,19 @@ import optax
 import pytest
 from jax.sharding import PartitionSpec
 
-from lb_jax.core import paths
+from lb_jax.core import errors, paths
 from lb_jax.models.languagebind import LanguageBind
-from lb_jax.training import loop, optimizer, recipe, sharding
+from lb_jax.training import optimizer, recipe, sharding
 from lb_jax.training import step as step_lib
+from tests.training import plain_step
+
+RUN = "LoRA dropout"
+KEY = jax.random.key(plain_step.KEY)
 
 
-def random_ids(rng, size):
-    return rng.integers(1, 49407, size=(size, 32)).astype(np.int32)
-
-
-@pytest.fixture
-def setting(tiny_run):
-    """(loss function, trainable, frozen, batch, key) of the tiny run; LoRA factors are not zero."""
-    model_cfg, _ = recipe.build(tiny_run)
-    model = LanguageBind(model_cfg)
-    params = recipe.initial_params(tiny_run, model)
-    flat = paths.flatten(params)
-    for i, path in enumerate(flat):
-        if path.endswith("lora_b"):
-            flat[path] = 0.02 * jax.random.normal(jax.random.key(i), flat[path].shape)
-    trainable, frozen = paths.partition(paths.unflatten(flat), tiny_run.trainable)
-    rng = np.random.default_rng(0)
-    batch = {}
-    for name, tower in model_cfg.towers.items():
-        frames = (tower.frames,) if tower.frames > 1 else ()
-        size = tiny_run.batch_sizes[name]
-        media = rng.normal(size=(size, *frames, *tower.image_size, 3)).astype(np.float32)
-        batch[name] = {"media": media, "text": random_ids(rng, size)}
-    pair = (random_ids(rng, tiny_run.paraphrase.batch_size) for _ in range(2))
-    batch["text"] = dict(zip(("media", "text"), pair, strict=True))
-    loss = step_lib.make_loss(
-        model, {name: one.patch_dropout for name, one in tiny_run.modalities.items()}
-    )
-    return loss, trainable, frozen, batch, jax.random.key(5)
-
-
-@functools.cache
-def mesh_of(data, fsdp, tensor):
-    return sharding.make_mesh({"data": data, "fsdp": fsdp, "tensor": tensor})
-
-
-@pytest.mark.parametrize("shape", [(8, 1, 1), (1, 8, 1), (2, 2, 2)], ids=["data", "fsdp", "mixed"])
-def test_eight_devices_equal_one_in_loss_and_gradient(setting, shape):
-    loss, trainable, frozen, batch, key = setting
-    gradient = jax.value_and_grad(lambda *args: loss(*args)[0])
-    value, grads = jax.jit(gradient)(trainable, frozen, batch, key)
-    mesh = mesh_of(*shape)
-    placed = (
-        jax.device_put(trainable, sharding.tree_shardings(trainable, mesh)),
-        jax.device_put(frozen, sharding.tree_shardings(frozen, mesh)),
-        loop.put_batch(batch, mesh),
-        jax.device_put(key, sharding.replicated(mesh)),
-    )
-    sharded_value, sharded_grads = jax.jit(gradient)(*placed)
-    np.testing.assert_allclose(sharded_value, value, atol=1e-5)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), sharded_grads, grads)
-
-
-def test_weights_really_lie_on_their_axes(setting):
-    _, _, frozen, _, _ = setting
-    mesh = mesh_of(2, 2, 2)
-    placed = sharding.tree_shardings(frozen, mesh)
+def test_weights_really_lie_on_their_axes():
+    _, frozen, _ = plain_step.start(RUN)
+    placed = sharding.tree_shardings(frozen, plain_step.mesh_of((2, 2, 2)))
     assert placed["base"]["blocks"]["attn"]["q_proj"]["kernel"].spec == PartitionSpec(
         None, "fsdp", "tensor"
     )
@@ -80,17 +31,17 @@ def test_weights_really_lie_on_their_axes(setting):
     assert placed["text"]["token_embed"]["embedding"].spec == PartitionSpec("fsdp", None)
 
 
-def test_a_step_moves_trainable_parameters_and_lowers_the_loss(setting):
-    loss, trainable, frozen, batch, key = setting
+def test_a_step_moves_trainable_parameters_and_lowers_the_loss():
+    trainable, frozen, batch = plain_step.start(RUN)
     schedule = optax.constant_schedule(3e-3)
     transform = optimizer.make_optimizer(
         trainable, schedule, b1=0.9, b2=0.98, eps=1e-6, weight_decay=0.0
     )
-    step = jax.jit(step_lib.make_step(loss, transform, schedule))
-    state = {"params": trainable, "opt": transform.init(trainable), "step": jnp.int32(0)}
+    step = jax.jit(step_lib.make_step(plain_step.plain_gradient(RUN), transform, schedule))
+    state = step_lib.initial_state(transform, trainable)
     losses = []
     for _ in range(25):
-        state, metrics = step(state, frozen, batch, key)
+        state, metrics = step(state, frozen, batch, KEY)
         losses.append(float(metrics["loss"]))
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
     moved = jax.tree.map(lambda a, b: bool((a != b).any()), state["params"], trainable)
@@ -105,11 +56,42 @@ def test_temperature_is_clamped():
     assert float(clamped["audio"]) == 0.0
 
 
-def test_losses_of_modalities_do_not_mix(setting):
+def test_losses_of_modalities_do_not_mix():
     """Changing one modality's media leaves the others' losses as they were."""
-    loss, trainable, frozen, batch, key = setting
-    before = loss(trainable, frozen, batch, key)[1]
+    trainable, frozen, batch = plain_step.start(RUN)
+    gradient = plain_step.plain_gradient(RUN)
+    (_, before), _ = gradient(trainable, frozen, batch, KEY)
     batch = {**batch, "depth": {**batch["depth"], "media": -batch["depth"]["media"]}}
-    after = loss(trainable, frozen, batch, key)[1]
+    (_, after), _ = gradient(trainable, frozen, batch, KEY)
     assert float(before["loss/depth"]) != float(after["loss/depth"])
     assert float(before["loss/video"]) == float(after["loss/video"])
+
+
+def test_masked_duplicates_lower_the_loss_of_a_batch_with_equal_captions():
+    embeddings = {"depth": dict.fromkeys(("media", "text"), jnp.eye(4)[jnp.array([0, 1, 2, 0])])}
+    batch = {"depth": {"text": np.array([[1, 5], [1, 6], [1, 7], [1, 5]], np.int32)}}
+    params = {"logit_scale": {"depth": jnp.float32(3)}}
+    objective = step_lib.contrastive.symmetric_infonce
+    plain, masked = (
+        step_lib.make_contrast(objective, mask_duplicates=mask)(params, embeddings, batch)[0]
+        for mask in (False, True)
+    )
+    assert float(masked) < 0.2 < float(plain)
+
+
+def test_sigmoid_loss_starts_and_trains_a_bias():
+    cfg = plain_step.RUNS["sigmoid"]
+    trainable, _, _ = plain_step.start("sigmoid")
+    assert trainable["logit_bias"] == dict.fromkeys(cfg.batch_sizes, np.float32(-10))
+    drawn = jax.eval_shape(lambda: recipe.drawn_params(cfg, LanguageBind(recipe.build(cfg)[0])))
+    assert paths.flatten(drawn).keys() >= {f"logit_bias/{name}" for name in cfg.batch_sizes}
+    _, gradient = plain_step.plain("sigmoid")
+    assert all(gradient[f"logit_bias/{name}"] != 0 for name in cfg.batch_sizes)
+
+
+def test_rules_that_freeze_the_bias_of_a_sigmoid_loss_are_named():
+    cfg = dataclasses.replace(plain_step.RUNS["sigmoid"], trainable=plain_step.BINDING)
+    with pytest.raises(errors.ConfigError, match=r"\('logit_bias/\.\*', True\)"):
+        recipe.build(cfg)
+    rules = ((r"logit_scale/.*", False), *plain_step.BINDING)
+    recipe.build(dataclasses.replace(cfg, trainable=rules))  # frozen with the temperature

@@ -1,0 +1,277 @@
+"""The losses of `contrastive.py` over a batch spread on many devices, tile by tile.
+
+Every device keeps its rows of `a`. The rows of `b` travel round the ring of devices, and what is
+summed per column travels with them, so after one round everything is complete and at home. Within a
+device the block of similarities is cut into tiles. The largest thing a device holds beside its own
+rows is one tile; nothing grows with the number of devices. The backward pass goes round once more
+and computes the tiles again.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AbstractMesh, Mesh, PartitionSpec
+
+AXES = ("data", "fsdp")  # mesh axes that the rows lie on; over any other they are replicated
+LOWEST = -1e30  # below any logit, and finite: the difference of two is a number
+
+Totals = dict[str, jax.Array]  # what is summed per row or per column, [tile, ...] each
+
+
+class Kind(NamedTuple):
+    """A loss as sums over the rows and over the columns of the logits.
+
+    `positive` marks the pairs that belong together, `counts` those that enter the loss.
+
+    Attributes:
+      rows, columns: what each total starts from.
+      add: (logits, positive, counts, rows, columns) -> totals with one more tile.
+      value: complete totals -> what each item adds to the loss, [b].
+      slope: (logits, positive, counts, rows, columns) -> derivative of the sum of all values by
+        each logit, [tile, tile].
+    """
+
+    rows: dict[str, float]
+    columns: dict[str, float]
+    add: Callable[..., tuple[Totals, Totals]]
+    value: Callable[[Totals, Totals], jax.Array]
+    slope: Callable[..., jax.Array]
+
+
+def _add_softmax(totals: Totals, logits: jax.Array, counts: jax.Array, axis: int) -> Totals:
+    """Largest logit so far, and the sum of all exponentials relative to it.
+
+    Kept apart, since their log-sum-exp near 100 would round every probability to 4e-6.
+    """
+    top = jnp.maximum(totals["top"], jnp.where(counts, logits, LOWEST).max(axis))
+    exponentials = jnp.where(counts, jnp.exp(logits - jnp.expand_dims(top, axis)), 0).sum(axis)
+    return {"top": top, "sum": totals["sum"] * jnp.exp(totals["top"] - top) + exponentials}
+
+
+def _add_infonce(logits, positive, counts, rows, columns):
+    own = rows["own"] + jnp.where(positive, logits, 0).sum(1)
+    return (
+        {**_add_softmax(rows, logits, counts, 1), "own": own},
+        _add_softmax(columns, logits, counts, 0),
+    )
+
+
+def _value_infonce(rows, columns):
+    losses = [one["top"] - rows["own"] + jnp.log(one["sum"]) for one in (rows, columns)]
+    return (losses[0] + losses[1]) / 2
+
+
+def _slope_infonce(logits, positive, counts, rows, columns):
+    rows = jnp.exp(logits - rows["top"][:, None]) / rows["sum"][:, None]
+    columns = jnp.exp(logits - columns["top"]) / columns["sum"]
+    return jnp.where(counts, (rows + columns) / 2 - positive, 0)
+
+
+def _add_sigmoid(logits, positive, counts, rows, columns):
+    losses = jax.nn.softplus(jnp.where(positive, -logits, logits))
+    return {"loss": rows["loss"] + jnp.where(counts, losses, 0).sum(1)}, columns
+
+
+def _slope_sigmoid(logits, positive, counts, rows, columns):
+    return jnp.where(counts, jax.nn.sigmoid(logits) - positive, 0)
+
+
+KINDS = {
+    "infonce": Kind(
+        rows={"top": LOWEST, "sum": 0.0, "own": 0.0},
+        columns={"top": LOWEST, "sum": 0.0},
+        add=_add_infonce,
+        value=_value_infonce,
+        slope=_slope_infonce,
+    ),
+    "sigmoid": Kind(
+        rows={"loss": 0.0},
+        columns={},
+        add=_add_sigmoid,
+        value=lambda rows, columns: rows["loss"],
+        slope=_slope_sigmoid,
+    ),
+}
+
+
+def make_contrastive(mesh: Mesh | AbstractMesh, kind: str, tile: int) -> Callable[..., jax.Array]:
+    """Returns `loss(a, b, logit_scale, logit_bias, same)`, equal to `contrastive.LOSSES[kind]`.
+
+    Args:
+      mesh: devices; the batch lies on its axes `data` and `fsdp`, which must divide it.
+      kind: a row of `KINDS`.
+      tile: most rows and columns of similarities held at a time; it need not divide anything.
+    """
+    one, devices = KINDS[kind], mesh.shape["data"] * mesh.shape["fsdp"]
+    batch, whole = PartitionSpec(AXES), PartitionSpec()
+
+    def on_devices(run, arguments, results):
+        # Nothing is differentiated through here, and the results on `whole` are sums over the
+        # ring, so the replication that check_vma would verify holds.
+        return jax.shard_map(run, mesh=mesh, in_specs=arguments, out_specs=results, check_vma=False)
+
+    def sides(a, b, same):
+        """Rows and columns of this device: vectors, their numbers in the batch, caption ids."""
+        size = len(a)
+        index = jax.lax.axis_index(AXES) * size + jnp.arange(size)
+        ids = {} if same is None else {"id": same.reshape(size, -1)}
+        return {"vector": a, "index": index, **ids}, {"vector": b, "index": index, **ids}
+
+    def forward(a, b, logit_scale, logit_bias, same):
+        def update(row, column, rows, columns):
+            similar, *pairs = _pairs(row, column, logit_scale)
+            return one.add(similar + logit_bias, *pairs, rows, columns)
+
+        row, column = sides(a, b, same)
+        start = [
+            {name: jnp.full(len(a), value, jnp.float32) for name, value in totals.items()}
+            for totals in (one.rows, one.columns)
+        ]
+        rows, columns = _sweep(update, row, column, *start, tile=tile, devices=devices)
+        total = jax.lax.psum(one.value(rows, columns).sum(), AXES)
+        return total / (len(a) * devices), (rows, columns)
+
+    def backward(a, b, logit_scale, logit_bias, same, totals, cotangent):
+        def update(row, column, rows, columns):
+            similar, *pairs = _pairs(row, column, logit_scale)
+            slope = one.slope(similar + logit_bias, *pairs, row["totals"], column["totals"])
+            rows = {
+                "vector": rows["vector"] + _product(slope, column["vector"]),
+                "scale": rows["scale"] + (slope * similar).sum(1),
+                "bias": rows["bias"] + slope.sum(1),
+            }
+            return rows, {"vector": columns["vector"] + _product(slope.T, row["vector"])}
+
+        row, column = sides(a, b, same)
+        row, column = row | {"totals": totals[0]}, column | {"totals": totals[1]}
+        empty = jnp.zeros(len(a), jnp.float32)
+        rows, columns = _sweep(
+            update,
+            row,
+            column,
+            {"vector": jnp.zeros_like(a), "scale": empty, "bias": empty},
+            {"vector": jnp.zeros_like(b)},
+            tile=tile,
+            devices=devices,
+        )
+        share = cotangent / (len(a) * devices)
+        vectors = share * jnp.exp(logit_scale)
+        scale, bias = jax.lax.psum((rows["scale"].sum(), rows["bias"].sum()), AXES)
+        return vectors * rows["vector"], vectors * columns["vector"], share * scale, share * bias
+
+    run_forward = on_devices(forward, (batch, batch, whole, whole, batch), (whole, (batch, batch)))
+    run_backward = on_devices(
+        backward,
+        (batch, batch, whole, whole, batch, (batch, batch), whole),
+        (batch, batch, whole, whole),
+    )
+
+    @jax.custom_vjp
+    def loss(a, b, logit_scale, logit_bias, same):
+        return run_forward(a, b, logit_scale, logit_bias, same)[0]
+
+    def loss_forward(*arguments):
+        value, totals = run_forward(*arguments)
+        return value, (*arguments, totals)
+
+    def loss_backward(kept, cotangent):
+        return *run_backward(*kept, cotangent), None  # caption ids have no gradient
+
+    loss.defvjp(loss_forward, loss_backward)
+
+    def contrast(
+        a: jax.Array,
+        b: jax.Array,
+        logit_scale: jax.Array,
+        logit_bias: jax.Array | float = 0.0,
+        same: jax.Array | None = None,
+    ) -> jax.Array:
+        a, b, logit_scale, logit_bias = (
+            jnp.asarray(x, jnp.float32) for x in (a, b, logit_scale, logit_bias)
+        )
+        return loss(a, b, logit_scale, logit_bias, same)
+
+    return contrast
+
+
+def _pairs(row: Any, column: Any, logit_scale: jax.Array) -> tuple[jax.Array, ...]:
+    """Scaled similarities of one tile, and which of its pairs are positive and which count."""
+    similar = jnp.exp(logit_scale) * _product(row["vector"], column["vector"].T)
+    filled = (row["index"] >= 0)[:, None] & (column["index"] >= 0)
+    positive = (row["index"][:, None] == column["index"]) & filled
+    if "id" in row:
+        filled &= (row["id"][:, None] != column["id"]).any(-1) | positive
+    return similar, positive, filled
+
+
+def _product(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Float32 product with float32 accuracy.
+
+    Accelerators multiply float32 as bfloat16 (TPU) or TF32 (GPU) unless told otherwise; at a logit
+    scale of 100 that would put errors of 0.4 and 0.05 into the exponent.
+    """
+    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST, preferred_element_type=jnp.float32)
+
+
+def _sweep(
+    update: Callable[..., tuple[Totals, Totals]],
+    rows: Any,
+    columns: Any,
+    row_totals: Totals,
+    column_totals: Totals,
+    *,
+    tile: int,
+    devices: int,
+) -> tuple[Totals, Totals]:
+    """Brings every row of this device together with every column of all devices.
+
+    Args:
+      update: (row tile, column tile, their totals so far) -> their totals with this tile.
+      rows, columns: dicts of arrays [b, ...] of this device; `index` is the item's number in the
+        global batch, -1 where a tile is padded.
+      row_totals, column_totals: what to start from, arrays [b, ...].
+      tile: most rows and columns in a tile.
+      devices: length of the ring.
+
+    Returns:
+      The totals of this device's rows and columns.
+    """
+    size = len(rows["index"])
+    tiles = -(-size // tile)
+    side = -(-size // tiles)  # equal tiles: at most `tiles - 1` rows are padding
+    following = [(i, (i + 1) % devices) for i in range(devices)]
+
+    def cut(tree):
+        def one(path, x):
+            padding = [(0, tiles * side - size)] + [(0, 0)] * (x.ndim - 1)
+            fill = -1 if path[-1].key == "index" else 0
+            return jnp.pad(x, padding, constant_values=fill).reshape(tiles, side, *x.shape[1:])
+
+        return jax.tree_util.tree_map_with_path(one, tree)
+
+    def travel(tree):
+        return jax.lax.ppermute(tree, AXES, following) if devices > 1 else tree
+
+    rows = cut(rows)
+
+    def meet_column(row_totals, column_and_totals):
+        column, totals = column_and_totals
+
+        def meet_row(totals, row_and_own):
+            own, totals = update(row_and_own[0], column, row_and_own[1], totals)
+            return totals, own
+
+        totals, row_totals = jax.lax.scan(meet_row, totals, (rows, row_totals))
+        return row_totals, totals
+
+    def meet_device(carry, _):
+        columns, row_totals, column_totals = carry
+        coming = travel(columns)  # on its way while the tiles are computed
+        row_totals, column_totals = jax.lax.scan(meet_column, row_totals, (columns, column_totals))
+        return (coming, row_totals, travel(column_totals)), None
+
+    start = (cut(columns), cut(row_totals), cut(column_totals))
+    (_, *totals), _ = jax.lax.scan(meet_device, start, length=devices)
+    return jax.tree.map(lambda x: x.reshape(tiles * side, *x.shape[2:])[:size], tuple(totals))

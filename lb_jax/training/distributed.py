@@ -1,0 +1,61 @@
+"""Several hosts that train together: each runs the same command, and they find each other."""
+
+import os
+import sys
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from lb_jax.core import errors
+from lb_jax.training.train import ADDRESS, COUNT, INDEX
+
+
+def start() -> None:
+    """Connects this process to the others, before anything is computed.
+
+    Cloud TPU, Slurm, Open MPI and Kubernetes tell each process its place. Elsewhere the environment
+    does: `JAX_COORDINATOR_ADDRESS` (host:port of process 0), `JAX_NUM_PROCESSES`, `JAX_PROCESS_ID`.
+
+    Raises:
+      ConfigError: when they cannot be found.
+    """
+    try:
+        numbers = [int(os.environ[name]) if name in os.environ else None for name in (COUNT, INDEX)]
+        print("lb-jax: looking for the other hosts", file=sys.stderr)
+        jax.distributed.initialize(num_processes=numbers[0], process_id=numbers[1])
+    except (ValueError, RuntimeError, IndexError) as error:
+        raise errors.ConfigError(
+            f"--multihost: the other processes cannot be found ({' '.join(str(error).split())}); "
+            "run the same command on every host of a Cloud TPU slice, Slurm, Open MPI or "
+            f"Kubernetes job, or set {ADDRESS}=HOST:PORT, {COUNT} and {INDEX} on each."
+        ) from error
+
+
+def require_started() -> None:
+    """Checks that a slice of several hosts was not started as if each were alone.
+
+    Raises:
+      ConfigError: saying what to add.
+    """
+    if jax.process_count() > 1 and not jax.distributed.is_initialized():
+        raise errors.ConfigError(
+            f"{jax.process_count()} hosts share these devices; add --multihost to the command on "
+            "each of them."
+        )
+
+
+def of_all(position: Mapping[str, int]) -> dict[str, int]:
+    """A data position whose counts are those of all processes together; all must call."""
+    counts = {name: value for name, value in position.items() if name != "batch"}
+    total = multihost_utils.process_allgather(np.array(list(counts.values())))
+    total = np.reshape(total, (-1, len(counts))).sum(0)
+    return {**position, **{name: int(value) for name, value in zip(counts, total, strict=True)}}
+
+
+def of_this_process(position: Mapping[str, int]) -> dict[str, int]:
+    """The part of such a position that this process goes on counting: the first one takes all."""
+    if jax.process_index() == 0:
+        return dict(position)
+    return {name: value if name == "batch" else 0 for name, value in position.items()}

@@ -1,0 +1,68 @@
+"""Own data: a CSV file of path,caption and the name of a modality are all that training takes."""
+
+import csv
+
+import numpy as np
+import pytest
+
+import lb_jax
+from lb_jax.core import logging
+from lb_jax.training import train
+from tests.data import media_files
+
+RNG = np.random.default_rng(0)
+ROWS = 12
+# modality -> (ending of a file, a new file, settings that make its input small)
+FILES = {
+    "image": (
+        "png",
+        lambda: media_files.picture(RNG.integers(0, 256, (40, 40, 3), np.uint8)),
+        "",
+    ),
+    "video": ("mp4", media_files.clip, "--config.modalities.video.preprocess.frames=2"),
+    "depth": (
+        "png",
+        lambda: media_files.picture(RNG.integers(500, 9000, (40, 40)).astype(np.uint16)),
+        "",
+    ),
+    "audio": (
+        "wav",
+        lambda: media_files.sound(media_files.noise(8000)),
+        "--config.modalities.audio.preprocess.mel_bins=32 "
+        "--config.modalities.audio.preprocess.target_frames=64",
+    ),
+}
+
+
+def write_csv(folder, modality):
+    """A manifest with a file for each row; two rows share each caption."""
+    ending, make, _ = FILES[modality]
+    with (folder / "my.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "caption"])
+        for i in range(ROWS):
+            (folder / f"{i}.{ending}").write_bytes(make())
+            writer.writerow([f"{i}.{ending}", f"thing number {i // 2}, of its kind"])
+
+
+@pytest.mark.parametrize("modality", FILES)
+def test_csv_and_a_modality_are_enough(call, tmp_path, modality):
+    write_csv(tmp_path, modality)
+    done = call(
+        f"train --config={train.SHIPPED / 'finetune.py'}:{modality} --workdir={{tmp}}/run "
+        f"--config.data.sources.main.path={{tmp}}/my.csv {FILES[modality][2]} "
+        "--config.arch=tiny --config.init_from= --config.batch_size=8 --config.steps=2"
+    )
+    assert done.status == 0, done.err
+    assert done.out == f"checkpoint: {tmp_path}/run/checkpoint\n"
+    [first, last] = [
+        row
+        for row in logging.read_metrics(tmp_path / "run" / "metrics.jsonl")
+        if row["step"] in (0, 1)
+    ]
+    assert (first["step"], last["step"]) == (0, 1)
+    assert np.isfinite(last["loss"])
+    model = lb_jax.load(tmp_path / "run")
+    assert model.modalities == (modality,)
+    vectors = model.embed(modality, [tmp_path / f"0.{FILES[modality][0]}"])
+    assert vectors.shape == (1, 64)

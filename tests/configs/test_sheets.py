@@ -1,0 +1,181 @@
+"""Every lab sheet: it says its command, fits a screen, and its whole step can be traced.
+
+The published ones train what the original trains, tensor by tensor counted.
+"""
+
+import dataclasses
+import functools
+import importlib
+import math
+import pathlib
+
+import jax
+import ml_collections
+import pytest
+
+from lb_jax.core import errors, paths
+from lb_jax.core.modalities import MODALITIES
+from lb_jax.data import specs
+from lb_jax.training import config as train_config
+from lb_jax.training import program as program_lib
+from lb_jax.training import recipe, sharding, train
+from lb_jax.training.config import SourceConfig
+
+FOLDER = pathlib.Path(__file__).parents[2] / "configs"
+SHEETS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
+# what may stand after the colon
+ARGUMENTS = {"finetune": tuple(MODALITIES), "audio": ("", "full"), "video": ("", "full")}
+RUNS = [(name, one) for name in SHEETS for one in ARGUMENTS.get(name, ("",))]
+
+
+def sheet(name, argument=""):
+    given = f"{FOLDER / name}.py" + (f":{argument}" if argument else "")
+    return train.load_sheet(given)
+
+
+@functools.cache
+def run(name, argument=""):
+    config = sheet(name, argument)
+    config.data.sources.main.path = "x.json"
+    return train_config.from_config_dict(config)
+
+
+@functools.cache
+def trained(name, argument=""):
+    """Path -> shape of what trains."""
+    trainable, _ = program_lib.shapes(run(name, argument))
+    return {path: leaf.shape for path, leaf in paths.flatten(trainable).items()}
+
+
+@pytest.mark.parametrize("name", SHEETS)
+def test_sheet_is_one_screen_that_starts_with_its_command(name):
+    text = (FOLDER / f"{name}.py").read_text("utf-8")
+    doc = importlib.import_module(f"lb_jax.configs.{name}").__doc__
+    assert f"lb-jax train --config=configs/{name}.py" in doc
+    assert text.count("\n") <= 64
+    assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(("name", "argument"), RUNS)
+def test_whole_step_of_a_sheet_can_be_traced(name, argument):
+    cfg = run(name, argument)
+    mesh = sharding.make_mesh({"data": -1, "fsdp": 1, "tensor": 1})
+    sharding.require_divisible(cfg.batch_sizes, mesh)
+    trainable, frozen = program_lib.shapes(cfg)
+    assert paths.flatten(trainable)
+    program = program_lib.make_program(cfg, mesh, trainable, frozen)
+    state = jax.eval_shape(program.initial_state, trainable)
+    key = jax.random.key(0)
+    after, metrics = jax.eval_shape(program.step, state, frozen, program.batch, key)
+    assert jax.tree.map(lambda leaf: leaf.shape, after) == jax.tree.map(lambda x: x.shape, state)
+    assert metrics["loss"].shape == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "count"),  # LanguageBind spec 3.2, counted in the original
+    [
+        ("video", "lora", 4_180_993),
+        ("video_v15", "", 101_804_033),
+        ("audio", "lora", 3_935_233),
+        ("audio", "full", 101_551_105),
+        ("depth", "", 1_182_721),
+        ("thermal", "", 1_182_721),
+    ],
+)
+def test_as_many_numbers_train_as_in_the_original(name, argument, count):
+    assert sum(map(math.prod, trained(name, argument).values())) == count
+
+
+@pytest.mark.parametrize("name", ["video", "audio", "depth", "thermal"])
+def test_modality_trains_in_one_run_what_it_trains_alone(name):
+    together = {
+        path: shape
+        for path, shape in trained("bind_all").items()
+        if path.startswith((f"towers/{name}/", f"logit_scale/{name}"))
+    }
+    assert together == trained(name)
+    alone, joint = run(name), run("bind_all")
+    [recipe_alone], recipe_joint = alone.modalities.values(), joint.modalities[name]
+    for field in ("patch_dropout", "lora", "temporal", "tube_size"):
+        assert getattr(recipe_joint, field) == getattr(recipe_alone, field), field
+    factors = paths.match(joint.optim.lr_factors, trained("bind_all"))
+    assert {joint.optim.lr * factors[path] for path in together} == {alone.optim.lr}
+
+
+# LanguageBind spec 6.5: rate, global batch, steps, warm-up, patch dropout, captions, rank
+PUBLISHED = {
+    "video": (1e-4, 640, 16 * (3_020_000 // 640), 2000, 0.3, "polish_mplug", 16),
+    "video_v15": (1e-4, 1024, 6 * (10_076_613 // 1024), 2000, 0.3, "mix", None),
+    "video_v15_huge": (1e-4, 1024, 6 * (10_076_613 // 1024), 2000, 0.3, "mix", None),
+    "audio": (1e-3, 1024, 16 * (4_800_000 // 1024), 2000, 0.1, "caption", 16),
+    "depth": (5e-4, 1024, 3_020_000 // 1024, 200, 0.5, "polish_mplug", 2),
+    "thermal": (1e-4, 1024, 3_020_000 // 1024, 200, 0.5, "polish_mplug", 2),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_settings_are_the_published_ones(name):
+    cfg = run(name)
+    [one] = cfg.modalities.values()
+    rank = one.lora and one.lora.rank
+    found = cfg.optim.lr, cfg.batch_size, cfg.steps, cfg.optim.warmup_steps
+    assert (*found, one.patch_dropout, one.text_kind, rank) == PUBLISHED[name]
+    assert one.lora is None or (one.lora.alpha, one.lora.dropout) == (16, 0)
+    optim = cfg.optim
+    assert (optim.b1, optim.b2, optim.eps, optim.weight_decay) == (0.9, 0.98, 1e-6, 0.2)
+    assert (optim.init_temperature, optim.clip_norm, optim.lr_factors) == (0.07, 0.0, ())
+    assert (cfg.loss.kind, cfg.loss.mask_duplicates) == ("infonce", False)
+    assert cfg.batch_size % cfg.accumulate == 0
+
+
+def test_shapes_of_the_towers_are_the_published_ones():
+    towers = {name: recipe.build(run(name))[0].towers for name in PUBLISHED}
+    audio, first, huge = (
+        towers[name][one]
+        for name, one in (("audio", "audio"), ("video", "video"), ("video_v15_huge", "video"))
+    )
+    assert (audio.image_size, audio.grid) == ((126, 1036), (9, 74))
+    assert (first.frames, first.tube_size, first.temporal) == (8, 0, True)
+    assert (huge.frames, huge.tube_size, huge.temporal, huge.width) == (8, 1, True, 1280)
+    assert run("video_v15_huge").remat == "full"
+
+
+def test_huge_differs_from_large_in_what_its_title_says():
+    differing = {
+        field.name
+        for field in dataclasses.fields(train_config.TrainConfig)
+        if getattr(run("video_v15"), field.name) != getattr(run("video_v15_huge"), field.name)
+    }
+    assert differing == {"arch", "init_from", "remat", "accumulate"}
+
+
+def test_the_original_preprocessing_can_be_written():
+    for name in MODALITIES:
+        cfg = run("finetune", name)
+        reference = specs.to_dict(specs.preset(name, "reference"))
+        one = dataclasses.replace(cfg.modalities[name], preprocess=reference)
+        cfg = dataclasses.replace(cfg, modalities={name: one})
+        assert recipe.build(cfg)[1][name] == specs.preset(name, "reference")
+
+
+def test_own_data_needs_a_known_modality():
+    with pytest.raises(errors.ConfigError, match=r"one of image, video, .*finetune\.py:.*got none"):
+        sheet("finetune")
+    with pytest.raises(errors.ConfigError, match=r"not 'dept'\. Did you mean 'depth'"):
+        sheet("finetune", "dept")
+
+
+def test_own_data_is_of_its_modality():
+    for name in MODALITIES:
+        cfg = run("finetune", name)
+        assert list(cfg.modalities) == [name]
+        assert cfg.data.sources == {"main": SourceConfig("x.json", modality=name)}
+        assert cfg.init_from.lower().startswith(f"languagebind/languagebind_{name}")
+
+
+def test_no_setting_is_named_as_something_of_config_dict():
+    """Or its flag would be that method."""
+    kinds = [one for one in vars(train_config).values() if dataclasses.is_dataclass(one)]
+    names = {field.name for one in kinds for field in dataclasses.fields(one)}
+    assert {"optim", "lr", "size"} <= names
+    assert not names & set(dir(ml_collections.ConfigDict))

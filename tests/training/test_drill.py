@@ -1,0 +1,109 @@
+"""A run that is killed again and again, wherever it is, ends as the one that was not."""
+
+import dataclasses
+import json
+import os
+import random
+import select
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from lb_jax.convert.weights import open_weights
+from lb_jax.core import config as config_lib
+from lb_jax.training.config import ProbeConfig
+from tests.training.test_loop import figures
+
+# `lb-jax train` on the sheet argv[1] in argv[2]; says on descriptor argv[3] what it is about to do.
+CHILD = """
+import functools, os, sys
+from lb_jax.cli import main
+from lb_jax.training import checkpoint, probe, record, stopping
+def saying(owner, name, word):
+    whole = getattr(owner, name)
+    @functools.wraps(whole)
+    def wrapped(*arguments):
+        os.write(int(sys.argv[3]), word)
+        return whole(*arguments)
+    setattr(owner, name, wrapped)
+saying(stopping.Stopping, "run", b"c")
+saying(checkpoint.StateStore, "save", b"s")
+saying(probe.Probe, "_decoded", b"e")
+saying(record.Record, "started", b".")
+sys.exit(main.main(["train", f"--config={sys.argv[1]}", f"--workdir={sys.argv[2]}"]))
+"""
+SHEET = """
+import json
+from lb_jax.training import config
+def get_config():
+    return config.as_config_dict(config.from_config_dict(json.loads({text!r})))
+"""
+COMPILE, SAVE, EVALUATE, STEP = "c", "s", "e", "."
+KILLS = [
+    (phase, kind)
+    for phase in (COMPILE, SAVE, EVALUATE, STEP, STEP)
+    for kind in (signal.SIGKILL, signal.SIGTERM)
+]
+
+
+@pytest.fixture
+def cfg(small_run, corpus_dir):
+    """A probe and a state every third step."""
+    probe = ProbeConfig(path=str(corpus_dir / "test.json"), size=8, every=3)
+    return dataclasses.replace(small_run, steps=30, save_every=3, probe=probe)
+
+
+class Drill:
+    """Runs of one sheet; they share what they compiled."""
+
+    def __init__(self, folder, cfg):
+        self.sheet = folder / "sheet.py"
+        self.sheet.write_text(SHEET.format(text=json.dumps(config_lib.to_dict(cfg))))
+        self.environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(folder / "cache")}
+
+    def __call__(self, workdir, phase=None, kind=None, count=1, delay=0.0):
+        """Status and stderr of a run that gets a signal after it entered a phase `count` times."""
+        reader, writer = os.pipe()
+        process = subprocess.Popen(
+            [sys.executable, "-c", CHILD, self.sheet, workdir, str(writer)],
+            env=self.environment,
+            pass_fds=[writer],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        os.close(writer)
+        seen = 0
+        while word := os.read(reader, 1).decode():
+            seen += word == phase
+            if word == phase and seen == count:
+                time.sleep(delay)
+                process.send_signal(kind)
+                break
+        while select.select([reader], [], [], 60)[0] and os.read(reader, 4096):
+            pass  # until the process has ended
+        os.close(reader)
+        told = process.communicate(timeout=60)[1]
+        return process.returncode, told
+
+
+def test_ten_kills_at_random_moments_change_nothing(cfg, tmp_path):
+    drill = Drill(tmp_path, cfg)
+    assert drill(tmp_path / "unbroken")[0] == 0
+    rng = random.Random(0)
+    kills = rng.sample(KILLS, len(KILLS))
+    for phase, kind in kills:
+        count = rng.randrange(1, 4) if phase == STEP else 1
+        status, told = drill(tmp_path / "killed", phase, kind, count, rng.uniform(0, 0.05))
+        expected = -signal.SIGKILL if kind == signal.SIGKILL else 128 + signal.SIGTERM
+        assert status == expected, (phase, kind, status, told)
+        if kind == signal.SIGTERM:
+            assert told.splitlines()[-1].startswith("lb-jax: stopped by SIGTERM: "), told
+    status, told = drill(tmp_path / "killed")
+    assert status == 0, told
+    digests = [open_weights(tmp_path / name).digest for name in ("unbroken", "killed")]
+    assert digests[0] == digests[1]
+    assert figures(tmp_path / "killed") == figures(tmp_path / "unbroken")

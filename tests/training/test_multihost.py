@@ -1,0 +1,115 @@
+"""Two processes of four devices train as one of eight does."""
+
+import dataclasses
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from lb_jax.core import checkpoint, errors, logging, paths
+from lb_jax.core import config as config_lib
+from lb_jax.training import distributed, program, recipe
+from lb_jax.training.config import ProbeConfig
+from lb_jax.training.train import ADDRESS, COUNT, INDEX
+from tests.training.test_drill import SHEET
+from tests.training.test_loop import figures
+
+MAIN = "import sys; from lb_jax.cli import main; sys.exit(main.main(sys.argv[1:]))"
+
+
+def start(folder, cfg, workdir, devices, place=None):
+    """One process of a run; `place` is (address, processes, number)."""
+    sheet = folder / "sheet.py"
+    sheet.write_text(SHEET.format(text=json.dumps(config_lib.to_dict(cfg))))
+    arguments = ["train", f"--config={sheet}", f"--workdir={folder / workdir}"]
+    environment = os.environ | {
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "JAX_COMPILATION_CACHE_DIR": str(folder / f"cache-{place and place[2]}"),
+    }
+    if place:
+        arguments.append("--multihost")
+        environment |= dict(zip((ADDRESS, COUNT, INDEX), map(str, place), strict=True))
+    return subprocess.Popen(
+        [sys.executable, "-c", MAIN, *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def start_pair(folder, cfg, workdir):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    return [start(folder, cfg, workdir, 4, (address, 2, number)) for number in (0, 1)]
+
+
+def ended(*processes):
+    """(status, stdout, stderr) of each."""
+    said = [one.communicate(timeout=300) for one in processes]
+    return [(one.returncode, *both) for one, both in zip(processes, said, strict=True)]
+
+
+def require_equal(cfg, one, other):
+    """The same figures and parameters, but for the order of sums over devices."""
+    rows = figures(one), figures(other)
+    assert [row.keys() for row in rows[0]] == [row.keys() for row in rows[1]]
+    for a, b in zip(*rows, strict=True):
+        for name in a:
+            assert a[name] == pytest.approx(b[name], rel=2e-3, abs=1e-4), (a["step"], name)
+    drawn = recipe.initial_params(cfg, program.make_model(cfg, recipe.build(cfg)[0]))
+    start = paths.flatten(drawn)
+    ours, theirs = (
+        paths.flatten(checkpoint.load_params(folder / "checkpoint")) for folder in (one, other)
+    )
+    assert ours.keys() == theirs.keys()
+    for path in ours:
+        moved = np.linalg.norm(ours[path] - start[path])
+        assert np.linalg.norm(ours[path] - theirs[path]) <= 1e-3 * moved, path
+
+
+@pytest.fixture
+def cfg(small_run, corpus_dir):
+    depth = small_run.modalities["depth"]
+    return dataclasses.replace(
+        small_run,
+        modalities={"depth": dataclasses.replace(depth, batch_size=16), "thermal": depth},
+        steps=8,
+        save_every=3,
+        probe=ProbeConfig(path=str(corpus_dir / "test.json"), size=16, every=4),
+    )
+
+
+def test_two_processes_end_as_one_also_after_one_of_them_was_asked_to_stop(cfg, tmp_path):
+    [(status, _, told)] = ended(start(tmp_path, cfg, "one", 8))
+    assert status == 0, told
+    for status, out, told in ended(*start_pair(tmp_path, cfg, "two")):
+        assert status == 0, told
+        assert out.splitlines()[-1] == f"checkpoint: {tmp_path / 'two' / 'checkpoint'}"
+    require_equal(cfg, tmp_path / "one", tmp_path / "two")
+
+    pair = start_pair(tmp_path, cfg, "stopped")
+    metrics = tmp_path / "stopped" / "metrics.jsonl"
+    while len(logging.read_metrics(metrics)) < 2 and pair[1].poll() is None:
+        time.sleep(0.05)
+    pair[1].send_signal(signal.SIGTERM)
+    for status, _, told in ended(*pair):
+        assert status == 128 + signal.SIGTERM, told
+        assert "lb-jax: stopped by SIGTERM: saved at step" in told
+    [(status, _, told)] = ended(start(tmp_path, cfg, "stopped", 8))  # on another mesh
+    assert status == 0, told
+    require_equal(cfg, tmp_path / "one", tmp_path / "stopped")
+
+
+def test_without_other_hosts_the_way_to_name_them_is_told(monkeypatch):
+    for name in (ADDRESS, COUNT, INDEX):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(errors.ConfigError, match=rf"--multihost: .* set {ADDRESS}=HOST:PORT"):
+        distributed.start()
