@@ -88,7 +88,7 @@ class StateStore:
             try:
                 state, extra = self._read(step, like)
                 problem = ""
-            except Exception as error:
+            except Exception as error:  # Orbax raises a bare one too; what is no damage passes on
                 if not is_damage(error):
                     raise
                 problem = " ".join(f"{type(error).__name__}: {error}".split())[:300]
