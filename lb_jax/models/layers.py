@@ -14,9 +14,16 @@ from flax import nnx
 
 from lb_jax.models.lora import LoraConfig
 
+# For the backward pass an activation keeps its input alone, and not what it computed on the way:
+# of all that a block keeps, these are the largest arrays (docs/benchmarks.md).
 ACTIVATIONS = {
-    "gelu": lambda x: jax.nn.gelu(x, approximate=False),  # exact erf: LAION CLIP and LanguageBind
-    "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),  # OpenAI CLIP weights only
+    name: jax.checkpoint(function, prevent_cse=False)
+    for name, function in {
+        # exact erf: LAION CLIP and LanguageBind
+        "gelu": lambda x: jax.nn.gelu(x, approximate=False),
+        # OpenAI CLIP weights only
+        "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
+    }.items()
 }
 
 LAYER_NORM_EPSILON = 1e-5
