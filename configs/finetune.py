@@ -43,7 +43,7 @@ def get_config(modality=""):
                 (r"towers/[^/]+/blocks/.*/lora_[ab]", True),
                 (r"towers/[^/]+/(blocks/temporal_(embed|norm/.*)|class_embed)", True),
                 (r"towers/[^/]+/(post_norm/.*|proj/kernel)", True),
-                (r"logit_scale/.*", True),
+                (r"logit_(scale|bias)/.*", True),
                 (r".*", False),
             ),
             batch_size=batch_size,

@@ -133,8 +133,14 @@ def copy(source: Path, folder: Path) -> None:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether both files of an inference checkpoint are there."""
-    return all((Path(folder) / name).is_file() for name in (CONFIG, WEIGHTS))
+    """Whether both files of an inference checkpoint are there, the weights at their full length."""
+    if not all((Path(folder) / name).is_file() for name in (CONFIG, WEIGHTS)):
+        return False
+    try:
+        with _opened_weights(folder):
+            return True
+    except errors.CheckpointError:
+        return False
 
 
 def load_config(folder: Path) -> dict[str, Any]:

@@ -12,9 +12,12 @@ its number is given to another row, which is a function of the same three.
 import collections
 import contextlib
 import functools
+import hashlib
+import itertools
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import grain
@@ -31,6 +34,7 @@ ATTEMPTS = 20
 ENDLESS = 1 << 62  # batches in a run that nobody stops
 # Batches that are ready or on their way, on the host and on the devices.
 AHEAD = 2
+IDENTIFYING = 256  # rows whose names and captions tell a corpus from another
 
 
 class Order:
@@ -162,6 +166,16 @@ class Loader:
                 with contextlib.suppress(errors.DataError):  # told of when the row is loaded
                     yield from captions.all_texts(source[int(number)], self.text_kind)
 
+    def identity(self) -> list[dict[str, Any]]:
+        """Tells each corpus from what it would be after a change.
+
+        The number of its rows, and the hash of the names and captions of some spread over it.
+        """
+        return [
+            {"rows": len(rows), "sha256": _digest(source, rows)}
+            for source, rows in zip(self._sources, self._rows, strict=True)
+        ]
+
     def _usable(self, source: Source) -> Sequence[int]:
         """Numbers of the rows that samples are drawn from."""
         rows = source.having(self.modality)
@@ -204,6 +218,28 @@ class Loader:
             lengths = [len(rows) for rows in self._rows]
             self._orders[attempt] = Order(lengths, self._weights, self._seed + attempt, self._epoch)
         return self._orders[attempt]
+
+
+def _digest(source: Source, rows: Sequence[int]) -> str:
+    total = hashlib.sha256()
+    for place in np.linspace(0, len(rows) - 1, min(len(rows), IDENTIFYING)).astype(int):
+        number = int(rows[place])
+        try:
+            row = source[number]
+        except errors.DataError as error:  # told of when the row is loaded
+            total.update(f"{number} {error.reason}\n".encode())
+        else:
+            files = _file_names(row) if isinstance(row.media, dict) else []  # others read lazily
+            told = (number, row.id, sorted(row.texts.items()), files)
+            total.update(f"{told}\n".encode())
+    return total.hexdigest()
+
+
+def _file_names(row: Row) -> list[str]:
+    """Names of a row's media that are files, without the folder, which may move."""
+    every = itertools.chain.from_iterable(row.media.values())
+    flat = (part for one in every for part in (one if isinstance(one, tuple) else (one,)))
+    return [part.name for part in flat if isinstance(part, Path)]
 
 
 class CaptionPairs(Loader):

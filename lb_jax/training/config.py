@@ -288,6 +288,12 @@ def from_config_dict(config: Mapping[str, Any]) -> TrainConfig:
             if re.fullmatch(pattern, path) and not holds(value):
                 name = path.replace("/", ".")
                 raise errors.ConfigError(f"config.{name} is {value!r}; it must be {text}.")
+    alone = [name for name, size in cfg.batch_sizes.items() if size < 2]
+    if alone and cfg.loss.kind == "infonce":
+        raise errors.ConfigError(
+            f"a batch of one {alone[0]} has nothing to be told from: its loss is 0 whatever the "
+            "model; take config.batch_size=2 or more."
+        )
     return cfg
 
 

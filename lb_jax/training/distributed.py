@@ -1,8 +1,9 @@
 """Several hosts that train together: each runs the same command, and they find each other."""
 
+import contextlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import jax
 import numpy as np
@@ -44,6 +45,26 @@ def require_started() -> None:
             f"{jax.process_count()} hosts share these devices; add --multihost to the command on "
             "each of them."
         )
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Says in one sentence that the hosts could not go on together.
+
+    Raises:
+      TrainingError: when a computation of several processes failed.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        what = str(error).strip().splitlines()[0][:300]
+        raise errors.TrainingError(
+            f"process {jax.process_index()} of {jax.process_count()} cannot compute with the "
+            f"others ({what}); if one of them ended, see what it said, then run the same command "
+            "on every host again: it goes on from the last state."
+        ) from error
 
 
 def of_all(position: Mapping[str, int]) -> dict[str, int]:

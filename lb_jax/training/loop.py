@@ -1,31 +1,30 @@
 """The run from start to finish: build, resume, step, log, save, export.
 
-A work directory holds `config.json`, `metrics.jsonl`, `quarantine.jsonl`, `states/` (to resume
-from) and at the end `checkpoint/` (for inference). Running the same command again resumes a killed
-run, and ends with the same parameters bit by bit.
+A work directory holds `config.json`, `corpora.json`, `metrics.jsonl`, `quarantine.jsonl`, `states/`
+(to resume from) and at the end `checkpoint/` (for inference). Running the same command again
+resumes a killed run, and ends with the same parameters bit by bit.
 """
 
 import contextlib
-import errno
 import functools
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
 from jax.experimental import multihost_utils
 
-from lb_jax.core import checkpoint, errors, logging, paths
+from lb_jax.core import checkpoint, logging, paths
 from lb_jax.core import config as config_lib
 from lb_jax.core.modalities import TEXT
 from lb_jax.data import pipeline
 from lb_jax.data.quarantine import Quarantine
 from lb_jax.training import chips, distributed, flops, loggers, recipe, sharding, stopping, worker
-from lb_jax.training import config as train_config
 from lb_jax.training import data as data_lib
 from lb_jax.training import probe as probe_lib
 from lb_jax.training import program as program_lib
+from lb_jax.training import workdir as workdir_lib
 from lb_jax.training.checkpoint import StateStore
 from lb_jax.training.config import TrainConfig
 from lb_jax.training.program import Program
@@ -54,7 +53,11 @@ def run(cfg: TrainConfig, workdir: Path, *, profile: bool = False) -> Path:
       Stopped: when a signal asked the run to stop.
     """
     workdir = Path(workdir)
-    with stopping.Stopping().listening() as stop, _disk(workdir):
+    with (
+        stopping.Stopping().listening() as stop,
+        workdir_lib.writable(workdir),
+        distributed.together(),
+    ):
         return _run(cfg, workdir, stop, profile)
 
 
@@ -65,10 +68,12 @@ def _run(cfg: TrainConfig, workdir: Path, stop: stopping.Stopping, profile: bool
     model_cfg, preprocess = recipe.build(cfg)
     readers = data_lib.loaders(cfg, preprocess)
     items = probe_lib.choose(cfg) if cfg.probe.path else None
-    check_workdir(cfg, workdir)
+    workdir_lib.check(cfg, workdir)
     finished = workdir / "checkpoint"
     if checkpoint.is_complete(finished):
         return finished
+    corpora = {name: loader.identity() for name, loader in readers.items()}
+    workdir_lib.check_corpora(corpora, workdir)
 
     # 2. Starting parameters, which of them train, and the program.
     mesh = sharding.make_mesh(config_lib.to_dict(cfg.mesh))
@@ -88,7 +93,7 @@ def _run(cfg: TrainConfig, workdir: Path, stop: stopping.Stopping, profile: bool
     # 3. The folder; it is not claimed before, or a run that cannot start would keep it. Then the
     # position to go on from.
     stop.check()
-    claim_workdir(cfg, workdir)
+    workdir_lib.claim(cfg, corpora, workdir)
     store = StateStore(workdir / "states", keep=cfg.keep)
     state = program_lib.place(program.initial_state(trainable), mesh)
     restored = store.restore(state, frozen_digest)
@@ -118,6 +123,7 @@ def _run(cfg: TrainConfig, workdir: Path, stop: stopping.Stopping, profile: bool
     # position and parameters belong together.
     saved, trace = first, _Trace(workdir / "profile") if profile else None
     with contextlib.ExitStack() as opened:
+        opened.enter_context(workdir_lib.kept(workdir))
         for one in (store, batches, *sinks, *([trace] if trace else ())):
             opened.enter_context(contextlib.closing(one))
         opened.enter_context(progress)
@@ -127,6 +133,7 @@ def _run(cfg: TrainConfig, workdir: Path, stop: stopping.Stopping, profile: bool
             nonlocal saved
             record.settle()
             if number > saved:
+                workdir_lib.require_kept(workdir)
                 store.save(number, state, distributed.of_all(batches.get_state()), frozen_digest)
                 saved = number
 
@@ -219,63 +226,6 @@ class _Trace:
             print(f"lb-jax: trace in {self._folder}", file=sys.stderr)
         elif not self._written:
             print(f"lb-jax: no trace: fewer than {PROFILED.start + 1} steps", file=sys.stderr)
-
-
-@contextlib.contextmanager
-def _disk(workdir: Path) -> Iterator[None]:
-    """Says in one sentence that the work directory cannot be written any more."""
-    try:
-        yield
-    except OSError as error:
-        inside = Path(error.filename or "").absolute().is_relative_to(workdir.absolute())
-        if not inside and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            raise
-        raise errors.CheckpointError(
-            f"{error.filename or workdir}: cannot be written ({error.strerror or error}); make "
-            "room or mend the disk, and the same command goes on from the last state."
-        ) from error
-
-
-def check_workdir(cfg: TrainConfig, workdir: Path) -> None:
-    """Checks that the work directory is this run's, or free.
-
-    Raises:
-      ConfigError: naming the settings that differ from those the directory was made with.
-    """
-    path, ours = workdir / "config.json", config_lib.to_dict(cfg)
-    if path.is_file():
-        theirs = checkpoint.read_json(path)
-        if not isinstance(theirs, dict):
-            raise errors.CheckpointError(f"{path}: no settings of a run; give another --workdir.")
-        differing = train_config.difference(theirs, ours)
-        if differing:
-            raise errors.ConfigError(
-                f"{workdir} belongs to a run with other settings: {', '.join(differing)}. Use "
-                "its settings to resume it, or another --workdir."
-            )
-    elif workdir.is_dir() and any(workdir.iterdir()):
-        raise errors.ConfigError(
-            f"{workdir} is not empty and holds no run; give an empty or new --workdir."
-        )
-
-
-def claim_workdir(cfg: TrainConfig, workdir: Path) -> None:
-    """Makes the work directory this run's, after `check_workdir`.
-
-    Raises:
-      ConfigError: when it is another run's, or cannot be written.
-    """
-    check_workdir(cfg, workdir)
-    path = workdir / "config.json"
-    if jax.process_index() == 0 and not path.is_file():
-        try:
-            workdir.mkdir(parents=True, exist_ok=True)
-            checkpoint.write_json(path, config_lib.to_dict(cfg))
-        except OSError as error:
-            raise errors.ConfigError(
-                f"{workdir} cannot be written ({error.strerror}); give another --workdir."
-            ) from error
-    multihost_utils.sync_global_devices("workdir")
 
 
 def enable_compile_cache() -> None:

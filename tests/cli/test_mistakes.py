@@ -128,6 +128,10 @@ MISTAKES = {
     "unknown flag": (f"{TRAIN} --workdr=x", "'--workdr'.*Did you mean 'workdir'"),
     "value of the wrong type": (f"{TRAIN} --config.steps=many", "config.steps=many.*'many'"),
     "value out of range": (f"{ROWS} --config.steps=0", "config.steps is 0; it must be at least 1"),
+    "batch of one": (
+        f"{ROWS} --config.batch_size=1",
+        "a batch of one depth has nothing to be told",
+    ),
     "batch that does not split": (
         f"{ROWS} --config.batch_size=3",
         r"batch sizes \{'depth': 3\} do not split over 8 devices.*multiple of 8",

@@ -34,10 +34,12 @@ def test_replacing_leaves_no_debris(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["m"]
 
 
-def test_truncated_weights_are_an_error(tmp_path):
+def test_truncated_weights_are_an_error_and_not_complete(tmp_path):
     checkpoint.save_model(tmp_path / "m", PARAMS, {})
+    assert checkpoint.is_complete(tmp_path / "m")
     weights = tmp_path / "m" / checkpoint.WEIGHTS
     weights.write_bytes(weights.read_bytes()[:-4])
+    assert not checkpoint.is_complete(tmp_path / "m")
     with pytest.raises(errors.CheckpointError, match=r"model\.safetensors: cannot be read"):
         checkpoint.load_params(tmp_path / "m")
 

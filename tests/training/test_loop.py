@@ -78,24 +78,6 @@ def test_bad_file_is_quarantined_and_the_run_goes_on(tiny_run, corpus_dir, tmp_p
     assert logging.read_metrics(tmp_path / "run" / "metrics.jsonl")[-1]["bad_samples"] >= 1
 
 
-def test_workdir_of_another_config_is_refused(tiny_run, tmp_path):
-    loop.claim_workdir(tiny_run, tmp_path / "run")
-    other = dataclasses.replace(
-        tiny_run, batch_size=16, optim=dataclasses.replace(tiny_run.optim, lr=1.0)
-    )
-    with pytest.raises(errors.ConfigError, match=r"other settings: batch_size, optim\.lr"):
-        loop.claim_workdir(other, tmp_path / "run")
-    loop.claim_workdir(
-        dataclasses.replace(tiny_run, log_every=7), tmp_path / "run"
-    )  # alters no result
-
-
-def test_foreign_folder_is_refused(tiny_run, tmp_path):
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(errors.ConfigError, match="holds no run"):
-        loop.claim_workdir(tiny_run, tmp_path)
-
-
 def test_configs_survive_the_config_dict(tiny_run):
     assert train_config.from_config_dict(train_config.as_config_dict(tiny_run)) == tiny_run
     assert (

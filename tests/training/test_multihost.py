@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
 
@@ -113,3 +114,15 @@ def test_without_other_hosts_the_way_to_name_them_is_told(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(errors.ConfigError, match=rf"--multihost: .* set {ADDRESS}=HOST:PORT"):
         distributed.start()
+
+
+def test_a_failed_computation_of_several_hosts_is_one_sentence(monkeypatch):
+    def fail():
+        with distributed.together():
+            raise jax.errors.JaxRuntimeError("UNKNOWN: Gloo: connection closed\nat some.cc:1")
+
+    with pytest.raises(jax.errors.JaxRuntimeError):
+        fail()  # alone: a mistake of the program
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(errors.TrainingError, match=r"process 0 of 2 .*closed\); if one of them"):
+        fail()

@@ -1,0 +1,127 @@
+"""The folder of a run: whose it is, and whether it can still be written."""
+
+import contextlib
+import errno
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.experimental import multihost_utils
+
+from lb_jax.core import checkpoint, errors
+from lb_jax.core import config as config_lib
+from lb_jax.training import config as train_config
+from lb_jax.training.config import TrainConfig
+
+CONFIG, CORPORA = "config.json", "corpora.json"
+
+
+@contextlib.contextmanager
+def writable(workdir: Path) -> Iterator[None]:
+    """Says in one sentence that the work directory cannot be written any more."""
+    try:
+        yield
+    except OSError as error:
+        inside = Path(error.filename or "").absolute().is_relative_to(workdir.absolute())
+        if not inside and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        raise errors.CheckpointError(
+            f"{error.filename or workdir}: cannot be written ({error.strerror or error}); make "
+            "room or mend the disk, and the same command goes on from the last state."
+        ) from error
+
+
+def check(cfg: TrainConfig, workdir: Path) -> None:
+    """Checks that the work directory is this run's, or free.
+
+    Raises:
+      ConfigError: naming the settings that differ from those the directory was made with.
+    """
+    path, ours = workdir / CONFIG, config_lib.to_dict(cfg)
+    if path.is_file():
+        theirs = checkpoint.read_json(path)
+        if not isinstance(theirs, dict):
+            raise errors.CheckpointError(f"{path}: no settings of a run; give another --workdir.")
+        differing = train_config.difference(theirs, ours)
+        if differing:
+            raise errors.ConfigError(
+                f"{workdir} belongs to a run with other settings: {', '.join(differing)}. Use "
+                "its settings to resume it, or another --workdir."
+            )
+    elif workdir.is_dir() and any(workdir.iterdir()):
+        raise errors.ConfigError(
+            f"{workdir} is not empty and holds no run; give an empty or new --workdir."
+        )
+
+
+def check_corpora(corpora: Mapping[str, list[dict[str, Any]]], workdir: Path) -> None:
+    """Checks that a run goes on with the data it began with.
+
+    Args:
+      corpora: modality -> what its loader says of its corpora.
+      workdir: of the run.
+
+    Raises:
+      ConfigError: naming the modalities whose data changed.
+    """
+    path = workdir / CORPORA
+    theirs = checkpoint.read_json(path) if path.is_file() else corpora
+    changed = [
+        f"{name} ({_rows(theirs.get(name, []))} then, {_rows(found)} now)"
+        for name, found in corpora.items()
+        if found != theirs.get(name)
+    ]
+    if changed:
+        raise errors.ConfigError(
+            f"{workdir} was trained on other data: {', '.join(changed)}; rows or captions were "
+            "changed since. Bring the data back, or train anew in another --workdir."
+        )
+
+
+def _rows(corpora: list[dict[str, Any]]) -> str:
+    return " and ".join(f"{one['rows']} rows" for one in corpora)
+
+
+@contextlib.contextmanager
+def kept(workdir: Path) -> Iterator[None]:
+    """Tells a failed save whose folder is gone from one that the disk did not take.
+
+    Raises:
+      CheckpointError: when somebody removed or emptied the folder.
+    """
+    try:
+        yield
+    except errors.CheckpointError as error:
+        if (workdir / CONFIG).is_file():
+            raise
+        raise errors.CheckpointError(
+            f"{workdir} was removed or emptied while the run was writing to it, and its states "
+            "with it; train anew in another --workdir."
+        ) from error
+
+
+def require_kept(workdir: Path) -> None:
+    """Checks before a save that the folder still is this run's; Orbax would make it anew."""
+    if not (workdir / CONFIG).is_file():
+        raise errors.CheckpointError(f"{workdir / CONFIG} is gone.")
+
+
+def claim(cfg: TrainConfig, corpora: Mapping[str, Any], workdir: Path) -> None:
+    """Makes the work directory this run's, after `check` and `check_corpora`.
+
+    Raises:
+      ConfigError: when it is another run's, or cannot be written.
+    """
+    check(cfg, workdir)
+    if jax.process_index() == 0:
+        try:
+            workdir.mkdir(parents=True, exist_ok=True)
+            for name, value in ((CONFIG, config_lib.to_dict(cfg)), (CORPORA, corpora)):
+                if not (workdir / name).is_file():
+                    checkpoint.write_json(workdir / name, value)
+        except OSError as error:
+            raise errors.ConfigError(
+                f"{workdir} cannot be written ({error.strerror}); give another --workdir."
+            ) from error
+    multihost_utils.sync_global_devices("workdir")
