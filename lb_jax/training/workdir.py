@@ -85,14 +85,14 @@ def _rows(corpora: list[dict[str, Any]]) -> str:
 
 @contextlib.contextmanager
 def kept(workdir: Path) -> Iterator[None]:
-    """Tells a failed save whose folder is gone from one that the disk did not take.
+    """Tells a write that failed because the folder is gone from one that the disk did not take.
 
     Raises:
       CheckpointError: when somebody removed or emptied the folder.
     """
     try:
         yield
-    except errors.CheckpointError as error:
+    except (errors.CheckpointError, OSError) as error:
         if (workdir / CONFIG).is_file():
             raise
         raise errors.CheckpointError(

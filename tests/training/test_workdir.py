@@ -75,6 +75,7 @@ def test_a_run_whose_folder_was_removed_says_so(tiny_run, tmp_path, monkeypatch)
 
     def removed_after_the_first(store, *arguments):
         kept(store, *arguments)
+        store._manager.wait_until_finished()
         shutil.rmtree(place)
 
     monkeypatch.setattr(loop.StateStore, "save", removed_after_the_first)
