@@ -25,7 +25,7 @@ COUNTS = {
 }
 REPEATED = {"imagenet": {"missile", "sunglasses"}}  # two classes of one name, as published
 NOT_SORTED = {"audioset"}  # in the order of its csv
-SAME = ("k400", "k600", "llvip", "flir_v1", "vggsound")  # the label on disk is the name
+SAME = ("k400", "k600", "flir_v1", "vggsound")  # the label on disk is the name
 
 
 def test_every_list_has_a_count_and_every_file_is_known():

@@ -16,9 +16,8 @@ WordNet id, an AudioSet mid. The lists are facts, kept letter by letter, misspel
 - nyu_depth, sun_depth: names from LanguageBind `d_cls/zero_shot_metadata.py` (MIT). Folders of
   NYU from its `TRAIN_AND_VALIDATE.md`; labels of SUN RGB-D (`scene.txt`) from PyTorch Multimodal
   `examples/omnivore/data/datasets.py` (BSD 3-clause).
-- llvip, flir_v1, flir_v2: names from LanguageBind `t_cls/zero_shot_metadata.py` (MIT), folders of
-  FLIR from `TRAIN_AND_VALIDATE.md`. That page calls the second LLVIP folder "person", the class
-  list "people"; here it is "people".
+- llvip, flir_v1, flir_v2: names from LanguageBind `t_cls/zero_shot_metadata.py` (MIT), folders
+  from `TRAIN_AND_VALIDATE.md`, where LLVIP's "people" lie in "person".
 - esc50: names from LanguageBind `a_cls/zero_shot_metadata.py` (MIT), the categories of `esc50.csv`
   from mteb `tasks/zeroshot_classification/zxx/esc50.py` (Apache 2.0). ESC-50 itself: CC BY-NC 3.0.
 - vggsound: VGGSound `data/stat.csv` (CC BY 4.0), sorted, as in LanguageBind.
