@@ -5,7 +5,7 @@ One JSON object, id -> {folder, raw, mplug, polish_mplug, sound_mplug, ofa}.
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from lb_jax.core import errors
@@ -84,14 +84,27 @@ class Vidal:
                 f"its folder {item.folder!r} or its id leads out of the data root; mend it",
             )
         fields = {"folder": item.folder, "clips": clips, "id": item.id}
-        media = {
-            modality: tuple(
-                self.root / path.format(**fields, frame=frame)
-                for frame in range(captions.FRAMES_PER_ITEM if "{frame}" in path else 1)
-            )
-            for modality, path in MEDIA_PATHS.items()
-        }
-        return Row(item.id, item.texts, media)
+        return Row(item.id, item.texts, _Media(self.root, fields))
+
+
+class _Media(Mapping[str, tuple[Path, ...]]):
+    """The files of an item; paths are made when asked for, since most are of other modalities."""
+
+    def __init__(self, root: Path, fields: Mapping[str, str]):
+        self._root, self._fields = root, fields
+
+    def __getitem__(self, modality: str) -> tuple[Path, ...]:
+        path = MEDIA_PATHS[modality]
+        return tuple(
+            self._root / path.format(**self._fields, frame=frame)
+            for frame in range(captions.FRAMES_PER_ITEM if "{frame}" in path else 1)
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(MEDIA_PATHS)
+
+    def __len__(self) -> int:
+        return len(MEDIA_PATHS)
 
 
 def escapes(name: str) -> bool:
