@@ -15,3 +15,10 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # workers share that of the p
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="lb_jax-tests-")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+
+# Modules of long tests: begun first, they leave no worker waiting for another at the end.
+LONG = ("test_drill", "test_multihost", "test_loop")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.stem not in LONG)

@@ -26,7 +26,7 @@ def unit(embeddings: np.ndarray) -> np.ndarray:
     Raises:
       DataError: a row has no direction (length zero), or holds NaN or infinity.
     """
-    embeddings = _finite(embeddings, "embeddings")
+    embeddings = finite(embeddings, "embeddings")
     length = np.linalg.norm(embeddings.astype(np.float64), axis=-1, keepdims=True)
     if np.any(length == 0):
         raise errors.DataError(
@@ -59,8 +59,8 @@ def ranks(similarity: np.ndarray, truth: np.ndarray) -> np.ndarray:
     Raises:
       DataError: the scores hold NaN or infinity, are not a matrix, or `truth` does not fit them.
     """
-    similarity = _finite(similarity, "similarity")
-    truth = _indices(truth, similarity, "truth")
+    similarity = finite(similarity, "similarity")
+    truth = indices(truth, *similarity.shape, "truth")
     right = similarity[np.arange(len(truth)), truth]
     return np.sum(
         similarity >= right[:, None], axis=1
@@ -119,8 +119,8 @@ def grouped_retrieval(
     Raises:
       DataError: as `ranks`, or an item has no text.
     """
-    similarity = _finite(similarity, "similarity")
-    owner = _indices(owner, similarity, "owner")
+    similarity = finite(similarity, "similarity")
+    owner = indices(owner, *similarity.shape, "owner")
     items = similarity.shape[1]
     without = np.setdiff1d(np.arange(items), owner)
     if len(without):
@@ -139,8 +139,8 @@ def predictions(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
     Ties with the true class are lost.
     """
-    scores = _finite(scores, "scores")
-    labels = _indices(labels, scores, "labels")
+    scores = finite(scores, "scores")
+    labels = indices(labels, *scores.shape, "labels")
     rows = np.arange(len(labels))
     others = scores.copy()
     others[rows, labels] = -np.inf
@@ -182,7 +182,12 @@ def classification(scores: np.ndarray, labels: np.ndarray) -> dict:
     }
 
 
-def _finite(values: np.ndarray, name: str) -> np.ndarray:
+def finite(values: np.ndarray, name: str) -> np.ndarray:
+    """Checks that a matrix has rows and columns and no NaN or infinity.
+
+    Raises:
+      DataError: it has not.
+    """
     values = np.asarray(values)
     if values.ndim != 2 or 0 in values.shape:
         raise errors.DataError(
@@ -199,15 +204,19 @@ def _finite(values: np.ndarray, name: str) -> np.ndarray:
     return values
 
 
-def _indices(indices: np.ndarray, matrix: np.ndarray, name: str) -> np.ndarray:
-    indices = np.asarray(indices)
-    rows, columns = matrix.shape
-    if indices.shape != (rows,) or not np.issubdtype(indices.dtype, np.integer):
+def indices(values: np.ndarray, rows: int, columns: int, name: str) -> np.ndarray:
+    """Checks that there is one integer from 0 to below `columns` for each of `rows` rows.
+
+    Raises:
+      DataError: there is not.
+    """
+    values = np.asarray(values)
+    if values.shape != (rows,) or not np.issubdtype(values.dtype, np.integer):
         raise errors.DataError(
-            name, f"{indices.dtype} {indices.shape}, expected one integer for each of {rows} rows"
+            name, f"{values.dtype} {values.shape}, expected one integer for each of {rows} rows"
         )
-    if indices.min() < 0 or indices.max() >= columns:
+    if values.min() < 0 or values.max() >= columns:
         raise errors.DataError(
-            name, f"values {indices.min()} to {indices.max()}, expected columns 0 to {columns - 1}"
+            name, f"values {values.min()} to {values.max()}, expected columns 0 to {columns - 1}"
         )
-    return indices
+    return values

@@ -1,0 +1,55 @@
+"""Ranks in blocks are the ranks of the whole matrix: ties, copies, scores a rounding apart."""
+
+import numpy as np
+import pytest
+
+from lb_jax.core import errors
+from lb_jax.evaluation import metrics, ranks
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(ranks, "QUERIES", 16)
+    monkeypatch.setattr(ranks, "CANDIDATES", 32)
+    monkeypatch.setattr(ranks, "PAIRS", 8)
+
+
+def require_equal(queries, candidates, truth):
+    whole = metrics.ranks(metrics.cosine(queries, candidates), truth)
+    np.testing.assert_array_equal(ranks.ranks(queries, candidates, truth), whole)
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (16, 32), (17, 33), (50, 100), (40, 7)])
+def test_random_rows(n, m):
+    generator = np.random.default_rng(n)
+    queries, candidates = (metrics.unit(generator.normal(size=(k, 24))) for k in (n, m))
+    require_equal(queries, candidates, generator.integers(0, m, n))
+
+
+def test_copies_in_other_blocks_tie():
+    generator = np.random.default_rng(0)
+    few = metrics.unit(generator.normal(size=(5, 24)))
+    candidates = few[generator.integers(0, 5, 100)]
+    queries = metrics.unit(candidates + 0.1 * generator.normal(size=candidates.shape))
+    require_equal(queries, candidates, np.arange(100))
+
+
+def test_a_constant_model_gets_nothing():
+    same = metrics.unit(np.ones((70, 24)))
+    np.testing.assert_array_equal(ranks.ranks(same, same, np.arange(70)), 70)
+
+
+def test_scores_a_rounding_apart():
+    generator = np.random.default_rng(1)
+    base = generator.normal(size=24)
+    candidates = metrics.unit(base + 1e-7 * generator.normal(size=(90, 24)))
+    queries = metrics.unit(base + generator.normal(size=(40, 24)))
+    require_equal(queries, candidates, generator.integers(0, 90, 40))
+
+
+def test_what_does_not_fit_is_refused():
+    rows = metrics.unit(np.eye(4))
+    with pytest.raises(errors.DataError, match="truth"):
+        ranks.ranks(rows, rows, np.array([0, 1, 2, 4]))
+    with pytest.raises(errors.DataError, match="queries"):
+        ranks.ranks(rows * np.nan, rows, np.arange(4))
