@@ -47,6 +47,7 @@ setup(
         "safetensors>=0.8",
         "flatbuffers>=24",  # jax.export needs it and does not ask for it
         "huggingface_hub>=1.0",
+        "threadpoolctl>=3.5",
         "rich>=14",
         "matplotlib>=3.10",
     ],

@@ -7,15 +7,15 @@ of unit rows can be off is bounded (Higham, Accuracy and Stability of Numerical 
 3.1), so nothing is missed.
 """
 
-import functools
-from typing import Any
+import concurrent.futures
+import os
 
 import numpy as np
+import threadpoolctl
 
 from lb_jax.evaluation import metrics
 
-QUERIES, CANDIDATES = 1024, 8192  # scores of a block lie in the processor's cache
-PAIRS = 1 << 14  # pairs that are summed again at a time
+QUERIES, CANDIDATES = 256, 2048  # scores of a block lie in the cache of a core
 
 
 def ranks(queries: np.ndarray, candidates: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -35,58 +35,41 @@ def ranks(queries: np.ndarray, candidates: np.ndarray, truth: np.ndarray) -> np.
     queries = metrics.finite(queries, "queries")
     candidates = metrics.finite(candidates, "candidates")
     truth = metrics.indices(truth, len(queries), len(candidates), "truth")
-    margin = 2 * queries.shape[1] * np.finfo(np.float32).eps
-    compare, found = _compare(), np.ones(len(queries), np.int64)
-    for first in range(0, len(queries), QUERIES):
-        block, own = queries[first : first + QUERIES], truth[first : first + QUERIES]
-        right = _pair_scores(block, candidates[own])
-        for start in range(0, len(candidates), CANDIDATES):
-            others = candidates[start : start + CANDIDATES]
-            above, near, any_near = compare(
-                _filled(block, QUERIES),
-                _filled(others, CANDIDATES),
-                _filled(right, QUERIES),
-                _filled(own - start, QUERIES),
-                len(others),
-                margin,
+
+    def part(first: int) -> np.ndarray:
+        chosen = slice(first, first + QUERIES)
+        return _ranks(queries[chosen], candidates, truth[chosen])
+
+    # a core has a block of its own, so that comparing is divided like multiplying
+    with (
+        threadpoolctl.threadpool_limits(1, "blas"),
+        concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
+        return np.concatenate(list(pool.map(part, range(0, len(queries), QUERIES))))
+
+
+def _ranks(queries: np.ndarray, candidates: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    margin = np.float32(2 * queries.shape[1] * np.finfo(np.float32).eps)
+    right = _pair_scores(queries, candidates[truth])
+    high, low = (right + margin)[:, None], (right - margin)[:, None]
+    found = np.ones(len(queries), np.int64)
+    for start in range(0, len(candidates), CANDIDATES):
+        others = candidates[start : start + CANDIDATES]
+        scores = queries @ others.T
+        here = np.flatnonzero((truth >= start) & (truth < start + len(others)))
+        scores[here, truth[here] - start] = -np.inf  # an answer is not compared with itself
+        above = np.count_nonzero(scores > high, axis=1)
+        unsure = np.flatnonzero(np.count_nonzero(scores >= low, axis=1) > above)
+        found += above
+        if len(unsure):
+            rows, columns = np.nonzero(
+                (scores[unsure] >= low[unsure]) & (scores[unsure] <= high[unsure])
             )
-            count = np.array(above[: len(block)], np.int64)
-            if any_near:
-                rows, columns = np.nonzero(np.asarray(near)[: len(block), : len(others)])
-                for part in range(0, len(rows), PAIRS):
-                    i, j = rows[part : part + PAIRS], columns[part : part + PAIRS]
-                    np.add.at(count, i, _pair_scores(block[i], others[j]) >= right[i])
-            found[first : first + QUERIES] += count
+            i = unsure[rows]
+            np.add.at(found, i, _pair_scores(queries[i], others[columns]) >= right[i])
     return found
 
 
 def _pair_scores(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cosine float32 `[n]` of rows `[n, e]` and `[n, e]`, as `metrics.cosine` rounds it."""
+    """Cosine float32 `[n]` of rows `[n, e]` and `[n, e]`, summed in float64."""
     return np.einsum("ne,ne->n", a.astype(np.float64), b.astype(np.float64)).astype(np.float32)
-
-
-def _filled(rows: np.ndarray, size: int) -> np.ndarray:
-    """Rows with zeros after them, so that every block has the shape that was compiled."""
-    if len(rows) == size:
-        return rows
-    return np.concatenate([rows, np.zeros((size - len(rows), *rows.shape[1:]), rows.dtype)])
-
-
-@functools.cache
-def _compare() -> Any:
-    """The compiled comparison of one block; JAX is loaded with the first use."""
-    import jax
-    import jax.numpy as jnp
-
-    @jax.jit
-    def compare(queries, candidates, right, own, valid, margin):
-        """(how many others score surely higher [b], which may [b, m], whether any may)."""
-        scores = jnp.matmul(queries, candidates.T, precision=jax.lax.Precision.HIGHEST)
-        column = jnp.arange(len(candidates))
-        other = (column < valid) & (column != own[:, None])
-        away = scores - right[:, None]
-        near = other & (jnp.abs(away) <= margin)
-        above = jnp.sum(other & (away > margin), 1, dtype=jnp.int32)
-        return above, near, jnp.any(near)
-
-    return compare

@@ -11,7 +11,6 @@ from lb_jax.evaluation import metrics, ranks
 def small_blocks(monkeypatch):
     monkeypatch.setattr(ranks, "QUERIES", 16)
     monkeypatch.setattr(ranks, "CANDIDATES", 32)
-    monkeypatch.setattr(ranks, "PAIRS", 8)
 
 
 def require_equal(queries, candidates, truth):
