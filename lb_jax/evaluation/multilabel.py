@@ -1,0 +1,77 @@
+"""Several right classes per item: average precision, area under the curve, d' (spec 7.2)."""
+
+import statistics
+
+import numpy as np
+
+from lb_jax.core import errors
+from lb_jax.evaluation import metrics
+
+
+def average_precision(scores: np.ndarray, positive: np.ndarray) -> float:
+    """Area under the steps of precision over recall, as scikit-learn defines it.
+
+    Items that tie enter together, so that their order does not matter.
+
+    Args:
+      scores: float `[n]`.
+      positive: bool `[n]`, at least one of them.
+    """
+    hits, taken = _thresholds(scores, positive)
+    return float(np.sum(np.diff(hits, prepend=0) / hits[-1] * hits / taken))
+
+
+def roc_area(scores: np.ndarray, positive: np.ndarray) -> float:
+    """Share of pairs of a positive and a negative item that are in the right order; ties half.
+
+    Args:
+      scores: float `[n]`.
+      positive: bool `[n]`, of both kinds.
+    """
+    hits, taken = _thresholds(scores, positive)
+    misses = taken - hits
+    heights = (hits + np.concatenate([[0], hits[:-1]])) / 2
+    return float(np.sum(np.diff(misses, prepend=0) * heights) / (hits[-1] * misses[-1]))
+
+
+def score(scores: np.ndarray, labels: np.ndarray) -> dict:
+    """Unweighted means over the classes that some items have and some have not.
+
+    Args:
+      scores: float `[n, c]`.
+      labels: bool `[n, c]`.
+
+    Returns:
+      `{"mAP", "mAUC", "d_prime", "n", "classes", "per_class": [AP, or None for a class left out]}`;
+      d' is sqrt 2 times the normal quantile of mAUC.
+
+    Raises:
+      DataError: the scores are not finite, the labels are of another shape, or no class can be
+        scored.
+    """
+    scores, labels = metrics.finite(scores, "scores"), np.asarray(labels, bool)
+    if labels.shape != scores.shape:
+        raise errors.DataError("labels", f"shape {labels.shape}, expected {scores.shape}")
+    counts = labels.sum(0)
+    scored = np.flatnonzero((counts > 0) & (counts < len(labels)))
+    if not len(scored):
+        raise errors.DataError("labels", "every class is of all items or of none; add items")
+    precision = {c: average_precision(scores[:, c], labels[:, c]) for c in scored.tolist()}
+    area = float(np.mean([roc_area(scores[:, c], labels[:, c]) for c in scored]))
+    # a perfect model has no finite d'; it is given that of half an error among all pairs
+    most = 1 - 0.5 / float((counts[scored] * (len(labels) - counts[scored])).sum())
+    return {
+        "mAP": float(np.mean(list(precision.values()))),
+        "mAUC": area,
+        "d_prime": 2**0.5 * statistics.NormalDist().inv_cdf(min(max(area, 1 - most), most)),
+        "n": len(labels),
+        "classes": len(scored),
+        "per_class": [precision.get(c) for c in range(labels.shape[1])],
+    }
+
+
+def _thresholds(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(positives, items) that score at least as high as each distinct score, falling."""
+    order = np.argsort(-scores, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+    return np.cumsum(positive[order])[ends], ends + 1
