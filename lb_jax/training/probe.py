@@ -15,7 +15,7 @@ from lb_jax.core import errors, paths
 from lb_jax.core.modalities import TEXT
 from lb_jax.data import captions, pipeline, preprocess
 from lb_jax.data.rows import Source, name_of
-from lb_jax.evaluation import metrics
+from lb_jax.evaluation import health, metrics
 from lb_jax.training import data as data_lib
 from lb_jax.training import sharding
 from lb_jax.training.config import SourceConfig, TrainConfig
@@ -153,16 +153,6 @@ def figures(media: np.ndarray, texts: np.ndarray) -> dict[str, float]:
     return {
         "text_to_R@1": metrics.retrieval(to_text.T)["R@1"],
         "to_text_R@1": metrics.retrieval(to_text)["R@1"],
-        "modality_gap": float(np.linalg.norm(media.mean(0) - texts.mean(0))),
-        "effective_rank": effective_rank(media),
+        "modality_gap": health.modality_gap(media, texts),
+        "effective_rank": health.effective_rank(media),
     }
-
-
-def effective_rank(rows: np.ndarray) -> float:
-    """Exponential of the entropy of the shares of the singular values of centred rows [n, e]."""
-    values = np.linalg.svd(rows - rows.mean(0), compute_uv=False).astype(np.float64)
-    if not values.sum():
-        return 1.0  # all rows are equal
-    shares = values / values.sum()
-    shares = shares[shares > 0]
-    return float(np.exp(-(shares * np.log(shares)).sum()))

@@ -10,7 +10,7 @@ import pytest
 from lb_jax.core import errors, paths
 from lb_jax.training import loop, program, recipe, sharding
 from lb_jax.training.config import ProbeConfig
-from lb_jax.training.probe import Probe, choose, effective_rank, figures
+from lb_jax.training.probe import Probe, choose, figures
 from tests.training.test_loop import figures as rows_of
 
 
@@ -22,13 +22,6 @@ def test_figures_by_hand():
     assert (found["text_to_R@1"], found["to_text_R@1"]) == (0.5, 0.5)
     assert found["modality_gap"] == 0
     assert figures(items, np.roll(items[:1], 1, -1).repeat(4, 0))["modality_gap"] > 0.8
-
-
-def test_effective_rank_counts_directions():
-    for count in (1, 3, 8):
-        axes = np.eye(8)[:count]
-        assert effective_rank(np.concatenate([axes, -axes])) == pytest.approx(count)
-    assert effective_rank(np.ones((5, 8))) == 1
 
 
 @pytest.fixture
