@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ class MetricsFile:
 
     def __init__(self, path: Path, *, first_step: int = 0):
         self.path = Path(path)
-        rows = [row for row in read_metrics(self.path) if row["step"] < first_step]
-        self.path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        rows = read_metrics(self.path)
+        rewrite(self.path, [row for row in rows if row.get("step", first_step) < first_step])
 
     def write(self, row: Mapping[str, Any], step: int) -> None:
         """Appends a row, which names its step itself."""
@@ -33,11 +33,33 @@ class MetricsFile:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Rows of a metrics file; none without it. A last line cut off by a kill is left out."""
+    """Rows of a metrics file; none without it.
+
+    A last line cut off by a kill is left out, and so is one that is no JSON object, with a word on
+    stderr: what is only told of a run must not hold it up.
+    """
     if not Path(path).exists():
         return []
-    lines = Path(path).read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1]]
+    lines = Path(path).read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+    rows = [row for row in map(_parsed, lines) if isinstance(row, dict)]
+    if len(rows) < len(lines):
+        damaged = len(lines) - len(rows)
+        print(f"lb-jax: {path}: {damaged} damaged lines are left out", file=sys.stderr)
+    return rows
+
+
+def _parsed(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
+def rewrite(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Replaces a file of rows, whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    partial.replace(path)
 
 
 class Progress:

@@ -32,10 +32,10 @@ class Quarantine:
     def __init__(self, path: Path, max_bad_rate: float, setting: str = "config.data.max_bad_rate"):
         self.path, self.max_bad_rate, self._setting = path, max_bad_rate, setting
         self.seen = self.bad = 0
-        known = logging.read_metrics(path)
+        known = [row for row in logging.read_metrics(path) if {"modality", "path"} <= row.keys()]
         self._known = {(row["modality"], row["path"]) for row in known}
         if path.exists():  # without a last line that a kill cut off
-            path.write_text("".join(json.dumps(row) + "\n" for row in known), encoding="utf-8")
+            logging.rewrite(path, known)
 
     def record(self, good: int, bad: Iterable[BadSample]) -> None:
         """Counts good samples and writes down bad ones.

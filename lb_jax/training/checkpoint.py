@@ -31,13 +31,17 @@ class StateStore:
 
     Args:
       folder: absolute or relative; created when missing.
-      keep: how many of the newest states stay.
+      keep: how many of the newest states stay; None only reads, beside a run that may be writing.
     """
 
-    def __init__(self, folder: Path, *, keep: int):
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep, enable_async_checkpointing=True, cleanup_tmp_directories=True
-        )
+    def __init__(self, folder: Path, *, keep: int | None):
+        self._reads_only = keep is None
+        if self._reads_only:
+            options = ocp.CheckpointManagerOptions(read_only=True)
+        else:
+            options = ocp.CheckpointManagerOptions(
+                max_to_keep=keep, enable_async_checkpointing=True, cleanup_tmp_directories=True
+            )
         self.folder = Path(folder).resolve()
         # what Orbax logs of a state that it cannot write or read it also raises, and we say it
         logging.getLogger("absl").setLevel(logging.CRITICAL)
@@ -140,6 +144,9 @@ class StateStore:
         return state, extra
 
     def _set_aside(self, step: int, problem: str) -> None:
+        if self._reads_only:
+            print(f"lb-jax: state of step {step} is not used ({problem})", file=sys.stderr)
+            return
         target = self._aside / str(step)
         if jax.process_index() == 0:
             target.parent.mkdir(exist_ok=True)

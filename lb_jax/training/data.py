@@ -18,6 +18,7 @@ from lb_jax.data.sources import open_source
 from lb_jax.models.languagebind import LanguageBind
 from lb_jax.training import config as train_config
 from lb_jax.training.config import SourceConfig, TrainConfig
+from lb_jax.training.program import compute_dtype
 
 EMBED_BATCH = 256  # captions per call of the text tower when the text cache is made
 
@@ -88,7 +89,7 @@ def use_text_cache(
         "activation": model.cfg.text.activation,
         "tokenizer": text_cache.TOKENIZER,
         "text_length": cfg.text_length,
-        "dtype": cfg.dtype,
+        "dtype": compute_dtype(cfg, jax.default_backend()).name,
     }
     params, encode = {TEXT: frozen[TEXT]}, jax.jit(model.encode, static_argnums=1)
 

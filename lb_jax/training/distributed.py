@@ -51,8 +51,7 @@ def require_started() -> None:
 def together() -> Iterator[None]:
     """Says in one sentence that the hosts could not go on together.
 
-    Raises:
-      TrainingError: when a computation of several processes failed.
+    Ends the process when a computation of several processes failed.
     """
     try:
         yield
@@ -60,11 +59,14 @@ def together() -> Iterator[None]:
         if jax.process_count() == 1:
             raise
         what = str(error).strip().splitlines()[0][:300]
-        raise errors.TrainingError(
-            f"process {jax.process_index()} of {jax.process_count()} cannot compute with the "
-            f"others ({what}); if one of them ended, see what it said, then run the same command "
-            "on every host again: it goes on from the last state."
-        ) from error
+        print(
+            f"lb-jax: process {jax.process_index()} of {jax.process_count()} cannot compute with "
+            f"the others ({what}); if one of them ended, see what it said, then run the same "
+            "command on every host again: it goes on from the last state.",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(2)  # leaving in the usual way, jax would wait for the others and then abort
 
 
 def of_all(position: Mapping[str, int]) -> dict[str, int]:

@@ -57,11 +57,18 @@ def run(cfg: TrainConfig, workdir: Path, *, profile: bool = False) -> Path:
         stopping.Stopping().listening() as stop,
         workdir_lib.writable(workdir),
         distributed.together(),
+        contextlib.ExitStack() as opened,
     ):
-        return _run(cfg, workdir, stop, profile)
+        return _run(cfg, workdir, stop, profile, opened)
 
 
-def _run(cfg: TrainConfig, workdir: Path, stop: stopping.Stopping, profile: bool) -> Path:
+def _run(
+    cfg: TrainConfig,
+    workdir: Path,
+    stop: stopping.Stopping,
+    profile: bool,
+    opened: contextlib.ExitStack,
+) -> Path:
     # 1. Settings and data are checked before anything is computed or written.
     distributed.require_started()
     loggers.require(cfg.loggers)
@@ -94,12 +101,15 @@ def _run(cfg: TrainConfig, workdir: Path, stop: stopping.Stopping, profile: bool
     # position to go on from.
     stop.check()
     workdir_lib.claim(cfg, corpora, workdir)
+    opened.enter_context(workdir_lib.alone(workdir))
     store = StateStore(workdir / "states", keep=cfg.keep)
     state = program_lib.place(program.initial_state(trainable), mesh)
     restored = store.restore(state, frozen_digest)
     first, position = 0, None
     if restored:
         first, state, position = restored
+    elif logging.read_metrics(workdir / "metrics.jsonl") and jax.process_index() == 0:
+        print(f"lb-jax: no state in {store.folder}; starting from step 0", file=sys.stderr)
     on_devices = program_lib.place(held, mesh)
     replicated = sharding.replicated(mesh)
     key = jax.jit(lambda: jax.random.key(cfg.seed), out_shardings=replicated)()
@@ -122,11 +132,11 @@ def _run(cfg: TrainConfig, workdir: Path, stop: stopping.Stopping, profile: bool
     # 5. The loop. A state is saved with the data position BEFORE the next batch is taken, so
     # position and parameters belong together.
     saved, trace = first, _Trace(workdir / "profile") if profile else None
-    with contextlib.ExitStack() as opened:
-        opened.enter_context(workdir_lib.kept(workdir))
+    with contextlib.ExitStack() as loop:
+        loop.enter_context(workdir_lib.kept(workdir))
         for one in (store, batches, *sinks, *([trace] if trace else ())):
-            opened.enter_context(contextlib.closing(one))
-        opened.enter_context(progress)
+            loop.enter_context(contextlib.closing(one))
+        loop.enter_context(progress)
         stop.saves_first()
 
         def save(number: int) -> None:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lb_jax.core import paths
+from lb_jax.core import errors, paths
 from lb_jax.core.modalities import TEXT
 from lb_jax.models import layers
 from lb_jax.models.languagebind import LanguageBind, ModelConfig
@@ -59,6 +59,11 @@ def make_model(
     platform = platform or jax.default_backend()
     attention = layers.usual_attention(platform) if cfg.attention == "auto" else cfg.attention
     dtype = compute_dtype(cfg, platform)
+    if attention == "cudnn" and (platform != "gpu" or dtype.itemsize != 2):
+        raise errors.ConfigError(
+            f"config.attention=cudnn runs on a GPU in bfloat16 or float16, not on {platform} in "
+            f"{dtype}; take auto."
+        )
     return LanguageBind(model_cfg, dtype=dtype, remat=cfg.remat, attention=attention)
 
 
@@ -72,6 +77,10 @@ def make_program(
       mesh: devices, also of a machine that is not there.
       trainable, frozen: arrays or their shapes, see `shapes`.
     """
+    if not paths.flatten(trainable):
+        raise errors.ConfigError(
+            "config.trainable leaves no parameter to train; give a rule (path regex, True)."
+        )
     model_cfg, preprocess = recipe.build(cfg)
     model = make_model(cfg, model_cfg, mesh.devices.flat[0].platform)
     schedule = optimizer_lib.warmup_cosine(

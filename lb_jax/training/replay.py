@@ -4,6 +4,7 @@ Computes loss and gradient of the batch that the run kept, and names what is not
 losses by modality, gradients by path. The parameters are those of the newest state up to that step.
 """
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,20 @@ def replay(workdir: Path, step: int) -> dict[str, Any]:
       ConfigError: for a folder that is no run's, or a step whose batch was not kept.
     """
     folder = Path(workdir) / NONFINITE
-    kept = sorted(folder.glob(f"step-{step}.npz")) or sorted(folder.glob(f"step-{step}-*.npz"))
+    kept = sorted(folder.glob(f"step-{step}.npz")) or sorted(
+        folder.glob(f"step-{step}-*.npz"), key=lambda one: int(one.stem.split("-")[2])
+    )
     if not kept:
         there = ", ".join(sorted({one.stem.split("-")[1] for one in folder.glob("step-*.npz")}))
         raise errors.ConfigError(
             f"{folder} has no batch of step {step}; it has {there or 'none'}. Give one of these."
         )
     cfg = train_config.from_config_dict(checkpoint.read_json(Path(workdir) / "config.json"))
+    hosts = [np.load(one) for one in kept]  # one of each, in order
+    batch = {name: np.concatenate([one[name] for one in hosts]) for name in hosts[0].files}
+    if any(name.endswith("/text") and one.dtype.kind == "i" for name, one in batch.items()):
+        # resumed without the cache that it began with
+        cfg = dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, text_cache=""))
     parts = jax.device_count() * cfg.accumulate  # this machine need not be the run's
     whole = all(size % parts == 0 for size in cfg.batch_sizes.values())
     devices = jax.devices() if whole else jax.devices()[:1]
@@ -45,12 +53,10 @@ def replay(workdir: Path, step: int) -> dict[str, Any]:
     held = program_lib.held(frozen, cfg)
     program = program_lib.make_program(cfg, mesh, trainable, held)
     state = program_lib.place(program.initial_state(trainable), mesh)
-    store = StateStore(Path(workdir) / "states", keep=cfg.keep)
+    store = StateStore(Path(workdir) / "states", keep=None)
     restored = store.restore(state, checkpoint.digest(frozen), at_most=step)
     if restored:
         state = restored[1]
-    hosts = [np.load(one) for one in kept]  # one of each, in order
-    batch = {name: np.concatenate([one[name] for one in hosts]) for name in hosts[0].files}
     key = jax.random.fold_in(jax.random.key(cfg.seed), step)
     (_, metrics), gradient = jax.jit(program.gradient)(
         state["params"],

@@ -81,6 +81,12 @@ def require_divisible(batch_sizes: Mapping[str, int], mesh: Mesh, accumulate: in
             f"batch sizes {uneven} do not split over {batch_devices(mesh)} devices (data x fsdp)"
             f"{times}; make config.batch_size, and that of each modality, a multiple of {parts}."
         )
+    here, tensor = len(mesh.local_devices), mesh.shape["tensor"]
+    if here % tensor:
+        raise errors.ConfigError(
+            f"config.mesh.tensor={tensor} goes over hosts of {here} devices each, and every host "
+            f"reads its own items; take one that divides {here}, and a larger data or fsdp axis."
+        )
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

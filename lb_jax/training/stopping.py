@@ -29,16 +29,19 @@ class Stopping:
 
     def __init__(self):
         self._signal: int | None = None
-        self._at_once = True
+        self._at_once, self._passed_on = True, False
         self._together = jax.process_count() > 1  # jax itself listens for SIGTERM there
 
     @contextlib.contextmanager
     def listening(self) -> Iterator["Stopping"]:
         """Handles the signals inside the block; only the main thread of a program can."""
-        if self._together or threading.current_thread() is not threading.main_thread():
+        if threading.current_thread() is not threading.main_thread():
             yield self
             return
-        before = {number: signal.signal(number, self._take) for number in SIGNALS}
+        handlers = dict.fromkeys(SIGNALS, self._take)
+        if self._together:
+            handlers = {signal.SIGINT: self._pass_on}
+        before = {number: signal.signal(number, one) for number, one in handlers.items()}
         try:
             yield self
         finally:
@@ -95,6 +98,14 @@ class Stopping:
     def stop(self, what: str) -> errors.Stopped:
         """What the run ends with."""
         return errors.Stopped(self._signal or signal.SIGTERM, what)
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        """Ctrl-C at one of several hosts: jax agrees with the others about SIGTERM only."""
+        del frame
+        if self._passed_on:
+            raise KeyboardInterrupt
+        self._passed_on = True
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         del frame

@@ -2,6 +2,9 @@
 
 import contextlib
 import errno
+import fcntl
+import os
+import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ from lb_jax.core import config as config_lib
 from lb_jax.training import config as train_config
 from lb_jax.training.config import TrainConfig
 
-CONFIG, CORPORA = "config.json", "corpora.json"
+CONFIG, CORPORA, LOCK = "config.json", "corpora.json", ".lock"
 
 
 @contextlib.contextmanager
@@ -66,7 +69,11 @@ def check_corpora(corpora: Mapping[str, list[dict[str, Any]]], workdir: Path) ->
       ConfigError: naming the modalities whose data changed.
     """
     path = workdir / CORPORA
-    theirs = checkpoint.read_json(path) if path.is_file() else corpora
+    theirs = checkpoint.read_json(path) if path.is_file() else dict(corpora)
+    if not isinstance(theirs, dict) or not all(
+        isinstance(one, dict) and "rows" in one for every in theirs.values() for one in every
+    ):
+        raise errors.CheckpointError(f"{path}: tells nothing of corpora; give another --workdir.")
     changed = [
         f"{name} ({_rows(theirs.get(name, []))} then, {_rows(found)} now)"
         for name, found in corpora.items()
@@ -81,6 +88,31 @@ def check_corpora(corpora: Mapping[str, list[dict[str, Any]]], workdir: Path) ->
 
 def _rows(corpora: list[dict[str, Any]]) -> str:
     return " and ".join(f"{one['rows']} rows" for one in corpora)
+
+
+@contextlib.contextmanager
+def alone(workdir: Path) -> Iterator[None]:
+    """Keeps a second run out of the folder as long as the block runs, also after a kill.
+
+    Raises:
+      ConfigError: when another run is at work in it.
+    """
+    if jax.process_index():
+        yield  # the first process holds it for all
+        return
+    with (workdir / LOCK).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise errors.ConfigError(
+                f"{workdir} is in use by another run ({file.read().strip()}); wait for it, stop "
+                "it, or give another --workdir."
+            ) from error
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
 
 
 @contextlib.contextmanager
