@@ -8,6 +8,7 @@ Starts from the published weights of that modality, or --config.init_from=MODEL,
 its attention against the frozen text tower. 1000 steps of 64 are 6 epochs of 10,000 rows: set
 --config.steps by that. Memory: layers are computed again (remat), as for a single small device.
 Small, on a CPU: --config.arch=tiny --config.init_from= --config.batch_size=8 --config.steps=20
+--config.optim.warmup_steps=2
 """
 
 from lb_jax.models.lora import LoraConfig

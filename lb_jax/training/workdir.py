@@ -70,9 +70,7 @@ def check_corpora(corpora: Mapping[str, list[dict[str, Any]]], workdir: Path) ->
     """
     path = workdir / CORPORA
     theirs = checkpoint.read_json(path) if path.is_file() else dict(corpora)
-    if not isinstance(theirs, dict) or not all(
-        isinstance(one, dict) and "rows" in one for every in theirs.values() for one in every
-    ):
+    if not isinstance(theirs, dict) or not all(map(_tells_rows, theirs.values())):
         raise errors.CheckpointError(f"{path}: tells nothing of corpora; give another --workdir.")
     changed = [
         f"{name} ({_rows(theirs.get(name, []))} then, {_rows(found)} now)"
@@ -84,6 +82,12 @@ def check_corpora(corpora: Mapping[str, list[dict[str, Any]]], workdir: Path) ->
             f"{workdir} was trained on other data: {', '.join(changed)}; rows or captions were "
             "changed since. Bring the data back, or train anew in another --workdir."
         )
+
+
+def _tells_rows(corpora: Any) -> bool:
+    return isinstance(corpora, list) and all(
+        isinstance(one, dict) and "rows" in one for one in corpora
+    )
 
 
 def _rows(corpora: list[dict[str, Any]]) -> str:

@@ -128,6 +128,11 @@ MISTAKES = {
     "unknown flag": (f"{TRAIN} --workdr=x", "'--workdr'.*Did you mean 'workdir'"),
     "value of the wrong type": (f"{TRAIN} --config.steps=many", "config.steps=many.*'many'"),
     "value out of range": (f"{ROWS} --config.steps=0", "config.steps is 0; it must be at least 1"),
+    "cuDNN without a GPU": (f"{ROWS} --config.attention=cudnn", "runs on a GPU in bfloat16"),
+    "no parameter to train": (
+        f"{ROWS} \"--config.trainable=(('.*',False),)\"",
+        "leaves no parameter to train",
+    ),
     "batch of one": (
         f"{ROWS} --config.batch_size=1",
         "a batch of one depth has nothing to be told",

@@ -70,6 +70,24 @@ def test_an_identity_tells_a_changed_corpus(change, tmp_path):
         workdir.check_corpora({"image": identity(change(rows), tmp_path)}, tmp_path)
 
 
+def test_a_second_run_is_kept_out_and_the_first_named(tmp_path):
+    with (
+        workdir.alone(tmp_path),
+        pytest.raises(errors.ConfigError, match=r"in use by another run \(process \d+ on "),
+        workdir.alone(tmp_path),
+    ):
+        pass
+    with workdir.alone(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("text", ["[]", '{"depth": 1}', '{"depth": [1]}', '{"depth": [{}]}'])
+def test_a_record_of_corpora_that_is_none_is_refused(text, tmp_path):
+    (tmp_path / workdir.CORPORA).write_text(text)
+    with pytest.raises(errors.CheckpointError, match="tells nothing of corpora"):
+        workdir.check_corpora(CORPORA, tmp_path)
+
+
 def test_a_run_whose_folder_was_removed_says_so(tiny_run, tmp_path, monkeypatch):
     place, kept = tmp_path / "run", loop.StateStore.save
 
