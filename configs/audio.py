@@ -49,7 +49,7 @@ def get_config(tuning="lora"):
             trainable=(
                 (attention, True),
                 (r"towers/audio/(class_embed|post_norm/.*|proj/kernel)", True),
-                (r"logit_scale/audio", True),
+                (r"logit_(scale|bias)/audio", True),
                 (r".*", False),
             ),
             batch_size=1024,

@@ -45,7 +45,7 @@ def get_config():
                 (r"towers/[^/]+/blocks/.*/lora_[ab]", True),
                 (r"towers/video/blocks/temporal_(embed|norm/.*)", True),
                 (r"towers/[^/]+/(class_embed|post_norm/.*|proj/kernel)", True),
-                (r"logit_scale/.*", True),
+                (r"logit_(scale|bias)/.*", True),
                 (r".*", False),
             ),
             batch_size=1024,

@@ -31,7 +31,7 @@ def get_config():
             trainable=(
                 (r"towers/depth/blocks/attn/.*/lora_[ab]", True),
                 (r"towers/depth/(class_embed|post_norm/.*|proj/kernel)", True),
-                (r"logit_scale/depth", True),
+                (r"logit_(scale|bias)/depth", True),
                 (r".*", False),
             ),
             batch_size=1024,

@@ -28,7 +28,7 @@ def get_config():
             trainable=(
                 (r"towers/thermal/blocks/attn/.*/lora_[ab]", True),
                 (r"towers/thermal/(class_embed|post_norm/.*|proj/kernel)", True),
-                (r"logit_scale/thermal", True),
+                (r"logit_(scale|bias)/thermal", True),
                 (r".*", False),
             ),
             batch_size=1024,

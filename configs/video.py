@@ -46,7 +46,7 @@ def get_config(tuning="lora"):
                 (rf"towers/video/blocks/temporal_attn/{attention}", True),
                 (r"towers/video/blocks/temporal_(embed|norm/.*)", True),
                 (r"towers/video/(class_embed|post_norm/.*|proj/kernel)", True),
-                (r"logit_scale/video", True),
+                (r"logit_(scale|bias)/video", True),
                 (r".*", False),
             ),
             batch_size=640,

@@ -29,7 +29,7 @@ def get_config():
             trainable=(
                 (r"towers/video/blocks/temporal_.*", True),
                 (r"towers/video/(class_embed|post_norm/.*|proj/kernel)", True),
-                (r"logit_scale/video", True),
+                (r"logit_(scale|bias)/video", True),
                 (r".*", False),
             ),
             batch_size=1024,
