@@ -1,7 +1,7 @@
 """Ranks of a million queries among a million candidates; the matrix of scores is never whole.
 
-The result is that of `metrics.ranks(metrics.cosine(queries, candidates), truth)`, bit by bit. That
-sums in float64; here blocks are multiplied in float32, and every pair whose score could lie on
+The result is that of `metrics.ranks(metrics.cosine(queries, candidates), truth)`. That sums in
+float64; here blocks are multiplied in float32, and every pair whose score could lie on
 either side of the right answer's is summed again in float64. How far a float32 sum of d products
 of unit rows can be off is bounded (Higham, Accuracy and Stability of Numerical Algorithms, section
 3.1), so nothing is missed.
