@@ -67,6 +67,19 @@ def cut(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def test_who_only_reads_changes_nothing_beside_a_run_that_writes(tmp_path, capsys):
+    folder = tmp_path / "states"
+    saved(folder, 1, 2)
+    (folder / "3.orbax-checkpoint-tmp").mkdir()  # a state that the run is writing
+    for one in (folder / "2").rglob("*"):
+        if one.is_file():
+            cut(one)
+    check(StateStore(folder, keep=None).restore(state(mesh(), 0.0), FROZEN), 1, mesh())
+    assert "state of step 2 is not used" in capsys.readouterr().err
+    assert sorted(one.name for one in folder.iterdir()) == ["1", "2", "3.orbax-checkpoint-tmp"]
+    assert [one.name for one in tmp_path.iterdir()] == ["states"]
+
+
 @pytest.mark.parametrize("damage", [flip, cut, Path.unlink], ids=lambda one: one.__name__)
 def test_no_damage_to_any_file_changes_what_is_restored(tmp_path, damage, capsys):
     saved(tmp_path / "states", 1, 2)
