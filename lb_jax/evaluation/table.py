@@ -1,13 +1,15 @@
 """The metrics as rows, for the terminal and for the report's headline numbers."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import rich.box
 import rich.console
+import rich.markup
 import rich.table
 
 from lb_jax.core import errors
+from lb_jax.evaluation import paper
 
 RECALL = ("R@1", "R@5", "R@10")
 OPERATORS = {">=": lambda value, bound: value >= bound, "<=": lambda value, bound: value <= bound}
@@ -141,24 +143,41 @@ def tables(metrics: Mapping) -> list[rich.table.Table]:
 
 def print_tables(metrics: Mapping, console: rich.console.Console | None = None) -> None:
     """Prints `tables`: drawn on a terminal, aligned plain text anywhere else."""
+    show(tables(metrics), console)
+
+
+def print_suite(metrics: Mapping, console: rich.console.Console | None = None) -> None:
+    """Prints a suite, of `results.to_json`: its details, then the published tables."""
+    drawn = []
+    for one in (*paper.details(metrics), *paper.tables(metrics)):
+        drawn.append(_table(one.title, one.columns, words=not one.ours))
+        drawn[-1].caption = rich.markup.escape(one.note)
+        drawn[-1].caption_justify = "left"
+        for row in one.rows:
+            drawn[-1].add_row(*map(rich.markup.escape, row))
+    show(drawn, console)
+
+
+def show(drawn: Sequence[rich.table.Table], console: rich.console.Console | None = None) -> None:
+    """Prints tables: drawn on a terminal, aligned plain text anywhere else."""
     console = console or rich.console.Console()
-    if (
-        not console.is_terminal
-    ):  # a log file has no width to fit, and rows that wrap would not line up
-        console = rich.console.Console(file=console.file, width=120, color_system=None)
-    for table in tables(metrics):
+    if not console.is_terminal:  # a log file has no width to fit, and rows that wrap do not line up
+        width = max([console.measure(table).maximum for table in drawn], default=120)
+        console = rich.console.Console(file=console.file, width=max(width, 120), color_system=None)
+    for table in drawn:
         table.box = table.box if console.is_terminal else None
         console.print(table)
         console.print()
 
 
-def _table(title: str, columns: tuple[str, ...]) -> rich.table.Table:
+def _table(title: str, columns: Sequence[str], *, words: bool = False) -> rich.table.Table:
+    """A table without rows; of words rather than of numbers, its cells are on the left and wrap."""
     table = rich.table.Table(
         title=title, title_justify="left", title_style="bold", box=rich.box.SIMPLE_HEAD
     )
     table.add_column(columns[0], no_wrap=True)
     for name in columns[1:]:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="left" if words else "right", no_wrap=not words)
     return table
 
 
