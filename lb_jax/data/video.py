@@ -74,7 +74,7 @@ def decode(
     if isinstance(media, np.ndarray | list | tuple) and (start_s, end_s) != (0.0, None):
         raise errors.DataError(
             media_lib.describe(media),
-            f"has no times, and {_window(start_s, end_s)} is asked for; give its frames alone",
+            f"has no times, so nothing {media_lib.window(start_s, end_s)}; give its frames alone",
         )
     if isinstance(media, np.ndarray):
         if media.dtype != np.uint8 or media.ndim != 4 or media.shape[-1] != 3 or media.size == 0:
@@ -204,10 +204,11 @@ class _Clock:
             if choice.end_s is not None:
                 last = bisect.bisect_left(seconds, choice.end_s)
             if first >= last:
+                asked = media_lib.window(choice.start_s, choice.end_s)
                 raise errors.DataError(
                     self.name,
-                    f"has no frame {_window(choice.start_s, choice.end_s)}; the last one is shown "
-                    f"at {seconds[-1]:.3f} s. Correct the window or leave the clip out",
+                    f"has no frame {asked}, the last one is shown at {seconds[-1]:.3f} s; correct "
+                    "the window or leave the clip out",
                 )
         numbers = (first + choice.pick(last - first)).tolist()
         return numbers, (first, last) == (0, len(times))
@@ -224,10 +225,6 @@ class _Clock:
             )
         up, down = self.rate.as_integer_ratio()
         return [number * down / up for number in range(len(times))]
-
-
-def _window(start_s: float, end_s: float | None) -> str:
-    return f"from {start_s:g} s to {'the end' if end_s is None else f'{end_s:g} s'}"
 
 
 def _pick_times(
