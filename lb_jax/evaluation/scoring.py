@@ -30,7 +30,7 @@ def fuse(
     """One row for each item of a side.
 
     Args:
-      parts: modality -> rows float32 `[n, e]`, as `SCORINGS` gives them.
+      parts: modality -> rows float32 `[..., e]`, as `SCORINGS` gives them, all of one shape.
       other: modalities of the other side.
       fusion: "cosine" averages the similarities of the parts; "logits" averages them times the
         inverse temperature of the pair, so that the sharper modality weighs more; "embeddings"
@@ -38,7 +38,7 @@ def fuse(
       logit_scale: modality -> log of its inverse temperature.
 
     Returns:
-      float32 `[n, e]`; a part that is alone is returned as it is.
+      float32 `[..., e]`; a part that is alone is returned as it is.
     """
     if len(parts) == 1:
         return next(iter(parts.values()))
@@ -59,7 +59,9 @@ def _logits(parts, other, logit_scale):
 
 def _sum(parts, other, logit_scale):
     del other, logit_scale
-    return metrics.unit(np.sum([metrics.unit(part) for part in parts.values()], axis=0))
+    unit = [metrics.unit(part.reshape(-1, part.shape[-1])) for part in parts.values()]
+    shape = next(iter(parts.values())).shape
+    return metrics.unit(np.sum(unit, axis=0)).reshape(shape)
 
 
 FUSIONS = {"cosine": _average, "logits": _logits, "embeddings": _sum}

@@ -116,7 +116,7 @@ def run_one(
     return BenchmarkResult(
         title=row.title,
         split=bench.split,
-        published=layout.published,
+        published=layout.counts,
         classes=bench.classes,
         tasks=tasks,
         left_out=left_out,

@@ -115,7 +115,9 @@ def test_labels_that_do_not_fit_are_refused(labels):
 
 
 def test_an_item_without_text_is_refused():
-    with pytest.raises(errors.DataError, match="1 of 2 have no member, such as a text; the first is 1"):
+    with pytest.raises(
+        errors.DataError, match="1 of 2 have no member, such as a text; the first is 1"
+    ):
         metrics.grouped_retrieval(np.zeros((2, 2)), np.array([0, 0]))
 
 
