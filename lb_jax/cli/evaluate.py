@@ -1,7 +1,7 @@
 """`lb-jax evaluate --model=M --data=CORPUS [--out=DIR]`."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from lb_jax.cli.arguments import Parser, make_folder
@@ -43,8 +43,8 @@ def run(
     curves=None,
     facts=None,
     targets=None,
-) -> dict:
-    """Evaluates, prints the tables and returns the metrics.
+) -> tuple:
+    """Evaluates, prints the tables and returns (`api.Model`, `evaluate.Result`).
 
     Args:
       out: folder for `metrics.json` and `report.html`; None writes nothing.
@@ -58,16 +58,7 @@ def run(
     loaded = api.load(model)
     if out:
         make_folder(out, "--out")
-    with contextlib.ExitStack() as bar:
-
-        def progress(what: str, done: int, total: int) -> None:
-            if done == 0:  # the next thing to embed: its bar takes the place of the last
-                bar.close()
-                bars.append(bar.enter_context(logging.Progress(f"embed {what}", total)))
-            else:
-                bars[-1].advance(done - bars[-1].done)
-
-        bars: list[logging.Progress] = []
+    with bars() as progress:
         result = evaluate.evaluate(loaded, data, split=split, progress=progress)
     table.print_tables(result.metrics)
     if out:
@@ -81,4 +72,20 @@ def run(
             facts=facts,
             targets=targets,
         )
-    return result.metrics
+    return loaded, result
+
+
+@contextlib.contextmanager
+def bars() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress function that shows one bar for each thing that is embedded."""
+    shown: list[logging.Progress] = []
+    with contextlib.ExitStack() as bar:
+
+        def progress(what: str, done: int, total: int) -> None:
+            if done == 0:  # the next thing to embed: its bar takes the place of the last
+                bar.close()
+                shown.append(bar.enter_context(logging.Progress(f"embed {what}", total)))
+            else:
+                shown[-1].advance(done - shown[-1].done)
+
+        yield progress

@@ -1,13 +1,14 @@
 """The metrics as rows, for the terminal and for the report's headline numbers."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import rich.box
 import rich.console
 import rich.table
 
 from lb_jax.core import errors
+from lb_jax.evaluation import pairs
 
 RECALL = ("R@1", "R@5", "R@10")
 OPERATORS = {">=": lambda value, bound: value >= bound, "<=": lambda value, bound: value <= bound}
@@ -139,14 +140,39 @@ def tables(metrics: Mapping) -> list[rich.table.Table]:
     return [table for table in (zero_shot, retrieval, emergent) if table.row_count]
 
 
+def calibration_table(found: Mapping[str, pairs.Pair]) -> rich.table.Table:
+    """Returns the curves of every pair of modalities, with what they are worth."""
+    curves = _table(
+        "Calibration (error and accuracy on held-out items)",
+        ("pair", "threshold", "scale", "calibration error", "accuracy", "chance", "items", "held"),
+    )
+    for name, pair in found.items():
+        curves.add_row(
+            name,
+            f"{pair.curve.threshold():.3f}",
+            f"{pair.curve.scale:.1f}",
+            percent(pair.calibration_error),
+            percent(pair.accuracy),
+            percent(0.5),
+            str(pair.items),
+            str(pair.held_out_items),
+        )
+    return curves
+
+
 def print_tables(metrics: Mapping, console: rich.console.Console | None = None) -> None:
     """Prints `tables`: drawn on a terminal, aligned plain text anywhere else."""
+    show(tables(metrics), console)
+
+
+def show(found: Iterable[rich.table.Table], console: rich.console.Console | None = None) -> None:
+    """Prints tables: drawn on a terminal, aligned plain text anywhere else."""
     console = console or rich.console.Console()
     if (
         not console.is_terminal
     ):  # a log file has no width to fit, and rows that wrap would not line up
         console = rich.console.Console(file=console.file, width=120, color_system=None)
-    for table in tables(metrics):
+    for table in found:
         table.box = table.box if console.is_terminal else None
         console.print(table)
         console.print()

@@ -15,7 +15,7 @@ def pairs(seed, n=4000):
 def test_equal_normal_curves_give_the_known_answer():
     found = calibration.fit(*pairs(0, 200_000))
     assert found.scale == pytest.approx(0.1 / 0.05**2, rel=0.02)  # of the likelihood ratio
-    assert found.threshold == pytest.approx(0.25, abs=1e-3)
+    assert found.threshold() == pytest.approx(0.25, abs=1e-3)
     assert found.n == 400_000
 
 
@@ -31,13 +31,13 @@ def test_held_out_pairs_match_as_often_as_said():
 def test_many_other_pairs_do_not_move_the_threshold():
     matching, others = pairs(2)
     found = calibration.fit(matching[:200], np.tile(others, 5))
-    assert found.threshold == pytest.approx(0.25, abs=0.01)
+    assert found.threshold() == pytest.approx(0.25, abs=0.01)
 
 
 def test_pairs_that_are_apart_stay_finite():
     found = calibration.fit(np.array([0.9, 0.8]), np.array([0.1, 0.2]))
     assert np.isfinite([found.scale, found.bias]).all()
-    assert 0.2 < found.threshold < 0.8
+    assert 0.2 < found.threshold() < 0.8
 
 
 @pytest.mark.parametrize(
