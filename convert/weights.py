@@ -42,6 +42,7 @@ class Weights(Protocol):
       ignored: names of stored tensors that are not read.
       origin: modality -> what writing the same foreign files back needs.
       files: what is read.
+      folder: the checkpoint of this package that they are, as it lies there; None for any other.
       digest: hash of weights and config; vectors of models that differ in it must not be mixed.
     """
 
@@ -51,6 +52,7 @@ class Weights(Protocol):
     origin: dict[str, dict[str, Any]]
     ignored: tuple[str, ...]
     files: tuple[Path, ...]
+    folder: Path | None
 
     @property
     def digest(self) -> str: ...
@@ -146,7 +148,7 @@ class Stored:
 
     def __init__(self, folder: Path):
         self.where, self.ignored = str(folder), ()
-        self._folder, self.files = folder, (folder,)
+        self.folder, self.files = folder, (folder,)
         stored = checkpoint.load_config(folder)
         try:
             self.config = model_config(stored["model"])
@@ -167,7 +169,7 @@ class Stored:
 
     @functools.cached_property
     def digest(self) -> str:
-        total = hashlib.sha256((self._folder / CONFIG).read_bytes())
+        total = hashlib.sha256((self.folder / CONFIG).read_bytes())
         for path, tensor in sorted(self._tensors.items()):
             total.update(f"{path}\n".encode())
             total.update(tensor.read())
@@ -186,7 +188,7 @@ class Stored:
             if inside != path and wanted(inside):
                 one = layer is not None and is_stacked(inside)
                 leaf = tensor.read(slice(layer, layer + 1)) if one else tensor.read()
-                rules.require_finite(self._folder, path, leaf)
+                rules.require_finite(self.folder, path, leaf)
                 found[inside] = leaf.astype(dtype or tensor.dtype, copy=False)
         return paths.unflatten(found)
 
@@ -203,7 +205,7 @@ class Published:
 
     def __init__(self, sources: Mapping[str, Source]):
         _require_one_text(sources)
-        self.sources = dict(sources)
+        self.sources, self.folder = dict(sources), None
         self.where = ", ".join(str(one.where) for one in sources.values())
         first = next(iter(sources.values()))
         self.config = ModelConfig({name: one.vision for name, one in sources.items()}, first.text)
@@ -259,7 +261,7 @@ class Merged:
     """
 
     def __init__(self, weights: Weights):
-        self._inner = weights
+        self._inner, self.folder = weights, None
         self.where, self.files, self.ignored = weights.where, weights.files, weights.ignored
         self.preprocess, self.origin = weights.preprocess, weights.origin
         towers = weights.config.towers.items()

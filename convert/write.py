@@ -37,7 +37,7 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 # Files that a folder written here may hold, by their path in it.
 _ANY_MODALITY = "|".join(MODALITIES)
 _WRITTEN = re.compile(
-    rf"(({_ANY_MODALITY})/)?(config\.json|model\.safetensors)"
+    rf"(({_ANY_MODALITY})/)?(config\.json|model\.safetensors)|calibration\.json"
     rf"|(({_ANY_MODALITY})/)?open_clip_(config\.json|model\.safetensors)"
     rf"|inputs\.json|({_ANY_MODALITY}|{TEXT})\.(safetensors|stablehlo)"
     rf"|{checkpoint.ORBAX}/.*"
@@ -160,8 +160,9 @@ def _write_config(weights: Weights, folder: Path) -> None:
     values = {
         "model": config_lib.to_dict(weights.config),
         "preprocess": weights.preprocess,
-        "origin": weights.origin,
     }
+    if weights.origin:  # a copy of a trained checkpoint is the same model, byte by byte
+        values["origin"] = weights.origin
     checkpoint.write_config(folder, values)
 
 

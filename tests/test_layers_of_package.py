@@ -19,7 +19,7 @@ LAYERS = {
     "convert": ("core", "models"),
     "evaluation": ("core", "data"),
     "training": ("core", "objectives", "models", "data", "convert", "evaluation"),
-    "inference": ("core", "models", "data", "convert", "training"),
+    "inference": ("core", "models", "data", "convert", "evaluation", "training"),
     "demo": ("core", "data"),
     "configs": ("core", "models", "data", "training"),
     "cli": ("core", "data", "convert", "training", "evaluation", "inference", "demo"),

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lb_jax.cli.arguments import Parser, make_folder
-from lb_jax.core import errors
+from lb_jax.core import checkpoint, errors
 from lb_jax.core.modalities import MODALITIES
 
 FORMATS = ("safetensors", "orbax", "hf", "open_clip", "stablehlo")
+OURS = FORMATS[:2]  # checkpoints of this package
 
 
 def main(argv: Sequence[str]) -> None:
@@ -50,9 +51,38 @@ def main(argv: Sequence[str]) -> None:
     print(f"{arguments.out}: {', '.join(opened.config.towers)} and text, as {arguments.to}")
     print(f"  {report.tensors} tensors, {report.parameters:,} parameters")
     print(f"  ignored: {', '.join(opened.ignored) or 'nothing'}")
+    if stored.folder and (stored.folder / checkpoint.CALIBRATION).is_file():
+        print(f"  calibration: {carry_calibration(stored, arguments.out, arguments.to)}")
     if arguments.verify:
         for name, difference in verify.differences(stored, arguments.out, arguments.to).items():
             print(f"  {name}: embeddings differ by at most {difference:.1e}")
+
+
+def carry_calibration(stored, out: Path, to: str) -> str:
+    """Copies the calibration of a checkpoint into what was written, where it still holds.
+
+    Args:
+      stored: `weights.Stored` of a checkpoint that has a calibration.
+      out: what was written from them.
+      to: the format.
+
+    Returns:
+      What became of it, in words.
+    """
+    from lb_jax.evaluation import pairs
+    from lb_jax.inference import api
+
+    if to not in OURS:
+        return f"left out, {to} has no place for it"
+    written, digest = api.load(out), api.Model(stored).digest
+    try:
+        found = pairs.read(stored.folder, digest)
+    except errors.CheckpointError as error:
+        return f"left out ({error})"
+    if written.digest != digest:
+        return "left out, the weights are others now; run `lb-jax calibrate` on them"
+    pairs.write(out, found)
+    return "carried over"
 
 
 def sources(given: Sequence[str]) -> str | dict[str, str]:

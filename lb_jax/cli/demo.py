@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from lb_jax.cli import evaluate
+from lb_jax.cli import calibrate, evaluate
 from lb_jax.cli.arguments import Parser, make_folder
 from lb_jax.core import checkpoint, logging, modalities
 
@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def run(out: Path, *, seed: int, items: int) -> None:
-    """Corpus -> pretrain -> bind -> evaluate; a finished part is not done again."""
+    """Corpus -> pretrain -> bind -> evaluate -> calibrate; a finished part is not done again."""
     from lb_jax.training import train
 
     make_folder(out, "--out")
@@ -102,13 +102,17 @@ def run(out: Path, *, seed: int, items: int) -> None:
         name: logging.read_metrics(out / name / "metrics.jsonl") for name in ("pretrain", "bind")
     }
     facts = {"seed": seed, "items": items}
-    metrics = evaluate.run(
+    model, result = evaluate.run(
         out / "checkpoint", out / "corpus", out=out, curves=curves, facts=facts, targets=TARGETS
     )
     seconds["evaluate"] = round(time.perf_counter() - start, 1)
+    start = time.perf_counter()
+    print(f"$ lb-jax calibrate --model={out / 'checkpoint'} --data={out / 'corpus'}", flush=True)
+    calibrate.run(model, result, "test")  # the same vectors, which it need not compute again
+    seconds["calibrate"] = round(time.perf_counter() - start, 1)
     checkpoint.write_json(
         out / "metrics.json",
-        {**metrics, "seconds": {**seconds, "total": round(sum(seconds.values()), 1)}},
+        {**result.metrics, "seconds": {**seconds, "total": round(sum(seconds.values()), 1)}},
     )
     print(f"{out / 'metrics.json'}\n{out / 'report.html'}\n{out / 'checkpoint'}")
 

@@ -22,6 +22,10 @@ COMMANDS = {
     ),
     "replay": ("lb_jax.cli.replay", "look again at a step of a run that was not finite"),
     "evaluate": ("lb_jax.cli.evaluate", "score a model on a labelled corpus"),
+    "calibrate": (
+        "lb_jax.cli.calibrate",
+        "fit the probability of a match, kept in the checkpoint",
+    ),
     "convert": (
         "lb_jax.cli.convert",
         "weights in and out: safetensors, Orbax, Hugging Face, OpenCLIP, StableHLO",

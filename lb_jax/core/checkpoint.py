@@ -2,7 +2,8 @@
 
 Tensor names are parameter paths, so `base` is stored once. The config holds the model's shape and
 the preprocessing spec of every modality; without them the numbers would not mean anything. The
-folder appears whole or not at all.
+folder appears whole or not at all. `calibration.json`, which `lb-jax calibrate` puts beside them,
+changes no vector and is no part of what the model is.
 """
 
 import collections
@@ -22,6 +23,7 @@ import safetensors
 from lb_jax.core import errors, paths
 
 WEIGHTS, CONFIG, FORMAT = "model.safetensors", "config.json", "lb_jax-1"
+CALIBRATION = "calibration.json"  # beside the weights, where one was fitted
 ORBAX = "params"  # folder that stands for the weights where Orbax wrote them
 # Names of types in a safetensors file.
 DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64"}
@@ -126,9 +128,13 @@ def write_safetensors(
 
 
 def copy(source: Path, folder: Path) -> None:
-    """Copies an inference checkpoint; one that is there is replaced once the copy is complete."""
+    """Copies an inference checkpoint; one that is there is replaced once the copy is complete.
+
+    Its calibration goes with it.
+    """
+    calibrated = (Path(source) / CALIBRATION).is_file()
     with replacing(folder) as partial:
-        for name in (CONFIG, WEIGHTS):
+        for name in (CONFIG, WEIGHTS, *([CALIBRATION] if calibrated else [])):
             shutil.copyfile(Path(source) / name, partial / name)
 
 

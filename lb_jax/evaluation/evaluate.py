@@ -29,7 +29,29 @@ class Confusion:
 
 
 @dataclasses.dataclass(frozen=True)
-class Result:
+class Embedded:
+    """The items of a split and their captions as vectors.
+
+    Attributes:
+      corpus: the split.
+      ids: modality -> the item of each embedding.
+      embeddings: modality -> unit rows float32 `[n, e]`.
+      captions: modality -> unit rows float32 `[n, e]`, each item's caption of the modality's text
+        kind.
+    """
+
+    corpus: labelled.Labelled
+    ids: dict[str, tuple[str, ...]]
+    embeddings: dict[str, np.ndarray]
+    captions: dict[str, np.ndarray]
+
+    def texts(self, modality: str) -> list[str]:
+        """The sentences of `captions`."""
+        return captions_of(self.corpus, modality, self.ids[modality])
+
+
+@dataclasses.dataclass(frozen=True)
+class Result(Embedded):
     """What an evaluation found, and what the report shows it with.
 
     Attributes:
@@ -38,20 +60,39 @@ class Result:
         "chance_R@1", "n", "distinct_captions"}}, "emergent": {"audio->image": {"R@1", …,
         "chance_R@1", "times_chance", "n"}}, "seconds": {what: seconds}}`. All but "seconds" are the
         same in every run.
-      corpus: the split.
-      ids: modality -> the item of each embedding.
-      embeddings: modality -> unit rows float32 `[n, e]`.
-      captions: modality -> unit rows float32 `[n, e]`, each item's caption of the modality's text
-        kind.
       confusion: zero-shot task -> its confusion matrix.
     """
 
     metrics: dict
-    corpus: labelled.Labelled
-    ids: dict[str, tuple[str, ...]]
-    embeddings: dict[str, np.ndarray]
-    captions: dict[str, np.ndarray]
     confusion: dict[str, Confusion]
+
+
+def captions_of(corpus: labelled.Labelled, modality: str, ids: Sequence[str]) -> list[str]:
+    """Each item's caption of the modality's text kind.
+
+    Raises:
+      DataError: an item has none.
+    """
+    return [corpus.caption(id_, rows.MODALITIES[modality].text_kind) for id_ in ids]
+
+
+def embed(
+    model,
+    corpus_dir: str | pathlib.Path,
+    *,
+    split: str = "test",
+    modalities: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> Embedded:
+    """Embeds a split and its captions, each file and text once; arguments as of `evaluate`.
+
+    Raises:
+      ConfigError: as `evaluate`.
+      DataError: as `evaluate`.
+    """
+    corpus = labelled.read(corpus_dir, split)
+    names = _choose(model, corpus, modalities)
+    return _embed(model, corpus, names, (), _Embedder(progress or _silent, {}))[0]
 
 
 def evaluate(
@@ -87,32 +128,19 @@ def evaluate(
     corpus = labelled.read(corpus_dir, split)
     names = _choose(model, corpus, modalities)
     tasks = [task for task in corpus.tasks if task.modality in names]
-    ids = {name: corpus.having(name) for name in names}
-    captions = {
-        name: [corpus.caption(id_, rows.MODALITIES[name].text_kind) for id_ in ids[name]]
-        for name in names
-    }
+    run = _Embedder(progress or _silent, seconds)
+    prompts = [text for task in tasks for wordings in task.prompts.values() for text in wordings]
+    embedded, vector = _embed(model, corpus, names, prompts, run)
+    ids, embeddings = embedded.ids, embedded.embeddings
 
-    texts = [text for name in names for text in captions[name]]
-    texts += [text for task in tasks for prompts in task.prompts.values() for text in prompts]
-    texts = list(dict.fromkeys(texts))
-    run = _Embedder(progress or (lambda what, done, total: None), seconds)
-    vector = dict(
-        zip(texts, run(rows.TEXT, texts, lambda chunk: model.embed(rows.TEXT, chunk)), strict=True)
-    )
-    spoken = {name: np.stack([vector[caption] for caption in captions[name]]) for name in names}
-
-    files = {name: [str(corpus.files[id_][name]) for id_ in ids[name]] for name in names}
-    embeddings = {
-        name: run(name, files[name], functools.partial(model.embed, name)) for name in names
-    }
     trials = [(task.name, task, embeddings[task.modality]) for task in tasks]
     for name in dict.fromkeys(
         task.modality for task in tasks if rows.MODALITIES[task.modality].has_frames
     ):
-        if model.preprocess(name, files[name][:1]).shape[1] > 1:
+        files = _files(corpus, name, ids[name])
+        if model.preprocess(name, files[:1]).shape[1] > 1:
             encode = functools.partial(_encode_shuffled, model, name)
-            shuffled = run(f"{name} shuffled", list(enumerate(files[name])), encode)
+            shuffled = run(f"{name} shuffled", list(enumerate(files)), encode)
             trials += [
                 (f"{task.name}_shuffled", task, shuffled) for task in tasks if task.modality == name
             ]
@@ -133,18 +161,47 @@ def evaluate(
         metrics={
             "zero_shot": scores,
             "retrieval": {
-                name: retrieval.score(spoken[name], embeddings[name], captions[name])
+                name: retrieval.score(
+                    embedded.captions[name], embeddings[name], embedded.texts(name)
+                )
                 for name in names
             },
             "emergent": emergent.score(embeddings, ids),
             "seconds": seconds | {"total": time.perf_counter() - started},
         },
-        corpus=corpus,
-        ids=ids,
-        embeddings=embeddings,
-        captions=spoken,
         confusion=confusion,
+        **vars(embedded),
     )
+
+
+def _embed(
+    model,
+    corpus: labelled.Labelled,
+    names: Sequence[str],
+    more: Sequence[str],
+    run: "_Embedder",
+) -> tuple[Embedded, dict[str, np.ndarray]]:
+    """The items, and the vector of every caption and of `more` texts."""
+    ids = {name: corpus.having(name) for name in names}
+    captions = {name: captions_of(corpus, name, ids[name]) for name in names}
+    texts = list(dict.fromkeys([*(text for name in names for text in captions[name]), *more]))
+    vector = dict(
+        zip(texts, run(rows.TEXT, texts, lambda chunk: model.embed(rows.TEXT, chunk)), strict=True)
+    )
+    embeddings = {
+        name: run(name, _files(corpus, name, ids[name]), functools.partial(model.embed, name))
+        for name in names
+    }
+    spoken = {name: np.stack([vector[caption] for caption in captions[name]]) for name in names}
+    return Embedded(corpus, ids, embeddings, spoken), vector
+
+
+def _files(corpus: labelled.Labelled, name: str, ids: Sequence[str]) -> list[str]:
+    return [str(corpus.files[id_][name]) for id_ in ids]
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """Reports no progress."""
 
 
 def shuffle_frames(clip: np.ndarray, seed: int) -> np.ndarray:

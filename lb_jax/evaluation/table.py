@@ -9,7 +9,7 @@ import rich.markup
 import rich.table
 
 from lb_jax.core import errors
-from lb_jax.evaluation import paper
+from lb_jax.evaluation import pairs, paper
 
 RECALL = ("R@1", "R@5", "R@10")
 OPERATORS = {">=": lambda value, bound: value >= bound, "<=": lambda value, bound: value <= bound}
@@ -141,6 +141,26 @@ def tables(metrics: Mapping) -> list[rich.table.Table]:
     return [table for table in (zero_shot, retrieval, emergent) if table.row_count]
 
 
+def calibration_table(found: Mapping[str, pairs.Pair]) -> rich.table.Table:
+    """Returns the curves of every pair of modalities, with what they are worth."""
+    curves = _table(
+        "Calibration (error and accuracy on held-out items)",
+        ("pair", "threshold", "scale", "calibration error", "accuracy", "chance", "items", "held"),
+    )
+    for name, pair in found.items():
+        curves.add_row(
+            name,
+            f"{pair.curve.threshold():.3f}",
+            f"{pair.curve.scale:.1f}",
+            percent(pair.calibration_error),
+            percent(pair.accuracy),
+            percent(0.5),
+            str(pair.items),
+            str(pair.held_out_items),
+        )
+    return curves
+
+
 def print_tables(metrics: Mapping, console: rich.console.Console | None = None) -> None:
     """Prints `tables`: drawn on a terminal, aligned plain text anywhere else."""
     show(tables(metrics), console)
@@ -148,14 +168,20 @@ def print_tables(metrics: Mapping, console: rich.console.Console | None = None) 
 
 def print_suite(metrics: Mapping, console: rich.console.Console | None = None) -> None:
     """Prints a suite, of `results.to_json`: its details, then the published tables."""
-    drawn = []
-    for one in (*paper.details(metrics), *paper.tables(metrics)):
-        drawn.append(_table(one.title, one.columns, words=not one.ours))
-        drawn[-1].caption = rich.markup.escape(one.note)
-        drawn[-1].caption_justify = "left"
-        for row in one.rows:
-            drawn[-1].add_row(*map(rich.markup.escape, row))
-    show(drawn, console)
+    show([_drawn(one) for one in (*paper.details(metrics), *paper.tables(metrics))], console)
+
+
+def print_comparison(found: paper.Table, console: rich.console.Console | None = None) -> None:
+    """Prints two results side by side, of `compare.compare`."""
+    show([_drawn(found)], console)
+
+
+def _drawn(table: paper.Table) -> rich.table.Table:
+    drawn = _table(table.title, table.columns, words=not table.ours)
+    drawn.caption, drawn.caption_justify = rich.markup.escape(table.note), "left"
+    for row in table.rows:
+        drawn.add_row(*map(rich.markup.escape, row))
+    return drawn
 
 
 def show(drawn: Sequence[rich.table.Table], console: rich.console.Console | None = None) -> None:

@@ -1,6 +1,6 @@
 """`lb_jax.load` and what it returns.
 
-`embed`, `encode`, `similarity`, `logits`, `fuse`, `preprocess`.
+`embed`, `encode`, `similarity`, `match_probability`, `logits`, `fuse`, `preprocess`.
 """
 
 import collections
@@ -16,9 +16,11 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from lb_jax.convert.weights import Weights, open_weights
-from lb_jax.core import errors, paths
+from lb_jax.core import checkpoint, errors, paths
 from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.data import preprocess, specs
+from lb_jax.evaluation import pairs
+from lb_jax.evaluation.calibration import Calibration
 from lb_jax.models import languagebind
 
 DTYPES = ("float32", "bfloat16")  # float16 is not computed on every device
@@ -26,6 +28,7 @@ DTYPES = ("float32", "bfloat16")  # float16 is not computed on every device
 # batch of 1 equals a batch of N.
 BATCH_SIZE = 32
 AXIS = "device"  # the only one of the mesh that a batch is spread over
+UNIT_TOLERANCE = 0.01  # of a length; vectors stored in half precision are within
 
 
 def load(
@@ -98,6 +101,11 @@ class Model:
     def batch_size(self) -> int:
         """Items that are encoded at once on all devices together; fewer cost as much."""
         return BATCH_SIZE * self._mesh.size
+
+    @property
+    def folder(self) -> Path | None:
+        """The checkpoint of this package that it was read from as it is; None for other weights."""
+        return self._weights.folder
 
     @functools.cached_property
     def digest(self) -> str:
@@ -206,6 +214,89 @@ class Model:
                 "of the first vectors."
             )
         return self.similarity(a, text) * np.exp(np.float32(self.logit_scale[modality]))
+
+    @functools.cached_property
+    def calibration(self) -> pairs.Calibrations:
+        """The curves from similarity to probability that lie beside the weights.
+
+        Raises:
+          ConfigError: when there are none, saying which command fits them.
+          CheckpointError: when they are damaged, or of other weights.
+        """
+        folder = self.folder
+        if folder is None:
+            raise errors.ConfigError(
+                f"{self._weights.where}: a calibration lies in a checkpoint of this package, which "
+                "this is not; write one with `lb-jax convert SRC DST --to=safetensors` and fit it "
+                "with `lb-jax calibrate --model=DST --data=CORPUS`."
+            )
+        if not (folder / checkpoint.CALIBRATION).is_file():
+            raise errors.ConfigError(
+                f"{folder}: has no calibration; fit one with `lb-jax calibrate --model={folder} "
+                "--data=CORPUS`."
+            )
+        return pairs.read(folder, self.digest)
+
+    def match_probability(
+        self,
+        modality: str,
+        a: np.ndarray,
+        b: np.ndarray,
+        other: str = TEXT,
+        *,
+        prior: float = 0.5,
+    ) -> np.ndarray:
+        """How likely pairs of vectors belong together: [n, e] and [m, e] -> float64 [n, m].
+
+        It is the probability of a pair drawn so that a share `prior` of pairs match. With the usual
+        one half, 0.9 means: of such scores, nine come from an item with its own text for each one
+        that comes from an item with the text of another. Where one of a thousand candidates is the
+        right one, give `prior=1e-3`. It holds for data like those the curve was fitted to
+        (`calibration.data`); the error on held-out items is in `calibration.pairs`.
+
+        Args:
+          modality: of the rows of `a`, unit vectors.
+          a: [n, e].
+          b: [m, e], unit vectors of `other`.
+          other: another modality, or "text".
+          prior: share of the pairs that match, above 0 and below 1.
+
+        Raises:
+          ConfigError: without a calibration of the pair, for a prior out of range, and for arrays
+            that are not unit vectors of one length.
+          CheckpointError: for a calibration that is damaged or of other weights.
+        """
+        curve = self._curve(modality, other)
+        for name, rows in (("a", a), ("b", b)):
+            length = np.linalg.norm(np.asarray(rows, np.float64), axis=-1)
+            if not np.allclose(length, 1, atol=UNIT_TOLERANCE):  # NaN is not close either
+                raise errors.ConfigError(
+                    f"match_probability takes unit vectors; {name} has one of length "
+                    f"{length.flat[np.argmax(~np.isclose(length, 1, atol=UNIT_TOLERANCE))]:.3g}; "
+                    "divide each by its length."
+                )
+        cosines = self.similarity(np.asarray(a, np.float64), np.asarray(b, np.float64))
+        return curve.probability(cosines, prior)
+
+    def threshold(self, modality: str, other: str = TEXT, *, prior: float = 0.5) -> float:
+        """The similarity at which a pair is as likely to match as not.
+
+        Raises:
+          ConfigError: as `match_probability`.
+          CheckpointError: as `match_probability`.
+        """
+        return self._curve(modality, other).threshold(prior)
+
+    def _curve(self, modality: str, other: str) -> Calibration:
+        self._check(modality)
+        self._check(other)
+        found = self.calibration.pairs
+        if pairs.key(modality, other) not in found:
+            raise errors.ConfigError(
+                f"the calibration has no {modality} with {other}; it has "
+                f"{' '.join(found)}. Fit one with `lb-jax calibrate` on items that have both."
+            )
+        return found[pairs.key(modality, other)].curve
 
     def fuse(
         self, vectors: Mapping[str, np.ndarray], weights: Mapping[str, float] | None = None

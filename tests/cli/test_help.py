@@ -10,6 +10,7 @@ ARGUMENTS = {
     "train": ("--config", "--workdir", "--config.name=value"),
     "plan": ("--config", "--topology", "--search", "--json", "--config.name=value"),
     "evaluate": ("--model", "--data", "--split", "--out"),
+    "calibrate": ("--model", "--data", "--split"),
     "replay": ("WORKDIR", "STEP"),
     "convert": ("SRC", "DST", "--to", "--merge-lora", "--config", "--verify"),
     "data convert": ("SRC", "DST", "--root", "--columns", "--only", "--to", "--max-bad-rate"),

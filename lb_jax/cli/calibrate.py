@@ -1,0 +1,65 @@
+"""`lb-jax calibrate --model=M --data=CORPUS`."""
+
+from collections.abc import Sequence
+
+from lb_jax.cli import evaluate
+from lb_jax.cli.arguments import Parser, make_folder
+from lb_jax.core import errors
+
+
+def main(argv: Sequence[str]) -> None:
+    """Fits the probability that two things belong together and keeps it in the checkpoint."""
+    parser = Parser(
+        "calibrate",
+        "Fits the probability that two things belong together to one half of the held-out items "
+        "of a labelled corpus, measures it on the other half, and writes calibration.json into the "
+        "checkpoint. The embeddings stay as they are.",
+    )
+    parser.add_argument(
+        "--model", required=True, help="checkpoint, or work directory of a finished run"
+    )
+    parser.add_argument(
+        "--data", required=True, help="corpus folder, as `lb-jax demo corpus` writes it"
+    )
+    parser.add_argument(
+        "--split", default="test", choices=("test", "train"), help="which items (default: test)"
+    )
+    arguments = parser.parse_args(argv)
+
+    from lb_jax.evaluation import evaluate as evaluation
+    from lb_jax.inference import api
+
+    model = api.load(arguments.model)
+    if model.folder is None:
+        raise errors.ConfigError(
+            f"--model={arguments.model} is no checkpoint of this package, and a calibration lies "
+            f"in one; write it with `lb-jax convert {arguments.model} DST --to=safetensors`, then "
+            "calibrate DST."
+        )
+    make_folder(model.folder, "--model")
+    with evaluate.bars() as progress:
+        embedded = evaluation.embed(model, arguments.data, split=arguments.split, progress=progress)
+    run(model, embedded, arguments.split)
+
+
+def run(model, embedded, split: str) -> None:
+    """Fits, prints the table and writes `calibration.json`.
+
+    Args:
+      model: an `api.Model` of a checkpoint of this package.
+      embedded: items and captions of a split, `evaluate.Embedded`; the result of an evaluation is
+        one too.
+      split: its name.
+
+    Raises:
+      DataError: for items that no curve can be fitted to.
+      CheckpointError: when the disk does not take the file.
+    """
+    from lb_jax.evaluation import pairs, table
+
+    found, left_out = pairs.fit(embedded)
+    table.show([table.calibration_table(found)])
+    for name, reason in left_out.items():
+        print(f"{name}: left out: {reason}")
+    data = pairs.describe(embedded.corpus, split)
+    print(pairs.write(model.folder, pairs.Calibrations(model.digest, data, found)))
