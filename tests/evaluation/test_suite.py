@@ -122,7 +122,7 @@ def test_one_item_taken_for_another(written, name):
         found = task.outcome
         if found.headline == "mAP":
             continue
-        # found by their media, both look the same and lose; asking, the other one looks as it should
+        # found by their media both look the same and lose; asking, the other looks as it should
         lost = {wrong} if task.task.target == ("text",) else {wrong, like}
         queries = [task.ids[i] for i in found.item.tolist()]
         expected = np.mean([id_ not in lost for id_ in queries])
