@@ -7,6 +7,7 @@ from pathlib import Path
 from lb_jax.core import errors
 from lb_jax.data.clips import Clip
 from lb_jax.evaluation import splits
+from lb_jax.evaluation.layouts import annotations
 from lb_jax.evaluation.layouts.files import Files, is_name
 
 _SHOWN = 60  # characters of a caption in a reason
@@ -28,8 +29,7 @@ class Reading:
     """
 
     def __init__(self, root: Path, classes: Collection[str] = ()):
-        if not root.is_dir():
-            raise errors.DataError(root, "no such folder; expected the data set there")
+        annotations.require_folder(root)
         self.root, self._classes = root, classes
         self.ids: dict[str, None] = {}
         self._texts: dict[str, tuple[str, ...]] = {}
