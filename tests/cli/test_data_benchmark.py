@@ -88,7 +88,6 @@ def test_ten_names_of_a_kind_are_shown_and_all_are_written(call, tmp_path):
     ],
 )
 def test_mistakes_are_one_line(call, arguments, said):
-
     result = call(f"data check {arguments}")
     assert (result.status, result.out) == (2, "")
     assert len(result.err.splitlines()) == 1
