@@ -393,6 +393,21 @@ def test_file_of_an_ending_that_is_not_read_is_named(tmp_path):
     assert "there is 12340@N00_5550_abcdef.3gp, an ending that is not read" in problem.reason
 
 
+def test_names_and_captions_that_are_no_text_can_be_printed(tmp_path):
+    folder = write(tmp_path, "valor32k")
+    before = read(folder)
+    (folder / "videos" / "b\udce4r.mp4").write_bytes(b"x")
+    rows = json.loads((folder / "desc_test.json").read_text())
+    rows[0]["desc"] = "half \ud83d"
+    rows.append({"video_id": "\ud83d", "desc": "a"})
+    (folder / "desc_test.json").write_text(json.dumps(rows))
+    after = read(folder)
+    assert [one.kind for one in after.problems] == ["annotation", "annotation", "extra", "extra"]
+    assert after.problems[3].name == "videos/b\\udce4r.mp4"
+    assert all(f"{one.name}{one.reason}".encode() for one in after.problems)
+    assert without(after) == without(before, before.ids[0])
+
+
 def test_links_are_followed_and_loops_end(tmp_path):
     folder = write(tmp_path, "msrvtt")
     before = read(folder)
