@@ -36,12 +36,23 @@ _HARMLESS = {
 }
 
 
+def require_folder(root: Path) -> None:
+    """Refuses a data set that is not there.
+
+    Raises:
+      errors.DataError: there is no such folder.
+    """
+    if not root.is_dir():
+        raise errors.DataError(root, "no such folder; expected the data set there")
+
+
 def one_of(root: Path, *names: str) -> Path:
     """Returns the annotation file that is there, of several a data set is distributed with.
 
     Raises:
       errors.DataError: there is none, or more than one.
     """
+    require_folder(root)
     found = [name for name in names if (root / name).is_file()]
     if not found:
         raise errors.DataError(

@@ -120,4 +120,9 @@ def inside(root: Path, path: str) -> str | None:
 
 def is_name(text: str) -> bool:
     """Whether text names a file and no folder."""
-    return text.strip() not in ("", ".", "..") and not {*text} & {"/", "\\", "\0"}
+    return text.strip() not in ("", ".", "..") and not {*text} & {"/", "\\", "\0"} and is_text(text)
+
+
+def is_text(text: str) -> bool:
+    """Whether text can be written as UTF-8; halves of characters and undecodable names cannot."""
+    return text.isascii() or not any("\ud800" <= one <= "\udfff" for one in text)

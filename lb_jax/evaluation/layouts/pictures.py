@@ -7,7 +7,7 @@ from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.evaluation import prompts, splits
 from lb_jax.evaluation.layouts import annotations
-from lb_jax.evaluation.layouts.files import Files, folder, inside
+from lb_jax.evaluation.layouts.files import Files, folder, inside, is_text
 from lb_jax.evaluation.layouts.reading import Reading
 from lb_jax.evaluation.layouts.sound import with_paths
 
@@ -137,7 +137,8 @@ def _class_folders(root: Path, name: str, folders: dict[str, tuple[str, ...]]) -
     for path in files[first]:
         parts = path.relative_to(root / top).with_suffix("").parts
         id_ = "/".join(parts)
-        if len(parts) == 2 and parts[0] in classes and id_ not in reading.ids:
+        is_item = len(parts) == 2 and parts[0] in classes and is_text(id_)
+        if is_item and id_ not in reading.ids:
             reading.add(id_, top, labels=(parts[0],))
     _folder_problems(reading, first, top, classes)
     for modality in others:

@@ -7,7 +7,8 @@ from pathlib import Path
 from lb_jax.core import errors
 from lb_jax.data.clips import Clip
 from lb_jax.evaluation import splits
-from lb_jax.evaluation.layouts.files import Files, is_name
+from lb_jax.evaluation.layouts import annotations
+from lb_jax.evaluation.layouts.files import Files, is_name, is_text
 
 _SHOWN = 60  # characters of a caption in a reason
 
@@ -28,8 +29,7 @@ class Reading:
     """
 
     def __init__(self, root: Path, classes: Collection[str] = ()):
-        if not root.is_dir():
-            raise errors.DataError(root, "no such folder; expected the data set there")
+        annotations.require_folder(root)
         self.root, self._classes = root, classes
         self.ids: dict[str, None] = {}
         self._texts: dict[str, tuple[str, ...]] = {}
@@ -38,7 +38,11 @@ class Reading:
         self._problems: list[splits.Problem] = []
 
     def problem(self, kind: str, name: str, reason: str, modality: str | None = None) -> None:
-        """Notes a problem."""
+        """Notes a problem, in text that can be printed."""
+        name, reason = (
+            one if is_text(one) else one.encode("utf-8", "backslashreplace").decode()
+            for one in (name, reason)
+        )
         self._problems.append(splits.Problem(kind, name, reason, modality))
 
     def bad_row(self, name: str, reason: str) -> None:
@@ -82,8 +86,9 @@ class Reading:
         if not self.is_new(id_, where):
             return False
         if texts is not None:
-            if not texts or not all(isinstance(one, str) and one.strip() for one in texts):
-                self.bad_row(id_, f"{where}: has an empty caption or none")
+            usable = [isinstance(one, str) and one.strip() and is_text(one) for one in texts]
+            if not texts or not all(usable):
+                self.bad_row(id_, f"{where}: has an empty caption, none, or one that is no text")
                 return False
             self._texts[id_] = tuple(texts)
         if labels is not None:
