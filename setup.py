@@ -22,7 +22,10 @@ setup(
     packages=[*find_packages(include=["lb_jax", "lb_jax.*"]), "lb_jax.convert", "lb_jax.configs"],
     package_dir={"lb_jax": "lb_jax", "lb_jax.convert": "convert", "lb_jax.configs": "configs"},
     include_package_data=True,
-    package_data={"lb_jax.evaluation.prompts": ["*.json", "classes/*.json"]},
+    package_data={
+        "lb_jax.evaluation": ["published.json"],
+        "lb_jax.evaluation.prompts": ["*.json", "classes/*.json"],
+    },
     install_requires=[
         "jax>=0.10.2",
         "flax>=0.12.8",

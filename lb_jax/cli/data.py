@@ -93,10 +93,10 @@ def convert(argv: Sequence[str]) -> None:
 
 
 def check(argv: Sequence[str]) -> None:
-    """Decodes a whole corpus and reports on it."""
-    from lb_jax.cli import data_check
+    """Decodes a whole corpus and reports on it, or looks for a published test set."""
+    from lb_jax.cli import data_benchmark, data_check
 
-    data_check.main(argv)
+    (data_benchmark if data_benchmark.asked_for(argv) else data_check).main(argv)
 
 
 def add_source(parser: Parser) -> None:

@@ -15,10 +15,14 @@ _SHOWN = 10  # bad files and frequent captions on the screen; the report has all
 
 def main(argv: Sequence[str]) -> None:
     """Decodes everything in parallel and prints what there is, what is bad, how fast it loads."""
+    from lb_jax.evaluation import layouts
+
     parser = Parser(
         "data check",
         "Decodes every file of a corpus and tokenises every caption; prints bad files, sizes, "
-        "durations, repeated and truncated captions and throughput.",
+        "durations, repeated and truncated captions and throughput. With --benchmark NAME "
+        "--root DIR it looks for the files of a published test set instead; NAME is one of "
+        f"{', '.join(layouts.LAYOUTS)} (lb-jax data check --benchmark NAME --help tells more).",
     )
     data.add_source(parser)
     parser.add_argument(

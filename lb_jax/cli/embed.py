@@ -58,8 +58,8 @@ def main(argv: Sequence[str]) -> None:
     with logging.Progress(
         f"embed {arguments.modality}", len(hashes), done=len(hashes) - len(waiting)
     ) as progress:
-        for i in range(0, len(waiting), api.BATCH_SIZE):
-            chunk = waiting[i : i + api.BATCH_SIZE]
+        for i in range(0, len(waiting), model.batch_size):
+            chunk = waiting[i : i + model.batch_size]
             vectors = model.embed(arguments.modality, chunk)
             for item, vector in zip(chunk, vectors, strict=True):
                 done[item] = hashes[item], vector

@@ -1,50 +1,214 @@
-"""`lb-jax evaluate --model=M --data=CORPUS [--out=DIR]`."""
+"""`lb-jax evaluate`: a labelled corpus, the published benchmarks, or two results side by side."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lb_jax.cli.arguments import Parser, make_folder
-from lb_jax.core import checkpoint, logging
+from lb_jax.core import checkpoint, errors, folders, logging
+
+SUITES = ("paper",)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Scores a model on the held-out part of a labelled corpus.
+    """Scores a model, prints tables, writes `metrics.json` and `report.html`."""
+    from lb_jax.evaluation import benchmarks
 
-    Prints the table and writes `metrics.json` and `report.html`.
-    """
     parser = Parser(
         "evaluate",
-        "Zero-shot, retrieval and emergent scores of a model on the held-out items "
-        "of a labelled corpus.",
+        "Zero-shot, retrieval, joint and emergent scores of a model: on a labelled corpus "
+        "(--data), or on the published benchmarks whose data are there (--suite), the published "
+        "figures beside ours. Or two results side by side (--compare).",
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--data", metavar="CORPUS", help="corpus folder, as `lb-jax demo corpus` writes it"
+    )
+    what.add_argument(
+        "--suite", choices=SUITES, help="the tables of the paper, as far as --root has the data"
+    )
+    what.add_argument(
+        "--compare",
+        nargs=2,
+        type=Path,
+        metavar=("A", "B"),
+        help="two results of --out, with the interval of each difference",
     )
     parser.add_argument(
         "--model",
-        required=True,
-        help="checkpoint, work directory of a finished run, or published weights",
-    )
-    parser.add_argument(
-        "--data", required=True, help="corpus folder, as `lb-jax demo corpus` writes it"
-    )
-    parser.add_argument(
-        "--split", default="test", choices=("test", "train"), help="which items (default: test)"
+        action="append",
+        metavar="[MODALITY=]M",
+        help="checkpoint, work directory of a finished run, or published weights; published "
+        "weights of several modalities as --model=video=M --model=audio=M …",
     )
     parser.add_argument("--out", type=Path, help="folder for metrics.json and report.html")
-    arguments = parser.parse_args(argv)
-    run(arguments.model, arguments.data, split=arguments.split, out=arguments.out)
+    parser.add_argument(
+        "--split",
+        default="test",
+        choices=("test", "train"),
+        help="which items of --data (default: test)",
+    )
+    parser.add_argument(
+        "--root",
+        type=Path,
+        metavar="DIR",
+        help="for --suite: the folder that holds one folder for each data set, see "
+        "docs/evaluation.md",
+    )
+    parser.add_argument(
+        "--only",
+        type=lambda text: text.split(","),
+        metavar="NAME,...",
+        help=f"for --suite: some of {', '.join(benchmarks.BENCHMARKS)}",
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="for --suite: where embeddings are kept between calls (default: lb_jax/embeddings in "
+        "the user's cache folder)",
+    )
+    parser.add_argument(
+        "--preset",
+        default="default",
+        choices=("default", "reference"),
+        help="preprocessing of published weights; reference is the original's (default: default)",
+    )
+    for name, choices in benchmarks.CHOICES.items():
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            choices=choices,
+            default=choices[0],
+            help=f"{HELP[name]} (default: {choices[0]})",
+        )
+    given = parser.parse_args(argv)
+    for flag, needed_by in NEEDS.items():
+        kind = next(kind for kind in ("data", "suite", "compare") if getattr(given, kind))
+        if getattr(given, flag) and kind not in needed_by:
+            raise errors.ConfigError(f"--{flag} is not used with --{kind}; leave it out.")
+        if not getattr(given, flag) and kind in needed_by and flag in ("model", "root"):
+            raise errors.ConfigError(f"--{kind} needs --{flag}; give it.")
+    if given.compare:
+        compare(*given.compare)
+        return
+    settings = benchmarks.Settings(**{name: getattr(given, name) for name in benchmarks.CHOICES})
+    source = model_source(given.model)
+    if given.suite:
+        run_suite(
+            source,
+            given.root,
+            benchmarks.choose(given.only),
+            settings,
+            out=given.out,
+            cache=given.cache,
+            preset=given.preset,
+        )
+    else:
+        run(
+            source,
+            given.data,
+            split=given.split,
+            out=given.out,
+            scoring=settings.scoring,
+            preset=given.preset,
+        )
+
+
+HELP = {
+    "scoring": "cosine, or the original's dot product of embeddings that are not normalised",
+    "fusion": "how several modalities add up: averaged cosines, averaged logits, or a sum of "
+    "embeddings",
+    "k400_norm": "pixel statistics of the views of K400 and K600",
+    "thermal_templates": "prompts of thermal benchmarks: of a photo, as published, or of a thermal "
+    "infrared photo",
+}
+# argument -> what uses it
+NEEDS = {
+    "model": ("data", "suite"),
+    "root": ("suite",),
+    "only": ("suite",),
+    "cache": ("suite",),
+    "out": ("data", "suite"),
+}
+
+
+def model_source(given: Sequence[str]) -> str | dict[str, str]:
+    """What `--model` names: one source, or modality -> source.
+
+    Raises:
+      ConfigError: for several without a modality, or a modality twice.
+    """
+    from lb_jax.core.modalities import MODALITIES
+
+    pairs = [one.partition("=") for one in given]
+    named = [name in MODALITIES and bool(sign) for name, sign, _ in pairs]
+    if len(given) == 1 and not named[0]:
+        return given[0]
+    found = {name: path for name, _, path in pairs}
+    if not all(named) or len(found) < len(given):
+        raise errors.ConfigError(
+            f"--model is given {len(given)} times ({', '.join(given)}); expected it once, or each "
+            f"time as MODALITY=M with another of {', '.join(MODALITIES)}."
+        )
+    return found
+
+
+def compare(a: Path, b: Path) -> None:
+    """Prints two results side by side."""
+    from lb_jax.evaluation import compare, table
+
+    table.print_comparison(compare.compare(a, b))
+
+
+def run_suite(
+    model: str | Path | Mapping[str, str],
+    root: Path,
+    rows: Mapping,
+    settings,
+    *,
+    out: Path | None = None,
+    cache: Path | None = None,
+    preset: str = "default",
+) -> dict:
+    """Runs benchmarks, prints their tables and returns the metrics.
+
+    Args:
+      rows: of the table of benchmarks, see `benchmarks.choose`.
+      out: folder for `metrics.json`, `outcomes.json` and `report.html`; None writes nothing.
+      cache: where embeddings are kept; None takes the user's cache folder.
+    """
+    from lb_jax.evaluation import results, suite, suite_report, table
+    from lb_jax.inference import api, embedder
+
+    if out:
+        make_folder(out, "--out")
+    cache = cache or folders.user_cache("embeddings")
+    make_folder(cache, "--cache")
+    loaded = api.load(model, preset=preset)
+    with bars() as progress:
+        found = suite.run(embedder.Embedder(loaded, cache, progress=progress), root, rows, settings)
+    metrics = {"model": str(model), "digest": loaded.digest} | results.to_json(found)
+    table.print_suite(metrics)
+    if out:
+        checkpoint.write_json(out / "metrics.json", metrics)
+        checkpoint.write_json(out / "outcomes.json", results.outcomes(found))
+        suite_report.write(out / "report.html", found, metrics)
+    return metrics
 
 
 def run(
-    model: str | Path,
+    model: str | Path | Mapping[str, str],
     data: str | Path,
     *,
     split: str = "test",
     out: Path | None = None,
+    scoring: str = "cosine",
+    preset: str = "default",
     curves=None,
     facts=None,
     targets=None,
 ) -> tuple:
-    """Evaluates, prints the tables and returns (`api.Model`, `evaluate.Result`).
+    """Evaluates on a labelled corpus, prints and returns (`api.Model`, `evaluate.Result`).
 
     Args:
       out: folder for `metrics.json` and `report.html`; None writes nothing.
@@ -55,11 +219,11 @@ def run(
     from lb_jax.evaluation import evaluate, report, table
     from lb_jax.inference import api
 
-    loaded = api.load(model)
+    loaded = api.load(model, preset=preset)
     if out:
         make_folder(out, "--out")
     with bars() as progress:
-        result = evaluate.evaluate(loaded, data, split=split, progress=progress)
+        result = evaluate.evaluate(loaded, data, split=split, scoring=scoring, progress=progress)
     table.print_tables(result.metrics)
     if out:
         checkpoint.write_json(out / "metrics.json", result.metrics)

@@ -3,9 +3,11 @@
 Decoding is by libsndfile or PyAV.
 """
 
+import contextlib
 import functools
 import io
 import math
+import sys
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
@@ -47,7 +49,13 @@ MONO: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def decode(media: media_lib.Media, spec: specs.AudioSpec) -> np.ndarray:
+def decode(
+    media: media_lib.Media,
+    spec: specs.AudioSpec,
+    *,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+) -> np.ndarray:
     """Decodes sound to its log-mel spectrogram.
 
     Silence decodes too; `content.require_content` tells it.
@@ -56,15 +64,18 @@ def decode(media: media_lib.Media, spec: specs.AudioSpec) -> np.ndarray:
       media: path or bytes of a sound file or of a video with sound, or a tuple (float [n] or
         [channels, n], rate in Hz).
       spec: rate, mono, resampler and number of filters.
+      start_s, end_s: the samples at `start_s` or later and before `end_s` are the sound, in seconds
+        from the first one; None is the end of the file. They are cut out before resampling.
 
     Returns:
       float32 [frames, mel], one frame per 10 ms.
 
     Raises:
-      errors.DataError: undecodable, cut off, no sound track, not finite, or shorter than 25 ms.
+      errors.DataError: undecodable, cut off, no sound track, not finite, no sample between the two
+        times, or shorter than 25 ms.
     """
     name = media_lib.describe(media)
-    wave, rate_hz = _read(media, spec)  # [n]
+    wave, rate_hz = _read(media, spec, start_s, end_s)  # [n]
     wave = resample(wave, rate_hz, spec.sample_rate_hz, spec.resampler)
     # The reference removes the mean of the whole sound here; the filter bank removes every frame's.
     mel = fbank.log_mel(wave, spec.sample_rate_hz, spec.mel_bins)
@@ -180,17 +191,28 @@ def _sinc_weights(step: int, phases: int, first: int) -> tuple[int, np.ndarray]:
     return int(start) + reach, np.sinc(t) * window * cutoff
 
 
-def _read(media: media_lib.Media, spec: specs.AudioSpec) -> tuple[np.ndarray, int]:
-    """Returns mono float32 [n] and its rate."""
-    if isinstance(media, tuple):
-        return _from_array(media, spec)
+def _read(
+    media: media_lib.Media, spec: specs.AudioSpec, start_s: float, end_s: float | None
+) -> tuple[np.ndarray, int]:
+    """Returns the mono sound of a window, float32 [n], and its rate."""
     name = media_lib.describe(media)
-    mono, rates = [], []
-    with media_lib.stream(media, ACCEPTED) as file:
-        for block, rate_hz in _blocks(file, name):
-            mono.append(_to_mono(block, spec, name))
+    mono, rates, seen = [], [], 0
+    with contextlib.ExitStack() as opened:
+        if isinstance(media, tuple):
+            blocks = [_from_array(media)]
+        else:
+            file = opened.enter_context(media_lib.stream(media, ACCEPTED))
+            blocks = opened.enter_context(contextlib.closing(_blocks(file, name)))
+        for block, rate_hz in blocks:
             rates.append(rate_hz)
-    if not mono:
+            first, stop = _sample(start_s, rate_hz), _sample(end_s, rate_hz)
+            shown = block[max(first - seen, 0) : max(stop - seen, 0)]
+            seen += len(block)
+            if len(shown):
+                mono.append(_to_mono(shown, spec, name))
+            if seen >= stop:
+                break
+    if not seen:
         raise errors.DataError(
             name, f"holds no sound, expected at least {1000 * fbank.FRAME_S:.0f} ms"
         )
@@ -200,7 +222,20 @@ def _read(media: media_lib.Media, spec: specs.AudioSpec) -> tuple[np.ndarray, in
         raise errors.DataError(
             name, f"has {low} to {high} samples per second, {expected}; export it again"
         )
+    if not mono:
+        raise errors.DataError(
+            name,
+            f"has no sound {media_lib.window(start_s, end_s)}, {seen / low:.3f} s were looked "
+            "through; correct the window or leave the clip out",
+        )
     return np.concatenate(mono), low
+
+
+def _sample(time_s: float | None, rate_hz: int) -> int:
+    """Number of the first sample at a time or later; of none for None."""
+    if time_s is None:
+        return sys.maxsize
+    return math.ceil(time_s * rate_hz - 1e-6)  # 1.1 s at 44.1 kHz are 48,510.000000000007 samples
 
 
 def _to_mono(block: np.ndarray, spec: specs.AudioSpec, name: str) -> np.ndarray:
@@ -213,7 +248,8 @@ def _to_mono(block: np.ndarray, spec: specs.AudioSpec, name: str) -> np.ndarray:
     return MONO[spec.mono](block)
 
 
-def _from_array(media: tuple, spec: specs.AudioSpec) -> tuple[np.ndarray, int]:
+def _from_array(media: tuple) -> tuple[np.ndarray, int]:
+    """Returns float32 [n, channels] and the rate."""
     match media:
         case (np.ndarray() as samples, int() | np.integer() as rate_hz) if (
             np.issubdtype(samples.dtype, np.floating)
@@ -222,7 +258,7 @@ def _from_array(media: tuple, spec: specs.AudioSpec) -> tuple[np.ndarray, int]:
             and RATES_HZ[0] <= rate_hz <= RATES_HZ[1]
         ):
             channels = np.atleast_2d(samples).astype(np.float32)  # [channels, n]
-            return _to_mono(channels.T, spec, media_lib.describe(media)), int(rate_hz)
+            return channels.T, int(rate_hz)
         case _:
             raise media_lib.unusable(media, ACCEPTED)
 

@@ -203,13 +203,48 @@ def square(
     shown = x[rows, columns]
     planes = [shown] if x.ndim == 2 else [cv2.extractChannel(shown, c) for c in range(3)]
     resized = [_resize(p.astype(np.float32), down, right) for p in planes]
-    std = np.asarray(spec.std, np.float64)
-    scale = (1 / (white * std)).astype(np.float32)
-    shift = (-np.asarray(spec.mean, np.float64) / std).astype(np.float32)
+    scale, shift = normaliser(spec, white)
     out = np.empty((spec.size, spec.size, 3), np.float32) if out is None else out
     for c in range(3):
         np.add(resized[c % len(resized)] * scale[c], shift[c], out=out[..., c])
     return out
+
+
+def resize(x: np.ndarray, size: int, kernel: "Kernel") -> np.ndarray:
+    """Resizes the short side to `size` as `square` does, and cuts nothing off.
+
+    Args:
+      x: uint8 or float32 [h, w, 3].
+      size: of the short side; the long one becomes `int(size * long / short)`.
+      kernel: of the resize.
+
+    Returns:
+      float32 [h', w', 3], on the scale of `x`.
+
+    Raises:
+      errors.DataError: the long side is more than `MAX_ASPECT` times the short one.
+    """
+    sides = resized_sides(*x.shape[:2], size)
+    down, right = (
+        _bands(kernel, before, after, 0, after)
+        for before, after in zip(x.shape[:2], sides, strict=True)
+    )
+    planes = [cv2.extractChannel(x, c).astype(np.float32) for c in range(3)]
+    return np.stack([_resize(plane, down, right) for plane in planes], axis=-1)
+
+
+def normaliser(
+    spec: specs.ImageSpec | specs.VideoSpec, white: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scale and shift per channel, float32 [3] each: (x / white - mean) / std is x * scale + shift.
+
+    Args:
+      spec: mean and std.
+      white: value that stands for 1.
+    """
+    std = np.asarray(spec.std, np.float64)
+    scale = (1 / (white * std)).astype(np.float32)
+    return scale, (-np.asarray(spec.mean, np.float64) / std).astype(np.float32)
 
 
 def resized_sides(height: int, width: int, size: int) -> tuple[int, int]:

@@ -62,6 +62,11 @@ def unusable(media: object, accepted: str) -> errors.DataError:
     )
 
 
+def window(start_s: float, end_s: float | None) -> str:
+    """Returns how errors name a stretch of a file, in seconds; None is its end."""
+    return f"from {start_s:g} s to {'its end' if end_s is None else f'{end_s:g} s'}"
+
+
 @contextlib.contextmanager
 def stream(media: object, accepted: str) -> Iterator[BinaryIO]:
     """Opens a path or bytes as a seekable binary stream, after checking the container is whole.

@@ -5,8 +5,11 @@ The transform is resize, crop and normalisation.
 
 import bisect
 import contextlib
+import dataclasses
+import fractions
+import functools
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
 import av
@@ -28,43 +31,93 @@ ONE_FRAME_A_PACKET = ("h264", "hevc", "mpeg4")
 ACCEPTED = "a uint8 array [t, h, w, 3] or a list of still pictures"
 
 
-def decode(media: media_lib.Media, spec: specs.VideoSpec) -> np.ndarray:
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """Which frames of a file are taken, and what is kept of each.
+
+    Attributes:
+      pick: how many frames there are in the window -> their numbers from 0 on, int64 [n], n > 0.
+      start_s: where the window begins, seconds from the first frame.
+      end_s: where it ends, itself left out; None is behind the last frame.
+      keep: uint8 [h, w, 3] -> what is kept; None keeps the frame.
+    """
+
+    pick: Callable[[int], np.ndarray]
+    start_s: float = 0.0
+    end_s: float | None = None
+    keep: Callable[[np.ndarray], np.ndarray] | None = None
+
+
+def decode(
+    media: media_lib.Media,
+    spec: specs.VideoSpec,
+    *,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+) -> np.ndarray:
     """Decodes `spec.frames` frames spread evenly over the clip, upright, at their own size.
 
     Args:
       media: path or bytes of anything PyAV decodes; or frames, which are picked by the same rule:
         uint8 [t, h, w, 3], or a list or tuple of still pictures of one size.
       spec: number of frames.
+      start_s, end_s: the frames at `start_s` or later and before `end_s` are the clip, in seconds
+        from the first frame; None is the end of the file. Frames given as such have no times.
 
     Returns:
       uint8 [t, h, w, 3]; frames repeat where the clip has fewer than asked for.
 
     Raises:
-      errors.DataError: no video track, damaged, cut off, too large, changing size, or an array of
-        another dtype or shape.
+      errors.DataError: no video track, damaged, cut off, too large, changing size, no frame between
+        the two times, or an array of another dtype or shape.
     """
+    if isinstance(media, np.ndarray | list | tuple) and (start_s, end_s) != (0.0, None):
+        raise errors.DataError(
+            media_lib.describe(media),
+            f"has no times, so nothing {media_lib.window(start_s, end_s)}; give its frames alone",
+        )
     if isinstance(media, np.ndarray):
         if media.dtype != np.uint8 or media.ndim != 4 or media.shape[-1] != 3 or media.size == 0:
             raise media_lib.unusable(media, ACCEPTED)
         return media[frame_indices(len(media), spec.frames)]
     if isinstance(media, list | tuple):
         return _stills(media, spec.frames)
+    spread = functools.partial(frame_indices, wanted=spec.frames)
+    return choose(media, Choice(spread, start_s, end_s))
+
+
+def choose(media: media_lib.Media, choice: Choice) -> np.ndarray:
+    """Decodes chosen frames of a file, upright, and little beside them.
+
+    Args:
+      media: path or bytes of anything PyAV decodes.
+      choice: which frames.
+
+    Returns:
+      [n, ...] of what `choice.keep` makes of each, uint8 [n, h, w, 3] without it.
+
+    Raises:
+      errors.DataError: as `decode`.
+    """
     name = media_lib.describe(media)
     with media_lib.stream(media, ACCEPTED) as file:
-        if file.seek(0, io.SEEK_END) <= HELD_BYTES:
-            with media_lib.open_track(file, name, "video") as track:
+        held, is_small = [], file.seek(0, io.SEEK_END) <= HELD_BYTES
+        with media_lib.open_track(file, name, "video") as track:
+            clock = _Clock.of(track)
+            if is_small:
                 held = list(track.packets())
-                picked = _pick_times(track, held, spec.frames)
-            if picked is not None:
-                return picked
-            packets = [p for p in held if media_lib.is_shown(p)]
-        else:
-            packets = media_lib.packets(file, name, "video")
-        if len(packets) > SEEK_GAP * spec.frames:
-            sought = _seek(file, name, packets, spec.frames)
-            if sought is not None:
-                return sought
-        return _pick(file, name, len(packets), spec.frames)
+                chosen = _pick_times(track, clock, held, choice)
+                if chosen is not None:
+                    return chosen
+        packets = (
+            [media_lib.Packet(p.pts, p.is_keyframe) for p in held if media_lib.is_shown(p)]
+            if held
+            else media_lib.packets(file, name, "video")
+        )
+        sought = _seek(file, name, clock, packets, choice)
+        if sought is not None:
+            return sought
+        return _pick(file, name, clock, [p.pts for p in packets], choice)
 
 
 def transform(
@@ -112,76 +165,188 @@ def _stills(pictures: Sequence[media_lib.Picture], wanted: int) -> np.ndarray:
     return _stack([decoded[i] for i in indices], media_lib.describe(pictures))
 
 
-def _pick_times(track: media_lib.Track, packets: list[av.Packet], wanted: int) -> np.ndarray | None:
+@dataclasses.dataclass(frozen=True)
+class _Clock:
+    """When frames are shown.
+
+    Attributes:
+      name: how errors call the file.
+      time_base: seconds per unit of a frame's time.
+      rate: frames per second, for containers without times; None if it does not say that either.
+    """
+
+    name: str
+    time_base: fractions.Fraction
+    rate: fractions.Fraction | None
+
+    @classmethod
+    def of(cls, track: media_lib.Track) -> "_Clock":
+        return cls(track.name, track.stream.time_base, track.stream.average_rate)
+
+    def chosen(self, times: Sequence[int | None], choice: Choice) -> tuple[list[int], bool]:
+        """Numbers of the chosen ones of all frames, and whether the window holds all frames.
+
+        Args:
+          times: of all frames, in any order, in units of the time base.
+          choice: window and rule.
+
+        Raises:
+          errors.DataError: no frame is in the window.
+        """
+        if not times:
+            raise errors.DataError(
+                self.name, f"has a video track without frames; {media_lib.AGAIN}"
+            )
+        first, last = 0, len(times)
+        if (choice.start_s, choice.end_s) != (0.0, None):
+            seconds = self._seconds(times)
+            first = bisect.bisect_left(seconds, choice.start_s)
+            if choice.end_s is not None:
+                last = bisect.bisect_left(seconds, choice.end_s)
+            if first >= last:
+                asked = media_lib.window(choice.start_s, choice.end_s)
+                raise errors.DataError(
+                    self.name,
+                    f"has no frame {asked}, the last one is shown at {seconds[-1]:.3f} s; correct "
+                    "the window or leave the clip out",
+                )
+        numbers = (first + choice.pick(last - first)).tolist()
+        return numbers, (first, last) == (0, len(times))
+
+    def _seconds(self, times: Sequence[int | None]) -> list[float]:
+        """Returns when the frames are shown, from the first one on, sorted."""
+        if None not in times:
+            zero, (up, down) = min(times), self.time_base.as_integer_ratio()
+            # One division of whole numbers: a frame at 3 s is at 3.0, not right before it.
+            return sorted((time - zero) * up / down for time in times)
+        if not self.rate:
+            raise errors.DataError(
+                self.name, "says neither times nor a rate of its frames; convert it to mp4"
+            )
+        up, down = self.rate.as_integer_ratio()
+        return [number * down / up for number in range(len(times))]
+
+
+def _pick_times(
+    track: media_lib.Track, clock: _Clock, packets: list[av.Packet], choice: Choice
+) -> np.ndarray | None:
     """Decodes once in order, without the frames that no wanted one is made of.
 
     Returns:
-      uint8 [wanted, h, w, 3]; None where time and number of a frame are not surely one, or where
-      seeking is better.
+      [n, ...]; None where time and number of a frame are not surely one, or where seeking is
+      better.
     """
     shown = [p.pts for p in packets if media_lib.is_shown(p)]
     times = sorted(time for time in set(shown) if time is not None)
-    if (
-        track.stream.codec_context.name not in ONE_FRAME_A_PACKET
-        or not 0 < len(times) <= SEEK_GAP * wanted
-        or len(times) < len(shown)
-    ):
+    if track.stream.codec_context.name not in ONE_FRAME_A_PACKET or not times:
         return None
-    picked = [times[i] for i in frame_indices(len(times), wanted)]
-    needed, kept = set(picked), {}
+    if len(times) < len(shown):
+        return None
+    numbers, _ = clock.chosen(times, choice)
+    first, last = min(numbers), max(numbers)
+    if last - first >= SEEK_GAP * len(numbers):
+        return None
+    needed, kept = {times[i] for i in numbers}, {}
+    keys = [
+        i
+        for i, p in enumerate(packets)
+        if p.is_keyframe and p.pts is not None and p.pts <= times[first]
+    ]
+    begin = keys[-1] if keys and first else 0
     # The last one in the file is decoded whether needed or not: a cut would show there.
-    for frame in track.decode(packets, wanted=needed | {shown[-1]}):
+    whole = last == len(times) - 1
+    wanted = needed | {shown[-1]} if whole else needed
+    start = packets[begin].pts if begin else None
+    for frame in track.decode(packets[begin:], start=start, wanted=wanted):
         if frame.interlaced_frame:  # then a packet may hold half of it
             return None
         if frame.pts in needed:
-            kept[frame.pts] = _to_rgb(frame, track.name)
+            kept[frame.pts] = _keep(frame, track.name, choice)
+        if len(kept) == len(needed) and not whole:
+            break
     if len(kept) < len(needed):
         return None
-    return _stack([kept[time] for time in picked], track.name)
+    return _stack([kept[times[i]] for i in numbers], track.name)
 
 
-def _pick(file: BinaryIO, name: str, available: int, wanted: int) -> np.ndarray:
-    """Decodes once in order and keeps the evenly spaced frames, uint8 [wanted, h, w, 3].
+def _pick(
+    file: BinaryIO,
+    name: str,
+    clock: _Clock,
+    times: Sequence[int | None],
+    choice: Choice,
+    *,
+    found: bool = False,
+) -> np.ndarray:
+    """Decodes once in order and keeps the chosen frames, [n, ...].
 
     Packets may outnumber frames (invisible reference frames, two fields per frame); then the frames
-    found are the right count and the clip is decoded again with it.
+    found are the right ones and the clip is decoded again with their times.
+
+    Args:
+      file, name, clock: of the clip.
+      times: of its frames, or of its packets.
+      choice: of frames.
+      found: whether they are those of the frames.
     """
-    if available == 0:
-        raise errors.DataError(name, f"has a video track without frames; {media_lib.AGAIN}")
-    indices = frame_indices(available, wanted)
-    needed, kept, seen = set(indices.tolist()), {}, 0
+    numbers, _ = clock.chosen(times, choice)
+    needed, kept, seen = set(numbers), {}, []
+    enough = max(numbers) + 1 if found else len(times)
     for frame in media_lib.frames(file, name, "video"):
-        if seen in needed:
-            kept[seen] = _to_rgb(frame, name)
-        seen += 1
-        if seen == available:
+        if len(seen) in needed:
+            kept[len(seen)] = _keep(frame, name, choice)
+        seen.append(frame.pts)
+        if len(seen) == enough:
             break
-    if seen < available:
-        return _pick(file, name, seen, wanted)
-    return _stack([kept[i] for i in indices.tolist()], name)
+    if len(seen) < enough:
+        return _pick(file, name, clock, seen, choice, found=True)
+    return _stack([kept[i] for i in numbers], name)
 
 
 def _seek(
-    file: BinaryIO, name: str, packets: list[media_lib.Packet], wanted: int
+    file: BinaryIO,
+    name: str,
+    clock: _Clock,
+    packets: Sequence[media_lib.Packet],
+    choice: Choice,
 ) -> np.ndarray | None:
-    """Decodes from the keyframe before each wanted frame, uint8 [wanted, h, w, 3].
+    """Decodes from the keyframe before each wanted frame that lies far from the one before it.
 
-    Returns None where the container's times do not lead to the frames: missing, repeated, or of
-    pictures never shown.
+    Returns [n, ...]; None where decoding in order is better, and where the container's times do not
+    lead to the frames: missing, repeated, or of pictures never shown.
     """
+    numbers, whole = clock.chosen([p.pts for p in packets], choice)
+    if whole and max(numbers) < SEEK_GAP * len(numbers):
+        return None
     times = sorted(p.pts for p in packets if p.pts is not None)
     keys = sorted(p.pts for p in packets if p.is_keyframe and p.pts is not None)
     if len(set(times)) < len(packets) or not keys or keys[0] > times[0]:
         return None
-    picked = []
-    for time in (times[i] for i in frame_indices(len(times), wanted)):
-        key = keys[bisect.bisect_right(keys, time) - 1]
+    kept = {}
+    for run in _runs(sorted(set(numbers))):
+        key = keys[bisect.bisect_right(keys, times[run[0]]) - 1]
         with contextlib.closing(media_lib.frames(file, name, "video", key)) as frames:
-            frame = next((f for f in frames if f.pts is not None and f.pts >= time), None)
-            if frame is None or frame.pts != time:
-                return None
-            picked.append(_to_rgb(frame, name))
-    return _stack(picked, name)
+            for time in (times[i] for i in run):
+                frame = next((f for f in frames if f.pts is not None and f.pts >= time), None)
+                if frame is None or frame.pts != time:
+                    return None
+                kept[time] = _keep(frame, name, choice)
+    return _stack([kept[times[i]] for i in numbers], name)
+
+
+def _runs(numbers: Sequence[int]) -> list[list[int]]:
+    """Splits rising numbers of frames where the next one is sooner sought than decoded up to."""
+    runs = []
+    for number in numbers:
+        if not runs or number - runs[-1][-1] > SEEK_GAP:
+            runs.append([])
+        runs[-1].append(number)
+    return runs
+
+
+def _keep(frame: av.VideoFrame, name: str, choice: Choice) -> np.ndarray:
+    rgb = _to_rgb(frame, name)
+    return rgb if choice.keep is None else choice.keep(rgb)
 
 
 def _stack(frames: list[np.ndarray], name: str) -> np.ndarray:

@@ -7,13 +7,15 @@ import dataclasses
 import functools
 import pathlib
 import time
+import typing
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core import modalities as rows
-from lb_jax.evaluation import emergent, labelled, metrics, retrieval, zero_shot
+from lb_jax.evaluation import emergent, labelled, retrieval, zero_shot
+from lb_jax.evaluation import scoring as rows_of
 
 CHUNK = 32  # items between two progress reports; also bounds the preprocessed clips held in memory
 
@@ -92,7 +94,7 @@ def embed(
     """
     corpus = labelled.read(corpus_dir, split)
     names = _choose(model, corpus, modalities)
-    return _embed(model, corpus, names, (), _Embedder(progress or _silent, {}))[0]
+    return _embed(corpus, names, (), _Embedder(model, progress or _silent, {}))[0]
 
 
 def evaluate(
@@ -101,6 +103,7 @@ def evaluate(
     *,
     split: str = "test",
     modalities: Sequence[str] | None = None,
+    scoring: str = "cosine",
     progress: Progress | None = None,
 ) -> Result:
     """Runs zero-shot classification, retrieval both ways and emergent retrieval.
@@ -111,10 +114,11 @@ def evaluate(
 
     Args:
       model: has `modalities`, `embed(modality, paths or texts) -> [n, e]`, `preprocess(modality,
-        paths) -> array` and `encode(modality, array) -> [n, e]`.
+        paths or texts) -> array` and `encode(modality, array, unit=True) -> [n, e]`.
       corpus_dir: a labelled corpus, see `labelled.read`.
       split: which items.
       modalities: which modalities; None means all that both the model and the split have.
+      scoring: "cosine" or "dot", see `lb_jax.evaluation.scoring`.
       progress: called as `progress(what, done, total)`, what being a modality, "text" or "video
         shuffled".
 
@@ -128,9 +132,9 @@ def evaluate(
     corpus = labelled.read(corpus_dir, split)
     names = _choose(model, corpus, modalities)
     tasks = [task for task in corpus.tasks if task.modality in names]
-    run = _Embedder(progress or _silent, seconds)
+    run = _Embedder(model, progress or _silent, seconds, scoring)
     prompts = [text for task in tasks for wordings in task.prompts.values() for text in wordings]
-    embedded, vector = _embed(model, corpus, names, prompts, run)
+    embedded, vector = _embed(corpus, names, prompts, run)
     ids, embeddings = embedded.ids, embedded.embeddings
 
     trials = [(task.name, task, embeddings[task.modality]) for task in tasks]
@@ -139,7 +143,7 @@ def evaluate(
     ):
         files = _files(corpus, name, ids[name])
         if model.preprocess(name, files[:1]).shape[1] > 1:
-            encode = functools.partial(_encode_shuffled, model, name)
+            encode = functools.partial(_encode_shuffled, model, name, scoring == "cosine")
             shuffled = run(f"{name} shuffled", list(enumerate(files)), encode)
             trials += [
                 (f"{task.name}_shuffled", task, shuffled) for task in tasks if task.modality == name
@@ -175,7 +179,6 @@ def evaluate(
 
 
 def _embed(
-    model,
     corpus: labelled.Labelled,
     names: Sequence[str],
     more: Sequence[str],
@@ -185,13 +188,8 @@ def _embed(
     ids = {name: corpus.having(name) for name in names}
     captions = {name: captions_of(corpus, name, ids[name]) for name in names}
     texts = list(dict.fromkeys([*(text for name in names for text in captions[name]), *more]))
-    vector = dict(
-        zip(texts, run(rows.TEXT, texts, lambda chunk: model.embed(rows.TEXT, chunk)), strict=True)
-    )
-    embeddings = {
-        name: run(name, _files(corpus, name, ids[name]), functools.partial(model.embed, name))
-        for name in names
-    }
+    vector = dict(zip(texts, run(rows.TEXT, texts), strict=True))
+    embeddings = {name: run(name, _files(corpus, name, ids[name])) for name in names}
     spoken = {name: np.stack([vector[caption] for caption in captions[name]]) for name in names}
     return Embedded(corpus, ids, embeddings, spoken), vector
 
@@ -216,24 +214,32 @@ def shuffle_frames(clip: np.ndarray, seed: int) -> np.ndarray:
     return clip[order]
 
 
-def _encode_shuffled(model, name: str, chunk: list[tuple[int, str]]) -> np.ndarray:
+def _encode_shuffled(model, name: str, unit: bool, chunk: list[tuple[int, str]]) -> np.ndarray:
     clips = np.asarray(model.preprocess(name, [path for _, path in chunk]))  # [b, t, h, w, c]
-    return model.encode(
-        name,
-        np.stack(
-            [shuffle_frames(clip, index) for clip, (index, _) in zip(clips, chunk, strict=True)]
-        ),
-    )
+    shuffled = [shuffle_frames(clip, index) for clip, (index, _) in zip(clips, chunk, strict=True)]
+    return model.encode(name, np.stack(shuffled), unit=unit)
+
+
+# scoring -> how a chunk of files or texts is embedded for it
+_EMBED = {
+    "cosine": lambda model, name, chunk: model.embed(name, chunk),
+    "dot": lambda model, name, chunk: model.encode(name, model.preprocess(name, chunk), unit=False),
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class _Embedder:
     """Embeds a list chunk by chunk, reports progress and notes the seconds."""
 
+    model: typing.Any
     report: Progress
     seconds: dict[str, float]
+    scoring: str = "cosine"
 
-    def __call__(self, what: str, items: list, embed: Callable[[list], np.ndarray]) -> np.ndarray:
+    def __call__(
+        self, what: str, items: list, embed: Callable[[list], np.ndarray] | None = None
+    ) -> np.ndarray:
+        embed = embed or functools.partial(_EMBED[self.scoring], self.model, what)
         started = time.perf_counter()
         chunks = []
         self.report(what, 0, len(items))
@@ -242,7 +248,7 @@ class _Embedder:
             chunks.append(np.asarray(embed(chunk)))
             self.report(what, start + len(chunk), len(items))
         self.seconds[what] = time.perf_counter() - started
-        return metrics.unit(np.concatenate(chunks))
+        return rows_of.SCORINGS[self.scoring](np.concatenate(chunks))
 
 
 def _choose(model, corpus: labelled.Labelled, wanted: Sequence[str] | None) -> tuple[str, ...]:

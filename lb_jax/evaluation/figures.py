@@ -17,7 +17,10 @@ LINE = 13  # height of a line of text
 
 
 def line_chart(
-    series: Mapping[str, tuple[np.ndarray, np.ndarray]], styles: Mapping[str, str], label: str
+    series: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    styles: Mapping[str, str],
+    label: str,
+    across: str = "step",
 ) -> str:
     """Draws lines over a shared axis from 0 or below.
 
@@ -26,18 +29,19 @@ def line_chart(
         averaged in runs.
       styles: name -> CSS class of the line.
       label: what the picture shows, for readers who cannot see it.
+      across: what the x axis counts.
 
     Returns:
       One `<svg>` element.
     """
     xs, ys = (np.concatenate([line[axis] for line in series.values()]) for axis in (0, 1))
     x_ticks, y_ticks = _ticks(xs.min(), xs.max()), _ticks(min(ys.min(), 0), ys.max())
-    x_low, x_high = xs.min(), max(xs.max(), xs.min() + 1)
+    x_low, x_high = xs.min(), xs.max() if xs.max() > xs.min() else xs.min() + 1
     y_low, y_high = y_ticks[0], y_ticks[-1]
 
     def place(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        across = LEFT + (x - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT)
-        return across, HEIGHT - BOTTOM - (y - y_low) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM)
+        right = LEFT + (x - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT)
+        return right, HEIGHT - BOTTOM - (y - y_low) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM)
 
     parts = []
     for tick in y_ticks:
@@ -53,14 +57,45 @@ def line_chart(
                 f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{tick:g}</text>'
             )
     parts.append(
-        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 2}" text-anchor="middle">step</text>'
+        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 2}" text-anchor="middle">'
+        f"{across}</text>"
     )
     for name, (x, y) in series.items():
-        across, down = place(*_thin(x, y))
-        points = " ".join(f"{a:.1f},{d:.1f}" for a, d in zip(across, down, strict=True))
+        points = " ".join(f"{a:.1f},{d:.1f}" for a, d in zip(*place(*_thin(x, y)), strict=True))
         title = f"<title>{html.escape(name)}: {y[0]:.3g} to {y[-1]:.3g}</title>"
         parts.append(f'<polyline class="{styles[name]}" points="{points}">{title}</polyline>')
     return _svg("chart", WIDTH, HEIGHT, label, "".join(parts))
+
+
+def scatter(points: Mapping[str, np.ndarray], styles: Mapping[str, str], label: str) -> str:
+    """Draws clouds of points on equal axes without numbers.
+
+    Args:
+      points: name -> float `[n, 2]`, finite.
+      styles: name -> CSS class.
+      label: what the picture shows, for readers who cannot see it.
+
+    Returns:
+      One `<svg>` element.
+    """
+    everything = np.concatenate(list(points.values()))
+    low, spread = everything.min(0), max(float(np.ptp(everything, axis=0).max()), 1e-6)
+    scale = (HEIGHT - TOP - BOTTOM) / spread
+    parts = []
+    for name, cloud in points.items():
+        title = f"<title>{html.escape(name)}</title>"
+        places = (cloud - low) * scale + [LEFT, TOP]
+        dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>' for x, y in places)
+        parts.append(f'<g class="{styles[name]}">{title}{dots}</g>')
+    return _svg("chart", WIDTH, HEIGHT, label, "".join(parts))
+
+
+def legend(styles: Mapping[str, str]) -> str:
+    """Returns a `<div>` that names what is drawn, name -> CSS class."""
+    names = (
+        f'<span><i class="{kind}"></i>{html.escape(name)}</span>' for name, kind in styles.items()
+    )
+    return f'<div class="legend">{"".join(names)}</div>'
 
 
 def heat_map(matrix: np.ndarray, groups: Sequence[str], label: str) -> str:

@@ -13,22 +13,25 @@ DRAWS = 1000
 
 def bootstrap(
     values: np.ndarray,
-    statistic: Callable[[np.ndarray], float],
+    statistic: Callable[[np.ndarray], float | np.ndarray],
     *,
     groups: np.ndarray | None = None,
     level: float = 0.95,
     draws: int = DRAWS,
     seed: int = 0,
-) -> tuple[float, float]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns the interval that holds the statistic of a new sample in a share `level` of cases.
 
     Args:
       values: `[n, ...]`, what the statistic is computed from, such as ranks.
-      statistic: of rows of `values`.
+      statistic: of rows of `values`; one figure, or several in an array.
       groups: int `[n]`, the item of each value; None where each is its own.
       level: share of the draws inside.
       draws: samples with replacement.
       seed: of the draws; the same seed gives the same interval.
+
+    Returns:
+      Its two ends, each float64 of the shape of the statistic.
     """
     values = np.asarray(values)
     of = np.arange(len(values)) if groups is None else np.unique(groups, return_inverse=True)[1]
@@ -42,5 +45,5 @@ def bootstrap(
         rows = drawn if groups is None else np.concatenate([members[i] for i in drawn])
         found.append(statistic(values[rows]))
     tail = 100 * (1 - level) / 2
-    low, high = np.percentile(found, [tail, 100 - tail])
-    return float(low), float(high)
+    low, high = np.percentile(found, [tail, 100 - tail], axis=0)
+    return low, high

@@ -67,6 +67,40 @@ def ranks(similarity: np.ndarray, truth: np.ndarray) -> np.ndarray:
     )  # the right answer itself is the one that makes this 1-based
 
 
+def group_ranks(
+    similarity: np.ndarray,
+    group: np.ndarray,
+    truth: np.ndarray,
+    same: np.ndarray | None = None,
+) -> np.ndarray:
+    """Ranks of groups of candidates, each scored by its best member.
+
+    Args:
+      similarity: float `[n, m]`, one row per query, one column per candidate.
+      group: int `[m]`, the group of each candidate, from 0 on without gaps.
+      truth: int `[n]`, the group that answers each query.
+      same: int `[m]`, equal where candidates are word for word the same; None where none are. What
+        is the same as a member of the right group is no mistake wherever it stands.
+
+    Returns:
+      int64 `[n]`: one more than the number of other groups that score at least as high.
+
+    Raises:
+      DataError: as `ranks`, or a group has no candidate.
+    """
+    similarity = finite(similarity, "similarity")
+    group = groups(group, similarity.shape[1])
+    truth = indices(truth, len(similarity), int(group.max()) + 1, "truth")
+    same = np.arange(len(group)) if same is None else np.asarray(same)
+    found = []
+    for scores, right in zip(similarity, truth, strict=True):
+        own = group == right
+        others = ~np.isin(same, same[own])
+        beats = group[others & (scores >= scores[own].max())]
+        found.append(1 + len(np.unique(beats)))
+    return np.array(found)
+
+
 def summary(rank: np.ndarray, *, lower_median: bool = False) -> dict[str, float]:
     """Recall and typical rank of `ranks`, recall as fractions.
 
@@ -76,7 +110,11 @@ def summary(rank: np.ndarray, *, lower_median: bool = False) -> dict[str, float]
     """
     median = np.sort(rank)[(len(rank) - 1) // 2] if lower_median else np.median(rank)
     recall = {f"R@{k}": float(np.mean(rank <= k)) for k in RECALL_AT}
-    return recall | {"median_rank": float(median), "mean_rank": float(np.mean(rank))}
+    return recall | {
+        "median_rank": float(median),
+        "mean_rank": float(np.mean(rank)),
+        "std_rank": float(np.std(rank)),
+    }
 
 
 def retrieval(similarity: np.ndarray) -> dict[str, float]:
@@ -121,17 +159,10 @@ def grouped_retrieval(
     """
     similarity = finite(similarity, "similarity")
     owner = indices(owner, *similarity.shape, "owner")
-    items = similarity.shape[1]
-    without = np.setdiff1d(np.arange(items), owner)
-    if len(without):
-        raise errors.DataError(
-            "owner",
-            f"{len(without)} items have no text, the first is {without[0]}; leave them "
-            "out of the columns",
-        )
-    best = np.full((items, items), -np.inf, similarity.dtype)  # [group, item]
-    np.maximum.at(best, owner, similarity)
-    return summary(ranks(similarity, owner), lower_median=True), retrieval(best.T)
+    items = np.arange(similarity.shape[1])
+    groups(owner, len(similarity), len(items))
+    to_text = group_ranks(similarity.T, owner, items)
+    return summary(ranks(similarity, owner), lower_median=True), summary(to_text)
 
 
 def predictions(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -200,6 +231,30 @@ def finite(values: np.ndarray, name: str) -> np.ndarray:
             name,
             f"{len(bad)} of {values.size} values are not finite, the first is "
             f"{values[at]} at {at}; check the model",
+        )
+    return values
+
+
+def groups(values: np.ndarray, rows: int, count: int | None = None) -> np.ndarray:
+    """Checks that each of `rows` rows has a group, and that no group from 0 on is empty.
+
+    Args:
+      values: int `[rows]`.
+      rows: how many.
+      count: of groups; None takes the largest.
+
+    Raises:
+      DataError: there is a row without, or a group without rows.
+    """
+    values = np.asarray(values)
+    count = int(values.max(initial=0)) + 1 if count is None else count
+    values = indices(values, rows, count, "group")
+    without = np.setdiff1d(np.arange(count), values)
+    if len(without):
+        raise errors.DataError(
+            "group",
+            f"{len(without)} of {count} have no member, such as a text; the first is "
+            f"{without[0]}; leave them out",
         )
     return values
 

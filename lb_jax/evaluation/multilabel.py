@@ -70,6 +70,38 @@ def score(scores: np.ndarray, labels: np.ndarray) -> dict:
     }
 
 
+def interval(
+    scores: np.ndarray, labels: np.ndarray, *, level: float = 0.95, draws: int = 200, seed: int = 0
+) -> tuple[float, float]:
+    """Bootstrap interval of the mean average precision, items drawn again, see `intervals`.
+
+    Args:
+      scores: float `[n, c]`.
+      labels: bool `[n, c]`.
+      level: share of the draws inside.
+      draws: samples with replacement; a class that a sample has no item of is left out there.
+      seed: of the draws.
+    """
+    generator = np.random.default_rng(seed)
+    times = generator.multinomial(len(scores), np.full(len(scores), 1 / len(scores)), draws)
+    total, counted = np.zeros(draws), np.zeros(draws)
+    for column, positive in zip(scores.T, labels.T, strict=True):
+        if not positive.any() or positive.all():
+            continue
+        order = np.argsort(-column, kind="stable")
+        ends = np.flatnonzero(np.append(np.diff(column[order]) != 0, True))
+        drawn = times[:, order]
+        hits = np.cumsum(drawn * positive[order], axis=1)[:, ends]
+        taken = np.maximum(np.cumsum(drawn, axis=1)[:, ends], 1)
+        there = hits[:, -1] > 0
+        gained = np.diff(hits, prepend=0, axis=1)
+        total += (gained * hits / taken).sum(1) / np.maximum(hits[:, -1], 1)
+        counted += there
+    tail = 100 * (1 - level) / 2
+    low, high = np.percentile(total / np.maximum(counted, 1), [tail, 100 - tail])
+    return float(low), float(high)
+
+
 def _thresholds(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(positives, items) that score at least as high as each distinct score, falling."""
     order = np.argsort(-scores, kind="stable")

@@ -3,22 +3,19 @@
 It shows numbers, curves, confusions, examples.
 """
 
-import html
 import itertools
-import json
-import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from lb_jax.core import modalities
-from lb_jax.evaluation import evaluate, figures, metrics, report_style, table, thumbnails
+from lb_jax.evaluation import evaluate, figures, metrics, report_page, table, thumbnails
+from lb_jax.evaluation.report_page import escaped
 
 SIMILARITY_ITEMS = 24
 QUERIES = 4
 HITS = 5
-BROAD_CLASSES = 8  # more do not fit one column of panels
 TOTAL = "total"
 
 
@@ -55,31 +52,8 @@ def write_report(
         _similarity(result),
         _examples(result),
     )
-    page = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{_text(title)}</title><style>{report_style.CSS}</style></head><body><main>
-<h1>{_text(title)}</h1>
-<dl>{"".join(f"<div><dt>{_text(key)}</dt><dd>{_text(value)}</dd></div>" for key, value in facts.items())}</dl>
-{"".join(itertools.chain.from_iterable(sections))}
-<details><summary>All numbers (metrics.json)</summary><pre>{_text(json.dumps(result.metrics, indent=1))}</pre></details>
-</main></body></html>
-"""
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(page, encoding="utf-8")
-    os.replace(partial, path)
-
-
-def _text(value: object) -> str:
-    """Escaped text, arrows drawn, and no line break between a number and its percent sign."""
-    return html.escape(str(value)).replace("-&gt;", " → ").replace(" %", "&nbsp;%")
-
-
-def _section(heading: str, note: str, *content: str) -> Iterator[str]:
-    yield f"<section><h2>{_text(heading)}</h2><p>{_text(note)}</p>"
-    yield from content
-    yield "</section>"
+    parts = itertools.chain.from_iterable(sections)
+    report_page.write(path, title, facts, parts, result.metrics)
 
 
 def _headlines(
@@ -91,7 +65,9 @@ def _headlines(
     note = "Everything is measured on held-out items. The mark on each bar is what guessing gives."
     if checked:
         note += f" {sum(checked)} of {len(checked)} targets are met."
-    yield from _section("Results", note, '<div class="cards">', *map(_card, lines), "</div>")
+    yield from report_page.section(
+        "Results", note, '<div class="cards">', *map(_card, lines), "</div>"
+    )
 
 
 def _card(line: table.Headline) -> str:
@@ -109,13 +85,13 @@ def _card(line: table.Headline) -> str:
         verdict, word = ("good", "✓ met") if line.passes else ("bad", "✗ missed")
         target = (
             f'<small class="{verdict}">{word}: {relation} '
-            f"{_text(line.format(line.target[1]))}</small>"
+            f"{escaped(line.format(line.target[1]))}</small>"
         )
-    name = _text(line.name).replace("_", "_<wbr>").replace("/", "/<wbr>")
+    name = escaped(line.name).replace("_", "_<wbr>").replace("/", "/<wbr>")
     return (
         f'<div class="card"><div class="name">{name}</div><div '
-        f'class="value">{_text(line.shown)}</div>{bar}'
-        f"<small>{_text(line.detail)}{chance}</small>{target}</div>"
+        f'class="value">{escaped(line.shown)}</div>{bar}'
+        f"<small>{escaped(line.detail)}{chance}</small>{target}</div>"
     )
 
 
@@ -125,7 +101,7 @@ def _curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Iterator[str
         panels += _panel(f"{run}: loss", "loss", rows)
         panels += _panel(f"{run}: logit scale", "logit_scale", rows)
     if panels:
-        yield from _section(
+        yield from report_page.section(
             "Training",
             "Contrastive loss and learned temperature.",
             '<div class="grid2">',
@@ -163,7 +139,7 @@ def _panel(heading: str, key: str, rows: Sequence[Mapping[str, float]]) -> Itera
     )
     chart = figures.line_chart(series, styles, label)
     yield (
-        f'<div class="panel"><h3>{_text(heading)}</h3><div '
+        f'<div class="panel"><h3>{escaped(heading)}</h3><div '
         f'class="legend">{legend}</div>{chart}{warning}</div>'
     )
 
@@ -180,34 +156,19 @@ def _zero_shot(result: evaluate.Result) -> Iterator[str]:
         "The class whose prompts are nearest. Rows marked shuffled see the frames of "
         "each clip in another order."
     )
-    yield from _section(
-        "Zero-shot classification", note, _rows(("task", "top-1", "chance", "n"), cells)
+    yield from report_page.section(
+        "Zero-shot classification", note, report_page.rows(("task", "top-1", "chance", "n"), cells)
     )
     by_size = sorted(
         result.confusion.items(), key=lambda item: len(item[1].classes)
     )  # panels of a row then line up
-    matrices = [_confusion(task, matrix) for task, matrix in by_size]
+    matrices = [
+        report_page.confusion(task, matrix.classes, matrix.counts) for task, matrix in by_size
+    ]
     yield (
         "<p>Confusions in percent of the true class (rows).</p><div "
         f'class="grid3">{"".join(matrices)}</div>'
     )
-
-
-def _confusion(task: str, matrix: evaluate.Confusion) -> str:
-    share = matrix.counts / np.maximum(matrix.counts.sum(axis=1, keepdims=True), 1)
-    head = "".join(
-        f'<th class="up" scope="col"><span>{_text(name)}</span></th>' for name in matrix.classes
-    )
-    body = ""
-    for name, values in zip(matrix.classes, share, strict=True):
-        cells = "".join(
-            f'<td class="heat" style="--v:{v:.2f}">{f"{100 * v:.0f}" if v else ""}</td>'
-            for v in values
-        )
-        body += f'<tr><th scope="row">{_text(name)}</th>{cells}</tr>'
-    grid = f'<div class="scroll"><table class="cells"><tr><td></td>{head}</tr>{body}</table></div>'
-    width = "broad" if len(matrix.classes) > BROAD_CLASSES else ""
-    return f'<div class="panel {width}"><h3>{_text(task)}</h3>{grid}</div>'
 
 
 def _retrieval(result: evaluate.Result) -> Iterator[str]:
@@ -226,25 +187,12 @@ def _retrieval(result: evaluate.Result) -> Iterator[str]:
         "scores count as mistakes."
     )
     head = ("direction", *table.RECALL, "chance R@1", "median rank", "mean rank", "n")
-    yield from _section("Retrieval", note, _rows(head, cells))
+    yield from report_page.section("Retrieval", note, report_page.rows(head, cells))
 
 
 def _recall(row: Mapping[str, float], chance: float) -> tuple[str, ...]:
     recall = (table.percent(row[key]) for key in table.RECALL)
     return *recall, table.percent(chance), f"{row['median_rank']:g}", f"{row['mean_rank']:.1f}"
-
-
-def _rows(head: Sequence[str], cells: Sequence[Sequence[object]]) -> str:
-    """A table whose second column is the number that matters."""
-    body = ""
-    for row in cells:
-        name, number, *rest = (_text(value) for value in row)
-        body += (
-            f"<tr><td>{name}</td><td "
-            f'class="number">{number}</td>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>'
-        )
-    columns = "".join(f'<th scope="col">{_text(name)}</th>' for name in head)
-    return f'<div class="panel scroll"><table class="wide"><tr>{columns}</tr>{body}</table></div>'
 
 
 def _emergent(result: evaluate.Result) -> Iterator[str]:
@@ -276,7 +224,7 @@ def _emergent(result: evaluate.Result) -> Iterator[str]:
         '<div class="panel scroll"><table class="cells '
         f'emergent"><tr><th>query</th>{head}</tr>{body}</table></div>'
     )
-    yield from _section("Emergent retrieval", note, grid)
+    yield from report_page.section("Emergent retrieval", note, grid)
 
 
 def _kin(result: evaluate.Result, modality: str) -> str | None:
@@ -312,13 +260,13 @@ def _similarity(result: evaluate.Result) -> Iterator[str]:
         picture = figures.heat_map(matrix, groups, label)
         panels.append(
             '<div class="panel"><h3>text × '
-            f"{name}</h3>{picture}<small>{_text(label)}.</small></div>"
+            f"{name}</h3>{picture}<small>{escaped(label)}.</small></div>"
         )
     note = (
         "Held-out items, sorted by what the modality shows. A strong diagonal: each "
         "caption finds its own item."
     )
-    yield from _section("Similarity", note, '<div class="grid3">', *panels, "</div>")
+    yield from report_page.section("Similarity", note, '<div class="grid3">', *panels, "</div>")
 
 
 def _examples(result: evaluate.Result) -> Iterator[str]:
@@ -335,7 +283,7 @@ def _examples(result: evaluate.Result) -> Iterator[str]:
         "alike in the attribute written below it."
     )
     if blocks:
-        yield from _section("Examples", note, *blocks)
+        yield from report_page.section("Examples", note, *blocks)
 
 
 def _text_query(result: evaluate.Result, id_: str, targets: Sequence[str]) -> str:
@@ -344,9 +292,7 @@ def _text_query(result: evaluate.Result, id_: str, targets: Sequence[str]) -> st
         if id_ in result.ids[name]:
             hits += _hits(result, result.captions[name][result.ids[name].index(id_)], id_, name)
     caption = result.corpus.caption(id_, modalities.MODALITIES[targets[0]].text_kind)
-    return (
-        f'<div class="panel query"><h3>“{_text(caption)}”</h3><div class="grid2">{hits}</div></div>'
-    )
+    return f'<div class="panel query"><h3>“{escaped(caption)}”</h3><div class="grid2">{hits}</div></div>'
 
 
 def _hearing(result: evaluate.Result, row: int, targets: Sequence[str]) -> str:
@@ -359,7 +305,7 @@ def _hearing(result: evaluate.Result, row: int, targets: Sequence[str]) -> str:
     )
     caption = result.corpus.caption(id_, modalities.MODALITIES["audio"].text_kind)
     heading = (
-        f"<h3>Sound: {_text(caption)}<small>The words are shown for you; only the "
+        f"<h3>Sound: {escaped(caption)}<small>The words are shown for you; only the "
         "sound is searched with.</small></h3>"
     )
     asked = f'<div class="asked">{_thumbnail(result, "audio", id_)}</div>'
@@ -376,7 +322,7 @@ def _hits(result: evaluate.Result, query: np.ndarray, id_: str, modality: str) -
         value = attributes[found].get(attribute, "")
         alike = attribute is not None and value == attributes[id_].get(attribute)
         kind, mark = ("right", "✓ ") if found == id_ else ("kin", "") if alike else ("wrong", "✗ ")
-        caption = f"<figcaption>{mark}{_text(value)} {similarity[i]:.2f}</figcaption>"
+        caption = f"<figcaption>{mark}{escaped(value)} {similarity[i]:.2f}</figcaption>"
         found_items += (
             f'<figure class="{kind}">{_thumbnail(result, modality, found)}{caption}</figure>'
         )
@@ -385,5 +331,5 @@ def _hits(result: evaluate.Result, query: np.ndarray, id_: str, modality: str) -
 
 def _thumbnail(result: evaluate.Result, modality: str, id_: str) -> str:
     path = result.corpus.files[id_][modality]
-    shown = _text(f"{modality} of item {id_}: {path.relative_to(result.corpus.root).as_posix()}")
+    shown = escaped(f"{modality} of item {id_}: {path.relative_to(result.corpus.root).as_posix()}")
     return f'<img alt="{shown}" title="{shown}" src="{thumbnails.data_uri(modality, str(path))}">'

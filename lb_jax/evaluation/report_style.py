@@ -36,6 +36,7 @@ dl div { display: flex; gap: 6px; } dt { color: var(--soft); } dd { margin: 0; o
 svg { display: block; width: 100%; height: auto; } svg text { fill: var(--soft); font-size: 12px; }
 .grid { stroke: var(--line); fill: none; } .back { fill: var(--page); } .heat { fill: var(--accent); }
 svg image { image-rendering: pixelated; }
+circle { fill: none; stroke-width: 1.5; }
 polyline { fill: none; stroke-width: 2; stroke-linejoin: round; }
 .s-total { stroke: var(--ink); background: var(--ink); } .s-image { stroke: var(--image); background: var(--image); }
 .s-video { stroke: var(--video); background: var(--video); } .s-depth { stroke: var(--depth);
@@ -47,6 +48,13 @@ table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tab
 th, td { padding: 5px 10px; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; } th { font-weight: 600; color: var(--soft); }
 table.wide { width: 100%; } td.number { font-weight: 600; }
+table.words td { text-align: left; white-space: normal; min-width: 6ch; vertical-align: top; }
+table.words th { text-align: left; }
+summary { cursor: pointer; } details.panel { margin: 0; }
+.trio { display: grid; grid-template-columns: repeat(3, 1fr); gap: 8px; font-size: .75rem; line-height: 1.3; }
+blockquote { margin: 0 0 4px; font-style: italic; overflow-wrap: anywhere; }
+section h3 { margin-top: 18px; } .gap { margin-top: 14px; max-width: 640px; }
+.panel h3 { margin-top: 0; }
 table.cells { font-size: .75rem; width: 100%; }
 table.cells td { text-align: center; padding: 5px 1px; min-width: 25px; }
 table.cells th { padding: 5px 4px; }

@@ -1,14 +1,15 @@
 """The metrics as rows, for the terminal and for the report's headline numbers."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 import rich.box
 import rich.console
+import rich.markup
 import rich.table
 
 from lb_jax.core import errors
-from lb_jax.evaluation import pairs
+from lb_jax.evaluation import pairs, paper
 
 RECALL = ("R@1", "R@5", "R@10")
 OPERATORS = {">=": lambda value, bound: value >= bound, "<=": lambda value, bound: value <= bound}
@@ -165,26 +166,44 @@ def print_tables(metrics: Mapping, console: rich.console.Console | None = None) 
     show(tables(metrics), console)
 
 
-def show(found: Iterable[rich.table.Table], console: rich.console.Console | None = None) -> None:
+def print_suite(metrics: Mapping, console: rich.console.Console | None = None) -> None:
+    """Prints a suite, of `results.to_json`: its details, then the published tables."""
+    show([_drawn(one) for one in (*paper.details(metrics), *paper.tables(metrics))], console)
+
+
+def print_comparison(found: paper.Table, console: rich.console.Console | None = None) -> None:
+    """Prints two results side by side, of `compare.compare`."""
+    show([_drawn(found)], console)
+
+
+def _drawn(table: paper.Table) -> rich.table.Table:
+    drawn = _table(table.title, table.columns, words=not table.ours)
+    drawn.caption, drawn.caption_justify = rich.markup.escape(table.note), "left"
+    for row in table.rows:
+        drawn.add_row(*map(rich.markup.escape, row))
+    return drawn
+
+
+def show(drawn: Sequence[rich.table.Table], console: rich.console.Console | None = None) -> None:
     """Prints tables: drawn on a terminal, aligned plain text anywhere else."""
     console = console or rich.console.Console()
-    if (
-        not console.is_terminal
-    ):  # a log file has no width to fit, and rows that wrap would not line up
-        console = rich.console.Console(file=console.file, width=120, color_system=None)
-    for table in found:
+    if not console.is_terminal:  # a log file has no width to fit, and rows that wrap do not line up
+        width = max([console.measure(table).maximum for table in drawn], default=120)
+        console = rich.console.Console(file=console.file, width=max(width, 120), color_system=None)
+    for table in drawn:
         table.box = table.box if console.is_terminal else None
         console.print(table)
         console.print()
 
 
-def _table(title: str, columns: tuple[str, ...]) -> rich.table.Table:
+def _table(title: str, columns: Sequence[str], *, words: bool = False) -> rich.table.Table:
+    """A table without rows; of words rather than of numbers, its cells are on the left and wrap."""
     table = rich.table.Table(
         title=title, title_justify="left", title_style="bold", box=rich.box.SIMPLE_HEAD
     )
     table.add_column(columns[0], no_wrap=True)
     for name in columns[1:]:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="left" if words else "right", no_wrap=not words)
     return table
 
 

@@ -6,13 +6,14 @@
 import collections
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from lb_jax.convert.weights import Weights, open_weights
 from lb_jax.core import checkpoint, errors, paths
@@ -22,10 +23,11 @@ from lb_jax.evaluation import pairs
 from lb_jax.evaluation.calibration import Calibration
 from lb_jax.models import languagebind
 
-# Every tower runs on batches of exactly this many items (the last one padded), so a batch of 1
-# equals a batch of N.
 DTYPES = ("float32", "bfloat16")  # float16 is not computed on every device
+# Every tower runs on batches of exactly this many items per device (the last one padded), so a
+# batch of 1 equals a batch of N.
 BATCH_SIZE = 32
+AXIS = "device"  # the only one of the mesh that a batch is spread over
 UNIT_TOLERANCE = 0.01  # of a length; vectors stored in half precision are within
 
 
@@ -36,6 +38,7 @@ def load(
     preset: str = "default",
     merge_lora: bool = False,
     config: str | Path | Mapping[str, Any] | None = None,
+    devices: Sequence[jax.Device] | None = None,
 ) -> "Model":
     """Opens trained weights of any kind.
 
@@ -50,6 +53,8 @@ def load(
       merge_lora: fold LoRA factors of published weights into the kernels; otherwise they stay
         adapters.
       config: for published weights without a config, see `lb_jax.convert.source.open_source`.
+      devices: each holds the whole model and takes its part of a batch; all of this process when
+        None.
 
     Raises:
       CheckpointError: when the weights are damaged, or do not fit their config.
@@ -57,7 +62,7 @@ def load(
     """
     dtype = _dtype(dtype)
     weights = open_weights(source, config=config, merge_lora=merge_lora)
-    return Model(weights, dtype=dtype, preset=preset)
+    return Model(weights, dtype=dtype, preset=preset, devices=devices)
 
 
 class Model:
@@ -66,20 +71,36 @@ class Model:
     Attributes:
       config: shape of the towers (`ModelConfig`).
       specs: preprocessing spec by modality, `text` included.
+      dtype: of parameters and compute.
     """
 
-    def __init__(self, weights: Weights, *, dtype: Any = jnp.float32, preset: str = "default"):
-        self.config, self.specs = weights.config, read_specs(weights, preset)
-        self._weights, self._dtype = weights, dtype
+    def __init__(
+        self,
+        weights: Weights,
+        *,
+        dtype: Any = jnp.float32,
+        preset: str = "default",
+        devices: Sequence[jax.Device] | None = None,
+    ):
+        self.config, self.specs, self.dtype = weights.config, read_specs(weights, preset), dtype
+        self._weights = weights
+        devices = jax.local_devices() if devices is None else devices
+        self._mesh = Mesh(np.array(devices), (AXIS,))
         self._model = languagebind.LanguageBind(self.config, dtype=dtype)
         self._parts: dict[str, Any] = {}
         self._kept: dict[Any, list[jax.Array]] = collections.defaultdict(list)
-        self._encode = jax.jit(self._model.encode, static_argnums=1)
+        self._encode = self._spread(self._model.encode)
+        self._project = self._spread(self._model.project)
 
     @property
     def modalities(self) -> tuple[str, ...]:
         """Modalities besides text, sorted."""
         return tuple(sorted(self.config.towers))
+
+    @property
+    def batch_size(self) -> int:
+        """Items that are encoded at once on all devices together; fewer cost as much."""
+        return BATCH_SIZE * self._mesh.size
 
     @property
     def folder(self) -> Path | None:
@@ -118,7 +139,7 @@ class Model:
         self._check(modality)
         items = preprocess.as_list(items)
         # Tokens are small; taken all at once, an error names the text by its place in the list.
-        size = len(items) or 1 if modality == TEXT else BATCH_SIZE
+        size = len(items) or 1 if modality == TEXT else self.batch_size
         chunks = [items[i : i + size] for i in range(0, len(items), size)]
         vectors = [self.encode(modality, self.preprocess(modality, chunk)) for chunk in chunks]
         return (
@@ -132,8 +153,13 @@ class Model:
         self._check(modality)
         return preprocess.preprocess(modality, items, self.specs[modality])
 
-    def encode(self, modality: str, array: np.ndarray) -> np.ndarray:
-        """Embeds arrays that are preprocessed already: float32 [n, e], unit norm.
+    def encode(self, modality: str, array: np.ndarray, *, unit: bool = True) -> np.ndarray:
+        """Embeds arrays that are preprocessed already: float32 [n, e].
+
+        Args:
+          modality: one of `modalities`, or "text".
+          array: [n, ...] as `preprocess` gives it.
+          unit: whether the vectors have length 1, or the one that the tower gives them.
 
         Raises:
           ConfigError: for an array of another shape or type than `preprocess` gives.
@@ -149,11 +175,12 @@ class Model:
                 "base": self._part("base"),
                 "towers": {modality: self._part(f"towers/{modality}")},
             }
-        vectors = []
-        for i in range(0, len(array), BATCH_SIZE):
-            chunk = array[i : i + BATCH_SIZE]
-            padded = np.concatenate([chunk, np.repeat(chunk[:1], BATCH_SIZE - len(chunk), axis=0)])
-            vectors.append(np.asarray(self._encode(params, modality, padded))[: len(chunk)])
+        run, size, vectors = self._encode if unit else self._project, self.batch_size, []
+        for i in range(0, len(array), size):
+            chunk = array[i : i + size]
+            padded = np.concatenate([chunk, np.repeat(chunk[:1], size - len(chunk), axis=0)])
+            padded = self._put(padded, PartitionSpec(AXIS))
+            vectors.append(np.asarray(run(params, modality, padded))[: len(chunk)])
             if not np.isfinite(vectors[-1]).all():
                 raise errors.CheckpointError(
                     f"{modality} embeddings are not finite: the weights or the input hold NaN or "
@@ -331,10 +358,32 @@ class Model:
                 f"{array.dtype} {list(array.shape)}."
             )
 
+    def _spread(self, run: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+        """Compiles a function of (params, modality, batch); every device runs it on its items."""
+        if self._mesh.size == 1:
+            return jax.jit(run, static_argnums=1)
+
+        def spread(params: Any, modality: str, batch: jax.Array) -> jax.Array:
+            return jax.shard_map(
+                lambda params, part: run(params, modality, part),
+                mesh=self._mesh,
+                in_specs=(PartitionSpec(), PartitionSpec(AXIS)),
+                out_specs=PartitionSpec(AXIS),
+                check_vma=False,
+            )(params, batch)
+
+        return jax.jit(spread, static_argnums=1)
+
+    def _put(self, array: np.ndarray, spec: PartitionSpec) -> jax.Array:
+        """Puts an array on the devices, whole on each or split along the first axis."""
+        alone = self._mesh.size == 1
+        place = self._mesh.devices.item() if alone else NamedSharding(self._mesh, spec)
+        return jax.device_put(array, place)
+
     def _part(self, name: str) -> Any:
         """A part of the parameters (`base`, `towers/video`, …), read when first asked for."""
         if name not in self._parts:
-            dtype = np.float32 if name == "logit_scale" else self._dtype
+            dtype = np.float32 if name == "logit_scale" else self.dtype
             flat = paths.flatten(self._weights.part(name, dtype))
             # one by one, so that each host copy goes before the next leaf comes
             self._parts[name] = paths.unflatten(
@@ -348,7 +397,7 @@ class Model:
         Other towers bring equal leaves, and so does the time attention of a video tower trained
         with LoRA: under its factors it is the spatial attention it was copied from.
         """
-        array = jax.device_put(leaf)  # on CPU not a copy: the weights come aligned
+        array = self._put(leaf, PartitionSpec())  # on CPU not a copy: the weights come aligned
         alike = self._kept[leaf.shape, leaf.dtype, leaf.reshape(-1)[:64].tobytes()]
         for kept in alike:
             if bool(jnp.array_equal(kept, array)):

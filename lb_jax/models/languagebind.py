@@ -144,6 +144,10 @@ class LanguageBind:
         """Embeds a preprocessed batch: float32 [b, e] of unit norm."""
         return unit(self.apply(params, name, x, **options).embed)
 
+    def project(self, params: Mapping[str, Any], name: str, x: jax.Array, **options) -> jax.Array:
+        """Embeds a preprocessed batch: float32 [b, e] of the length that the tower gives it."""
+        return self.apply(params, name, x, **options).embed.astype(jnp.float32)
+
 
 def unit(x: jax.Array) -> jax.Array:
     """Divides the last axis by its length, in float32."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import jax
 from jax.experimental import multihost_utils
 
-from lb_jax.core import checkpoint, logging, paths
+from lb_jax.core import checkpoint, folders, logging, paths
 from lb_jax.core import config as config_lib
 from lb_jax.core.modalities import TEXT
 from lb_jax.data import pipeline
@@ -243,8 +243,8 @@ def enable_compile_cache() -> None:
 
     Under JAX_COMPILATION_CACHE_DIR or the user's cache folder.
     """
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lb_jax" / "xla"
+    default = str(folders.user_cache("xla"))
     jax.config.update(
-        "jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_CACHE_DIR", str(default))
+        "jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_CACHE_DIR", default)
     )
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)

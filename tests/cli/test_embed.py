@@ -20,7 +20,7 @@ class Counting:
     """Stands in for a model: a vector per item, and a note of every item it was asked for."""
 
     def __init__(self, digest="d" * 64):
-        self.digest, self.asked = digest, []
+        self.digest, self.asked, self.batch_size = digest, [], 32
         self.config = types.SimpleNamespace(text=types.SimpleNamespace(embed_dim=2))
 
     def embed(self, modality, items):
@@ -58,8 +58,8 @@ def test_second_call_embeds_only_what_is_new(call, counting, tmp_path):
     assert list(stored(tmp_path / "o.npz")) == ["cat", "dog", "bird"]
 
 
-def test_killed_call_keeps_what_was_embedded(call, counting, tmp_path, monkeypatch):
-    monkeypatch.setattr(api, "BATCH_SIZE", 2)
+def test_killed_call_keeps_what_was_embedded(call, counting, tmp_path):
+    counting.batch_size = 2
 
     def dies_in_the_second_batch(modality, items):
         if counting.asked:

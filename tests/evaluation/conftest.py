@@ -120,7 +120,7 @@ class PlantedModel:
         clips = [np.arange(FRAMES, dtype=np.float32) + 10 * _number(path) for path in items]
         return np.stack(clips)[:, :, None, None, None]  # [n, t, 1, 1, 1]
 
-    def encode(self, modality, clips):
+    def encode(self, modality, clips, unit=True):
         assert modality == "video"
         numbers = np.asarray(clips)[:, :, 0, 0, 0]
         in_order = (np.diff(numbers, axis=1) > 0).all(axis=1)
@@ -144,7 +144,7 @@ class RandomModel(PlantedModel):
             np.float32
         )
 
-    def encode(self, modality, clips):
+    def encode(self, modality, clips, unit=True):
         return self.embed(modality, [clip.tobytes().hex() for clip in clips])
 
 

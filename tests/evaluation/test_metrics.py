@@ -32,7 +32,7 @@ def test_ranks_of_a_hand_computed_table():
 
 def test_retrieval_of_a_hand_computed_table():
     expected = {"R@1": 0.25, "R@5": 1.0, "R@10": 1.0, "median_rank": 2.5, "mean_rank": 2.5}
-    assert metrics.retrieval(SIMILARITY) == expected
+    assert metrics.retrieval(SIMILARITY) == expected | {"std_rank": 1.25**0.5}
 
 
 def test_ranks_take_truth_anywhere():
@@ -115,7 +115,9 @@ def test_labels_that_do_not_fit_are_refused(labels):
 
 
 def test_an_item_without_text_is_refused():
-    with pytest.raises(errors.DataError, match="1 items have no text, the first is 1"):
+    with pytest.raises(
+        errors.DataError, match="1 of 2 have no member, such as a text; the first is 1"
+    ):
         metrics.grouped_retrieval(np.zeros((2, 2)), np.array([0, 0]))
 
 
@@ -157,4 +159,5 @@ def test_multi_caption_metrics_equal_the_reference(golden):
     _assert_as_published(
         to_item, expected["multi_t2v"], recall_rtol=1e-7
     )  # the reference averages in float32
+    assert to_item["std_rank"] == expected["multi_t2v"]["Std_Rank"]
     _assert_as_published(to_text, expected["multi_v2t"], recall_rtol=1e-14)

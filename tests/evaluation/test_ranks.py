@@ -46,6 +46,38 @@ def test_scores_a_rounding_apart():
     require_equal(queries, candidates, generator.integers(0, 90, 40))
 
 
+@pytest.mark.parametrize(("n", "groups", "m"), [(1, 1, 1), (17, 5, 40), (40, 30, 200), (9, 3, 300)])
+def test_groups_are_ranked_by_their_best_member(n, groups, m):
+    generator = np.random.default_rng(m)
+    few = metrics.unit(generator.normal(size=(max(1, m // 2), 24)))
+    same = generator.integers(0, len(few), m)
+    group = generator.permutation(
+        np.concatenate([np.arange(groups), generator.integers(0, groups, m - groups)])
+    )
+    queries = metrics.unit(
+        few[generator.integers(0, len(few), n)] + 0.2 * generator.normal(size=(n, 24))
+    )
+    truth = generator.integers(0, groups, n)
+    scores = metrics.cosine(queries, few[same])
+    for alike in (None, same):
+        np.testing.assert_array_equal(
+            ranks.group_ranks(queries, few[same], group, truth, alike),
+            metrics.group_ranks(scores, group, truth, alike),
+        )
+
+
+def test_rows_of_any_length_are_ranked_by_dot_product():
+    generator = np.random.default_rng(3)
+    queries, candidates = (
+        (generator.normal(size=(k, 24)) * generator.lognormal(2, 1, (k, 1))).astype(np.float32)
+        for k in (40, 90)
+    )
+    candidates[50:] = candidates[:40]
+    truth = generator.integers(0, 90, 40)
+    whole = metrics.ranks(metrics.cosine(queries, candidates), truth)
+    np.testing.assert_array_equal(ranks.ranks(queries, candidates, truth), whole)
+
+
 def test_what_does_not_fit_is_refused():
     rows = metrics.unit(np.eye(4))
     with pytest.raises(errors.DataError, match="truth"):

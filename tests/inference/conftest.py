@@ -1,5 +1,6 @@
 """One model for all tests of the folder, and its twins on disk."""
 
+import jax
 import pytest
 
 from lb_jax.inference import api
@@ -14,6 +15,12 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def model(folder):
     return api.load(folder)
+
+
+@pytest.fixture(scope="session")
+def alone(folder):
+    """The same model on a single device."""
+    return api.load(folder, devices=jax.local_devices()[:1])
 
 
 @pytest.fixture

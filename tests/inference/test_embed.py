@@ -55,6 +55,34 @@ def test_more_items_than_a_batch_equal_one_by_one(model):
         np.testing.assert_allclose(many[n : n + 1], model.embed("text", texts[n]), atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("modality", ITEMS)
+def test_many_devices_give_what_one_gives(model, alone, modality):
+    assert model.batch_size == 8 * alone.batch_size == 8 * api.BATCH_SIZE
+    array = model.preprocess(modality, ITEMS[modality])
+    array = np.tile(array, (12, *[1] * (array.ndim - 1)))  # more than a device takes
+    array[0] = array[1]
+    found = model.encode(modality, array)
+    np.testing.assert_allclose(found, alone.encode(modality, array), atol=TOLERANCE)
+    np.testing.assert_allclose(found[3:6], found[-3:], atol=TOLERANCE)
+    assert np.abs(found[0] - found[3]).max() > 1e-3
+
+
+def test_more_items_than_all_devices_take_at_once(model, alone):
+    texts = model.preprocess("text", [f"{n} birds" for n in range(model.batch_size + 3)])
+    found = model.encode("text", texts)
+    np.testing.assert_allclose(found, alone.encode("text", texts), atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("modality", ["depth", "text"])
+def test_vectors_are_had_with_their_length(model, modality):
+    array = model.preprocess(modality, ITEMS[modality])
+    raw = model.encode(modality, array, unit=False)
+    lengths = np.linalg.norm(raw, axis=1, keepdims=True)
+    assert raw.dtype == np.float32
+    assert np.abs(lengths - 1).min() > 0.01
+    np.testing.assert_allclose(raw / lengths, model.encode(modality, array), atol=TOLERANCE)
+
+
 def test_path_bytes_picture_and_array_give_the_same_vector(model, tmp_path):
     path = tmp_path / "picture.png"
     path.write_bytes(PICTURES[0])

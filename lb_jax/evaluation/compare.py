@@ -1,0 +1,103 @@
+"""Two evaluations side by side: every figure, and whether a difference is more than chance.
+
+Where both runs say what became of each item (`outcomes.json`), the interval of a difference is of
+the items that both have, drawn again together: what is hard for both then cancels out.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from lb_jax.core import errors
+from lb_jax.evaluation import intervals
+from lb_jax.evaluation.paper import NOTHING, Table
+
+METRICS, OUTCOMES = "metrics.json", "outcomes.json"
+# what does not say how good a model is
+LEFT_OUT = ("seconds", "problems", "left_out", "published", "interval", "per_class", "settings")
+
+
+def compare(a: Path, b: Path) -> Table:
+    """Compares two results.
+
+    Args:
+      a: `metrics.json` of `lb-jax evaluate --out`, or its folder; so `b`.
+      b: the other, whose gain is shown.
+
+    Raises:
+      DataError: one of them is no such file, or they have no figure in common.
+    """
+    sides = [_read(a), _read(b)]
+    first, second = (_flat(metrics) for metrics, _ in sides)
+    common = [name for name in first if name in second]
+    if not common:
+        raise errors.DataError(b, f"has no figure in common with {a}; they are of other benchmarks")
+    paired = _paired(*(outcomes for _, outcomes in sides))
+    rows = []
+    for name in common:
+        gain = second[name] - first[name]
+        cells = (f"{first[name]:.4g}", f"{second[name]:.4g}", f"{gain:+.4g}")
+        rows.append((name, *cells, *paired.get(name, (NOTHING, NOTHING))))
+    lone = [name for name in (*first, *second) if (name in first) != (name in second)]
+    note = "The interval is of the difference, on the items that both have."
+    settings = [metrics.get("settings") for metrics, _ in sides]
+    if settings[0] != settings[1]:
+        note += f" Scored differently: {settings[0]} and {settings[1]}."
+    if lone:
+        note += f" {len(lone)} figures are in one of them only, such as {lone[0]}."
+    columns = ("figure", "A", "B", "B - A", "95 % interval", "items")
+    return Table(f"A {a}, B {b}", columns, tuple(rows), note)
+
+
+def _read(path: Path) -> tuple[dict, dict]:
+    """(metrics, outcomes); without a file of outcomes these are empty."""
+    path = path / METRICS if path.is_dir() else path
+    outcomes = path.with_name(OUTCOMES)
+    found = []
+    for one in (path, outcomes) if outcomes.is_file() else (path,):
+        try:
+            found.append(json.loads(one.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise errors.DataError(
+                one, f"cannot be read ({error}); expected what `lb-jax evaluate --out` writes"
+            ) from error
+        if not isinstance(found[-1], dict):
+            raise errors.DataError(one, "is no table of figures; expected what evaluate writes")
+    return found[0], found[1] if len(found) > 1 else {}
+
+
+def _flat(metrics: Mapping, prefix: str = "") -> dict[str, float]:
+    """ "benchmarks/msrvtt/…/R@1" -> figure."""
+    found = {}
+    for name, value in metrics.items():
+        if isinstance(value, Mapping) and name not in LEFT_OUT:
+            found |= _flat(value, f"{prefix}{name}/")
+        elif isinstance(value, int | float) and name not in LEFT_OUT:
+            found[f"{prefix}{name}"] = float(value)
+    return found
+
+
+def _paired(a: Mapping, b: Mapping) -> dict[str, tuple[str, str]]:
+    """Name of a figure -> interval of its difference, and the number of items."""
+    found = {}
+    for key in a.keys() & b.keys():
+        benchmark, _, task = key.partition("/")
+        hits = [_by_item(one[key]) for one in (a, b)]
+        both = [item for item in hits[0] if item in hits[1]]
+        if a[key]["metric"] != b[key]["metric"] or len(both) < 2:
+            continue
+        gains = np.array([hits[1][item] - hits[0][item] for item in both])
+        low, high = intervals.bootstrap(gains, np.mean)
+        name = f"benchmarks/{benchmark}/tasks/{task}/metrics/{a[key]['metric']}"
+        found[name] = f"{low:+.4g} to {high:+.4g}", f"{len(both):,}"
+    return found
+
+
+def _by_item(outcome: Mapping) -> dict[str, float]:
+    """Item -> the mean of its queries."""
+    sums: dict[str, list[int]] = {}
+    for item, hit in zip(outcome["items"], outcome["hits"], strict=True):
+        sums.setdefault(item, []).append(hit)
+    return {item: float(np.mean(hits)) for item, hits in sums.items()}

@@ -1,0 +1,126 @@
+"""Runs benchmarks of the table on whatever of their data is on disk."""
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from lb_jax.core import errors
+from lb_jax.evaluation import layouts
+from lb_jax.evaluation.bench import Bench, Embedder, TaskResult
+from lb_jax.evaluation.benchmarks import Benchmark, Settings
+from lb_jax.evaluation.splits import Problem, Split
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkResult:
+    """One benchmark.
+
+    Attributes:
+      title: as the papers call it.
+      split: what is on disk.
+      published: counts of the published split, "items" and perhaps "captions".
+      classes: class names, in the order of the columns; empty with captions.
+      tasks: name of a task -> its result.
+      left_out: name of a task -> why it was not run.
+      problems: of the data set, and what could not be decoded.
+      health: modality -> effective rank and uniformity of its rows, gap to the text.
+      seconds: that it took.
+    """
+
+    title: str
+    split: Split
+    published: Mapping[str, int | None]
+    classes: tuple[str, ...]
+    tasks: dict[str, TaskResult]
+    left_out: dict[str, str]
+    problems: tuple[Problem, ...]
+    health: dict[str, dict[str, float]]
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class SuiteResult:
+    """All benchmarks that were run.
+
+    Attributes:
+      benchmarks: name -> result.
+      left_out: name -> why it was not run.
+      settings: how it was scored.
+    """
+
+    benchmarks: dict[str, BenchmarkResult]
+    left_out: dict[str, str]
+    settings: Settings
+
+
+def run(
+    embedder: Embedder, root: Path, rows: Mapping[str, Benchmark], settings: Settings
+) -> SuiteResult:
+    """Runs the rows whose data are below `root`.
+
+    Args:
+      embedder: the model.
+      root: holds a folder for each data set, named as the row.
+      rows: of the table of benchmarks, by name.
+      settings: how to score.
+
+    Raises:
+      DataError: `root` is no folder, or nothing in it can be run.
+    """
+    if not root.is_dir():
+        raise errors.DataError(root, "is no folder; give the one that holds the data sets' folders")
+    results, left_out = {}, {}
+    for name, row in rows.items():
+        if not (root / name).is_dir():
+            left_out[name] = f"no folder {root / name}"
+            continue
+        try:
+            results[name] = run_one(embedder, name, root / name, row, settings)
+        except errors.DataError as error:  # one data set out of order does not stop the others
+            left_out[name] = str(error)
+    if not results:
+        reasons = "; ".join(left_out.values())
+        raise errors.DataError(root, f"no benchmark can be run: {reasons}")
+    return SuiteResult(results, left_out, settings)
+
+
+def run_one(
+    embedder: Embedder, name: str, root: Path, row: Benchmark, settings: Settings
+) -> BenchmarkResult:
+    """Runs the tasks of one row that the data and the model allow.
+
+    Args:
+      embedder: the model.
+      name: of the row.
+      root: the data set's own folder.
+      row: what is asked.
+      settings: how to score.
+
+    Raises:
+      DataError: the data set cannot be read, or no task can be run.
+    """
+    started = time.perf_counter()
+    row, layout = settings.apply(row), layouts.LAYOUTS[name]
+    bench = Bench(embedder, name, row, layout.read(root), settings)
+    tasks, left_out = {}, {}
+    for task in row.tasks:
+        reason = bench.obstacle(task)
+        if reason:
+            left_out[str(task)] = reason
+        else:
+            tasks[str(task)] = bench.run(task)
+    if not tasks:
+        reasons = "; ".join(f"{task}: {reason}" for task, reason in left_out.items())
+        raise errors.DataError(root, f"no task can be run ({reasons})")
+    return BenchmarkResult(
+        title=row.title,
+        split=bench.split,
+        published=layout.counts,
+        classes=bench.classes,
+        tasks=tasks,
+        left_out=left_out,
+        problems=(*bench.split.problems, *bench.found, *bench.truncated()),
+        health=bench.health(),
+        seconds=time.perf_counter() - started,
+    )

@@ -1,0 +1,261 @@
+"""Benchmarks from files to figures: planted models, one mistake at a time, damaged data sets."""
+
+import csv
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lb_jax.core import errors
+from lb_jax.data.clips import Clip
+from lb_jax.evaluation import benchmarks, layouts, prompts, results, suite
+from lb_jax.evaluation.benchmarks import BENCHMARKS, Settings
+from lb_jax.evaluation.splits import Split
+from tests.evaluation import miniatures
+from tests.evaluation.planted import Meaningless, Planted
+
+NAMES = tuple(BENCHMARKS)
+HEADLINES = ("R@1", "top1", "mAP")
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory):
+    """Every data set in miniature; not to be changed."""
+    root = tmp_path_factory.mktemp("benchmarks")
+    for name in NAMES:
+        miniatures.write(name, root)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def few_templates(monkeypatch):
+    """Two templates instead of 80: the texts of 1,000 classes are then soon made."""
+    every = prompts.templates
+    monkeypatch.setattr(prompts, "templates", lambda kind, word=None: every(kind, word)[:2])
+
+
+def whole(row):
+    """The row without shares of the items, of which a miniature has too few."""
+    return dataclasses.replace(
+        row, tasks=tuple(dataclasses.replace(task, share=1.0) for task in row.tasks)
+    )
+
+
+def run(root, name, model=Planted, settings=None, **options):
+    """Runs one benchmark whole."""
+    split = layouts.LAYOUTS[name].read(root / name)
+    row = whole(BENCHMARKS[name])
+    embedder = model(split, row, **options)
+    return suite.run_one(embedder, name, root / name, row, settings or Settings())
+
+
+def headlines(result):
+    return {
+        name: task.outcome.metrics[task.outcome.headline] for name, task in result.tasks.items()
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_planted_model_finds_everything(written, name):
+    result = run(written, name)
+    assert not result.left_out
+    for task, value in headlines(result).items():
+        expected = 1 / (1 + np.exp(-np.exp(4.0))) if name == "smoke" else 1
+        assert value == pytest.approx(expected), task
+
+
+@pytest.mark.parametrize(
+    "settings", [{"scoring": "dot"}, {"fusion": "logits"}, {"fusion": "embeddings"}]
+)
+@pytest.mark.parametrize("name", ["msrvtt", "nyu_depth"])
+def test_a_planted_model_finds_everything_however_scored(written, name, settings):
+    assert set(headlines(run(written, name, settings=Settings(**settings))).values()) == {1.0}
+
+
+def synthetic(name, count):
+    """A split of `count` items without files."""
+    row = BENCHMARKS[name]
+    ids = tuple(f"item{i}" for i in range(count))
+    media = {m for task in row.tasks for m in task.media}
+    labels = list(row.prompts.texts()) if row.prompts else []
+    several = 2 if row.several else 1
+    return Split(
+        ids=ids,
+        media={m: {id_: Clip(Path(f"{id_}.{m}")) for id_ in ids} for m in media},
+        texts={} if labels else {id_: (f"a text of {id_}", f"one more of {id_}") for id_ in ids},
+        labels={
+            id_: tuple(labels[(i + k) % len(labels)] for k in range(several))
+            for i, id_ in enumerate(ids)
+            if labels
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if name not in ("smoke", "imagenet", "k600")]
+)
+def test_meaningless_vectors_give_chance(monkeypatch, tmp_path, name):
+    split = synthetic(name, 400)
+    monkeypatch.setitem(
+        layouts.LAYOUTS, name, dataclasses.replace(layouts.LAYOUTS[name], read=lambda root: split)
+    )
+    (tmp_path / name).mkdir()
+    result = run(tmp_path, name, Meaningless)
+    for task in result.tasks.values():
+        value = task.outcome.metrics[task.outcome.headline]
+        chance, count = task.outcome.chance, len(task.ids)
+        assert abs(value - chance) < 5 * np.sqrt(chance / count), task.task
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "smoke"])
+def test_one_item_taken_for_another(written, name):
+    """Media of one item look like those of another: one query in n fails, in each direction."""
+    split = layouts.LAYOUTS[name].read(written / name)
+    wrong, like = split.ids[0], split.ids[-1]
+    if split.labels:  # of another class
+        like = next(
+            id_ for id_ in split.ids if not set(split.labels[id_]) & set(split.labels[wrong])
+        )
+    result = run(written, name, swapped={wrong: like})
+    for task in result.tasks.values():
+        found = task.outcome
+        if found.headline == "mAP":
+            continue
+        # found by their media both look the same and lose; asking, the other looks as it should
+        lost = {wrong} if task.task.target == ("text",) else {wrong, like}
+        queries = [task.ids[i] for i in found.item.tolist()]
+        expected = np.mean([id_ not in lost for id_ in queries])
+        assert found.metrics[found.headline] == pytest.approx(expected), task.task
+
+
+def test_a_missing_file_is_named_and_changes_no_other_score(tmp_path):
+    miniatures.write("msrvtt", tmp_path)
+    before = run(tmp_path, "msrvtt")
+    lost = before.split.media["video"][before.split.ids[1]].path
+    lost.unlink()
+    after = run(tmp_path, "msrvtt", swapped={})
+    assert [(p.kind, p.name) for p in after.problems if p.kind == "missing"][:1] == [
+        ("missing", before.split.ids[1])
+    ]
+    kept = [id_ for id_ in before.split.ids if id_ != before.split.ids[1]]
+    assert after.tasks["text->video"].ids == tuple(kept)
+    require_same_scores(before, after, "text->video")
+
+
+def test_a_damaged_video_is_named_and_changes_no_other_score(tmp_path):
+    miniatures.write("msrvtt", tmp_path)
+    before = run(tmp_path, "msrvtt")
+    split = before.split
+    model = Planted(split, BENCHMARKS["msrvtt"])
+    path = split.media["video"][split.ids[0]].path
+    path.write_bytes(path.read_bytes()[:400])
+    after = suite.run_one(model, "msrvtt", tmp_path / "msrvtt", BENCHMARKS["msrvtt"], Settings())
+    named = {(p.kind, p.name, p.modality) for p in after.problems}
+    assert ("unreadable", split.ids[0], "video") in named
+    require_same_scores(before, after, "text->video")
+    assert results.to_json(results_of(after))["benchmarks"]["msrvtt"]["tasks"]["text->video"][
+        "n"
+    ] == (len(split.ids) - 1)
+
+
+def results_of(one):
+    return suite.SuiteResult({"msrvtt": one}, {}, Settings())
+
+
+def require_same_scores(before, after, task):
+    """Rows of the items that are in both runs are bit by bit the same."""
+    first, second = (
+        dict(zip(one.tasks[task].ids, one.tasks[task].targets, strict=True))
+        for one in (before, after)
+    )
+    for id_, row in second.items():
+        np.testing.assert_array_equal(row, first[id_])
+
+
+def test_a_duplicate_caption_is_named_and_costs_only_its_owners(tmp_path):
+    folder = miniatures.write("msrvtt", tmp_path)
+    path = folder / "MSRVTT_JSFUSION_test.csv"
+    with path.open(newline="") as file:
+        rows = list(csv.reader(file))
+    rows[2][-1] = rows[1][-1]
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    result = run(tmp_path, "msrvtt")
+    first, second = result.split.ids[:2]
+    named = [p for p in result.problems if p.kind == "duplicate"]
+    assert len(named) == 1
+    assert first in str(named[0])
+    assert second in str(named[0])
+    to_video = result.tasks["text->video"].outcome
+    assert to_video.rank.tolist()[:2] == [2, 2]  # the caption fits both as well
+    assert set(to_video.rank.tolist()[2:]) == {1}
+    assert set(result.tasks["video->text"].outcome.rank.tolist()) == {
+        1
+    }  # its own sentence is right
+
+
+def test_one_broken_data_set_does_not_stop_the_others(written, tmp_path):
+    miniatures.write("clotho", tmp_path)
+    miniatures.write("msvd", tmp_path)
+    (tmp_path / "msvd" / "test_list.txt").unlink()
+    split = layouts.LAYOUTS["clotho"].read(tmp_path / "clotho")
+    found = suite.run(
+        Planted(split, BENCHMARKS["clotho"]), tmp_path, benchmarks.choose(None), Settings()
+    )
+    assert set(found.benchmarks) == {"clotho"}
+    assert set(found.left_out) == set(NAMES) - {"clotho"}
+    assert "test_list.txt" in found.left_out["msvd"]
+
+
+def test_nothing_to_run_is_an_error(tmp_path):
+    with pytest.raises(errors.DataError, match="no benchmark can be run"):
+        suite.run(None, tmp_path, benchmarks.choose(["msrvtt"]), Settings())
+    with pytest.raises(errors.DataError, match="is no folder"):
+        suite.run(None, tmp_path / "nowhere", benchmarks.choose(None), Settings())
+    with pytest.raises(errors.ConfigError, match="Did you mean 'msrvtt'"):
+        benchmarks.choose(["msrvt"])
+
+
+def test_a_model_without_a_modality_leaves_its_tasks_out(written):
+    split = layouts.LAYOUTS["nyu_depth"].read(written / "nyu_depth")
+    model = Planted(split, BENCHMARKS["nyu_depth"])
+    model.modalities = ("depth",)
+    found = suite.run_one(
+        model, "nyu_depth", written / "nyu_depth", BENCHMARKS["nyu_depth"], Settings()
+    )
+    assert set(found.tasks) == {"depth->text"}
+    assert found.left_out["image->text"] == "the model has no image"
+
+
+def test_a_share_of_the_items_does_not_depend_on_what_is_there(written):
+    split = layouts.LAYOUTS["ave"].read(written / "ave")
+    row = BENCHMARKS["ave"]
+    row = dataclasses.replace(row, tasks=(dataclasses.replace(row.tasks[0], share=0.5),))
+    whole_split = suite.run_one(Planted(split, row), "ave", written / "ave", row, Settings())
+    ids = whole_split.tasks["image->audio"].ids
+    assert len(ids) == -(-len(split.ids) // 2)
+
+
+def test_tasks_are_read_as_in_the_papers():
+    task = benchmarks.parse("audio+video->text")
+    assert (task.query, task.target, str(task)) == (
+        ("audio", "video"),
+        ("text",),
+        "audio+video->text",
+    )
+    assert str(task.without("audio")) == "video->text"
+    assert task.without("text") is None
+    for wrong in ("video", "video->video", "a->text", "audio+video->text+image"):
+        with pytest.raises(errors.ConfigError):
+            benchmarks.parse(wrong)
+
+
+def test_choices_of_the_original():
+    views = Settings(k400_norm="imagenet").apply(BENCHMARKS["k400"]).views
+    assert views.mean == benchmarks.IMAGENET_MEAN
+    assert BENCHMARKS["k400"].views.mean is None
+    thermal = Settings(thermal_templates="thermal").apply(BENCHMARKS["llvip"])
+    assert "a photo of" not in str(thermal.prompts.texts())
+    with pytest.raises(errors.ConfigError, match="scoring is 'cosin'; expected one of cosine, dot"):
+        Settings(scoring="cosin")
