@@ -61,6 +61,7 @@ setup(
         "tensorboard": ["tensorboardX>=2.6"],
         "trackio": ["trackio>=0.43"],
         "wandb": ["wandb>=0.22"],
+        "mteb": ["mteb>=2.26"],  # lb_jax.inference.mteb
         "plan": ["jax[tpu]>=0.10.2"],  # libtpu, in the version of this JAX: it compiles anywhere
         "test": [
             "tensorboardX>=2.6",
@@ -72,6 +73,7 @@ setup(
             "torch>=2.13; python_version < '3.12'",
             "transformers>=5; python_version < '3.12'",
             "peft>=0.18; python_version < '3.12'",
+            "mteb>=2.26; python_version < '3.12'",  # brings torch
         ],
     },
     entry_points={"console_scripts": ["lb-jax = lb_jax.cli.main:main"]},

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lb_jax.cli import calibrate, evaluate
 from lb_jax.cli.arguments import Parser, make_folder
-from lb_jax.core import checkpoint, logging, modalities
+from lb_jax.core import checkpoint, errors, logging, modalities
 
 ITEMS = 2560
 
@@ -108,7 +108,10 @@ def run(out: Path, *, seed: int, items: int) -> None:
     seconds["evaluate"] = round(time.perf_counter() - start, 1)
     start = time.perf_counter()
     print(f"$ lb-jax calibrate --model={out / 'checkpoint'} --data={out / 'corpus'}", flush=True)
-    calibrate.run(model, result, "test")  # the same vectors, which it need not compute again
+    try:  # from the vectors that are there already
+        calibrate.run(model, result, "test")
+    except errors.DataError as error:  # a corpus of few items is enough for all but this
+        print(f"not calibrated: {error}")
     seconds["calibrate"] = round(time.perf_counter() - start, 1)
     checkpoint.write_json(
         out / "metrics.json",
