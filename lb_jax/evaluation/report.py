@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from lb_jax.core import modalities
+from lb_jax.data import clips
 from lb_jax.evaluation import evaluate, figures, metrics, report_page, table, thumbnails
 from lb_jax.evaluation.report_page import escaped
 
@@ -332,4 +333,4 @@ def _hits(result: evaluate.Result, query: np.ndarray, id_: str, modality: str) -
 def _thumbnail(result: evaluate.Result, modality: str, id_: str) -> str:
     path = result.corpus.files[id_][modality]
     shown = escaped(f"{modality} of item {id_}: {path.relative_to(result.corpus.root).as_posix()}")
-    return f'<img alt="{shown}" title="{shown}" src="{thumbnails.data_uri(modality, str(path))}">'
+    return f'<img alt="{shown}" title="{shown}" src="{thumbnails.data_uri(modality, clips.Clip(path))}">'

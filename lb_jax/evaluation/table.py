@@ -12,6 +12,7 @@ from lb_jax.core import errors
 from lb_jax.evaluation import pairs, paper
 
 RECALL = ("R@1", "R@5", "R@10")
+LOG_WIDTH = 160  # of a log file, in characters
 OPERATORS = {">=": lambda value, bound: value >= bound, "<=": lambda value, bound: value <= bound}
 
 
@@ -188,8 +189,7 @@ def show(drawn: Sequence[rich.table.Table], console: rich.console.Console | None
     """Prints tables: drawn on a terminal, aligned plain text anywhere else."""
     console = console or rich.console.Console()
     if not console.is_terminal:  # a log file has no width to fit, and rows that wrap do not line up
-        width = max([console.measure(table).maximum for table in drawn], default=120)
-        console = rich.console.Console(file=console.file, width=max(width, 120), color_system=None)
+        console = rich.console.Console(file=console.file, width=LOG_WIDTH, color_system=None)
     for table in drawn:
         table.box = table.box if console.is_terminal else None
         console.print(table)

@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from lb_jax.data import audio, depth, image, specs, thermal, video
+from lb_jax.data import clips, specs
 
 SIDE_PX = 112
 
@@ -30,18 +30,18 @@ def _draw_audio(log_mel: np.ndarray) -> np.ndarray:
     return _colour(np.clip((log_mel.T[::-1] - low) / max(high - low, 1e-6), 0, 1), "magma")
 
 
-# modality -> decode, and the uint8 [h, w, 3] picture of what it gives
+# modality -> the uint8 [h, w, 3] picture of what decoding gives
 _DRAWN = {
-    "image": (image.decode, lambda pixels: pixels),
-    "thermal": (thermal.decode, lambda pixels: pixels),
-    "depth": (depth.decode, _draw_depth),
-    "video": (video.decode, lambda frames: frames[len(frames) // 2]),
-    "audio": (audio.decode, _draw_audio),
+    "image": lambda pixels: pixels,
+    "thermal": lambda pixels: pixels,
+    "depth": _draw_depth,
+    "video": lambda frames: frames[len(frames) // 2],
+    "audio": _draw_audio,
 }
 
 
-def draw(modality: str, path: str) -> np.ndarray:
-    """Draws a file as a thumbnail.
+def draw(modality: str, clip: clips.Clip) -> np.ndarray:
+    """Draws a stretch of a file as a thumbnail.
 
     Pictures as they are, the middle frame of a clip, depth in colours, sound as its spectrogram.
 
@@ -52,8 +52,8 @@ def draw(modality: str, path: str) -> np.ndarray:
     Raises:
       DataError: the file cannot be decoded.
     """
-    decode, picture = _DRAWN[modality]
-    whole = Image.fromarray(np.ascontiguousarray(picture(decode(path, specs.preset(modality)))))
+    decoded = clips.decode(modality, clip, specs.preset(modality))
+    whole = Image.fromarray(np.ascontiguousarray(_DRAWN[modality](decoded)))
     side = min(whole.size)
     left, top = (whole.width - side) // 2, (whole.height - side) // 2
     box = None if modality == "audio" else (left, top, left + side, top + side)
@@ -61,8 +61,8 @@ def draw(modality: str, path: str) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=1024)
-def data_uri(modality: str, path: str) -> str:
+def data_uri(modality: str, clip: clips.Clip) -> str:
     """Returns `draw` as a JPEG in a `data:` address."""
     buffer = io.BytesIO()
-    Image.fromarray(draw(modality, path)).save(buffer, "JPEG", quality=82)
+    Image.fromarray(draw(modality, clip)).save(buffer, "JPEG", quality=82)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lb_jax.core import errors
+from lb_jax.data import clips
 from lb_jax.evaluation import evaluate, figures, report, thumbnails
 
 CURVES = {
@@ -126,7 +127,7 @@ def test_curves_that_are_not_finite_are_counted(written, tmp_path):
 @pytest.mark.parametrize("modality", ["image", "video", "depth", "thermal", "audio"])
 def test_every_modality_has_a_thumbnail(media_corpus, modality):
     path = next((media_corpus / modality).glob("item3.*"))
-    picture = thumbnails.draw(modality, str(path))
+    picture = thumbnails.draw(modality, clips.Clip(path))
     assert picture.shape == (thumbnails.SIDE_PX, thumbnails.SIDE_PX, 3)
     assert picture.dtype == np.uint8
     assert picture.std() > 10
@@ -136,7 +137,9 @@ def test_depth_thumbnails_show_near_bright_and_no_reading_black(tmp_path):
     metres = np.repeat([[1000, 9000, 0]], 90, axis=0).repeat(30, axis=1).astype(np.uint16)
     cv2.imwrite(str(tmp_path / "d.png"), metres)
     near, far, missing = (
-        thumbnails.draw("depth", str(tmp_path / "d.png"))[50, [10, 56, 100]].astype(int).sum(axis=1)
+        thumbnails.draw("depth", clips.Clip(tmp_path / "d.png"))[50, [10, 56, 100]]
+        .astype(int)
+        .sum(axis=1)
     )
     assert near > far > missing == 0
 
