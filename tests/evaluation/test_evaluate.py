@@ -119,7 +119,9 @@ def test_modality_without_files_is_refused(corpus, planted):
 
 
 def test_not_finite_embeddings_are_refused(corpus, planted, monkeypatch):
-    monkeypatch.setattr(planted, "encode", lambda modality, clips, unit=True: np.full((len(clips), 8), np.nan))
+    monkeypatch.setattr(
+        planted, "encode", lambda modality, clips, unit=True: np.full((len(clips), 8), np.nan)
+    )
     with pytest.raises(errors.DataError, match="not finite"):
         evaluate.evaluate(planted, corpus)
 

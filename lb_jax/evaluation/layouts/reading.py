@@ -35,6 +35,7 @@ class Reading:
         self._texts: dict[str, tuple[str, ...]] = {}
         self._labels: dict[str, tuple[str, ...]] = {}
         self._media: dict[str, dict[str, Clip]] = {}
+        self._hints: dict[str, str] = {}
         self._problems: list[splits.Problem] = []
 
     def problem(self, kind: str, name: str, reason: str, modality: str | None = None) -> None:
@@ -94,8 +95,7 @@ class Reading:
         if labels is not None:
             unknown = [label for label in labels if label not in self._classes]
             if unknown or not labels:
-                hint = errors.nearest(unknown[0], self._classes) if unknown else ""
-                found = f"label {unknown[0]!r} is no class.{hint}" if unknown else "has no label"
+                found = self._unknown(unknown[0]) if unknown else "has no label"
                 self.bad_row(id_, f"{where}: {found}")
                 return False
             self._labels[id_] = tuple(dict.fromkeys(labels))
@@ -184,6 +184,13 @@ class Reading:
             labels=self._labels,
             problems=tuple(sorted(self._problems, key=lambda one: splits.KINDS.index(one.kind))),
         )
+
+    def _unknown(self, label: str) -> str:
+        """Says that a label is no class; the nearest one is looked for once."""
+        if label not in self._hints:
+            self._hints[label] = errors.nearest(label, self._classes).strip()
+        hint = self._hints[label]
+        return f"label {label!r} is no class" + (f" ({hint})" if hint else "")
 
     def _repeated_captions(self) -> None:
         first: dict[str, str] = {}
