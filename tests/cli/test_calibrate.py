@@ -6,8 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
+from lb_jax.cli import demo
 from lb_jax.core import checkpoint
+from lb_jax.evaluation import evaluate as evaluation
 from lb_jax.inference import api
+from lb_jax.training import train
 from tests.convert import small
 from tests.evaluation.conftest import PlantedModel, write_corpus
 
@@ -86,8 +89,24 @@ def test_convert_leaves_a_damaged_one_behind(call, planted):
     assert "calibration: left out (" in result.out
 
 
-def test_convert_says_nothing_where_there_is_none(call, planted):
-    assert "calibration" not in call("convert {tmp}/checkpoint {tmp}/new --to safetensors").out
+@pytest.mark.parametrize(("items", "calibrated"), [(60, True), (12, False)])
+def test_the_demo_ends_with_it_where_there_are_items(
+    call, planted, monkeypatch, capfd, items, calibrated
+):
+    out = planted / "demo"
+    write_corpus(out / "corpus", items, media=False)
+    shutil.copytree(planted / "checkpoint", out / "bind" / "checkpoint")
+    result = evaluation.evaluate(PlantedModel(), out / "corpus")
+    monkeypatch.setattr(train, "main", lambda argv: None)
+    monkeypatch.setattr(demo, "corpus_main", lambda argv: None)
+    monkeypatch.setattr(demo.logging, "read_metrics", lambda path: [])
+    monkeypatch.setattr(
+        demo.evaluate, "run", lambda folder, *more, **options: (api.load(folder), result)
+    )
+    demo.run(out, seed=0, items=items)
+    assert (out / "checkpoint" / checkpoint.CALIBRATION).is_file() == calibrated
+    assert ("not calibrated: " in capfd.readouterr().out) != calibrated
+    assert "calibrate" in json.loads((out / "metrics.json").read_text())["seconds"]
 
 
 def assert_one_line(result, message):
