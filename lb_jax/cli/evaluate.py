@@ -186,7 +186,8 @@ def run_suite(
     make_folder(cache, "--cache")
     loaded = api.load(model, preset=preset)
     with bars() as progress:
-        found = suite.run(embedder.Embedder(loaded, cache, progress=progress), root, rows, settings)
+        embeds = embedder.Embedder(loaded, cache, progress=progress)
+        found = suite.run(embeds, root, rows, settings, announce=print)
     metrics = {"model": str(model), "digest": loaded.digest} | results.to_json(found)
     table.print_suite(metrics)
     if out:
@@ -246,9 +247,10 @@ def bars() -> Iterator[Callable[[str, int, int], None]]:
     with contextlib.ExitStack() as bar:
 
         def progress(what: str, done: int, total: int) -> None:
-            if done == 0:  # the next thing to embed: its bar takes the place of the last
-                bar.close()
-                shown.append(bar.enter_context(logging.Progress(f"embed {what}", total)))
+            if not shown or shown[-1].done >= shown[-1].total:
+                bar.close()  # the next thing to embed: its bar takes the place of the last
+                new = logging.Progress(f"embed {what}", total, done=done)
+                shown.append(bar.enter_context(new))
             else:
                 shown[-1].advance(done - shown[-1].done)
 

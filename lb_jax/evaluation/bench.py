@@ -195,7 +195,7 @@ class Bench:
             }
             for name, one in some.items()
         }
-        for name in some if TEXT in some else ():
+        for name in some.keys() - {TEXT} if TEXT in some else ():
             found[name]["gap_to_text"] = health.modality_gap(some[name], some[TEXT])
         return found
 

@@ -128,8 +128,8 @@ def _figures(metrics: Mapping) -> Table:
         "All figures",
         ("benchmark", "task", "items", "figures", "chance"),
         tuple(rows),
-        "Percent, but for ranks and d'. Chance and 95 % interval are of the first figure; intervals "
-        "of the others are in metrics.json.",
+        "Percent, but for ranks and d'. Chance and 95 % interval are of the first figure; the "
+        "other intervals are in metrics.json.",
     )
 
 

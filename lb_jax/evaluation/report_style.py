@@ -50,6 +50,8 @@ th:first-child, td:first-child { text-align: left; } th { font-weight: 600; colo
 table.wide { width: 100%; } td.number { font-weight: 600; }
 table.words td { text-align: left; white-space: normal; min-width: 6ch; vertical-align: top; }
 table.words th { text-align: left; }
+.tiles { display: grid; gap: 12px; align-items: start;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 420px), 1fr)); }
 summary { cursor: pointer; } details.panel { margin: 0; }
 .trio { display: grid; grid-template-columns: repeat(3, 1fr); gap: 8px; font-size: .75rem; line-height: 1.3; }
 blockquote { margin: 0 0 4px; font-style: italic; overflow-wrap: anywhere; }

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lb_jax.core import errors
@@ -55,7 +55,11 @@ class SuiteResult:
 
 
 def run(
-    embedder: Embedder, root: Path, rows: Mapping[str, Benchmark], settings: Settings
+    embedder: Embedder,
+    root: Path,
+    rows: Mapping[str, Benchmark],
+    settings: Settings,
+    announce: Callable[[str], None] = lambda title: None,
 ) -> SuiteResult:
     """Runs the rows whose data are below `root`.
 
@@ -64,6 +68,7 @@ def run(
       root: holds a folder for each data set, named as the row.
       rows: of the table of benchmarks, by name.
       settings: how to score.
+      announce: called with the title of each benchmark before it is run.
 
     Raises:
       DataError: `root` is no folder, or nothing in it can be run.
@@ -75,6 +80,7 @@ def run(
         if not (root / name).is_dir():
             left_out[name] = f"no folder {root / name}"
             continue
+        announce(row.title)
         try:
             results[name] = run_one(embedder, name, root / name, row, settings)
         except errors.DataError as error:  # one data set out of order does not stop the others

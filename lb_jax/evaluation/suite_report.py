@@ -64,10 +64,16 @@ def _benchmark(name: str, result: BenchmarkResult) -> Iterator[str]:
 
 def _task(result: BenchmarkResult, task: TaskResult) -> Iterator[str]:
     outcome = task.outcome
-    shown = ", ".join(f"{key} {value:.3f}" for key, value in outcome.metrics.items())
-    yield f"<h3>{escaped(task.task)}<small>{len(task.ids):,} items; {escaped(shown)}</small></h3>"
+    shown = []
+    for key, value in outcome.metrics.items():
+        shown.append(f"{key} {value:.3f}")
+        if key in outcome.interval:
+            low, high = outcome.interval[key]
+            shown[-1] += f" ({low:.3f} to {high:.3f})"
+    figures_shown = escaped(", ".join(shown))
+    yield f"<h3>{escaped(task.task)}<small>{len(task.ids):,} items; {figures_shown}</small></h3>"
     panels = [*_classes(result, task), _histogram(result, task)]
-    yield f'<div class="grid2">{"".join(panels)}</div>'
+    yield f'<div class="tiles">{"".join(panels)}</div>'
     if outcome.rank is not None:
         yield _hardest(result, task)
 
@@ -195,11 +201,14 @@ def _words(text: str) -> str:
 
 
 def _media(result: BenchmarkResult, side: Sequence[str], id_: str) -> str:
-    modality = next(name for name in side if name != TEXT)
-    clip = result.split.media[modality][id_]
-    shown = escaped(f"{modality} of {id_}: {clip.path.name}")
-    uri = thumbnails.data_uri(modality, clip)
-    return f'<img alt="{shown}" title="{shown}" src="{uri}">'
+    pictures = ""
+    for modality in side:
+        if modality != TEXT:
+            clip = result.split.media[modality][id_]
+            shown = escaped(f"{modality} of {id_}: {clip.path.name}")
+            uri = thumbnails.data_uri(modality, clip)
+            pictures += f'<img alt="{shown}" title="{shown}" src="{uri}">'
+    return pictures
 
 
 def _gap(result: BenchmarkResult) -> str:

@@ -240,13 +240,12 @@ class Embedder:
 
 
 class _Report:
-    """Counts what is done, and tells it from 0 on."""
+    """Counts what is done, and tells it from what was there on; nothing where all was there."""
 
     def __init__(self, progress: Progress, what: str, total: int, done: int):
-        self._tell, self._total, self._done = functools.partial(progress, what), total, 0
-        self._tell(0, total)
-        if done:
-            self(done)
+        self._tell, self._total, self._done = functools.partial(progress, what), total, done
+        if done < total:
+            self._tell(done, total)
 
     def __call__(self, count: int) -> None:
         self._done += count

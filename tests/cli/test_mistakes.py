@@ -62,6 +62,33 @@ MISTAKES = {
         r"--out: the folder .*clip\.mp4 cannot be written",
     ),
     "evaluate without corpus": ("evaluate --model={model} --data={tmp}/no", "no such file"),
+    "evaluate nothing": ("evaluate --model={model}", "one of the arguments --data --suite"),
+    "evaluate without model": ("evaluate --data={tmp}", "--data needs --model; give it"),
+    "suite without root": (
+        "evaluate --suite paper --model={model}",
+        "--suite needs --root; give it",
+    ),
+    "suite in no folder": (
+        "evaluate --suite paper --model={model} --root={tmp}/no --cache={tmp}/c",
+        "no: is no folder; give the one that holds the data sets' folders",
+    ),
+    "suite without data": (
+        "evaluate --suite paper --model={model} --root={tmp} --cache={tmp}/c --only esc50",
+        "no benchmark can be run: no folder .*esc50",
+    ),
+    "unknown benchmark": (
+        "evaluate --suite paper --model={model} --root={tmp} --only=msrvt",
+        "no benchmark 'msrvt'.*Did you mean 'msrvtt'",
+    ),
+    "root of a corpus": (
+        "evaluate --data={tmp} --model={model} --root={tmp}",
+        "--root is not used",
+    ),
+    "two models": (
+        "evaluate --suite paper --root={tmp} --model=a --model=b",
+        "--model is given 2 times .*MODALITY=M",
+    ),
+    "compare with nothing": ("evaluate --compare {tmp} {tmp}", "metrics.json: cannot be read"),
     "evaluate into a file": (
         "evaluate --model={model} --data={tmp} --out={media}/clip.mp4",
         r"--out: the folder .*clip\.mp4 cannot be written",

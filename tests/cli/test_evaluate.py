@@ -1,0 +1,91 @@
+"""`lb-jax evaluate`: the suite on miniatures with a real model, dot products, two results."""
+
+import json
+
+import numpy as np
+import pytest
+
+from lb_jax.data import clips
+from lb_jax.evaluation.benchmarks import BENCHMARKS
+from tests.evaluation import miniatures
+from tests.evaluation.conftest import write_corpus
+
+SUITE = "evaluate --suite paper --root {tmp} --model {model} --cache {tmp}/cache --out {tmp}/out"
+
+
+@pytest.fixture
+def datasets(tmp_path):
+    for name in ("msrvtt", "clotho", "llvip"):
+        miniatures.write(name, tmp_path)
+    return tmp_path
+
+
+def test_the_suite_runs_what_is_there(call, datasets):
+    result = call(SUITE)
+    assert result.status == 0, result.err
+    metrics = json.loads((datasets / "out" / "metrics.json").read_text())
+    assert set(metrics["benchmarks"]) == {"msrvtt", "clotho", "llvip"}
+    assert set(metrics["left_out"]) == set(BENCHMARKS) - set(metrics["benchmarks"])
+    assert set(metrics["benchmarks"]["clotho"]["tasks"]) == {"text->audio", "audio->text"}
+    for title in ("Zero-shot text to video", "Zero-shot classification", "Zero-shot text to audio",
+                  "Joint retrieval", "Emergent retrieval", "README samples"):  # fmt: skip
+        assert title in result.out
+    page = (datasets / "out" / "report.html").read_text()
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    for words in ("42.7 67.1 77.0", "Hardest queries", "Modality gap", "Confusions", "Scores"):
+        assert words in page
+
+
+def test_embeddings_are_computed_once(call, datasets, monkeypatch):
+    assert call(SUITE).status == 0
+    first = json.loads((datasets / "out" / "metrics.json").read_text())
+
+    def refuse(*_):
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr(clips, "preprocess", refuse)
+    result = call(SUITE)
+    assert result.status == 0, result.err
+    again = json.loads((datasets / "out" / "metrics.json").read_text())
+    for found in (first, again):
+        for one in found["benchmarks"].values():
+            del one["seconds"]
+    assert again == first
+
+
+def test_results_are_compared(call, datasets):
+    assert call(SUITE).status == 0
+    assert (
+        call(SUITE.replace("{tmp}/out", "{tmp}/dot") + " --scoring dot --only clotho").status == 0
+    )
+    result = call("evaluate --compare {tmp}/out {tmp}/dot")
+    assert result.status == 0, result.err
+    assert "benchmarks/clotho/tasks/text->audio/metrics/R@1" in result.out
+    assert "Scored differently" in result.out
+    assert "msrvtt" not in result.out.split("Scored differently")[0]
+
+
+def test_a_damaged_file_is_named_and_the_rest_is_scored(call, datasets):
+    video = sorted((datasets / "msrvtt").rglob("*.mp4"))[0]
+    video.write_bytes(b"no video")
+    result = call(SUITE + " --only msrvtt")
+    assert result.status == 0, result.err
+    assert f"unreadable  video     {video.stem}" in result.out
+    metrics = json.loads((datasets / "out" / "metrics.json").read_text())["benchmarks"]["msrvtt"]
+    assert metrics["tasks"]["text->video"]["n"] == metrics["items"] - 1
+
+
+def test_a_corpus_is_scored_by_dot_product(call, tmp_path):
+    write_corpus(tmp_path / "corpus", 6, media=True)
+    found = []
+    for scoring in ("cosine", "dot"):
+        line = (
+            f"evaluate --data {{tmp}}/corpus --model {{model}} --scoring {scoring} --out {{tmp}}/"
+        )
+        result = call(line + scoring)
+        assert result.status == 0, result.err
+        found.append(json.loads((tmp_path / scoring / "metrics.json").read_text()))
+    ranks = [one["retrieval"]["image"]["text_to_x"]["mean_rank"] for one in found]
+    assert np.isfinite(ranks).all()
+    tasks = [{k: v["top1"] for k, v in one["zero_shot"].items()} for one in found]
+    assert tasks[0] == tasks[1]  # the length of an item's vector does not change its class
