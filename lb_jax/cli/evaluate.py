@@ -1,6 +1,7 @@
 """`lb-jax evaluate`: a labelled corpus, the published benchmarks, or two results side by side."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -62,11 +63,18 @@ def main(argv: Sequence[str]) -> None:
         help=f"for --suite: some of {', '.join(benchmarks.BENCHMARKS)}",
     )
     parser.add_argument(
+        "--tasks",
+        type=lambda text: text.split(","),
+        metavar="TASK,...",
+        help="for --data: retrieval tasks to run instead, such as "
+        "text->video,audio+video->text,image+text->audio",
+    )
+    parser.add_argument(
         "--cache",
         type=Path,
         metavar="DIR",
-        help="for --suite: where embeddings are kept between calls (default: lb_jax/embeddings in "
-        "the user's cache folder)",
+        help="for --suite and --tasks: where embeddings are kept between calls (default: "
+        "lb_jax/embeddings in the user's cache folder)",
     )
     parser.add_argument(
         "--preset",
@@ -93,16 +101,16 @@ def main(argv: Sequence[str]) -> None:
         return
     settings = benchmarks.Settings(**{name: getattr(given, name) for name in benchmarks.CHOICES})
     source = model_source(given.model)
-    if given.suite:
-        run_suite(
-            source,
-            given.root,
-            benchmarks.choose(given.only),
-            settings,
-            out=given.out,
-            cache=given.cache,
-            preset=given.preset,
-        )
+    if given.suite or given.tasks:
+        if given.suite:
+            rows = benchmarks.choose(given.only)
+            measure = functools.partial(_suite, root=given.root, rows=rows, settings=settings)
+        else:
+            tasks = tuple(map(benchmarks.parse, given.tasks))
+            measure = functools.partial(
+                _tasks, data=given.data, split=given.split, tasks=tasks, settings=settings
+            )
+        run_suite(source, measure, out=given.out, cache=given.cache, preset=given.preset)
     else:
         run(
             source,
@@ -127,7 +135,8 @@ NEEDS = {
     "model": ("data", "suite"),
     "root": ("suite",),
     "only": ("suite",),
-    "cache": ("suite",),
+    "tasks": ("data",),
+    "cache": ("suite", "data"),
     "out": ("data", "suite"),
 }
 
@@ -160,11 +169,28 @@ def compare(a: Path, b: Path) -> None:
     table.print_comparison(compare.compare(a, b))
 
 
+def _suite(embeds, *, root: Path, rows: Mapping, settings):
+    from lb_jax.evaluation import suite
+
+    return suite.run(embeds, root, rows, settings, announce=print)
+
+
+def _tasks(embeds, *, data: str, split: str, tasks: Sequence, settings):
+    """The tasks on a labelled corpus, as a suite of one benchmark."""
+    from lb_jax.evaluation import benchmarks, labelled, suite
+
+    corpus = labelled.read(data, split)
+    names = tuple(dict.fromkeys(name for task in tasks for name in task.media))
+    row = benchmarks.Benchmark(title=str(corpus.root), tasks=tasks)
+    found = suite.score(embeds, "corpus", row, corpus.as_split(names), settings)
+    if not found.tasks:
+        raise errors.DataError(corpus.root, suite.nothing_run(found))
+    return suite.SuiteResult({"corpus": found}, {}, settings)
+
+
 def run_suite(
     model: str | Path | Mapping[str, str],
-    root: Path,
-    rows: Mapping,
-    settings,
+    measure: Callable,
     *,
     out: Path | None = None,
     cache: Path | None = None,
@@ -173,11 +199,11 @@ def run_suite(
     """Runs benchmarks, prints their tables and returns the metrics.
 
     Args:
-      rows: of the table of benchmarks, see `benchmarks.choose`.
+      measure: `Embedder` -> `SuiteResult`.
       out: folder for `metrics.json`, `outcomes.json` and `report.html`; None writes nothing.
       cache: where embeddings are kept; None takes the user's cache folder.
     """
-    from lb_jax.evaluation import results, suite, suite_report, table
+    from lb_jax.evaluation import results, suite_report, table
     from lb_jax.inference import api, embedder
 
     if out:
@@ -186,8 +212,7 @@ def run_suite(
     make_folder(cache, "--cache")
     loaded = api.load(model, preset=preset)
     with bars() as progress:
-        embeds = embedder.Embedder(loaded, cache, progress=progress)
-        found = suite.run(embeds, root, rows, settings, announce=print)
+        found = measure(embedder.Embedder(loaded, cache, progress=progress))
     metrics = {"model": str(model), "digest": loaded.digest} | results.to_json(found)
     table.print_suite(metrics)
     if out:

@@ -14,13 +14,14 @@ from typing import Protocol
 
 import numpy as np
 
+from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
 from lb_jax.data import tokenizer
 from lb_jax.data.clips import Clip, Views
 from lb_jax.evaluation import health, metrics, protocols, scoring, zero_shot
 from lb_jax.evaluation.benchmarks import Benchmark, Settings, Task
 from lb_jax.evaluation.protocols import Outcome
-from lb_jax.evaluation.splits import TRUNCATED, UNREADABLE, Problem, Split
+from lb_jax.evaluation.splits import ANNOTATION, TRUNCATED, UNREADABLE, Problem, Split
 
 HEALTH_ROWS = 2000  # an effective rank is of no more items: it costs the cube of the width
 
@@ -84,8 +85,9 @@ class Bench:
     def __init__(
         self, embedder: Embedder, name: str, row: Benchmark, split: Split, settings: Settings
     ):
-        self.name, self.row, self.split, self.settings = name, row, split, settings
-        self.found: list[Problem] = []
+        self.name, self.row, self.settings = name, row, settings
+        texts, self.found = _usable(split)
+        self.split = dataclasses.replace(split, texts=texts)
         self._embedder = embedder
         self._media: dict[str, dict[str, np.ndarray]] = collections.defaultdict(dict)
         self._failed: dict[str, set[str]] = collections.defaultdict(set)
@@ -171,16 +173,6 @@ class Bench:
         self.texts([text for texts in self._prompts.values() for text in texts])  # all at once
         return zero_shot.class_weights([self.texts(texts) for texts in self._prompts.values()])
 
-    def truncated(self) -> list[Problem]:
-        """Captions that are longer than the context."""
-        found = []
-        for id_, texts in self.split.texts.items():
-            cut = tokenizer.count_truncated(texts)
-            if cut:
-                reason = f"{cut} of {len(texts)} texts are cut to 77 tokens"
-                found.append(Problem(TRUNCATED, id_, reason, TEXT))
-        return found
-
     def health(self) -> dict[str, dict[str, float]]:
         """Of each modality that was embedded, on up to `HEALTH_ROWS` items."""
         rows = {
@@ -239,6 +231,26 @@ class Bench:
     @property
     def logit_scale(self) -> Mapping[str, float]:
         return self._embedder.logit_scale
+
+
+def _usable(split: Split) -> tuple[dict[str, tuple[str, ...]], list[Problem]]:
+    """Captions that can be tokenised by item, and what is wrong with the others or cut short."""
+    texts, problems = {}, []
+    for id_, captions in split.texts.items():
+        kept, cut = [], 0
+        for caption in captions:
+            try:
+                cut += tokenizer.count_truncated(caption)
+            except errors.DataError as error:
+                problems.append(Problem(ANNOTATION, id_, f"a text {error.reason}; left out", TEXT))
+            else:
+                kept.append(caption)
+        if kept:
+            texts[id_] = tuple(kept)
+        if cut:
+            reason = f"{cut} of {len(captions)} texts are longer than the context, and cut"
+            problems.append(Problem(TRUNCATED, id_, reason, TEXT))
+    return texts, problems
 
 
 def _captions(bench: Bench, task: Task, ids: Sequence[str]) -> _Compared:

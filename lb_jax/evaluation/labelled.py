@@ -11,8 +11,11 @@ import collections
 import dataclasses
 import json
 import pathlib
+from collections.abc import Sequence
 
 from lb_jax.core import errors, modalities
+from lb_jax.data.clips import Clip
+from lb_jax.evaluation import splits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +85,23 @@ class Labelled:
                 f"{', '.join(self.captions[id_])}; add the text",
             )
         return text
+
+    def as_split(self, names: Sequence[str]) -> splits.Split:
+        """The items as those of a benchmark, each with the captions of all named modalities.
+
+        Raises:
+          errors.DataError: an item lacks the caption of a modality that it has a file of.
+        """
+        texts = {}
+        for id_ in self.ids:
+            kinds = [
+                modalities.MODALITIES[name].text_kind for name in names if name in self.files[id_]
+            ]
+            texts[id_] = tuple(dict.fromkeys(self.caption(id_, kind) for kind in kinds))
+        media = {
+            name: {id_: Clip(self.files[id_][name]) for id_ in self.having(name)} for name in names
+        }
+        return splits.Split(self.ids, media, {id_: said for id_, said in texts.items() if said})
 
 
 def read(corpus_dir: str | pathlib.Path, split: str = "test") -> Labelled:

@@ -4,6 +4,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from lb_jax.core import errors
 from lb_jax.evaluation import layouts
@@ -82,33 +83,41 @@ def run(
             continue
         announce(row.title)
         try:
-            results[name] = run_one(embedder, name, root / name, row, settings)
+            split = layouts.LAYOUTS[name].read(root / name)
         except errors.DataError as error:  # one data set out of order does not stop the others
             left_out[name] = str(error)
+            continue
+        found = score(embedder, name, row, split, settings, layouts.LAYOUTS[name].counts)
+        if found.tasks:
+            results[name] = found
+        else:
+            left_out[name] = nothing_run(found)
     if not results:
         reasons = "; ".join(left_out.values())
         raise errors.DataError(root, f"no benchmark can be run: {reasons}")
     return SuiteResult(results, left_out, settings)
 
 
-def run_one(
-    embedder: Embedder, name: str, root: Path, row: Benchmark, settings: Settings
+def score(
+    embedder: Embedder,
+    name: str,
+    row: Benchmark,
+    split: Split,
+    settings: Settings,
+    counts: Mapping[str, int | None] = MappingProxyType({"items": None}),
 ) -> BenchmarkResult:
     """Runs the tasks of one row that the data and the model allow.
 
     Args:
       embedder: the model.
       name: of the row.
-      root: the data set's own folder.
       row: what is asked.
+      split: the data set.
       settings: how to score.
-
-    Raises:
-      DataError: the data set cannot be read, or no task can be run.
+      counts: of the published split.
     """
     started = time.perf_counter()
-    row, layout = settings.apply(row), layouts.LAYOUTS[name]
-    bench = Bench(embedder, name, row, layout.read(root), settings)
+    bench = Bench(embedder, name, settings.apply(row), split, settings)
     tasks, left_out = {}, {}
     for task in row.tasks:
         reason = bench.obstacle(task)
@@ -116,17 +125,21 @@ def run_one(
             left_out[str(task)] = reason
         else:
             tasks[str(task)] = bench.run(task)
-    if not tasks:
-        reasons = "; ".join(f"{task}: {reason}" for task, reason in left_out.items())
-        raise errors.DataError(root, f"no task can be run ({reasons})")
     return BenchmarkResult(
         title=row.title,
         split=bench.split,
-        published=layout.counts,
+        published=counts,
         classes=bench.classes,
         tasks=tasks,
         left_out=left_out,
-        problems=(*bench.split.problems, *bench.found, *bench.truncated()),
+        problems=(*bench.split.problems, *bench.found),
         health=bench.health(),
         seconds=time.perf_counter() - started,
     )
+
+
+def nothing_run(result: BenchmarkResult) -> str:
+    """Why no task of a benchmark was run, in one line."""
+    reasons = [f"{task}: {reason}" for task, reason in result.left_out.items()]
+    named = [f"{one.kind} {one.name}: {one.reason}" for one in result.problems[:1]]
+    return f"no task can be run ({'; '.join(reasons + named)})"

@@ -89,3 +89,17 @@ def test_a_corpus_is_scored_by_dot_product(call, tmp_path):
     assert np.isfinite(ranks).all()
     tasks = [{k: v["top1"] for k, v in one["zero_shot"].items()} for one in found]
     assert tasks[0] == tasks[1]  # the length of an item's vector does not change its class
+
+
+def test_own_tasks_on_a_corpus(call, tmp_path):
+    write_corpus(tmp_path / "corpus", 6, media=True)
+    line = (
+        "evaluate --data {tmp}/corpus --model {model} --cache {tmp}/cache --out {tmp}/out --tasks "
+    )
+    result = call(line + "text->video,audio+image->text,image+text->depth")
+    assert result.status == 0, result.err
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())["benchmarks"]["corpus"]
+    assert set(found["tasks"]) == {"text->video", "audio+image->text", "image+text->depth"}
+    assert set(found["tasks"]["audio+image->text"]["drop_one"]) == {"audio", "image"}
+    assert "What each modality brings" in result.out
+    assert call(line + "text->vidio").status == 2

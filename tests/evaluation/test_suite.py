@@ -42,12 +42,24 @@ def whole(row):
     )
 
 
+def score(embedder, name, folder, row, settings):
+    """Reads and scores one data set."""
+    return suite.score(
+        embedder,
+        name,
+        row,
+        layouts.LAYOUTS[name].read(folder),
+        settings,
+        layouts.LAYOUTS[name].counts,
+    )
+
+
 def run(root, name, model=Planted, settings=None, **options):
     """Runs one benchmark whole."""
     split = layouts.LAYOUTS[name].read(root / name)
     row = whole(BENCHMARKS[name])
     embedder = model(split, row, **options)
-    return suite.run_one(embedder, name, root / name, row, settings or Settings())
+    return score(embedder, name, root / name, row, settings or Settings())
 
 
 def headlines(result):
@@ -150,7 +162,7 @@ def test_a_damaged_video_is_named_and_changes_no_other_score(tmp_path):
     model = Planted(split, BENCHMARKS["msrvtt"])
     path = split.media["video"][split.ids[0]].path
     path.write_bytes(path.read_bytes()[:400])
-    after = suite.run_one(model, "msrvtt", tmp_path / "msrvtt", BENCHMARKS["msrvtt"], Settings())
+    after = score(model, "msrvtt", tmp_path / "msrvtt", BENCHMARKS["msrvtt"], Settings())
     named = {(p.kind, p.name, p.modality) for p in after.problems}
     assert ("unreadable", split.ids[0], "video") in named
     require_same_scores(before, after, "text->video")
@@ -217,13 +229,27 @@ def test_nothing_to_run_is_an_error(tmp_path):
         benchmarks.choose(["msrvt"])
 
 
+def test_captions_without_words_are_named_and_left_out(tmp_path):
+    folder = miniatures.write("clotho", tmp_path)
+    path = folder / "clotho_captions_evaluation.csv"
+    with path.open(newline="") as file:
+        rows = list(csv.reader(file))
+    rows[1][1] = "&nbsp;"
+    rows[2][1] = "word " * 200
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    result = run(tmp_path, "clotho")
+    named = {(one.kind, one.name) for one in result.problems}
+    assert {("annotation", rows[1][0]), ("truncated", rows[2][0])} <= named
+    assert len(result.tasks["text->audio"].outcome.rank) == 5 * len(result.split.ids) - 1
+    assert set(headlines(result).values()) == {1.0}
+
+
 def test_a_model_without_a_modality_leaves_its_tasks_out(written):
     split = layouts.LAYOUTS["nyu_depth"].read(written / "nyu_depth")
     model = Planted(split, BENCHMARKS["nyu_depth"])
     model.modalities = ("depth",)
-    found = suite.run_one(
-        model, "nyu_depth", written / "nyu_depth", BENCHMARKS["nyu_depth"], Settings()
-    )
+    found = score(model, "nyu_depth", written / "nyu_depth", BENCHMARKS["nyu_depth"], Settings())
     assert set(found.tasks) == {"depth->text"}
     assert found.left_out["image->text"] == "the model has no image"
 
@@ -232,7 +258,7 @@ def test_a_share_of_the_items_does_not_depend_on_what_is_there(written):
     split = layouts.LAYOUTS["ave"].read(written / "ave")
     row = BENCHMARKS["ave"]
     row = dataclasses.replace(row, tasks=(dataclasses.replace(row.tasks[0], share=0.5),))
-    whole_split = suite.run_one(Planted(split, row), "ave", written / "ave", row, Settings())
+    whole_split = score(Planted(split, row), "ave", written / "ave", row, Settings())
     ids = whole_split.tasks["image->audio"].ids
     assert len(ids) == -(-len(split.ids) // 2)
 
