@@ -28,6 +28,7 @@ def main(argv: Sequence[str]) -> None:
       DataError: no such folder, or its annotation is absent or unreadable.
     """
     from lb_jax.evaluation import layouts
+    from lb_jax.evaluation.layouts import pictures
 
     parser = Parser(
         "data check",
@@ -46,12 +47,23 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--json", "--report", type=Path, metavar="FILE", help="JSON file for the whole report"
     )
+    parser.add_argument(
+        "--write-list",
+        action="store_true",
+        help=f"for {', '.join(pictures.LISTED)}: write the items that are there now into "
+        f"{pictures.LIST}, so that a file that goes missing later is named",
+    )
     arguments = parser.parse_args(argv)
     name = arguments.benchmark
     if name not in layouts.LAYOUTS:
         raise errors.ConfigError(
             f"{ARGUMENT} is {name!r}; expected one of {', '.join(layouts.LAYOUTS)}."
             f"{errors.nearest(name, layouts.LAYOUTS)}"
+        )
+    if arguments.write_list and name not in pictures.LISTED:
+        raise errors.ConfigError(
+            f"--write-list is for {', '.join(pictures.LISTED)}; {name} has an annotation that "
+            "lists its items. Leave it out."
         )
     if arguments.json:
         make_folder(arguments.json.parent, "--json")
@@ -63,6 +75,14 @@ def main(argv: Sequence[str]) -> None:
             folder, f"no such folder; {layout.title} is expected as {folder}: {layout.tree}"
         )
     split = layout.read(folder)
+    if arguments.write_list:
+        if (folder / pictures.LIST).exists():
+            raise errors.DataError(
+                folder / pictures.LIST, "is there already; remove it to list what is there now"
+            )
+        text = "".join(f"{id_}\n" for id_ in split.ids)
+        (folder / pictures.LIST).write_text(text, encoding="utf-8")
+        print(folder / pictures.LIST)
     if arguments.decode:
         found = unreadable(split, folder)
         split = dataclasses.replace(split, problems=(*split.problems, *found))

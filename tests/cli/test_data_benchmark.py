@@ -101,3 +101,21 @@ def test_help_lists_every_name(call):
         told = " ".join(result.out.split())
         assert all(name in told for name in layouts.LAYOUTS)
         assert "--benchmark" in told
+
+
+def test_a_list_names_what_is_lost_later(call, tmp_path):
+    folder = miniatures.write("flir_v1", tmp_path)
+    line = "data check --benchmark flir_v1 --root {tmp}"
+    assert call(line + " --write-list").status == 0
+    lost = sorted((folder / "val").rglob("*.*"))[0]
+    id_ = lost.relative_to(folder / "val").with_suffix("").as_posix()
+    lost.rename(lost.with_name("other.jpg"))
+    result = call(line)
+    assert f"missing: {id_} (thermal)" in result.out
+    assert "extra: val/" in result.out
+    assert "other.jpg" in result.out
+    again = call(line + " --write-list")
+    assert again.status == 2
+    assert "is there already" in again.err
+    miniatures.write("msvd", tmp_path)
+    assert "has an annotation" in call("data check --benchmark msvd --root {tmp} --write-list").err

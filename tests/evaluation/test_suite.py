@@ -9,8 +9,9 @@ import pytest
 
 from lb_jax.core import errors
 from lb_jax.data.clips import Clip
-from lb_jax.evaluation import benchmarks, layouts, prompts, results, suite
+from lb_jax.evaluation import benchmarks, layouts, prompts, suite
 from lb_jax.evaluation.benchmarks import BENCHMARKS, Settings
+from lb_jax.evaluation.layouts import pictures
 from lb_jax.evaluation.splits import Split
 from tests.evaluation import miniatures
 from tests.evaluation.planted import Meaningless, Planted
@@ -141,48 +142,54 @@ def test_one_item_taken_for_another(written, name):
         assert found.metrics[found.headline] == pytest.approx(expected), task.task
 
 
-def test_a_missing_file_is_named_and_changes_no_other_score(tmp_path):
-    miniatures.write("msrvtt", tmp_path)
-    before = run(tmp_path, "msrvtt")
-    lost = before.split.media["video"][before.split.ids[1]].path
-    lost.unlink()
-    after = run(tmp_path, "msrvtt", swapped={})
-    assert [(p.kind, p.name) for p in after.problems if p.kind == "missing"][:1] == [
-        ("missing", before.split.ids[1])
-    ]
-    kept = [id_ for id_ in before.split.ids if id_ != before.split.ids[1]]
-    assert after.tasks["text->video"].ids == tuple(kept)
-    require_same_scores(before, after, "text->video")
+def first_item(name, split):
+    """The first item, and the modality that the headline task needs of it."""
+    return split.ids[0], BENCHMARKS[name].tasks[0].media[-1]
 
 
-def test_a_damaged_video_is_named_and_changes_no_other_score(tmp_path):
-    miniatures.write("msrvtt", tmp_path)
-    before = run(tmp_path, "msrvtt")
-    split = before.split
-    model = Planted(split, BENCHMARKS["msrvtt"])
-    path = split.media["video"][split.ids[0]].path
-    path.write_bytes(path.read_bytes()[:400])
-    after = score(model, "msrvtt", tmp_path / "msrvtt", BENCHMARKS["msrvtt"], Settings())
-    named = {(p.kind, p.name, p.modality) for p in after.problems}
-    assert ("unreadable", split.ids[0], "video") in named
-    require_same_scores(before, after, "text->video")
-    assert results.to_json(results_of(after))["benchmarks"]["msrvtt"]["tasks"]["text->video"][
-        "n"
-    ] == (len(split.ids) - 1)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_missing_file_is_named_and_changes_no_other_item(tmp_path, name):
+    folder = miniatures.write(name, tmp_path)
+    before = run(tmp_path, name)
+    if name in pictures.LISTED:  # folders are their only annotation
+        (folder / pictures.LIST).write_text("".join(f"{id_}\n" for id_ in before.split.ids))
+    embedder = Planted(before.split, BENCHMARKS[name])
+    lost, modality = first_item(name, before.split)
+    before.split.media[modality][lost].path.unlink()
+    after = score(embedder, name, folder, whole(BENCHMARKS[name]), Settings())
+    assert ("missing", lost) in {(one.kind, one.name) for one in after.problems}
+    require_same_rows(before, after, lost, modality)
 
 
-def results_of(one):
-    return suite.SuiteResult({"msrvtt": one}, {}, Settings())
+@pytest.mark.parametrize("name", NAMES)
+def test_a_damaged_file_is_named_and_changes_no_other_item(tmp_path, name):
+    folder = miniatures.write(name, tmp_path)
+    before = run(tmp_path, name)
+    embedder = Planted(before.split, BENCHMARKS[name])
+    bad, modality = first_item(name, before.split)
+    path = before.split.media[modality][bad].path
+    path.write_bytes(path.read_bytes()[:200])
+    after = score(embedder, name, folder, whole(BENCHMARKS[name]), Settings())
+    named = {(one.kind, one.name, one.modality) for one in after.problems}
+    assert ("unreadable", bad, modality) in named
+    require_same_rows(before, after, bad, modality)
 
 
-def require_same_scores(before, after, task):
-    """Rows of the items that are in both runs are bit by bit the same."""
-    first, second = (
-        dict(zip(one.tasks[task].ids, one.tasks[task].targets, strict=True))
-        for one in (before, after)
-    )
-    for id_, row in second.items():
-        np.testing.assert_array_equal(row, first[id_])
+def require_same_rows(before, after, lost, modality):
+    """The tasks that need the lost file are without its item; all other rows are the same bits."""
+    for name, task in after.tasks.items():
+        was = before.tasks[name]
+        clips = before.split.media
+        needed = any(clips[one][lost] == clips[modality][lost] for one in task.task.media)
+        assert (lost in task.ids) == (not needed)
+        assert [id_ for id_ in was.ids if id_ != lost] == [id_ for id_ in task.ids if id_ != lost]
+        kept = [i for i, id_ in enumerate(was.ids) if id_ in task.ids]
+        for side, old, new in (
+            (task.task.query, was.queries, task.queries),
+            (task.task.target, was.targets, task.targets),
+        ):
+            if side != ("text",):
+                np.testing.assert_array_equal(old[kept], new)
 
 
 def test_a_duplicate_caption_is_named_and_costs_only_its_owners(tmp_path):

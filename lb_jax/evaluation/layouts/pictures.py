@@ -18,6 +18,11 @@ SMOKE_TEXTS = (
 )
 _SHOWN = 5  # class folders in a message
 
+# Folders of classes are all the annotation that these have, so that nobody misses a lost file. A
+# list of the items beside them tells; `lb-jax data check --write-list` writes it.
+LISTED = ("imagenet", "nyu_depth", "llvip", "flir_v1", "flir_v2")
+LIST = "items.txt"
+
 
 def k400(root: Path) -> splits.Split:
     """Reads the validation list of Kinetics-400, see `_kinetics`."""
@@ -118,6 +123,8 @@ def flir_v2(root: Path) -> splits.Split:
 def _class_folders(root: Path, name: str, folders: dict[str, tuple[str, ...]]) -> splits.Split:
     """Reads folders of classes: items are `<class>/<name without ending>`, sorted.
 
+    Where `LIST` is there, the items are its lines.
+
     Args:
       root: the data set's folder.
       name: list of classes.
@@ -134,12 +141,19 @@ def _class_folders(root: Path, name: str, folders: dict[str, tuple[str, ...]]) -
     if not (root / top).is_dir():
         annotations.no_folder(root, *folders[first])
     files = {first: Files(root, first, (top,), by_path=True)}
-    for path in files[first]:
-        parts = path.relative_to(root / top).with_suffix("").parts
-        id_ = "/".join(parts)
-        is_item = len(parts) == 2 and parts[0] in classes and is_text(id_)
-        if is_item and id_ not in reading.ids:
-            reading.add(id_, top, labels=(parts[0],))
+    if (root / LIST).is_file():
+        for where, id_ in annotations.lines(root / LIST):
+            if inside(root, f"{top}/{id_}") is None or id_.count("/") != 1:
+                reading.bad_row(id_, f"{where}: is no <class>/<name>")
+            else:
+                reading.add(id_, where, labels=(id_.split("/")[0],))
+    else:
+        for path in files[first]:
+            parts = path.relative_to(root / top).with_suffix("").parts
+            id_ = "/".join(parts)
+            is_item = len(parts) == 2 and parts[0] in classes and is_text(id_)
+            if is_item and id_ not in reading.ids:
+                reading.add(id_, top, labels=(parts[0],))
     _folder_problems(reading, first, top, classes)
     for modality in others:
         if (root / folder(root, *folders[modality])).is_dir():
