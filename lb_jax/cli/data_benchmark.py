@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> None:
     from lb_jax.evaluation.layouts import pictures
 
     parser = Parser(
-        "data check",
+        "data check --benchmark",
         "Looks for the files of a published test set and compares it with the published counts. "
         f"Names: {', '.join(layouts.LAYOUTS)}.",
     )
@@ -72,7 +72,9 @@ def main(argv: Sequence[str]) -> None:
     layout, folder = layouts.LAYOUTS[name], arguments.root / name
     if not folder.is_dir():
         raise errors.DataError(
-            folder, f"no such folder; {layout.title} is expected as {folder}: {layout.tree}"
+            folder,
+            f"no such folder; {layout.title} is expected as {folder}: {layout.tree}. --root is the "
+            "folder that holds the test sets' folders.",
         )
     split = layout.read(folder)
     if arguments.write_list:
@@ -88,6 +90,8 @@ def main(argv: Sequence[str]) -> None:
         split = dataclasses.replace(split, problems=(*split.problems, *found))
     report = as_dict(name, layout, split, folder)
     print("\n".join(lines(report)))
+    if name in pictures.LISTED and not (folder / pictures.LIST).is_file():
+        print(f"  no {pictures.LIST}: a lost file would not be named; --write-list writes it")
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         print(arguments.json)

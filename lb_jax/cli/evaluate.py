@@ -44,10 +44,7 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("--out", type=Path, help="folder for metrics.json and report.html")
     parser.add_argument(
-        "--split",
-        default="test",
-        choices=("test", "train"),
-        help="which items of --data (default: test)",
+        "--split", choices=("test", "train"), help="which items of --data (default: test)"
     )
     parser.add_argument(
         "--root",
@@ -58,13 +55,13 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument(
         "--only",
-        type=lambda text: text.split(","),
+        type=_names,
         metavar="NAME,...",
         help=f"for --suite: some of {', '.join(benchmarks.BENCHMARKS)}",
     )
     parser.add_argument(
         "--tasks",
-        type=lambda text: text.split(","),
+        type=_names,
         metavar="TASK,...",
         help="for --data: retrieval tasks to run instead, such as "
         "text->video,audio+video->text,image+text->audio",
@@ -78,7 +75,6 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument(
         "--preset",
-        default="default",
         choices=("default", "reference"),
         help="preprocessing of published weights; reference is the original's (default: default)",
     )
@@ -86,21 +82,26 @@ def main(argv: Sequence[str]) -> None:
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             choices=choices,
-            default=choices[0],
             help=f"{HELP[name]} (default: {choices[0]})",
         )
     given = parser.parse_args(argv)
-    for flag, needed_by in NEEDS.items():
-        kind = next(kind for kind in ("data", "suite", "compare") if getattr(given, kind))
-        if getattr(given, flag) and kind not in needed_by:
-            raise errors.ConfigError(f"--{flag} is not used with --{kind}; leave it out.")
-        if not getattr(given, flag) and kind in needed_by and flag in ("model", "root"):
-            raise errors.ConfigError(f"--{kind} needs --{flag}; give it.")
+    mode = next(one for one in ("compare", "suite", "tasks", "data") if getattr(given, one))
+    for name, modes in USED_BY.items():
+        flag = f"--{name.replace('_', '-')}"
+        if getattr(given, name) is not None and mode not in modes:
+            raise errors.ConfigError(f"{flag} is not used with --{mode}; leave it out.")
+        if getattr(given, name) is None and mode in modes and name in NEEDED:
+            raise errors.ConfigError(f"--{mode} needs {flag}; give it.")
     if given.compare:
         compare(*given.compare)
         return
-    settings = benchmarks.Settings(**{name: getattr(given, name) for name in benchmarks.CHOICES})
-    source = model_source(given.model)
+    chosen = {name: getattr(given, name) for name in benchmarks.CHOICES}
+    settings = benchmarks.Settings(**{name: one for name, one in chosen.items() if one is not None})
+    source, split, preset = (
+        model_source(given.model),
+        given.split or "test",
+        given.preset or "default",
+    )
     if given.suite or given.tasks:
         if given.suite:
             rows = benchmarks.choose(given.only)
@@ -108,17 +109,17 @@ def main(argv: Sequence[str]) -> None:
         else:
             tasks = tuple(map(benchmarks.parse, given.tasks))
             measure = functools.partial(
-                _tasks, data=given.data, split=given.split, tasks=tasks, settings=settings
+                _tasks, data=given.data, split=split, tasks=tasks, settings=settings
             )
-        run_suite(source, measure, out=given.out, cache=given.cache, preset=given.preset)
+        run_suite(source, measure, out=given.out, cache=given.cache, preset=preset)
     else:
         run(
             source,
             given.data,
-            split=given.split,
+            split=split,
             out=given.out,
             scoring=settings.scoring,
-            preset=given.preset,
+            preset=preset,
         )
 
 
@@ -131,14 +132,27 @@ HELP = {
     "infrared photo",
 }
 # argument -> what uses it
-NEEDS = {
-    "model": ("data", "suite"),
+USED_BY = {
+    "data": ("data", "tasks"),
+    "model": ("data", "tasks", "suite"),
     "root": ("suite",),
     "only": ("suite",),
-    "tasks": ("data",),
-    "cache": ("suite", "data"),
-    "out": ("data", "suite"),
+    "tasks": ("tasks",),
+    "split": ("data", "tasks"),
+    "cache": ("suite", "tasks"),
+    "out": ("data", "tasks", "suite"),
+    "preset": ("data", "tasks", "suite"),
+    "scoring": ("data", "tasks", "suite"),
+    "fusion": ("tasks", "suite"),
+    "k400_norm": ("suite",),
+    "thermal_templates": ("suite",),
 }
+NEEDED = ("data", "model", "root")
+
+
+def _names(text: str) -> list[str]:
+    """Reads "a, b,c"."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def model_source(given: Sequence[str]) -> str | dict[str, str]:

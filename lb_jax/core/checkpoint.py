@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent import futures
 from pathlib import Path
@@ -214,7 +215,8 @@ def digest(tree: Mapping[str, Any]) -> str:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON so that the file is either the old or the new one."""
-    partial = path.with_name(f".{path.name}.partial")
+    # of a name of its own: another process may write the same file
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
     partial.replace(path)
 

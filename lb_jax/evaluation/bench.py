@@ -18,12 +18,12 @@ from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
 from lb_jax.data import tokenizer
 from lb_jax.data.clips import Clip, Views
-from lb_jax.evaluation import health, metrics, protocols, scoring, zero_shot
+from lb_jax.evaluation import metrics, protocols, scoring
 from lb_jax.evaluation.benchmarks import Benchmark, Settings, Task
 from lb_jax.evaluation.protocols import Outcome
-from lb_jax.evaluation.splits import ANNOTATION, TRUNCATED, UNREADABLE, Problem, Split
+from lb_jax.evaluation.splits import ANNOTATION, DUPLICATE, TRUNCATED, UNREADABLE, Problem, Split
 
-HEALTH_ROWS = 2000  # an effective rank is of no more items: it costs the cube of the width
+SAMPLED = 2000  # items of a modality that its health is told of
 
 
 class Embedded(Protocol):
@@ -58,6 +58,7 @@ class TaskResult:
     Attributes:
       task: what was asked.
       ids: the items that took part.
+      asked: how many items the task is about.
       outcome: figures.
       drop_one: modality -> outcome without it, on the same items; of tasks with a fused side.
       queries, targets: the rows that were compared, `[q, e]` and `[m, e]`; of several views the
@@ -67,6 +68,7 @@ class TaskResult:
 
     task: Task
     ids: tuple[str, ...]
+    asked: int
     outcome: Outcome
     drop_one: dict[str, Outcome]
     queries: np.ndarray
@@ -91,6 +93,7 @@ class Bench:
         self._embedder = embedder
         self._media: dict[str, dict[str, np.ndarray]] = collections.defaultdict(dict)
         self._failed: dict[str, set[str]] = collections.defaultdict(set)
+        self._alike: dict[tuple[str, bytes], str] = {}  # modality, hash of rows -> first item
         self._texts: dict[str, np.ndarray] = {}
         self._prompts = row.prompts.texts() if row.prompts else {}
         self.classes = tuple(self._prompts)
@@ -115,7 +118,8 @@ class Bench:
         outcome, queries, targets, owner = protocol(self, task, ids)
         smaller = {name: task.without(name) for name in task.query + task.target}
         drop_one = {name: protocol(self, less, ids)[0] for name, less in smaller.items() if less}
-        return TaskResult(task, tuple(ids), outcome, drop_one, queries, targets, owner)
+        asked = len(self._chosen(task))
+        return TaskResult(task, tuple(ids), asked, outcome, drop_one, queries, targets, owner)
 
     def _protocol(self, task: Task) -> "_Protocol":
         if (TEXT,) not in (task.query, task.target):
@@ -124,15 +128,19 @@ class Bench:
             return _several_classes if self.row.several else _classes
         return _pairs if self.row.pairs else _captions
 
+    def _chosen(self, task: Task) -> list[str]:
+        """The items that a task is about, whether their files are there or not.
+
+        Of a share of the items each is chosen by its own name, so that none moves another.
+        """
+        ids = self.split.ids
+        if task.share < 1:
+            ids = [id_ for id_ in ids if _fraction(f"{self.name}/{id_}") < task.share]
+        return list(ids)
+
     def _ids(self, task: Task) -> list[str]:
         """The items that have everything a task needs, in the order of the annotation."""
-        ids = self.split.ids
-        if task.share < 1:  # of the annotation, so that a missing file changes no other's place
-            by_hash = sorted(
-                ids, key=lambda id_: hashlib.sha256(f"{self.name}/{id_}".encode()).hexdigest()
-            )
-            chosen = set(by_hash[: math.ceil(task.share * len(ids))])
-            ids = [id_ for id_ in ids if id_ in chosen]
+        ids = self._chosen(task)
         if TEXT in task.query + task.target:
             said = self.split.labels if self.row.prompts else self.split.texts
             ids = [id_ for id_ in ids if id_ in said]
@@ -143,7 +151,7 @@ class Bench:
         return [id_ for id_ in ids if all(id_ in self._media[name] for name in task.media)]
 
     def _embed(self, modality: str, ids: Sequence[str]) -> None:
-        """Fills `_media` with the rows `[v, e]` as scored of what is new and can be decoded."""
+        """Fills `_media` with the rows `[v, e]` of what is new and can be decoded."""
         known = self._media[modality].keys() | self._failed[modality]
         new = [id_ for id_ in ids if id_ not in known]
         if not new:
@@ -151,68 +159,74 @@ class Bench:
         clips = [self.split.media[modality][id_] for id_ in new]
         views = self.row.views if modality == "video" else None
         embedded = self._embedder.media(modality, clips, views)
-        for i, reason in embedded.failed.items():
-            self._failed[modality].add(new[i])
-            self.found.append(Problem(UNREADABLE, new[i], f"{reason}; left out", modality))
-        scored = scoring.SCORINGS[self.settings.scoring]
         for i, (id_, rows) in enumerate(zip(new, embedded.rows, strict=True)):
-            if i not in embedded.failed:
-                self._media[modality][id_] = scored(rows)
+            if i in embedded.failed:
+                self._failed[modality].add(id_)
+                reason = f"{embedded.failed[i]}; left out"
+                self.found.append(Problem(UNREADABLE, id_, reason, modality))
+                continue
+            self._media[modality][id_] = rows
+            content = hashlib.sha256(rows.tobytes()).digest()
+            first = self._alike.setdefault((modality, content), id_)
+            if first != id_:
+                reason = f"has the very embedding of {first}; the same content under two names?"
+                self.found.append(Problem(DUPLICATE, id_, reason, modality))
 
-    def texts(self, texts: Sequence[str]) -> np.ndarray:
-        """Rows float32 `[n, e]` as scored."""
+    def texts(self, texts: Sequence[str], kind: str) -> np.ndarray:
+        """Rows float32 `[n, e]` for a scoring of this kind."""
         new = [text for text in dict.fromkeys(texts) if text not in self._texts]
         if new:
-            rows = scoring.SCORINGS[self.settings.scoring](self._embedder.texts(new))
-            self._texts |= dict(zip(new, rows, strict=True))
-        return np.stack([self._texts[text] for text in texts])
+            self._texts |= dict(zip(new, self._embedder.texts(new), strict=True))
+        return scoring.SCORINGS[kind](np.stack([self._texts[text] for text in texts]))
 
     @functools.cached_property
     def weights(self) -> np.ndarray:
-        """Class weights float32 `[c, e]`; unit rows in either scoring, as in the original."""
-        self.texts([text for texts in self._prompts.values() for text in texts])  # all at once
-        return zero_shot.class_weights([self.texts(texts) for texts in self._prompts.values()])
+        """Class weights float32 `[c, e]`, unit rows."""
+        return self._mean_of(list(self._prompts.values()), "cosine")
 
-    def health(self) -> dict[str, dict[str, float]]:
-        """Of each modality that was embedded, on up to `HEALTH_ROWS` items."""
+    def samples(self) -> dict[str, np.ndarray]:
+        """Modality, text among them -> unit rows of up to `SAMPLED` items that were embedded."""
         rows = {
             name: [one.mean(0) for one in items.values()] for name, items in self._media.items()
         }
         rows[TEXT] = list(self._texts.values())
-        some = {name: _spread(one) for name, one in rows.items() if len(one) > 1}
-        found = {
-            name: {
-                "effective_rank": health.effective_rank(one),
-                "uniformity": health.uniformity(one),
-            }
-            for name, one in some.items()
-        }
-        for name in some.keys() - {TEXT} if TEXT in some else ():
-            found[name]["gap_to_text"] = health.modality_gap(some[name], some[TEXT])
-        return found
+        return {name: _spread(one) for name, one in rows.items() if len(one) > 1}
 
-    def side(self, names: Sequence[str], other: Sequence[str], ids: Sequence[str]) -> np.ndarray:
-        """Rows `[n, v, e]` of a side, its modalities fused."""
+    def side(
+        self, names: Sequence[str], other: Sequence[str], ids: Sequence[str], kind: str
+    ) -> np.ndarray:
+        """Rows `[n, v, e]` of a side for a scoring of this kind, its modalities fused."""
         parts = {}
         for name in names:
             if name == TEXT:
-                parts[name] = self._said(ids)[:, None]
+                parts[name] = self._said(ids, kind)[:, None]
             else:
-                parts[name] = np.stack([self._media[name][id_] for id_ in ids])
+                rows = np.stack([self._media[name][id_] for id_ in ids])
+                flat = rows.reshape(-1, rows.shape[-1])
+                parts[name] = scoring.SCORINGS[kind](flat).reshape(rows.shape)
         return scoring.fuse(parts, other, self.settings.fusion, self._embedder.logit_scale)
 
-    def _said(self, ids: Sequence[str]) -> np.ndarray:
+    def _said(self, ids: Sequence[str], kind: str) -> np.ndarray:
         """One row of text for each item `[n, e]`: of its class, or of its captions together."""
-        if self.row.prompts:
-            return self.weights[[self._column[self.split.labels[id_][0]] for id_ in ids]]
-        return zero_shot.class_weights([self.texts(self.split.texts[id_]) for id_ in ids])
+        if not self.row.prompts:
+            return self._mean_of([self.split.texts[id_] for id_ in ids], kind)
+        labels = [self.split.labels[id_][0] for id_ in ids]
+        some = {label: i for i, label in enumerate(dict.fromkeys(labels))}
+        rows = self._mean_of([self._prompts[label] for label in some], kind)
+        return rows[[some[label] for label in labels]]
 
-    def captions(self, ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _mean_of(self, groups: Sequence[Sequence[str]], kind: str) -> np.ndarray:
+        """The mean row of each group of texts, `[n, e]`; by cosine a unit row again."""
+        self.texts([text for texts in groups for text in texts], kind)  # all at once
+        means = [self.texts(texts, kind).mean(0) for texts in groups]
+        return scoring.SCORINGS[kind](np.stack(means))
+
+    def captions(self, ids: Sequence[str], kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows of all captions `[k, e]`, the item of each, and a number for each distinct text."""
         texts = [text for id_ in ids for text in self.split.texts[id_]]
         owner = np.repeat(np.arange(len(ids)), [len(self.split.texts[id_]) for id_ in ids])
         number = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-        return self.texts(texts), owner, np.array([number[text] for text in texts])
+        return self.texts(texts, kind), owner, np.array([number[text] for text in texts])
 
     def labels(self, ids: Sequence[str]) -> np.ndarray:
         """Bool `[n, c]`."""
@@ -254,40 +268,50 @@ def _usable(split: Split) -> tuple[dict[str, tuple[str, ...]], list[Problem]]:
 
 
 def _captions(bench: Bench, task: Task, ids: Sequence[str]) -> _Compared:
-    texts, owner, same = bench.captions(ids)
+    kind = bench.settings.scoring
+    texts, owner, same = bench.captions(ids, kind)
     if task.query == (TEXT,):
-        items = bench.side(task.target, task.query, ids)[:, 0]
+        items = bench.side(task.target, task.query, ids, kind)[:, 0]
         return protocols.find_items(texts, owner, items), texts, items, owner
-    items = bench.side(task.query, task.target, ids)[:, 0]
+    items = bench.side(task.query, task.target, ids, kind)[:, 0]
     return protocols.find_texts(items, texts, owner, same), items, texts, owner
 
 
+# The original compares unit rows wherever there are classes, and in its samples.
+
+
 def _classes(bench: Bench, task: Task, ids: Sequence[str]) -> _Compared:
-    items, weights = bench.side(task.query, task.target, ids), bench.weights
+    items, weights = bench.side(task.query, task.target, ids, "cosine"), bench.weights
     labels = bench.labels(ids).argmax(1)
     return protocols.classify(items, weights, labels, bench.alike()), items.mean(1), weights, None
 
 
 def _several_classes(bench: Bench, task: Task, ids: Sequence[str]) -> _Compared:
-    items, weights = bench.side(task.query, task.target, ids), bench.weights
+    items, weights = bench.side(task.query, task.target, ids, "cosine"), bench.weights
     outcome = protocols.rank_several(items, weights, bench.labels(ids))
     return outcome, items.mean(1), weights, None
 
 
 def _pairs(bench: Bench, task: Task, ids: Sequence[str]) -> _Compared:
-    items = bench.side(task.query, task.target, ids)[:, 0]
-    texts, owner, _ = bench.captions(ids)
+    items = bench.side(task.query, task.target, ids, "cosine")[:, 0]
+    texts, owner, _ = bench.captions(ids, "cosine")
     scale = math.exp(bench.logit_scale[task.query[0]])
     return protocols.show_pairs(items, texts, scale), items, texts, owner
 
 
 def _partners(bench: Bench, task: Task, ids: Sequence[str]) -> _Compared:
-    queries = bench.side(task.query, task.target, ids)[:, 0]
-    targets = bench.side(task.target, task.query, ids)[:, 0]
+    kind = bench.settings.scoring
+    queries = bench.side(task.query, task.target, ids, kind)[:, 0]
+    targets = bench.side(task.target, task.query, ids, kind)[:, 0]
     return protocols.find_partners(queries, targets), queries, targets, None
 
 
+def _fraction(name: str) -> float:
+    """A number from 0 to 1 that is as good as drawn, and always the same."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
+
+
 def _spread(rows: Sequence[np.ndarray]) -> np.ndarray:
-    """Up to `HEALTH_ROWS` of the rows, evenly from all of them, as unit rows."""
-    places = np.linspace(0, len(rows) - 1, min(len(rows), HEALTH_ROWS)).astype(int)
+    """Up to `SAMPLED` of the rows, evenly from all of them, as unit rows."""
+    places = np.linspace(0, len(rows) - 1, min(len(rows), SAMPLED)).astype(int)
     return metrics.unit(np.stack([rows[i] for i in places]))

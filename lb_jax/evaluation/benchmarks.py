@@ -61,7 +61,8 @@ def parse(text: str, share: float = 1.0) -> Task:
                 f"task {text!r}: no modality {name!r}; there are {', '.join(known)}."
                 f"{errors.nearest(name, known)}"
             )
-    if len(sides) != 2 or set(sides[0]) & set(sides[1]) or min(map(len, sides)) > 1:
+    names = [name for side in sides for name in side]
+    if len(sides) != 2 or len(set(names)) < len(names) or min(map(len, sides)) > 1:
         raise errors.ConfigError(
             f"task is {text!r}; expected different modalities on two sides, one of them alone, "
             "such as audio+video->text."
@@ -183,7 +184,8 @@ class Settings:
     """How to score: ours by default, each choice of the original by name (spec 10.1).
 
     Attributes:
-      scoring: "cosine"; "dot" is the original's product of embeddings that are not normalised.
+      scoring: of captions and of partners, "cosine" or "dot", the original's product of embeddings
+        that are not normalised. Classes are compared by cosine, in the original too.
       fusion: how several modalities on a side add up, see `scoring.fuse`.
       k400_norm: pixel statistics of the views of Kinetics, "clip" as in training, or "imagenet".
       thermal_templates: "photo", with which the paper's figures were made, or "thermal".

@@ -16,7 +16,23 @@ from lb_jax.evaluation.paper import NOTHING, Table
 
 METRICS, OUTCOMES = "metrics.json", "outcomes.json"
 # what does not say how good a model is
-LEFT_OUT = ("seconds", "problems", "left_out", "published", "interval", "per_class", "settings")
+LEFT_OUT = (
+    "seconds",
+    "problems",
+    "left_out",
+    "published",
+    "interval",
+    "per_class",
+    "settings",
+    "health",
+    "chance",
+    "chance_R@1",
+    "std_rank",
+    "asked",
+)
+# parts of a figure's place in metrics.json that need not be shown
+SHORTER = {"benchmarks/": "", "/tasks/": " ", "/metrics/": " ", "/drop_one/": " without "}
+COUNTS = ("/n", "/items")
 
 
 def compare(a: Path, b: Path) -> Table:
@@ -38,15 +54,17 @@ def compare(a: Path, b: Path) -> Table:
     rows = []
     for name in common:
         gain = second[name] - first[name]
+        if name.endswith(COUNTS) and not gain:
+            continue
         cells = (f"{first[name]:.4g}", f"{second[name]:.4g}", f"{gain:+.4g}")
-        rows.append((name, *cells, *paired.get(name, (NOTHING, NOTHING))))
+        rows.append((_shown(name), *cells, *paired.get(name, (NOTHING, NOTHING))))
     lone = [name for name in (*first, *second) if (name in first) != (name in second)]
     note = "The interval is of the difference, on the items that both have."
     settings = [metrics.get("settings") for metrics, _ in sides]
     if settings[0] != settings[1]:
         note += f" Scored differently: {settings[0]} and {settings[1]}."
     if lone:
-        note += f" {len(lone)} figures are in one of them only, such as {lone[0]}."
+        note += f" {len(lone)} figures are in one of them only, such as {_shown(lone[0])}."
     columns = ("figure", "A", "B", "B - A", "95 % interval", "items")
     return Table(f"A {a}, B {b}", columns, tuple(rows), note)
 
@@ -60,8 +78,9 @@ def _read(path: Path) -> tuple[dict, dict]:
         try:
             found.append(json.loads(one.read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
             raise errors.DataError(
-                one, f"cannot be read ({error}); expected what `lb-jax evaluate --out` writes"
+                one, f"cannot be read ({why}); expected what `lb-jax evaluate --out` writes"
             ) from error
         if not isinstance(found[-1], dict):
             raise errors.DataError(one, "is no table of figures; expected what evaluate writes")
@@ -79,25 +98,31 @@ def _flat(metrics: Mapping, prefix: str = "") -> dict[str, float]:
     return found
 
 
+def _shown(name: str) -> str:
+    for part, short in SHORTER.items():
+        name = name.replace(part, short)
+    return name
+
+
 def _paired(a: Mapping, b: Mapping) -> dict[str, tuple[str, str]]:
     """Name of a figure -> interval of its difference, and the number of items."""
     found = {}
     for key in a.keys() & b.keys():
         benchmark, _, task = key.partition("/")
-        hits = [_by_item(one[key]) for one in (a, b)]
-        both = [item for item in hits[0] if item in hits[1]]
-        if a[key]["metric"] != b[key]["metric"] or len(both) < 2:
-            continue
-        gains = np.array([hits[1][item] - hits[0][item] for item in both])
-        low, high = intervals.bootstrap(gains, np.mean)
-        name = f"benchmarks/{benchmark}/tasks/{task}/metrics/{a[key]['metric']}"
-        found[name] = f"{low:+.4g} to {high:+.4g}", f"{len(both):,}"
+        for figure, first in a[key]["figures"].items():
+            hits = [_by_item(one[key], first) for one in (a, b)]
+            both = [item for item in hits[0] if item in hits[1]]
+            if figure in b[key]["figures"] and len(both) > 1:
+                gains = np.array([hits[1][item] - hits[0][item] for item in both])
+                low, high = intervals.bootstrap(gains, np.mean)
+                name = f"benchmarks/{benchmark}/tasks/{task}/metrics/{figure}"
+                found[name] = f"{low:+.4g} to {high:+.4g}", f"{len(both):,}"
     return found
 
 
-def _by_item(outcome: Mapping) -> dict[str, float]:
-    """Item -> the mean of its queries."""
-    sums: dict[str, list[int]] = {}
-    for item, hit in zip(outcome["items"], outcome["hits"], strict=True):
-        sums.setdefault(item, []).append(hit)
-    return {item: float(np.mean(hits)) for item, hits in sums.items()}
+def _by_item(outcome: Mapping, first: int) -> dict[str, float]:
+    """Item -> the share of its queries whose answer is among the first."""
+    ranks: dict[str, list[int]] = {}
+    for item, rank in zip(outcome["items"], outcome["ranks"], strict=True):
+        ranks.setdefault(item, []).append(rank)
+    return {item: float(np.mean(np.array(some) <= first)) for item, some in ranks.items()}

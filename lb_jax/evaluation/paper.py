@@ -93,15 +93,14 @@ def _ours(head: Mapping, unit: float, metrics: Mapping) -> str:
     if task is None:
         return NOTHING
     found = task["drop_one"][head["without"]] if "without" in head else task["metrics"]
-    star = "" if is_complete(benchmark) else INCOMPLETE
+    star = "" if is_whole(benchmark, task) else INCOMPLETE
     return _cell([found.get(name) for name in head["metrics"]], unit, unit) + star
 
 
-def is_complete(benchmark: Mapping) -> bool:
-    """Whether a data set is the published split, as far as its counts say."""
-    problems = {problem["kind"] for problem in benchmark["problems"]}
-    whole = benchmark["published"]["items"] in (None, benchmark["items"])
-    return whole and not problems & set(KINDS[:4])
+def is_whole(benchmark: Mapping, task: Mapping) -> bool:
+    """Whether a task was run on all of the published split, as far as its counts say."""
+    published = benchmark["published"]["items"]
+    return published in (None, benchmark["items"]) and task["n"] == task["asked"]
 
 
 def _cell(values: Sequence[float | None] | None, unit: float, scale: float) -> str:
@@ -116,9 +115,8 @@ def _figures(metrics: Mapping) -> Table:
     rows = []
     for name, benchmark in metrics["benchmarks"].items():
         for task, found in benchmark["tasks"].items():
-            published = benchmark["published"]["items"]
-            count = f"{found['n']:,}" + (f" of {published:,}" if published else "")
-            shown = [_figure(key, value) for key, value in found["metrics"].items()]
+            count = f"{found['n']:,}" + ("" if is_whole(benchmark, found) else INCOMPLETE)
+            shown = [figure(key, value) for key, value in found["metrics"].items()]
             headline = next(iter(found["metrics"]))
             if headline in found["interval"]:
                 low, high = found["interval"][headline]
@@ -129,11 +127,12 @@ def _figures(metrics: Mapping) -> Table:
         ("benchmark", "task", "items", "figures", "chance"),
         tuple(rows),
         "Percent, but for ranks and d'. Chance and 95 % interval are of the first figure; the "
-        "other intervals are in metrics.json.",
+        "other intervals are in metrics.json. * not the whole published split.",
     )
 
 
-def _figure(name: str, value: float) -> str:
+def figure(name: str, value: float) -> str:
+    """A figure with its name, in percent but for ranks and d'."""
     percent = not name.endswith("_rank") and name != "d_prime"
     return f"{name} {100 * value:.1f}" if percent else f"{name} {value:.4g}"
 

@@ -4,6 +4,8 @@ import html
 import json
 import os
 import pathlib
+import re
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -44,14 +46,20 @@ def write(
 """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     partial.write_text(page, encoding="utf-8")
     os.replace(partial, path)
 
 
 def escaped(value: object) -> str:
-    """Escaped text, arrows drawn, and no line break between a number and its percent sign."""
-    return html.escape(str(value)).replace("-&gt;", " → ").replace(" %", "&nbsp;%")
+    """Escaped text, arrows drawn, and no line break between a number and its percent sign.
+
+    Control characters, which HTML does not allow, are shown as their code.
+    """
+    text = re.sub(
+        r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", lambda found: f"\\x{ord(found[0]):02x}", str(value)
+    )
+    return html.escape(text).replace("-&gt;", " → ").replace(" %", "&nbsp;%")
 
 
 def section(heading: str, note: str, *content: str) -> Iterator[str]:

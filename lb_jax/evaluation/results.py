@@ -1,10 +1,17 @@
 """The results of a suite as plain values: `metrics.json` and `outcomes.json`."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from lb_jax.core.modalities import TEXT
+from lb_jax.evaluation import health, metrics, protocols
 from lb_jax.evaluation.bench import TaskResult
 from lb_jax.evaluation.suite import BenchmarkResult, SuiteResult
+
+# figure -> how many answers count
+FIRST = {f"R@{k}": k for k in metrics.RECALL_AT} | {f"top{k}": k for k in protocols.TOP_AT}
 
 
 def to_json(result: SuiteResult) -> dict:
@@ -12,7 +19,8 @@ def to_json(result: SuiteResult) -> dict:
 
     Returns:
       `{"settings", "benchmarks": {name: {"title", "items", "published", "tasks": {task: {"n",
-      "metrics", "chance", "interval", "drop_one": {modality: metrics}, "per_class"}}, "left_out",
+      "asked", "metrics", "chance", "interval", "drop_one": {modality: metrics}, "per_class"}},
+      "left_out",
       "problems": [{"kind", "name", "reason", "modality"}], "health", "seconds"}}, "left_out"}`;
       figures are fractions.
     """
@@ -31,7 +39,7 @@ def _benchmark_json(one: BenchmarkResult) -> dict:
         "tasks": {name: _task_json(task, one.classes) for name, task in one.tasks.items()},
         "left_out": one.left_out,
         "problems": [dataclasses.asdict(problem) for problem in one.problems],
-        "health": one.health,
+        "health": _health(one.samples),
         "seconds": one.seconds,
     }
 
@@ -40,6 +48,7 @@ def _task_json(task: TaskResult, classes: Sequence[str]) -> dict:
     outcome = task.outcome
     found = {
         "n": len(task.ids),
+        "asked": task.asked,
         "metrics": outcome.metrics,
         "chance": outcome.chance,
         "interval": {name: list(limits) for name, limits in outcome.interval.items()},
@@ -50,20 +59,36 @@ def _task_json(task: TaskResult, classes: Sequence[str]) -> dict:
     return found
 
 
+def _health(samples: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """Modality -> effective rank and uniformity of its rows, and the gap to those of texts."""
+    found = {
+        name: {
+            "effective_rank": health.effective_rank(rows),
+            "uniformity": health.uniformity(rows),
+        }
+        for name, rows in samples.items()
+    }
+    for name in samples.keys() - {TEXT} if TEXT in samples else ():
+        found[name]["gap_to_text"] = health.modality_gap(samples[name], samples[TEXT])
+    return found
+
+
 def outcomes(result: SuiteResult) -> dict[str, dict[str, list]]:
     """What became of each query, so that two runs can be compared item by item.
 
     Returns:
-      "benchmark/task" -> {"metric": name of the figure, "items": names, "hits": 0 or 1 of each
-      query}; of tasks whose figure is a mean over queries.
+      "benchmark/task" -> {"figures": {"R@1": 1, …}, "items": names, "ranks": of each query's right
+      answer}: a figure is the share of queries whose answer is among the first so many. Tasks
+      without such figures are left out.
     """
     found = {}
     for name, one in result.benchmarks.items():
         for task_name, task in one.tasks.items():
-            if task.outcome.rank is not None and not task.outcome.headline.startswith("p"):
+            figures = {key: k for key, k in FIRST.items() if key in task.outcome.metrics}
+            if figures:
                 found[f"{name}/{task_name}"] = {
-                    "metric": task.outcome.headline,
+                    "figures": figures,
                     "items": [task.ids[i] for i in task.outcome.item.tolist()],
-                    "hits": (task.outcome.rank == 1).astype(int).tolist(),
+                    "ranks": task.outcome.rank.tolist(),
                 }
     return found

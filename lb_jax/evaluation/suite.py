@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
+
 from lb_jax.core import errors
 from lb_jax.evaluation import layouts
 from lb_jax.evaluation.bench import Bench, Embedder, TaskResult
@@ -25,7 +27,7 @@ class BenchmarkResult:
       tasks: name of a task -> its result.
       left_out: name of a task -> why it was not run.
       problems: of the data set, and what could not be decoded.
-      health: modality -> effective rank and uniformity of its rows, gap to the text.
+      samples: modality, text among them -> unit rows `[n, e]` of some of what was embedded.
       seconds: that it took.
     """
 
@@ -36,7 +38,7 @@ class BenchmarkResult:
     tasks: dict[str, TaskResult]
     left_out: dict[str, str]
     problems: tuple[Problem, ...]
-    health: dict[str, dict[str, float]]
+    samples: dict[str, np.ndarray]
     seconds: float
 
 
@@ -93,8 +95,14 @@ def run(
         else:
             left_out[name] = nothing_run(found)
     if not results:
-        reasons = "; ".join(left_out.values())
-        raise errors.DataError(root, f"no benchmark can be run: {reasons}")
+        reasons = [reason for name, reason in left_out.items() if (root / name).is_dir()]
+        absent = [name for name in rows if not (root / name).is_dir()]
+        reasons += [f"there is no folder {', '.join(absent)}"] if absent else []
+        raise errors.DataError(
+            root,
+            f"no benchmark can be run: {'; '.join(reasons)}. Give the folder that holds the data "
+            "sets' folders.",
+        )
     return SuiteResult(results, left_out, settings)
 
 
@@ -133,7 +141,7 @@ def score(
         tasks=tasks,
         left_out=left_out,
         problems=(*bench.split.problems, *bench.found),
-        health=bench.health(),
+        samples=bench.samples(),
         seconds=time.perf_counter() - started,
     )
 

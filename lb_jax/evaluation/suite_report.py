@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from lb_jax.core.modalities import MODALITIES, TEXT
-from lb_jax.evaluation import figures, metrics, paper, report_page, scoring, thumbnails
+from lb_jax.evaluation import figures, metrics, paper, report_page, thumbnails
 from lb_jax.evaluation.bench import TaskResult
 from lb_jax.evaluation.report_page import escaped
 from lb_jax.evaluation.suite import BenchmarkResult, SuiteResult
@@ -66,10 +66,10 @@ def _task(result: BenchmarkResult, task: TaskResult) -> Iterator[str]:
     outcome = task.outcome
     shown = []
     for key, value in outcome.metrics.items():
-        shown.append(f"{key} {value:.3f}")
+        shown.append(paper.figure(key, value))
         if key in outcome.interval:
             low, high = outcome.interval[key]
-            shown[-1] += f" ({low:.3f} to {high:.3f})"
+            shown[-1] += f" ({100 * low:.1f} to {100 * high:.1f})"
     figures_shown = escaped(", ".join(shown))
     yield f"<h3>{escaped(task.task)}<small>{len(task.ids):,} items; {figures_shown}</small></h3>"
     panels = [*_classes(result, task), _histogram(result, task)]
@@ -213,14 +213,12 @@ def _media(result: BenchmarkResult, side: Sequence[str], id_: str) -> str:
 
 def _gap(result: BenchmarkResult) -> str:
     """Where texts and media lie, in the two directions in which they differ most."""
-    rows: dict[str, np.ndarray] = {}
-    for task in result.tasks.values():
-        for side, vectors in ((task.task.query, task.queries), (task.task.target, task.targets)):
-            if len(side) == 1 and side[0] not in rows:
-                places = np.linspace(0, len(vectors) - 1, min(len(vectors), SCORED)).astype(int)
-                rows[side[0]] = scoring.SCORINGS["cosine"](vectors[places])
-    if len(rows) < 2:
+    if len(result.samples) < 2:
         return ""
+    rows = {
+        name: vectors[np.linspace(0, len(vectors) - 1, min(len(vectors), SCORED)).astype(int)]
+        for name, vectors in result.samples.items()
+    }
     everything = np.concatenate(list(rows.values())).astype(np.float64)
     centre = everything.mean(0)
     directions = np.linalg.svd(everything - centre, full_matrices=False)[2][:2]

@@ -1,11 +1,11 @@
 """Many clips and texts to vectors: decoded side by side, encoded in full batches, kept on disk.
 
-    <cache>/files/                               bytes' hash by path, size and time of change
+    <cache>/files/                               bytes' hash by path, size, times and inode
     <cache>/<model digest>/<dtype>/<modality>/   vectors by bytes, window and views; or by text
 
 All of them are folders of `store.Store`. Another model, preprocessing, file content or window never
-finds a vector that is not its own. A file that was hashed once is not read again while path, size
-and time of change stay. Clips that failed are not kept: the next call tries them again.
+finds a vector that is not its own. A file that was hashed once is not read again while path, size,
+times of change and inode stay. Clips that failed are not kept: the next call tries them again.
 """
 
 import collections
@@ -36,7 +36,7 @@ RECIPE = "clips-1"
 # system's clock and look the same; it is hashed again the next time.
 SETTLED_S = 2.0
 
-FILES = "files"
+FILES, HASH_BYTES = "files", 32
 
 Progress = Callable[[str, int, int], None]
 
@@ -225,7 +225,9 @@ class Embedder:
     def _open(self, name: str) -> Iterator[store.Store]:
         """The store of a modality, of texts or of files; at the end it is all on disk."""
         if name not in self._stores:
-            self._stores[name] = store.Store(self._cache and self._cache / self._folder(name))
+            width = HASH_BYTES if name == FILES else self._model.config.text.embed_dim
+            folder = self._cache and self._cache / self._folder(name)
+            self._stores[name] = store.Store(folder, width)
         kept = self._stores[name]
         kept.refresh()
         try:
@@ -257,7 +259,7 @@ class _File:
     """What is known of a file.
 
     Attributes:
-      stamp: key of its path, size and time of change; None for one that just changed or is not
+      stamp: key of its path, size, times and inode; None for one that just changed or is not
         there.
       content: hash of its bytes, 32 bytes; None for not known.
       is_asked: whether its hash is needed.
@@ -290,9 +292,11 @@ def _stamp(path: Path) -> bytes | None:
         stat = os.stat(path)
     except OSError:  # opening it will say what is wrong
         return None
-    if time.time() - stat.st_mtime < SETTLED_S:
+    if time.time() - max(stat.st_mtime, stat.st_ctime) < SETTLED_S:
         return None
-    return store.key(os.path.abspath(path), stat.st_size, stat.st_mtime_ns)
+    # the last two change when another file is moved there, or written with the old time of change
+    told = stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
+    return store.key(os.path.abspath(path), *told)
 
 
 def _content(path: Path) -> bytes:

@@ -36,13 +36,14 @@ class Store:
 
     Args:
       folder: made when something is first written; None keeps nothing.
+      width: length of the last axis of every row.
 
     Raises:
       DataError: naming a damaged file.
     """
 
-    def __init__(self, folder: Path | None):
-        self.folder = None if folder is None else Path(folder)
+    def __init__(self, folder: Path | None, width: int):
+        self.folder, self._width = None if folder is None else Path(folder), width
         self._files: list[Path] = []
         self._keys = np.zeros((0,), f"S{KEY_BYTES}")  # sorted
         self._places = np.zeros((0, 2), np.int64)  # number of the file, row in it
@@ -90,7 +91,7 @@ class Store:
         for here in np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1):
             if not len(here):
                 continue
-            held = _read(self._files[numbers[here[0]]], "rows")
+            held = self._rows(self._files[numbers[here[0]]])
             if not len(found):
                 found = np.empty((len(asked), *held.shape[1:]), held.dtype)
             found[here] = held[rows[here]]
@@ -138,6 +139,14 @@ class Store:
                 "folder, what was kept stays",
             ) from error
 
+    def _rows(self, path: Path) -> np.ndarray:
+        held, count = _read(path, "rows"), len(_read(path, "keys"))
+        if len(held) != count or held.ndim < 2 or held.shape[-1] != self._width:
+            raise _damaged(
+                path, f"rows {list(held.shape)} for {count} keys of {self._width} numbers"
+            )
+        return held
+
     def _find(self, keys: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
         """Places among the sorted keys, and whether they are right."""
         wanted = np.frombuffer(b"".join(keys), self._keys.dtype)
@@ -156,6 +165,10 @@ def _read(path: Path, name: str) -> np.ndarray:
                 raise ValueError(f"keys are {array.dtype} {list(array.shape)}")
             return array
     except DAMAGES as error:
-        raise errors.DataError(
-            path, f"is damaged ({error}); remove it, and what it held is computed again"
-        ) from error
+        raise _damaged(path, str(error)) from error
+
+
+def _damaged(path: Path, found: str) -> errors.DataError:
+    return errors.DataError(
+        path, f"is damaged ({found}); remove it, and what it held is computed again"
+    )

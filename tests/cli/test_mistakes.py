@@ -74,7 +74,7 @@ MISTAKES = {
     ),
     "suite without data": (
         "evaluate --suite paper --model={model} --root={tmp} --cache={tmp}/c --only esc50",
-        "no benchmark can be run: no folder .*esc50",
+        "no benchmark can be run: there is no folder esc50. Give",
     ),
     "unknown benchmark": (
         "evaluate --suite paper --model={model} --root={tmp} --only=msrvt",
@@ -83,6 +83,14 @@ MISTAKES = {
     "root of a corpus": (
         "evaluate --data={tmp} --model={model} --root={tmp}",
         "--root is not used",
+    ),
+    "split of a suite": (
+        "evaluate --suite paper --root={tmp} --model={model} --split=train",
+        "--split is not used with --suite; leave it out",
+    ),
+    "fusion of a corpus": (
+        "evaluate --data={tmp} --model={model} --fusion=logits",
+        "--fusion is not used with --data; leave it out",
     ),
     "two models": (
         "evaluate --suite paper --root={tmp} --model=a --model=b",

@@ -8,7 +8,7 @@ import rich.console
 from lb_jax.evaluation import benchmarks, paper, table
 
 
-def metrics(*, items=1000, problems=()):
+def metrics(*, items=1000, asked=1000, problems=()):
     def one(tasks, published=None):
         return {
             "items": items,
@@ -22,7 +22,8 @@ def metrics(*, items=1000, problems=()):
     def task(values, drop_one=None):
         headline = next(iter(values))
         return {
-            "n": items,
+            "n": min(items, asked - len(problems)),
+            "asked": asked,
             "metrics": values,
             "chance": 0.001,
             "interval": {headline: [values[headline] - 0.03, values[headline] + 0.03]},
@@ -65,7 +66,7 @@ def test_ours_stands_beside_the_published():
 
 
 @pytest.mark.parametrize(
-    "found", [{"items": 998}, {"problems": [{"kind": "unreadable", "name": "a"}]}]
+    "found", [{"items": 998, "asked": 998}, {"problems": [{"kind": "unreadable", "name": "a"}]}]
 )
 def test_a_split_that_is_not_whole_is_marked(found):
     tables = paper.tables(metrics(**found))

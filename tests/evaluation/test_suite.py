@@ -261,13 +261,54 @@ def test_a_model_without_a_modality_leaves_its_tasks_out(written):
     assert found.left_out["image->text"] == "the model has no image"
 
 
-def test_a_share_of_the_items_does_not_depend_on_what_is_there(written):
-    split = layouts.LAYOUTS["ave"].read(written / "ave")
-    row = BENCHMARKS["ave"]
-    row = dataclasses.replace(row, tasks=(dataclasses.replace(row.tasks[0], share=0.5),))
-    whole_split = score(Planted(split, row), "ave", written / "ave", row, Settings())
-    ids = whole_split.tasks["image->audio"].ids
-    assert len(ids) == -(-len(split.ids) // 2)
+def test_the_same_content_under_two_names_is_told(tmp_path):
+    miniatures.write("clotho", tmp_path)
+    split = layouts.LAYOUTS["clotho"].read(tmp_path / "clotho")
+    embedder = Planted(split, BENCHMARKS["clotho"])
+    first, second = (split.media["audio"][id_].path for id_ in split.ids[:2])
+    second.write_bytes(first.read_bytes())
+    result = score(embedder, "clotho", tmp_path / "clotho", BENCHMARKS["clotho"], Settings())
+    assert [(one.kind, one.name, first.name in one.reason) for one in result.problems] == [
+        ("duplicate", second.name, True)
+    ]
+
+
+@pytest.mark.parametrize("name", ["esc50", "audioset", "k400", "smoke"])
+def test_classes_are_compared_by_cosine_in_either_scoring(written, name):
+    by_cosine, by_dot = (
+        run(written, name, Meaningless, Settings(scoring=scoring)) for scoring in ("cosine", "dot")
+    )
+    for task, found in by_cosine.tasks.items():
+        assert found.outcome.metrics == by_dot.tasks[task].outcome.metrics
+
+
+def test_a_fused_text_is_the_mean_of_its_dot_products(written):
+    """By the original's product the captions of an item keep their length."""
+    split = layouts.LAYOUTS["clotho"].read(written / "clotho")
+    embedder = Meaningless(split, BENCHMARKS["clotho"])
+    split = dataclasses.replace(split, media={**split.media, "image": split.media["audio"]})
+    row = benchmarks.Benchmark("own", (benchmarks.parse("image+text->audio"),))
+    found = suite.score(embedder, "clotho", row, split, Settings(scoring="dot"))
+    task = found.tasks["image+text->audio"]
+    clips = list(split.media["audio"].values())
+    image, audio = (embedder.media(name, clips).rows[:, 0] for name in ("image", "audio"))
+    text = np.stack([embedder.texts(split.texts[id_]).mean(0) for id_ in split.ids])
+    expected = (image @ audio.T + text @ audio.T) / 2
+    np.testing.assert_allclose(task.queries @ task.targets.T, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_a_share_of_the_items_does_not_depend_on_what_is_there():
+    row = dataclasses.replace(
+        BENCHMARKS["ave"], tasks=(benchmarks.parse("image->audio", share=0.3),)
+    )
+    whole_split = synthetic("ave", 200)
+    fewer = dataclasses.replace(whole_split, ids=whole_split.ids[::2])
+    chosen = []
+    for split in (whole_split, fewer):
+        found = suite.score(Meaningless(split, row), "ave", row, split, Settings())
+        chosen.append(found.tasks["image->audio"].ids)
+    assert 40 <= len(chosen[0]) <= 80
+    assert chosen[1] == tuple(id_ for id_ in chosen[0] if id_ in fewer.ids)
 
 
 def test_tasks_are_read_as_in_the_papers():
@@ -279,7 +320,13 @@ def test_tasks_are_read_as_in_the_papers():
     )
     assert str(task.without("audio")) == "video->text"
     assert task.without("text") is None
-    for wrong in ("video", "video->video", "a->text", "audio+video->text+image"):
+    for wrong in (
+        "video",
+        "video->video",
+        "a->text",
+        "audio+video->text+image",
+        "audio+audio->text",
+    ):
         with pytest.raises(errors.ConfigError):
             benchmarks.parse(wrong)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from lb_jax.core import errors
 from lb_jax.data import clips as clips_lib
@@ -136,7 +137,7 @@ def test_what_is_kept_is_neither_decoded_nor_read_again(
     assert len(decoded) == len(hashed) == COUNT
 
 
-def test_files_are_known_by_their_bytes(alone, decoded, hashed, tmp_path):
+def test_files_are_known_by_their_bytes(alone, decoded, hashed, tmp_path, monkeypatch):
     one, path = Embedder(alone, tmp_path / "cache"), tmp_path / "x.bmp"
     grey, white = (media_files.picture(np.full((9, 9, 3), v, np.uint8), "BMP") for v in (99, 255))
     assert len(grey) == len(white)
@@ -158,8 +159,10 @@ def test_files_are_known_by_their_bytes(alone, decoded, hashed, tmp_path):
         rows, *found = embed(data, changed_s_ago)
         assert found == counts
         assert np.array_equal(rows, first) == (data == grey)
-    assert one.media("image", [Clip(path)]).failed == {}
-    assert len(hashed) == 4
+    monkeypatch.setattr(embedder, "SETTLED_S", -1.0)  # as if the changes were long ago
+    for _ in range(2):
+        assert one.media("image", [Clip(path)]).failed == {}
+        assert len(hashed) == 5
     (tmp_path / "copy.bmp").write_bytes(grey)
     np.testing.assert_array_equal(one.media("image", [Clip(tmp_path / "copy.bmp")]).rows, first)
     assert len(decoded) == 2
@@ -268,7 +271,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(alone, pictures, tmp_path):
 
 def test_store_keeps_rows_of_many_files(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "FLUSH_ROWS", 3)
-    kept, other = store.Store(tmp_path), store.Store(tmp_path)
+    kept, other = store.Store(tmp_path, 2), store.Store(tmp_path, 2)
     keys = [store.key(i) for i in range(10)]
     for i, key in enumerate(keys):
         kept.put(key, np.float32([i, 0]))
@@ -280,6 +283,41 @@ def test_store_keeps_rows_of_many_files(tmp_path, monkeypatch):
     assert numbers.tolist() == [0, 2, 4]
     assert rows.tolist() == [[7, 0], [0, 0], [9, 0]]
     assert len(list(tmp_path.iterdir())) == 4
+
+
+@pytest.mark.parametrize("rows", [np.zeros((2, 3), np.float32), np.zeros((1, 2), np.float32)])
+def test_rows_that_do_not_fit_their_keys_are_damage(tmp_path, rows):
+    kept = store.Store(tmp_path, 2)
+    keys = [store.key(i) for i in range(2)]
+    for key in keys:
+        kept.put(key, np.float32([1, 2]))
+    kept.flush()
+    path = next(tmp_path.glob("*.npz"))
+    with np.load(path) as held:
+        stored = held["keys"]
+    np.savez(path, keys=stored, rows=rows)
+    kept.refresh()
+    with pytest.raises(errors.DataError, match=rf"{path.name}: is damaged \(rows .* for 2 keys"):
+        kept.lookup(keys)
+
+
+def test_files_that_changed_places_are_embedded_again(alone, pictures, tmp_path, monkeypatch):
+    """Equal sizes and times, as an archive gives them."""
+    monkeypatch.setattr(embedder, "SETTLED_S", -1.0)
+    clips = []
+    for name, source in (("a", pictures[0]), ("b", pictures[1])):
+        path = tmp_path / f"{name}.bmp"
+        with Image.open(source.path) as picture:
+            picture.convert("RGB").resize((40, 40)).save(path)
+        os.utime(path, ns=(10**18, 10**18))
+        clips.append(Clip(path))
+    first = Embedder(alone, tmp_path / "cache").media("image", clips).rows
+    a, b = (clip.path for clip in clips)
+    a.rename(tmp_path / "c.bmp")
+    b.rename(a)
+    (tmp_path / "c.bmp").rename(b)
+    second = Embedder(alone, tmp_path / "cache").media("image", clips).rows
+    np.testing.assert_array_equal(second, first[::-1])
 
 
 # Arguments: checkpoint, cache, folder of pictures, number of items after which it dies.
