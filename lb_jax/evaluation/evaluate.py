@@ -17,8 +17,6 @@ from lb_jax.core import modalities as rows
 from lb_jax.evaluation import emergent, labelled, retrieval, zero_shot
 from lb_jax.evaluation import scoring as rows_of
 
-CHUNK = 32  # items between two progress reports; also bounds the preprocessed clips held in memory
-
 Progress = Callable[[str, int, int], None]
 
 
@@ -113,8 +111,9 @@ def evaluate(
     no other order and get no such row.
 
     Args:
-      model: has `modalities`, `embed(modality, paths or texts) -> [n, e]`, `preprocess(modality,
-        paths or texts) -> array` and `encode(modality, array, unit=True) -> [n, e]`.
+      model: has `modalities`, `batch_size`, `embed(modality, paths or texts) -> [n, e]`,
+        `preprocess(modality, paths or texts) -> array` and `encode(modality, array, unit=True) ->
+        [n, e]`.
       corpus_dir: a labelled corpus, see `labelled.read`.
       split: which items.
       modalities: which modalities; None means all that both the model and the split have.
@@ -243,8 +242,9 @@ class _Embedder:
         started = time.perf_counter()
         chunks = []
         self.report(what, 0, len(items))
-        for start in range(0, len(items), CHUNK):
-            chunk = items[start : start + CHUNK]
+        size = self.model.batch_size  # also bounds the preprocessed clips held in memory
+        for start in range(0, len(items), size):
+            chunk = items[start : start + size]
             chunks.append(np.asarray(embed(chunk)))
             self.report(what, start + len(chunk), len(items))
         self.seconds[what] = time.perf_counter() - started

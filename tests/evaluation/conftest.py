@@ -86,6 +86,7 @@ class PlantedModel:
     """
 
     modalities = ("image", "video", "depth", "thermal", "audio")
+    batch_size = 32
 
     def __init__(self):
         self.calls = []
