@@ -1,5 +1,7 @@
 """Whether weights still compute the same after they were converted."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -11,7 +13,7 @@ from lb_jax.convert.safetensors_reader import read_safetensors
 from lb_jax.convert.weights import Weights, open_weights
 from lb_jax.core import paths
 from lb_jax.core.modalities import TEXT
-from lb_jax.models.languagebind import LanguageBind
+from lb_jax.models.languagebind import LanguageBind, ModelConfig
 
 BATCH = 2
 
@@ -49,7 +51,6 @@ def _again(model: LanguageBind, folder: Path, to: str, name: str, x: np.ndarray)
 
 def embed(weights: Weights, name: str, x: np.ndarray) -> np.ndarray:
     """Unit embeddings, float32 [n, e], by one tower of weights."""
-    model = LanguageBind(weights.config)
     if name == TEXT:
         params = {TEXT: weights.part(TEXT, np.float32)}
     else:
@@ -57,7 +58,13 @@ def embed(weights: Weights, name: str, x: np.ndarray) -> np.ndarray:
             "base": weights.part("base", np.float32),
             "towers": {name: weights.part(f"towers/{name}", np.float32)},
         }
-    return np.asarray(jax.jit(model.encode, static_argnums=1)(_on_device(params), name, x))
+    return np.asarray(_program(weights.config)(_on_device(params), name, x))
+
+
+@functools.lru_cache(maxsize=8)
+def _program(config: ModelConfig) -> Callable[..., jax.Array]:
+    """Compiled `encode`, the same for all weights of one config."""
+    return jax.jit(LanguageBind(config).encode, static_argnums=1)
 
 
 def random_input(model: LanguageBind, name: str) -> np.ndarray:

@@ -86,11 +86,9 @@ class Model:
         self._weights = weights
         devices = jax.local_devices() if devices is None else devices
         self._mesh = Mesh(np.array(devices), (AXIS,))
-        self._model = languagebind.LanguageBind(self.config, dtype=dtype)
         self._parts: dict[str, Any] = {}
         self._kept: dict[Any, list[jax.Array]] = collections.defaultdict(list)
-        self._encode = self._spread(self._model.encode)
-        self._project = self._spread(self._model.project)
+        self._encode, self._project = _programs(self.config, jnp.dtype(dtype), self._mesh)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -358,22 +356,6 @@ class Model:
                 f"{array.dtype} {list(array.shape)}."
             )
 
-    def _spread(self, run: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-        """Compiles a function of (params, modality, batch); every device runs it on its items."""
-        if self._mesh.size == 1:
-            return jax.jit(run, static_argnums=1)
-
-        def spread(params: Any, modality: str, batch: jax.Array) -> jax.Array:
-            return jax.shard_map(
-                lambda params, part: run(params, modality, part),
-                mesh=self._mesh,
-                in_specs=(PartitionSpec(), PartitionSpec(AXIS)),
-                out_specs=PartitionSpec(AXIS),
-                check_vma=False,
-            )(params, batch)
-
-        return jax.jit(spread, static_argnums=1)
-
     def _put(self, array: np.ndarray, spec: PartitionSpec) -> jax.Array:
         """Puts an array on the devices, whole on each or split along the first axis."""
         alone = self._mesh.size == 1
@@ -404,6 +386,32 @@ class Model:
                 return kept
         alike.append(array)
         return array
+
+
+@functools.lru_cache(maxsize=8)
+def _programs(
+    config: languagebind.ModelConfig, dtype: jnp.dtype, mesh: Mesh
+) -> tuple[Callable[..., jax.Array], Callable[..., jax.Array]]:
+    """`encode` and `project`, compiled once for all weights of one config."""
+    model = languagebind.LanguageBind(config, dtype=dtype)
+    return _spread(model.encode, mesh), _spread(model.project, mesh)
+
+
+def _spread(run: Callable[..., jax.Array], mesh: Mesh) -> Callable[..., jax.Array]:
+    """Compiles a function of (params, modality, batch); every device runs it on its items."""
+    if mesh.size == 1:
+        return jax.jit(run, static_argnums=1)
+
+    def spread(params: Any, modality: str, batch: jax.Array) -> jax.Array:
+        return jax.shard_map(
+            lambda params, part: run(params, modality, part),
+            mesh=mesh,
+            in_specs=(PartitionSpec(), PartitionSpec(AXIS)),
+            out_specs=PartitionSpec(AXIS),
+            check_vma=False,
+        )(params, batch)
+
+    return jax.jit(spread, static_argnums=1)
 
 
 def _dtype(given: Any) -> jnp.dtype:

@@ -11,6 +11,7 @@ brings everything.
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,6 +42,9 @@ class ModelConfig:
 
     towers: dict[str, VisionConfig]
     text: TextConfig
+
+    def __hash__(self):  # programs are kept by config
+        return hash((frozenset(self.towers.items()), self.text))
 
     def __post_init__(self):
         for name, tower in self.towers.items():
@@ -80,17 +84,18 @@ class LanguageBind:
         attention = attention or layers.usual_attention(jax.default_backend())
         options = {"dtype": dtype, "scan": scan, "remat": remat, "attention": attention}
 
-        def vision(tower):
-            return lambda key: VisionTower(tower, rngs=nnx.Rngs(params=key), **options)
-
-        self._make = {name: vision(tower) for name, tower in cfg.towers.items()}
-        self._make[TEXT] = lambda key: TextTower(cfg.text, rngs=nnx.Rngs(params=key), **options)
+        towers = {name: (VisionTower, tower) for name, tower in cfg.towers.items()}
+        towers[TEXT] = (TextTower, cfg.text)
+        self._make = {
+            name: functools.partial(_build, kind, tower, **options)
+            for name, (kind, tower) in towers.items()
+        }
         abstract = {
-            name: nnx.split(nnx.eval_shape(make, jax.random.key(0)))
-            for name, make in self._make.items()
+            name: _abstract(kind, tower, tuple(options.items()))
+            for name, (kind, tower) in towers.items()
         }
         self._graphs = {name: graph for name, (graph, _) in abstract.items()}
-        self._shapes = {name: nnx.to_pure_dict(state) for name, (_, state) in abstract.items()}
+        self._shapes = {name: paths.unflatten(shapes) for name, (_, shapes) in abstract.items()}
         for name, tower in cfg.towers.items():
             leaves = paths.flatten(self._shapes[name])
             if tower.lora and not any(path.endswith("lora_a") for path in leaves):
@@ -147,6 +152,18 @@ class LanguageBind:
     def project(self, params: Mapping[str, Any], name: str, x: jax.Array, **options) -> jax.Array:
         """Embeds a preprocessed batch: float32 [b, e] of the length that the tower gives it."""
         return self.apply(params, name, x, **options).embed.astype(jnp.float32)
+
+
+def _build(kind: type, tower: Any, key: jax.Array, **options: Any) -> nnx.Module:
+    return kind(tower, rngs=nnx.Rngs(params=key), **options)
+
+
+@functools.lru_cache(maxsize=64)  # every step of a conversion asks for the same towers
+def _abstract(kind: type, tower: Any, options: tuple) -> tuple[nnx.GraphDef, dict[str, Any]]:
+    """The graph of a tower and the shapes of its parameters by path."""
+    make = functools.partial(_build, kind, tower, **dict(options))
+    graph, state = nnx.split(nnx.eval_shape(make, jax.random.key(0)))
+    return graph, paths.flatten(nnx.to_pure_dict(state))
 
 
 def unit(x: jax.Array) -> jax.Array:

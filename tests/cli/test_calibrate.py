@@ -78,8 +78,6 @@ def test_convert_carries_it_where_the_weights_stay(call, planted, arguments, car
     if carried:
         old, new = (api.load(planted / name) for name in ("checkpoint", "new"))
         assert new.calibration == old.calibration
-        again = call(f"convert {{tmp}}/checkpoint {{tmp}}/new {arguments}")  # over what it wrote
-        assert again.status == 0, again.err
 
 
 def test_convert_leaves_a_damaged_one_behind(call, planted):
