@@ -82,7 +82,20 @@ _Protocol = Callable[["Bench", Task, Sequence[str]], _Compared]
 
 
 class Bench:
-    """A split, its embeddings as they are asked for, and the tasks on them."""
+    """A split, its embeddings as they are asked for, and the tasks on them.
+
+    Args:
+      embedder: the model.
+      name: of the row of the table, by which shares of the items are chosen.
+      row: what is asked.
+      split: the data set.
+      settings: how to score.
+
+    Attributes:
+      split: as given, without the captions that cannot be tokenised.
+      found: problems that came up so far.
+      classes: labels on disk in the order of the columns; empty with captions.
+    """
 
     def __init__(
         self, embedder: Embedder, name: str, row: Benchmark, split: Split, settings: Settings
