@@ -84,7 +84,13 @@ def _read(path: Path) -> tuple[dict, dict]:
             ) from error
         if not isinstance(found[-1], dict):
             raise errors.DataError(one, "is no table of figures; expected what evaluate writes")
-    return found[0], found[1] if len(found) > 1 else {}
+    said = found[1] if len(found) > 1 else {}
+    for name, one in said.items():
+        if not isinstance(one, dict) or not {"figures", "items", "ranks"} <= one.keys():
+            raise errors.DataError(
+                outcomes, f"{name!r} has no figures, items and ranks; evaluate again"
+            )
+    return found[0], said
 
 
 def _flat(metrics: Mapping, prefix: str = "") -> dict[str, float]:
