@@ -67,7 +67,7 @@ def test_what_is_no_result_is_refused(tmp_path):
         compare.compare(good, tmp_path / "list.json")
     other = write(tmp_path / "b", [1, 0])
     (other / "outcomes.json").write_text('{"msrvtt/text->video": {"hits": [1]}}')
-    with pytest.raises(errors.DataError, match="outcomes.json: .* has no figures, items and ranks"):
+    with pytest.raises(errors.DataError, match="has no figures, items and ranks"):
         compare.compare(good, other)
     with pytest.raises(errors.DataError, match="no figure in common"):
         compare.compare(good, write(tmp_path / "c", [1, 0], name="msvd"))
