@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from lb_jax.core import errors
-from lb_jax.evaluation import layouts
+from lb_jax.evaluation import layouts, prompts
 from lb_jax.evaluation.bench import Bench, Embedder, TaskResult
 from lb_jax.evaluation.benchmarks import Benchmark, Settings
 from lb_jax.evaluation.splits import Problem, Split
@@ -23,7 +23,8 @@ class BenchmarkResult:
       title: as the papers call it.
       split: what is on disk.
       published: counts of the published split, "items" and perhaps "captions".
-      classes: class names, in the order of the columns; empty with captions.
+      classes: labels on disk, in the order of the columns; empty with captions.
+      names: what the prompts call them, in the same order.
       tasks: name of a task -> its result.
       left_out: name of a task -> why it was not run.
       problems: of the data set, and what could not be decoded.
@@ -35,6 +36,7 @@ class BenchmarkResult:
     split: Split
     published: Mapping[str, int | None]
     classes: tuple[str, ...]
+    names: tuple[str, ...]
     tasks: dict[str, TaskResult]
     left_out: dict[str, str]
     problems: tuple[Problem, ...]
@@ -138,6 +140,7 @@ def score(
         split=bench.split,
         published=counts,
         classes=bench.classes,
+        names=tuple(prompts.classes(row.prompts.classes).values()) if row.prompts else (),
         tasks=tasks,
         left_out=left_out,
         problems=(*bench.split.problems, *bench.found),

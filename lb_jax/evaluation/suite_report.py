@@ -84,7 +84,7 @@ def _classes(result: BenchmarkResult, task: TaskResult) -> Iterator[str]:
         return
     rows = [
         (name, f"{100 * value:.1f}")
-        for name, value in zip(_named(result), outcome.per_class, strict=True)
+        for name, value in zip(result.names, outcome.per_class, strict=True)
         if value is not None
     ]
     rows.sort(key=lambda row: float(row[1]))
@@ -96,7 +96,7 @@ def _classes(result: BenchmarkResult, task: TaskResult) -> Iterator[str]:
 
 
 def _confusion(result: BenchmarkResult, task: TaskResult) -> str:
-    names = _named(result)
+    names = result.names
     column = {label: i for i, label in enumerate(result.classes)}
     truth = np.array([column[result.split.labels[id_][0]] for id_ in task.ids])
     counts = np.zeros((len(names), len(names)), int)
@@ -109,10 +109,6 @@ def _confusion(result: BenchmarkResult, task: TaskResult) -> str:
     rows = [(names[i], names[j], counts[i, j]) for i, j in pairs if counts[i, j]]
     grid = report_page.rows(("shown", "taken for", "times"), rows)
     return f'<div class="panel"><h3>Commonest confusions</h3>{grid}</div>'
-
-
-def _named(result: BenchmarkResult) -> list[str]:
-    return list(result.classes)
 
 
 def _right(result: BenchmarkResult, task: TaskResult) -> np.ndarray:
@@ -189,7 +185,7 @@ def _query(result: BenchmarkResult, task: TaskResult, i: int) -> str:
 def _target(result: BenchmarkResult, task: TaskResult, j: int) -> str:
     if task.task.target != (TEXT,):
         return _media(result, task.task.target, task.ids[j])
-    return _words(_named(result)[j] if result.classes else _captions(result, task)[j])
+    return _words(result.names[j] if result.classes else _captions(result, task)[j])
 
 
 def _captions(result: BenchmarkResult, task: TaskResult) -> list[str]:

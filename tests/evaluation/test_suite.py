@@ -331,6 +331,12 @@ def test_tasks_are_read_as_in_the_papers():
             benchmarks.parse(wrong)
 
 
+def test_classes_have_the_names_of_their_prompts(written):
+    found = run(written, "audioset")
+    assert (found.classes[0], found.names[0]) == ("/m/09x0r", "Speech")
+    assert run(written, "msvd").names == ()
+
+
 def test_choices_of_the_original():
     views = Settings(k400_norm="imagenet").apply(BENCHMARKS["k400"]).views
     assert views.mean == benchmarks.IMAGENET_MEAN
