@@ -27,7 +27,7 @@ clean:
 
 $(VENV)/installed: setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[search,serve]'
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed

@@ -62,9 +62,16 @@ setup(
         "trackio": ["trackio>=0.43"],
         "wandb": ["wandb>=0.22"],
         "mteb": ["mteb>=2.26"],  # lb_jax.inference.mteb
+        "search": ["lancedb>=0.40"],  # stores of vectors: lb-jax embed, lb-jax index
+        "serve": ["lancedb>=0.40", "gradio>=6", "litserve>=0.2.19"],  # lb-jax serve
         "plan": ["jax[tpu]>=0.10.2"],  # libtpu, in the version of this JAX: it compiles anywhere
         "test": [
             "tensorboardX>=2.6",
+            "lancedb>=0.40",
+            "gradio>=6",
+            "litserve>=0.2.19",
+            "playwright>=1.50",  # drives the page in a Chromium that is there
+            "faiss-cpu>=1.12",  # the peer of benchmarks/index.py
             "pytest>=8",
             "pytest-xdist>=3.6",
             "hypothesis>=6.100",

@@ -3,8 +3,8 @@
     <cache>/files/                               bytes' hash by path, size, times and inode
     <cache>/<model digest>/<dtype>/<modality>/   vectors by bytes, window and views; or by text
 
-All of them are folders of `store.Store`. Another model, preprocessing, file content or window never
-finds a vector that is not its own. A file that was hashed once is not read again while path, size,
+All of them are folders of `vector_cache.VectorCache`. Another model, preprocessing, file content or
+window never finds a vector that is not its own. A file that was hashed once is not read again while path, size,
 times of change and inode stay. Clips that failed are not kept: the next call tries them again.
 """
 
@@ -27,7 +27,7 @@ from lb_jax.core.modalities import TEXT
 from lb_jax.data import clips as clips_lib
 from lb_jax.data import media as media_lib
 from lb_jax.data import specs
-from lb_jax.inference import api, store
+from lb_jax.inference import api, vector_cache
 
 # Part of every key of a vector; a new value makes older ones stale: for another way to decode or
 # cut, which no spec tells.
@@ -74,7 +74,7 @@ class Embedder:
         self._model, self._cache = model, None if cache is None else Path(cache)
         self._threads = threads or os.cpu_count() or 1
         self._progress = progress or (lambda what, done, total: None)
-        self._stores: dict[str, store.Store] = {}
+        self._stores: dict[str, vector_cache.VectorCache] = {}
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -141,7 +141,7 @@ class Embedder:
         for place, text in enumerate(texts):
             first.setdefault(text, place)
         unique = {text: number for number, text in enumerate(first)}
-        keys = [store.key(RECIPE, text) for text in unique]
+        keys = [vector_cache.key(RECIPE, text) for text in unique]
         with self._open(TEXT) as kept:
             rows, missing = self._kept(kept, keys, 1)
             report = _Report(self._progress, TEXT, len(keys), len(keys) - len(missing))
@@ -200,7 +200,7 @@ class Embedder:
                 rows[list(elsewhere)] = kept.lookup(list(elsewhere.values()))[1]
         return rows, failed
 
-    def _files(self, hashes: store.Store, paths: Sequence[Path]) -> list["_File"]:
+    def _files(self, hashes: vector_cache.VectorCache, paths: Sequence[Path]) -> list["_File"]:
         """What is known of each file before it is opened."""
         stamp = functools.lru_cache(maxsize=None)(_stamp)  # many clips may be of one file
         stamps = [None if self._cache is None else stamp(path) for path in paths]
@@ -211,7 +211,7 @@ class Embedder:
         return [_File(*known, is_asked) for known in zip(stamps, contents, strict=True)]
 
     def _kept(
-        self, kept: store.Store, keys: Sequence[bytes | None], count: int
+        self, kept: vector_cache.VectorCache, keys: Sequence[bytes | None], count: int
     ) -> tuple[np.ndarray, list[int]]:
         """Rows [n, count, e], NaN where the store has none, and the numbers of these."""
         shape = (len(keys), count, self._model.config.text.embed_dim)
@@ -222,12 +222,12 @@ class Embedder:
         return rows, np.setdiff1d(np.arange(len(keys)), there).tolist()
 
     @contextlib.contextmanager
-    def _open(self, name: str) -> Iterator[store.Store]:
+    def _open(self, name: str) -> Iterator[vector_cache.VectorCache]:
         """The store of a modality, of texts or of files; at the end it is all on disk."""
         if name not in self._stores:
             width = HASH_BYTES if name == FILES else self._model.config.text.embed_dim
             folder = self._cache and self._cache / self._folder(name)
-            self._stores[name] = store.Store(folder, width)
+            self._stores[name] = vector_cache.VectorCache(folder, width)
         kept = self._stores[name]
         kept.refresh()
         try:
@@ -296,7 +296,7 @@ def _stamp(path: Path) -> bytes | None:
         return None
     # the last two change when another file is moved there, or written with the old time of change
     told = stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
-    return store.key(os.path.abspath(path), *told)
+    return vector_cache.key(os.path.abspath(path), *told)
 
 
 def _content(path: Path) -> bytes:
@@ -314,7 +314,7 @@ def _key(clip: clips_lib.Clip, file: _File, views: clips_lib.Views | None) -> by
     if file.content is None:
         return None
     end_s = None if clip.end_s is None else float(clip.end_s)
-    return store.key(RECIPE, file.content, float(clip.start_s), end_s, views)
+    return vector_cache.key(RECIPE, file.content, float(clip.start_s), end_s, views)
 
 
 def _read(
@@ -323,7 +323,7 @@ def _read(
     file: _File,
     spec: specs.Spec,
     views: clips_lib.Views | None,
-    kept: store.Store,
+    kept: vector_cache.VectorCache,
     hashed: dict[bytes, bytes],
 ) -> _Read:
     """Hashes a file where that is asked for, and decodes the clip unless its vectors are there."""

@@ -15,7 +15,7 @@ from PIL import Image
 from lb_jax.core import errors
 from lb_jax.data import clips as clips_lib
 from lb_jax.data.clips import Clip, Views
-from lb_jax.inference import api, embedder, store
+from lb_jax.inference import api, embedder, vector_cache
 from lb_jax.inference.embedder import Embedder
 from lb_jax.models import languagebind
 from tests.data import media_files
@@ -270,16 +270,16 @@ def test_a_folder_that_cannot_be_written_to_is_named(alone, pictures, tmp_path):
 
 
 def test_store_keeps_rows_of_many_files(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "FLUSH_ROWS", 3)
-    kept, other = store.Store(tmp_path, 2), store.Store(tmp_path, 2)
-    keys = [store.key(i) for i in range(10)]
+    monkeypatch.setattr(vector_cache, "FLUSH_ROWS", 3)
+    kept, other = vector_cache.VectorCache(tmp_path, 2), vector_cache.VectorCache(tmp_path, 2)
+    keys = [vector_cache.key(i) for i in range(10)]
     for i, key in enumerate(keys):
         kept.put(key, np.float32([i, 0]))
     other.refresh()
     assert [key in other for key in keys] == [True] * 9 + [False]
     kept.flush()
     other.refresh()
-    numbers, rows = other.lookup([keys[7], None, keys[0], store.key("no"), keys[9]])
+    numbers, rows = other.lookup([keys[7], None, keys[0], vector_cache.key("no"), keys[9]])
     assert numbers.tolist() == [0, 2, 4]
     assert rows.tolist() == [[7, 0], [0, 0], [9, 0]]
     assert len(list(tmp_path.iterdir())) == 4
@@ -287,8 +287,8 @@ def test_store_keeps_rows_of_many_files(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("rows", [np.zeros((2, 3), np.float32), np.zeros((1, 2), np.float32)])
 def test_rows_that_do_not_fit_their_keys_are_damage(tmp_path, rows):
-    kept = store.Store(tmp_path, 2)
-    keys = [store.key(i) for i in range(2)]
+    kept = vector_cache.VectorCache(tmp_path, 2)
+    keys = [vector_cache.key(i) for i in range(2)]
     for key in keys:
         kept.put(key, np.float32([1, 2]))
     kept.flush()
@@ -326,10 +326,10 @@ import os, signal, sys
 import jax
 from pathlib import Path
 from lb_jax.data.clips import Clip
-from lb_jax.inference import api, embedder, store
+from lb_jax.inference import api, embedder, vector_cache
 
 model, cache, media, last = sys.argv[1:]
-store.FLUSH_ROWS = 2
+vector_cache.FLUSH_ROWS = 2
 
 def progress(what, done, total):
     if done == int(last):

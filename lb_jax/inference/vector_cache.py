@@ -31,7 +31,7 @@ def key(*parts: object) -> bytes:
     return hashlib.sha256(told.encode("utf-8", "backslashreplace")).digest()
 
 
-class Store:
+class VectorCache:
     """Key -> row. Keys are held in memory, 32 bytes each; rows stay on disk until asked for.
 
     Args:
