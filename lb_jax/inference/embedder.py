@@ -4,8 +4,9 @@
     <cache>/<model digest>/<dtype>/<modality>/   vectors by bytes, window and views; or by text
 
 All of them are folders of `vector_cache.VectorCache`. Another model, preprocessing, file content or
-window never finds a vector that is not its own. A file that was hashed once is not read again while path, size,
-times of change and inode stay. Clips that failed are not kept: the next call tries them again.
+window never finds a vector that is not its own. A file that was hashed once is not read again while
+path, size, times of change and inode stay. Clips that failed are not kept: the next call tries them
+again.
 """
 
 import collections
