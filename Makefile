@@ -16,9 +16,11 @@ DEMO := build/demo
 demo: $(VENV)/installed
 	GLIBC_TUNABLES=glibc.malloc.hugetlb=1 $(BIN)/lb-jax demo --out $(DEMO)
 
-# the demo's model as it comes with the package, lb_jax/demo/model.zip, from what `make demo` trained
+# the demo's model as it comes with the package, lb_jax/demo/model.zip: bound three times as long
 demo-model: demo
-	$(BIN)/python -m lb_jax.demo.trim $(DEMO) build/demo-model
+	$(BIN)/lb-jax train --config=configs/demo_bind.py --workdir=build/demo-bind --config.steps=1200 \
+		--config.init_from=$(DEMO)/pretrain --config.data.sources.main.path=$(DEMO)/corpus/train.json
+	$(BIN)/python -m lb_jax.demo.trim build/demo-bind/checkpoint $(DEMO)/corpus build/demo-model
 	$(BIN)/lb-jax calibrate --model build/demo-model --data $(DEMO)/corpus
 	$(BIN)/lb-jax doctor --model build/demo-model --write-golden
 	$(BIN)/python -m lb_jax.core.shipped build/demo-model

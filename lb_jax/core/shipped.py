@@ -1,8 +1,8 @@
 """The demo's model, which comes with the package: default of every command that takes a model.
 
-`lb_jax/demo/model.zip` is the checkpoint that `make demo` trained, in which the words that its
-corpus does not have are zero: `make demo-model` writes it anew. It is unpacked once into the user's
-cache.
+`lb_jax/demo/model.zip` is the demo's checkpoint, bound for 1,200 steps in place of 400; the words
+that its corpus does not have are zero. `make demo-model` writes it anew. It is unpacked once into
+the user's cache.
 """
 
 import functools

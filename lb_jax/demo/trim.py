@@ -1,6 +1,6 @@
 """The demo's checkpoint, made small enough to come with the package.
 
-    python -m lb_jax.demo.trim build/demo build/demo-model
+    python -m lb_jax.demo.trim build/demo/checkpoint build/demo/corpus build/demo-model
 
 Of the 49,408 rows of the token table training moved some 250, those of the corpus's words. The
 others are as they were drawn; set to zero they compress to nothing, and a word that the model never
@@ -53,9 +53,8 @@ def _strings(tree: Any) -> Iterator[str]:
 
 
 def main(argv: Sequence[str]) -> None:
-    """`DEMO OUT`: the demo's folder, and the checkpoint to write."""
-    demo, out = map(Path, argv)
-    trim(demo / "checkpoint", demo / "corpus", out)
+    """`CHECKPOINT CORPUS OUT`."""
+    trim(*map(Path, argv))
 
 
 if __name__ == "__main__":
