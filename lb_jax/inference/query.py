@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 WINDOWS_A_MOMENT = 8  # looked at for each moment asked for, as several make one
 MOST_WINDOWS = 4096  # looked at when few long moments take them all
+TOUCH_S = 0.01  # windows with less between them touch; times are those of frames and samples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +94,7 @@ def find(
     model: "Model",
     vector: np.ndarray,
     k: int = 10,
-    where: store_lib.Filter = store_lib.Filter(),
+    where: store_lib.Filter = store_lib.EVERYTHING,
     *,
     merge: bool = True,
     asked: str | None = TEXT,
@@ -102,8 +103,8 @@ def find(
     """The `k` moments nearest to a vector, best first.
 
     Each modality is searched for itself, as cosines of different ones do not compare. The ranking
-    is by calibrated probability where the model has the curve of every modality that was searched
-    with the one that asks, and by cosine otherwise. Equal ones are in order of path, modality and
+    is by calibrated probability where the model has the curve of every modality that was found with
+    the one that asks, and by cosine otherwise. Equal ones are in order of path, modality and
     time.
 
     Args:
@@ -169,9 +170,9 @@ def merged(hits: Sequence[store_lib.Hit]) -> list[Moment]:
         if hit.start_s is None:
             ranges.append(moment)
             continue
-        near = [r for r in ranges if r.start_s <= hit.end_s and hit.start_s <= r.end_s]
+        near = [r for r in ranges if _gap_s(hit, r) < TOUCH_S]
         joins = [r for r in near if 2 * hit.cosine >= r.cosine + floor]
-        overlaps = any(r.start_s < hit.end_s and hit.start_s < r.end_s for r in near)
+        overlaps = any(_gap_s(hit, r) < -TOUCH_S for r in near)
         if joins:
             whole = dataclasses.replace(
                 joins[0],
@@ -184,6 +185,11 @@ def merged(hits: Sequence[store_lib.Hit]) -> list[Moment]:
             ranges.append(moment)
     found = [moment for ranges in by_file.values() for moment in ranges]
     return sorted(found, key=lambda one: (-one.cosine, one.path, one.start_s or 0.0))
+
+
+def _gap_s(hit: store_lib.Hit, other: Moment) -> float:
+    """Seconds between a window and a range; below 0 where they overlap."""
+    return max(hit.start_s - other.end_s, other.start_s - hit.end_s)
 
 
 def _nearest(

@@ -30,6 +30,8 @@ from lb_jax.core import errors
 if TYPE_CHECKING:
     import lancedb
 
+    from lb_jax.inference.api import Model
+
 MODELS = "models"
 PREFIX = "vectors_"
 CURRENT, PREVIOUS, BUILDING = "current", "previous", "building"
@@ -91,6 +93,19 @@ class Maker:
     width: int
     window_s: float
     stride_s: float
+
+    @classmethod
+    def of(cls, model: "Model", window_s: float, stride_s: float) -> "Maker":
+        """That of a loaded model."""
+        return cls(
+            digest=model.digest,
+            preprocessing=model.preprocessing,
+            dtype=np.dtype(model.dtype).name,
+            source=str(model.source),
+            width=model.config.text.embed_dim,
+            window_s=float(window_s),
+            stride_s=float(stride_s),
+        )
 
     @property
     def name(self) -> str:
@@ -202,6 +217,9 @@ class Filter:
         if self.before_s is not None:
             parts.append(f"start_s < {float(self.before_s)!r}")
         return " AND ".join(parts)
+
+
+EVERYTHING = Filter()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -416,7 +434,7 @@ class Store:
         return [row for row in rows if row.path == rows[0].path]
 
     def search(
-        self, vector: np.ndarray, k: int, where: Filter = Filter(), *, exact: bool = False
+        self, vector: np.ndarray, k: int, where: Filter = EVERYTHING, *, exact: bool = False
     ) -> list[Hit]:
         """The `k` rows of the highest cosine, best first; equal ones by path, modality and time.
 
