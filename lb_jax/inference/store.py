@@ -37,12 +37,13 @@ PREFIX = "vectors_"
 CURRENT, PREVIOUS, BUILDING = "current", "previous", "building"
 UNIT_TOLERANCE = 1e-3  # of a length; float32 sums of a thousand squares stay far within
 
-# Up to here every row is compared. 100,000 rows of width 768 took 0.4 s on two cores and the
-# approximate index 0.005 s (`benchmarks/index.py`), so this many take about 0.1 s: not worth a wait
-# for an index that finds 99 of 100.
-EXACT_ROWS = 25_000
-# IVF_RQ (one bit a dimension, exact distances for the best of them) was the quickest to search of
-# LanceDB's indices with a recall@10 of at least 0.95, and the smallest: see docs/benchmarks.md.
+# Up to so many numbers every row is compared: 26,000 rows of width 768, or 312,000 of 64. LanceDB
+# took 0.1 s for them on two cores, which is not worth an index that finds 99 of 100.
+EXACT_NUMBERS = 20_000_000
+# IVF_RQ (a bit or two a dimension, then exact distances for the best) was the quickest of LanceDB's
+# indices with a recall@10 of 0.95 or more at 100,000 rows of width 768: built in 62 s, 76 MiB, 0.99
+# in 6 ms. IVF_PQ took twice the time for that recall, IVF_HNSW_SQ 240 s to build and found 0.97.
+WIDE = 256  # a bit a dimension is enough; at 64 it found 0.98 where two bits found all
 PARTITION_ROWS = 1024  # rows of a partition
 PROBES = 20  # partitions searched; more when a filter leaves too few rows
 REFINE = 10  # candidates a hit, whose distance is then taken from the vectors themselves
@@ -459,7 +460,9 @@ class Store:
         vector, condition, limit = (vector / length).astype(np.float32), where.sql(), k + 1
         with _told(self.uri):
             # Few rows that pass are compared one by one: quicker than an index, and exact.
-            exact = exact or bool(condition and self._table.count_rows(condition) <= EXACT_ROWS)
+            exact = exact or bool(
+                condition and self._table.count_rows(condition) <= self._exact_rows
+            )
             while True:
                 found = self._nearest(vector, limit, condition, exact=exact)
                 distances = found["_distance"].to_numpy()
@@ -485,13 +488,13 @@ class Store:
             query = query.minimum_nprobes(PROBES).maximum_nprobes(0).refine_factor(REFINE)
         return query.to_arrow()
 
-    def build_index(self, *, exact_rows: int = EXACT_ROWS) -> dict[str, Any]:
+    def build_index(self, *, exact_rows: int | None = None) -> dict[str, Any]:
         """Merges small files, and brings the index up to date where the store has grown to need it.
 
         Rows that come later are found too: what is not in the index yet is compared row by row.
 
         Args:
-          exact_rows: stores of up to so many rows get none.
+          exact_rows: stores of up to so many rows get none; by `EXACT_NUMBERS` when None.
 
         Returns:
           what `info` says of the index.
@@ -501,14 +504,17 @@ class Store:
         self._merge_commits(force=True)
         rows = len(self)
         told = self._index()
-        if rows > exact_rows:
+        if rows > (self._exact_rows if exact_rows is None else exact_rows):
             with _told(self.uri):
                 if told["rows"] * RETRAIN < rows:
                     partitions = max(1, rows // PARTITION_ROWS)
-                    kind = index.IvfRq if self.maker.width % 8 == 0 else index.IvfSq
-                    self._table.create_index(
-                        "vector", config=kind(distance_type="dot", num_partitions=partitions)
-                    )
+                    given = {"distance_type": "dot", "num_partitions": partitions}
+                    if self.maker.width % 8:  # which IVF_RQ does not take
+                        config = index.IvfSq(**given)
+                    else:
+                        bits = 1 if self.maker.width >= WIDE else 2
+                        config = index.IvfRq(num_bits=bits, **given)
+                    self._table.create_index("vector", config=config)
                     self._table.create_index("path", config=index.BTree())
                     self._table.create_index("modality", config=index.Bitmap())
                 else:
@@ -613,12 +619,17 @@ class Store:
             if name.startswith(PREFIX) and name not in known:
                 yield Problem(f"the table {name} belongs to no model", is_serious=False)
         told, rows = self._index(), len(self)
-        if rows > EXACT_ROWS and rows - told["rows"] > EXACT_ROWS:
+        if rows - told["rows"] > self._exact_rows:
             yield Problem(
                 f"{rows - told['rows']} of {rows} rows are not in the index, searches are slow; "
                 "`lb-jax index build` puts them in",
                 is_serious=False,
             )
+
+    @property
+    def _exact_rows(self) -> int:
+        """So many are compared one by one."""
+        return EXACT_NUMBERS // self.maker.width
 
     def _index(self) -> dict[str, Any]:
         """The approximate index: its kind, and how many rows are in it and are not."""
