@@ -18,7 +18,8 @@ import datetime
 import hashlib
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,8 @@ SMALL_COMMITS, MANY_COMMITS = 64, 256
 LITTLE_ROWS = 32_768  # 100 MB at width 768
 # Versions are kept this long for readers and writers in other processes that still look at them.
 KEEP = datetime.timedelta(minutes=1)
+
+ATTEMPTS = 5  # at a change that other processes' changes keep coming before
 
 MODEL_ROW = pa.schema(
     [
@@ -419,8 +422,8 @@ class Store:
                 f"(modality = {_quoted(modality)} AND path IN ({', '.join(paths)}))"
                 for modality, paths in grouped.items()
             )
-            with _told(self.uri):
-                self._table.delete(" OR ".join(parts))
+            condition = " OR ".join(parts)
+            self._persist(lambda: self._table.delete(condition))
 
     def vectors(self, sha256: str, modality: str) -> list[Row]:
         """Rows of one file with this content, by time; none when no file has it.
@@ -499,27 +502,42 @@ class Store:
         Returns:
           what `info` says of the index.
         """
+        self._merge_commits(force=True)
+        self._persist(lambda: self._put_in_index(exact_rows))
+        return self._index()
+
+    def _put_in_index(self, exact_rows: int | None) -> None:
         from lancedb import index
 
-        self._merge_commits(force=True)
-        rows = len(self)
-        told = self._index()
-        if rows > (self._exact_rows if exact_rows is None else exact_rows):
-            with _told(self.uri):
-                if told["rows"] * RETRAIN < rows:
-                    partitions = max(1, rows // PARTITION_ROWS)
-                    given = {"distance_type": "dot", "num_partitions": partitions}
-                    if self.maker.width % 8:  # which IVF_RQ does not take
-                        config = index.IvfSq(**given)
-                    else:
-                        bits = 1 if self.maker.width >= WIDE else 2
-                        config = index.IvfRq(num_bits=bits, **given)
-                    self._table.create_index("vector", config=config)
-                    self._table.create_index("path", config=index.BTree())
-                    self._table.create_index("modality", config=index.Bitmap())
-                else:
-                    self._table.optimize(cleanup_older_than=KEEP)
-        return self._index()
+        rows, told = len(self), self._index()
+        if rows <= (self._exact_rows if exact_rows is None else exact_rows):
+            return
+        if told["rows"] * RETRAIN >= rows:
+            self._table.optimize(cleanup_older_than=KEEP)
+            return
+        given = {"distance_type": "dot", "num_partitions": max(1, rows // PARTITION_ROWS)}
+        if self.maker.width % 8:  # which IVF_RQ does not take
+            config = index.IvfSq(**given)
+        else:
+            config = index.IvfRq(num_bits=1 if self.maker.width >= WIDE else 2, **given)
+        self._table.create_index("vector", config=config)
+        self._table.create_index("path", config=index.BTree())
+        self._table.create_index("modality", config=index.Bitmap())
+
+    def _persist(self, step: Callable[[], None]) -> None:
+        """Takes a step again that came between those of another process."""
+        for attempt in range(ATTEMPTS):
+            try:
+                with _told(self.uri):
+                    step()
+                return
+            except errors.DataError as error:
+                if not _is_conflict(error):
+                    raise
+            time.sleep(0.1 * 2**attempt)
+        raise errors.DataError(
+            self.uri, "other processes keep changing the store; run this again when they are done."
+        )
 
     def info(self) -> dict[str, Any]:
         """What the store holds, ready for JSON: all its tables, and more of this one."""
@@ -653,9 +671,9 @@ class Store:
             if force or count >= (SMALL_COMMITS if cheap else MANY_COMMITS):
                 try:
                     self._table.optimize(cleanup_older_than=KEEP)
-                except RuntimeError as error:
-                    if "conflict" not in str(error).lower():
-                        raise  # otherwise another process merges them just now
+                except RuntimeError as error:  # another process may merge them just now
+                    if not _is_conflict(error):
+                        raise
 
     def _columns(self, names: Sequence[str]) -> pa.Table:
         with _told(self.uri):
@@ -760,6 +778,8 @@ def _current(found: Sequence[Table]) -> Table | None:
 
 def _connect(uri: str, *, make: bool = False) -> "lancedb.DBConnection":
     """Opens the database; with `make`, one where nothing is yet."""
+    # Its warnings are about retries that it makes itself; what fails comes as an error.
+    os.environ.setdefault("LANCEDB_LOG", "error")
     try:
         import lancedb
     except ImportError as error:
@@ -845,6 +865,10 @@ def _told(uri: str) -> Iterator[None]:
             f"the store cannot be used ({reason}). If it is damaged, build it again in a new "
             "folder; `lb-jax index check` tells what is wrong.",
         ) from error
+
+
+def _is_conflict(error: Exception) -> bool:
+    return "commit conflict" in str(error).lower()
 
 
 def _matrix(column: pa.Array, width: int) -> np.ndarray:
