@@ -42,10 +42,10 @@ UNIT_TOLERANCE = 1e-3  # of a length; float32 sums of a thousand squares stay fa
 # took 0.1 s for them on two cores, which is not worth an index that finds 99 of 100.
 EXACT_NUMBERS = 20_000_000
 # IVF_RQ (some bits a dimension, then exact distances for the best) was the quickest of LanceDB's
-# indices with a recall@10 of 0.95 or more at 100,000 rows of width 768: one bit, built in 62 s, found
-# 0.99 in 6 ms. IVF_PQ took twice the time for that recall; IVF_HNSW_SQ 240 s to build, and found
-# 0.97. Four bits cost 40 MiB rather than 18, and find 0.99 even of random directions, of which one
-# bit finds a third: small stores and strange data are searched well too.
+# indices with a recall@10 of 0.95 or more, at 100,000 rows of width 768. With one bit it was built
+# in 62 s and found 0.99 in 6 ms. IVF_PQ took twice the time for that recall; IVF_HNSW_SQ took 240 s
+# to build and found 0.97. Four bits take 39 MiB and find 0.99 even of random directions, of which
+# one bit finds a third: strange data are searched well too.
 BITS = 4
 PARTITION_ROWS = 1024  # rows of a partition
 PROBES = 20  # partitions searched; more when a filter leaves too few rows
