@@ -134,9 +134,9 @@ def search(argv: Sequence[str]) -> None:
     )
 
     # jax takes a second to import; what is wrong with the store is told before
-    from lb_jax.inference import api, query
+    from lb_jax.inference import query
 
-    model = api.load(arguments.model or store.maker.source, dtype=store.maker.dtype)
+    model = store.maker.load(arguments.model)
     files = {}
     if arguments.like is not None:
         files[arguments.like_modality or modality_of(arguments.like, model.modalities)] = (

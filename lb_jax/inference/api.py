@@ -129,6 +129,11 @@ class Model:
         return self._each * self._mesh.size
 
     @property
+    def frames(self) -> int | None:
+        """Frames that `load` was asked for; None for as many as in training."""
+        return self._weights.frames if isinstance(self._weights, frames_lib.Interpolated) else None
+
+    @property
     def trained_frames(self) -> int | None:
         """Frames of a video in training; None for a model without video."""
         return frames_lib.trained(self._weights)

@@ -25,8 +25,8 @@ TUBE_TABLES = re.compile(r"blocks/temporal_embed|class_embed")
 class Interpolated:
     """Other weights whose clips have `frames` frames.
 
-    Args:
-      weights: as they are stored.
+    Attributes:
+      inner: the weights as they are stored.
       frames: of a clip.
 
     Raises:
@@ -42,7 +42,7 @@ class Interpolated:
             )
         if frames < 1:
             raise errors.ConfigError(f"frames is {frames}, expected at least 1.")
-        self._inner, self._frames = weights, frames
+        self.inner, self.frames = weights, frames
         self.where, self.files, self.ignored = weights.where, weights.files, weights.ignored
         self.origin, self.folder = weights.origin, None
         changed = {name: dataclasses.replace(towers[name], frames=frames) for name in clips}
@@ -53,14 +53,9 @@ class Interpolated:
         }
 
     @property
-    def inner(self) -> Weights:
-        """The weights as they were trained."""
-        return self._inner
-
-    @property
     def digest(self) -> str:
         """Of the stored weights and the number of frames."""
-        return hashlib.sha256(f"frames {self._frames} {self._inner.digest}".encode()).hexdigest()
+        return hashlib.sha256(f"frames {self.frames} {self.inner.digest}".encode()).hexdigest()
 
     def part(
         self,
@@ -70,7 +65,7 @@ class Interpolated:
         layer: int | None = None,
     ) -> paths.Tree:
         """As `Weights.part`."""
-        found = self._inner.part(name, dtype, wanted, layer)
+        found = self.inner.part(name, dtype, wanted, layer)
         modality = name.removeprefix("towers/")
         if modality not in self.config.towers or not MODALITIES[modality].has_frames:
             return found

@@ -72,6 +72,7 @@ MODEL_ROW = pa.schema(
         ("width", pa.int64()),
         ("window_s", pa.float64()),
         ("stride_s", pa.float64()),
+        ("frames", pa.int64()),
         ("turn", pa.int64()),
         ("created", pa.string()),
     ]
@@ -90,6 +91,7 @@ class Maker:
       width: of a vector.
       window_s: length of a window of video or audio, in seconds.
       stride_s: from the start of a window to that of the next, in seconds.
+      frames: of a window of video, where they are not as many as in training (`lb_jax.load`).
     """
 
     digest: str
@@ -99,6 +101,7 @@ class Maker:
     width: int
     window_s: float
     stride_s: float
+    frames: int | None = None
 
     @classmethod
     def of(cls, model: "Model", window_s: float, stride_s: float) -> "Maker":
@@ -111,7 +114,14 @@ class Maker:
             width=model.config.text.embed_dim,
             window_s=float(window_s),
             stride_s=float(stride_s),
+            frames=model.frames,
         )
+
+    def load(self, source: str | None = None) -> "Model":
+        """Opens the model; `source` says where it lies if it moved."""
+        from lb_jax.inference import api
+
+        return api.load(source or self.source, dtype=self.dtype, frames=self.frames)
 
     @property
     def name(self) -> str:
