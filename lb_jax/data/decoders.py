@@ -146,12 +146,10 @@ class Decoders:
         now = time.monotonic()
         for number in busy.values():
             worker = self._workers[number]
-            # with something to be read, it is this process that is late
-            if worker.is_busy and now - worker.since > self._timeout_s:
-                if not worker.connection.poll():
-                    found.append((worker.job, Bad(None, _late(self._timeout_s))))
-                    worker.process.kill()
-                    self._replace(number)
+            is_late = worker.is_busy and now - worker.since > self._timeout_s
+            if is_late and not worker.connection.poll():  # else it is this process that is late
+                found.append((worker.job, Bad(None, _late(self._timeout_s))))
+                self._replace(number)
         return found
 
     def _receive(self, number: int) -> tuple[int, Message]:
@@ -254,9 +252,9 @@ def _decode(
 ) -> Iterator[Message]:
     try:
         media, stamp = _read(path)
-        if Path(path).suffix.lower() in MODALITIES["video"].suffixes and "audio" in modalities:
-            if not media_lib.has_track(media, "audio"):
-                modalities = [name for name in modalities if name != "audio"]
+        is_video = Path(path).suffix.lower() in MODALITIES["video"].suffixes
+        if is_video and "audio" in modalities and not media_lib.has_track(media, "audio"):
+            modalities = [name for name in modalities if name != "audio"]  # a silent film
     except errors.DataError as error:
         yield Bad(None, error.reason)
         return
