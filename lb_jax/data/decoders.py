@@ -142,24 +142,26 @@ class Decoders:
         """
         busy = {worker.connection: n for n, worker in enumerate(self._workers) if worker.is_busy}
         ready = connection.wait([*busy, wakes], min(timeout_s, LOOK_S))
-        found = [self._receive(busy[one]) for one in ready if one in busy]
+        found = [message for one in ready if one in busy for message in self._receive(busy[one])]
         now = time.monotonic()
         for number in busy.values():
             worker = self._workers[number]
             is_late = worker.is_busy and now - worker.since > self._timeout_s
             if is_late and not worker.connection.poll():  # else it is this process that is late
-                found.append((worker.job, Bad(None, _late(self._timeout_s))))
-                self._replace(number)
+                found += self._give_up(number, _late(self._timeout_s))
         return found
 
-    def _receive(self, number: int) -> tuple[int, Message]:
+    def _receive(self, number: int) -> list[tuple[int, Message]]:
         worker = self._workers[number]
         try:
-            return worker.receive()
+            return [worker.receive()]
         except (EOFError, ConnectionResetError):
-            job, reason = worker.job, _died(worker.process)
-            self._replace(number)
-            return job, Bad(None, reason)
+            return self._give_up(number, _died(worker.process))
+
+    def _give_up(self, number: int, reason: str) -> list[tuple[int, Message]]:
+        job = self._workers[number].job
+        self._replace(number)
+        return [(job, Bad(None, reason)), (job, Done(None))]
 
     def _replace(self, number: int) -> None:
         self._workers[number].end()
@@ -251,10 +253,12 @@ def _decode(
     stride_s: float,
 ) -> Iterator[Message]:
     try:
-        media, stamp = _read(path)
         is_video = Path(path).suffix.lower() in MODALITIES["video"].suffixes
-        if is_video and "audio" in modalities and not media_lib.has_track(media, "audio"):
+        if is_video and "audio" in modalities and not media_lib.has_track(path, "audio"):
             modalities = [name for name in modalities if name != "audio"]  # a silent film
+        if not modalities:
+            return
+        media, stamp = _read(path)
     except errors.DataError as error:
         yield Bad(None, error.reason)
         return

@@ -56,11 +56,13 @@ class Found:
       sources: in the order of the arguments, each file once.
       skipped: why files are left out -> how many.
       folders: those that were searched, absolute.
+      wanted: modalities that were looked for.
     """
 
     sources: tuple[Source, ...]
     skipped: Mapping[str, int]
     folders: tuple[str, ...]
+    wanted: tuple[str, ...]
 
 
 def _ends_in(suffixes: Sequence[str]) -> Callable[[PurePath, Path], bool]:
@@ -202,7 +204,7 @@ def find(
             "--as 'REGEX=MODALITY' tells otherwise",
         )
     sources = tuple(Source(path, tuple(kinds)) for path, kinds in kept.items())
-    return Found(sources, dict(skipped), tuple(folders))
+    return Found(sources, dict(skipped), tuple(folders), wanted)
 
 
 def _why(kinds: Sequence[str], modalities: Sequence[str]) -> str:
