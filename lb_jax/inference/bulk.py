@@ -8,6 +8,7 @@ in the store the first files, whole, and the next run goes on behind them.
 import collections
 import contextlib
 import dataclasses
+import math
 import multiprocessing
 import os
 import time
@@ -18,10 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from lb_jax.core import logging
+from lb_jax.core import errors, logging
 from lb_jax.data import decoders
 from lb_jax.data.quarantine import BadSample, Quarantine
-from lb_jax.inference.sources import Found, Source
+from lb_jax.inference import sources
+from lb_jax.inference.sources import Source
 from lb_jax.inference.store import FileStamp, Maker, Row, Store
 
 WINDOW_S = 10.0
@@ -32,6 +34,7 @@ AHEAD = 8  # times as many rows may wait for a file before them that takes long
 BATCHES = 2  # that are encoded or wait for it; decoding rests while there are as many
 TIMEOUT_S = 600.0
 MAX_BAD_RATE = 0.5
+LIST = ".quarantine.jsonl"  # behind the name of the store
 GONE = -1, -1  # size and time of change of a file that is not there
 
 
@@ -56,6 +59,7 @@ class Summary:
       pruned: files, by modality, that were removed.
       rows: that were added.
       seconds: from beginning to end.
+      quarantine: the list.
     """
 
     files: int
@@ -66,10 +70,33 @@ class Summary:
     pruned: int
     rows: int
     seconds: float
+    quarantine: Path
+
+    def told(self) -> str:
+        """The numbers in words."""
+        rate = self.rows / max(self.seconds, 1e-9)
+        counts = {
+            "unchanged": self.unchanged,
+            "known under another name": self.reused,
+            "removed": self.pruned,
+            "in quarantine": self.bad,
+        }
+        more = "".join(f", {count} {what}" for what, count in counts.items() if count)
+        return (
+            f"{self.files} files, {self.embedded} embedded into {self.rows} rows in "
+            f"{self.seconds:.1f} s ({rate:.1f} rows/s){more}"
+        )
 
 
-def maker(model: Any, window_s: float, stride_s: float | None = None) -> Maker:
-    """What a store is told about who makes its vectors."""
+def maker(model: Any, window_s: float = WINDOW_S, stride_s: float | None = None) -> Maker:
+    """What a store is told about who makes its vectors.
+
+    Raises:
+      ConfigError: for lengths that are not above 0.
+    """
+    for name, value in (("window", window_s), ("stride", stride_s)):
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise errors.ConfigError(f"{name} is {value}; expected seconds above 0.")
     return Maker(
         digest=model.digest,
         preprocessing=model.preprocessing,
@@ -82,7 +109,46 @@ def maker(model: Any, window_s: float, stride_s: float | None = None) -> Maker:
 
 
 def run(
-    found: Found,
+    arguments: Sequence[str | Path],
+    model: Any,
+    uri: str | Path,
+    *,
+    window_s: float = WINDOW_S,
+    stride_s: float | None = None,
+    **settings: Any,
+) -> Summary:
+    """Embeds folders, files and manifests into a store, which is made if it is not there.
+
+    Args:
+      arguments: see `sources.find`.
+      model: what `lb_jax.load` returned, or takes.
+      uri: of the store, a folder or a place on object storage.
+      window_s: length of the windows that video and sound are cut into.
+      stride_s: from the beginning of one to that of the next; None is `window_s`.
+      **settings: those of `update`.
+
+    Raises:
+      DataError: as `update`, and for a store of another model.
+      ConfigError: for lengths that are not above 0.
+    """
+    from lb_jax.inference import api, hosts
+
+    if isinstance(model, str | Path):
+        model = api.load(model)
+    found = sources.find(arguments, model.modalities)
+    settings.setdefault("quarantine", quarantine_of(uri))
+    return hosts.update(found, model, uri, maker(model, window_s, stride_s), **settings)
+
+
+def quarantine_of(uri: str | Path) -> Path:
+    """Where the quarantine list of a store is: beside it, or for object storage in this folder."""
+    uri = str(uri).rstrip("/")
+    folder, slash, name = uri.rpartition("/")
+    return Path((name if "://" in uri else f"{folder}{slash}{name}") + LIST)
+
+
+def update(
+    found: sources.Found,
     model: Any,
     store: Store,
     quarantine: str | Path,
@@ -124,11 +190,11 @@ def run(
       CheckpointError: for embeddings that are not finite.
     """
     start, (number, count) = time.monotonic(), share
-    sources = found.sources[number::count]
+    mine = found.sources[number::count]
     known = store.files()
-    listed = _Listed.read(Path(quarantine), sources, max_bad_rate, retry=retry)
+    listed = _Listed.read(Path(quarantine), mine, max_bad_rate, retry=retry)
     todo, unchanged, bad = [], 0, 0
-    for source in sources:
+    for source in mine:
         left = [name for name in source.modalities if (source.path, name) not in listed.reasons]
         bad += len(source.modalities) - len(left)
         wanted = _changed(source.path, left, known)
@@ -147,17 +213,17 @@ def run(
         commit_s=commit_s,
     )
     progress = logging.Progress(
-        "embed", len(sources), done=len(sources) - len(todo), unit="file", shown=shown
+        "embed", len(mine), done=len(mine) - len(todo), unit="file", shown=shown
     )
     with progress:
         if todo:
-            processes = min(workers or os.cpu_processes() or 1, len(todo))
+            processes = min(workers or os.cpu_count() or 1, len(todo))
             specs = {name: model.specs[name] for name in model.modalities}
             settings = store.maker.window_s, store.maker.stride_s, timeout_s
             with decoders.Decoders(processes, specs, *settings) as pool:
                 work.run(pool, progress)
     return Summary(
-        files=len(sources),
+        files=len(mine),
         embedded=work.embedded,
         reused=work.reused,
         unchanged=unchanged + work.silent,
@@ -165,6 +231,7 @@ def run(
         pruned=len(pruned),
         rows=work.rows,
         seconds=time.monotonic() - start,
+        quarantine=listed.quarantine.path,
     )
 
 
@@ -178,7 +245,7 @@ def _changed(
     return tuple(name for name in modalities if name not in there)
 
 
-def _pruned(found: Found, known: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+def _pruned(found: sources.Found, known: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """What the store holds of the folders that were searched and is not there any more."""
     there = {(one.path, modality) for one in found.sources for modality in one.modalities}
     below = tuple(f"{folder.rstrip('/')}/" for folder in found.folders)
@@ -198,10 +265,10 @@ class _Listed:
 
     @classmethod
     def read(
-        cls, path: Path, sources: Sequence[Source], max_bad_rate: float, *, retry: bool
+        cls, path: Path, files: Sequence[Source], max_bad_rate: float, *, retry: bool
     ) -> "_Listed":
         """Drops from the list the files of this run that changed, or all with `retry`."""
-        mine = {source.path for source in sources}
+        mine = {source.path for source in files}
         reasons, kept = {}, []
         for row in logging.read_metrics(path):
             if row.get("path") in mine:
