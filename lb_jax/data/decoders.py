@@ -9,6 +9,7 @@ memory is bounded by what is taken.
 import contextlib
 import dataclasses
 import hashlib
+import math
 import multiprocessing
 import os
 import signal
@@ -154,7 +155,8 @@ class Decoders:
     def _receive(self, number: int) -> list[tuple[int, Message]]:
         worker = self._workers[number]
         try:
-            return [worker.receive()]
+            received = worker.receive()
+            return [] if received is None else [received]
         except (EOFError, ConnectionResetError):
             return self._give_up(number, _died(worker.process))
 
@@ -175,7 +177,8 @@ class _Worker:
       process: that decodes.
       connection: to it.
       job: number of its file; None when idle.
-      since: when it was last heard or told something, by `time.monotonic`.
+      since: when it was last heard or told something, by `time.monotonic`; in the far future
+        while it starts.
     """
 
     def __init__(self, arguments: tuple):
@@ -185,20 +188,23 @@ class _Worker:
         self.process.start()
         theirs.close()  # so that its death is the end of the pipe
         self.job: int | None = None
-        self.since, self.is_busy = 0.0, False
+        self.since, self.is_busy = math.inf, False
 
     def start(self, job: int, task: tuple) -> None:
         self.job, self.is_busy = job, True
         self.send(task)
 
     def send(self, message: Any) -> None:
-        self.since = time.monotonic()
+        self.since = max(self.since, time.monotonic())
         with contextlib.suppress(BrokenPipeError):  # it died: reading tells
             self.connection.send(message)
 
-    def receive(self) -> tuple[int, Message]:
+    def receive(self) -> tuple[int, Message] | None:
+        """Job and message; None for the first one, which says that it started."""
         job, message = self.job, self.connection.recv()
         self.since = time.monotonic()
+        if message is None:
+            return None
         if message == Done(None):
             self.job, self.is_busy = None, False
         return job, message
@@ -237,6 +243,7 @@ def _work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run, which ends this
     processes.end_with_parent()
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the run ended
+        pipe.send(None)
         while True:
             path, modalities = pipe.recv()
             for message in _decode(pipe, path, modalities, specs, window_s, stride_s):

@@ -44,9 +44,9 @@ class Deadly(specs.ImageSpec):
     """Breaks the process at pictures that begin in red, and never ends at those in blue."""
 
     def __getattribute__(self, name):
-        decoded = sys._getframe(1).f_locals.get("decoded")
-        if name == "size" and decoded is not None:
-            red, _, blue = decoded[0, 0].tolist()
+        picture = sys._getframe(1).f_locals.get("x")  # of `image.square`
+        if name == "size" and picture is not None:
+            red, _, blue = picture[0, 0].tolist()
             if red == 255:
                 os.kill(os.getpid(), signal.SIGSEGV)
             if blue == 255:

@@ -60,15 +60,6 @@ def test_every_window_of_every_modality_becomes_a_row_in_the_order_of_the_files(
     films = [row for row in found if row["modality"] == "video"]
     sounds = [row for row in found if row["modality"] == "audio" and row["path"].endswith("mp4")]
     assert [row["start_s"] for row in films] == pytest.approx([0, 1, 1.4, 0, 1, 1.9])
-    sounds = [row for row in found if row["modality"] == "audio" and row["path"].endswith("mp4")]
-    assert [row["start_s"] for row in films] == [
-        0,
-        1,
-        *(pytest.approx(t) for t in (1.4,)),
-        0,
-        1,
-        1.9,
-    ]
     assert {row["path"][-8:] for row in sounds} == {"0004.mp4"}  # the other one is silent
     stills = [row for row in found if row["modality"] not in ("video", "audio")]
     assert all(row["start_s"] is None and row["end_s"] is None for row in stills)
@@ -156,12 +147,12 @@ def test_a_process_that_dies_or_hangs_costs_its_file_alone(tmp_path):
         content = fake.colour(255 * (number == 2), 255 * (number == 5), seed=number)
         (tmp_path / "media" / f"{number}.png").write_bytes(content)
     model = fake.Fake(image=fake.Deadly(size=32))
-    _, found, _ = update(tmp_path / "media", tmp_path / "s", model, workers=2, timeout_s=4)
+    _, found, _ = update(tmp_path / "media", tmp_path / "s", model, workers=2, timeout_s=3)
     assert named(found) == [f"{n}.png" for n in (0, 1, 3, 4, 6, 7)]
     listed = [json.loads(line) for line in (tmp_path / "s.bad").read_text().splitlines()]
     assert [one["path"][-5:] for one in listed] == ["2.png", "5.png"]
     assert "the process that decoded it ended with SIGSEGV" in listed[0]["reason"]
-    assert "was not decoded within 4 s" in listed[1]["reason"]
+    assert "was not decoded within 3 s" in listed[1]["reason"]
 
 
 def test_shares_of_several_processes_make_up_the_whole(folder, tmp_path):
@@ -179,7 +170,7 @@ def test_long_files_come_whole(tmp_path):
 
 
 def test_store_after_kills_is_that_of_a_run_without(tmp_path):
-    media = fake.write(tmp_path / "media", 60)
+    media = fake.write(tmp_path / "media", 40)
     (media / "a" / "0001.png").write_bytes(b"bad")
     command = [sys.executable, "-c", DRIVER, str(media)]
     draw = random.Random(0)
