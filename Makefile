@@ -1,5 +1,6 @@
 # make demo   the whole job on this machine: corpus, pretrain, bind five modalities, evaluate, report (build/demo/report.html)
 # make test   the whole test suite
+# make demo-model   the demo, and from it the model that comes with the package
 # make lint   ruff
 # All three set up .venv first. Choose the interpreter with PYTHON=python3.12.
 
@@ -10,10 +11,17 @@ DEMO := build/demo
 
 # GLIBC_TUNABLES: a training step on CPU asks for its memory anew; huge pages save a quarter of it.
 
-.PHONY: demo test lint clean
+.PHONY: demo demo-model test lint clean
 
 demo: $(VENV)/installed
 	GLIBC_TUNABLES=glibc.malloc.hugetlb=1 $(BIN)/lb-jax demo --out $(DEMO)
+
+# the demo's model as it comes with the package, lb_jax/demo/model.zip, from what `make demo` trained
+demo-model: demo
+	$(BIN)/python -m lb_jax.demo.trim $(DEMO) build/demo-model
+	$(BIN)/lb-jax calibrate --model build/demo-model --data $(DEMO)/corpus
+	$(BIN)/lb-jax doctor --model build/demo-model --write-golden
+	$(BIN)/python -m lb_jax.core.shipped build/demo-model
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n 2
