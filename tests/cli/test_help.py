@@ -15,6 +15,15 @@ ARGUMENTS = {
     "convert": ("SRC", "DST", "--to", "--merge-lora", "--config", "--verify"),
     "data convert": ("SRC", "DST", "--root", "--columns", "--only", "--to", "--max-bad-rate"),
     "embed": ("--model", "--modality", "--out", "items"),
+    "index": ("build", "search", "info", "check", "upgrade"),
+    "index build": ("DIR|MANIFEST", "--out", "--model"),
+    "index search": (
+        *("--store", "--model", "--like", "--like-modality", "--weight", "--modality", "--under"),
+        *("--after", "--before", "-k", "--json", "--no-merge", "--exact"),
+    ),
+    "index info": ("--store", "--json"),
+    "index check": ("--store", "--json"),
+    "index upgrade": ("store", "--model", "--drop-previous", "--abandon"),
 }
 
 
