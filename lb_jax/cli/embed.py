@@ -1,6 +1,7 @@
 """`lb-jax embed DIR… -o STORE`, or `--modality=M FILES… -o out.npz`."""
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,15 @@ STORE_DEFAULTS = {
     "root": None,
     "multihost": False,
 }
+# Option, whether a value is one, and what it must be.
+LIMITS = (
+    ("frames", lambda value: value >= 1, "at least 1"),
+    ("workers", lambda value: value >= 1, "at least 1"),
+    ("max_bad_rate", lambda value: 0 <= value <= 1, "from 0 to 1"),
+    ("timeout", lambda value: value > 0, "above 0 seconds"),
+    ("window", lambda value: 0 < value < math.inf, "above 0 seconds"),
+    ("stride", lambda value: 0 < value < math.inf, "above 0 seconds"),
+)
 # Taken for files, which a store is not.
 FILES = (".csv", ".json", ".jsonl", ".npy", ".parquet", ".tsv", ".txt")
 
@@ -30,8 +40,7 @@ FILES = (".csv", ".json", ".jsonl", ".npy", ".parquet", ".tsv", ".txt")
 def main(argv: Sequence[str]) -> None:
     """Embeds media into a store, or media or texts into an `.npz`."""
     arguments = _parse(argv)
-    if arguments.frames is not None and arguments.frames < 1:
-        raise errors.ConfigError(f"--frames is {arguments.frames}; it must be at least 1.")
+    _check(arguments)
     arguments.loading = {} if arguments.frames is None else {"frames": arguments.frames}
     if arguments.out.endswith(".npz"):
         given = [name for name, usual in STORE_DEFAULTS.items() if vars(arguments)[name] != usual]
@@ -133,9 +142,15 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def _check(arguments: argparse.Namespace) -> None:
+    for name, fits, expected in LIMITS:
+        value = vars(arguments)[name]
+        if value is not None and not fits(value):
+            option = name.replace("_", "-")
+            raise errors.ConfigError(f"--{option} is {value}; it must be {expected}.")
+
+
 def _into_store(arguments: argparse.Namespace) -> None:
-    if arguments.workers is not None and arguments.workers < 1:
-        raise errors.ConfigError(f"--workers is {arguments.workers}; it must be at least 1.")
     from lb_jax.inference import sources
 
     rules = [sources.parse_rule(rule) for rule in arguments.rules]
@@ -146,6 +161,8 @@ def _into_store(arguments: argparse.Namespace) -> None:
             )
     if "://" not in arguments.out:
         make_folder(Path(arguments.out).absolute().parent, "--out")
+    if arguments.quarantine is not None:
+        make_folder(arguments.quarantine.absolute().parent, "--quarantine")
 
     if arguments.multihost:
         from lb_jax.training import distributed

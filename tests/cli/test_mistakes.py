@@ -51,7 +51,12 @@ MISTAKES = {
     ),
     "window of nothing": (
         "embed {media} -o {tmp}/store --model={model} --window=-1",
-        r"window is -1\.0; expected seconds above 0",
+        r"--window is -1\.0; it must be above 0 seconds",
+    ),
+    "no workers": ("embed {media} -o {tmp}/store --workers=0", "--workers is 0; it must be at"),
+    "bad rate in per cent": (
+        "embed {media} -o {tmp}/store --max-bad-rate=20",
+        r"--max-bad-rate is 20\.0; it must be from 0 to 1",
     ),
     "npz without a modality": ("embed {media} -o {tmp}/o.npz", "--modality is needed for .*npz"),
     "npz with a window": (
