@@ -1,152 +1,199 @@
-"""`lb-jax embed --model=M --modality=video FILES… -o out.npz`."""
+"""`lb-jax embed DIR… -o STORE`, or `--modality=M FILES… -o out.npz`."""
 
-import hashlib
-import zipfile
-from collections.abc import Iterator, Sequence
+import argparse
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
+from lb_jax.cli import embed_npz
 from lb_jax.cli.arguments import Parser, make_folder
-from lb_jax.core import errors, logging
+from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES, TEXT
+
+# Of a store alone: what a command line without them holds.
+STORE_DEFAULTS = {
+    "window": None,
+    "stride": None,
+    "workers": None,
+    "rules": [],
+    "prune": False,
+    "retry": False,
+    "quarantine": None,
+    "max_bad_rate": 0.5,
+    "timeout": 600.0,
+    "root": None,
+    "multihost": False,
+}
+# Option, whether a value is one, and what it must be.
+LIMITS = (
+    ("frames", lambda value: value >= 1, "at least 1"),
+    ("workers", lambda value: value >= 1, "at least 1"),
+    ("max_bad_rate", lambda value: 0 <= value <= 1, "from 0 to 1"),
+    ("timeout", lambda value: value > 0, "above 0 seconds"),
+    ("window", lambda value: 0 < value < math.inf, "above 0 seconds"),
+    ("stride", lambda value: 0 < value < math.inf, "above 0 seconds"),
+)
+# Taken for files, which a store is not.
+FILES = (".csv", ".json", ".jsonl", ".npy", ".parquet", ".tsv", ".txt")
 
 
 def main(argv: Sequence[str]) -> None:
-    """Embeds files, folders of files, or texts into one `.npz`; skips what it already holds."""
+    """Embeds media into a store, or media or texts into an `.npz`."""
+    arguments = _parse(argv)
+    _check(arguments)
+    arguments.loading = {} if arguments.frames is None else {"frames": arguments.frames}
+    if arguments.out.endswith(".npz"):
+        given = [name for name, usual in STORE_DEFAULTS.items() if vars(arguments)[name] != usual]
+        if given:
+            option = "--" + given[0].replace("rules", "as").replace("_", "-")
+            raise errors.ConfigError(
+                f"{option} goes with a store; give -o the name of a folder, not {arguments.out}."
+            )
+        if arguments.modality is None:
+            raise errors.ConfigError(
+                f"--modality is needed for {arguments.out}: an .npz holds one modality; one of "
+                f"{', '.join((*MODALITIES, TEXT))}. A store (-o FOLDER) holds them all."
+            )
+        embed_npz.run(arguments)
+    else:
+        if arguments.modality == TEXT or arguments.out.endswith(FILES):
+            what = "texts" if arguments.modality == TEXT else "vectors in a file"
+            raise errors.ConfigError(
+                f"--out is {arguments.out}; its name must end in .npz for {what}, and a store is a "
+                "folder."
+            )
+        _into_store(arguments)
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    from lb_jax.inference import sources
+
     parser = Parser(
         "embed",
-        "Embeddings of files, of all files of a folder, or of texts, written to an "
-        ".npz with `items` and `embeddings`.",
+        "Embeds media files of any number and length into a store, which `lb-jax index search` and "
+        "`lb-jax serve` search. Video and sound become one vector for each window. Stopped at any "
+        "moment, the same command goes on. With -o NAME.npz: one vector for each file or text, in "
+        "one file with `items` and `embeddings`.",
     )
-    parser.add_argument(
-        "items", nargs="+", help="media files or folders; for --modality=text the texts themselves"
+    parser.epilog = (
+        f"What a file is, the first that applies: {sources.told()}. A video is embedded as audio "
+        "too where it has sound. Files of modalities that the model lacks are left out."
     )
-    parser.add_argument(
+    add = parser.add_argument
+    add(
+        "items",
+        nargs="+",
+        help="folders, media files, or manifests (.csv .tsv .jsonl .parquet with a column path, or "
+        "one for each modality); for --modality=text the texts themselves",
+    )
+    add(
         "--model",
-        required=True,
-        help="checkpoint, work directory of a finished run, or published weights",
+        default="demo",
+        help="checkpoint, work directory of a finished run, or published weights "
+        "(default: %(default)s, which comes with the package)",
     )
-    parser.add_argument("--modality", required=True, choices=(*MODALITIES, TEXT))
-    parser.add_argument(
+    add(
         "-o",
         "--out",
         required=True,
-        type=Path,
-        help=".npz to write; an existing one of the same model is continued",
+        help="store, a folder or a place such as s3://bucket/store; or .npz to write. One that is "
+        "there, of the same model, is continued",
     )
-    arguments = parser.parse_args(argv)
-    if arguments.out.suffix != ".npz":
-        raise errors.ConfigError(f"--out is {arguments.out}; its name must end in .npz.")
-    if arguments.modality == TEXT:
-        from lb_jax.data import tokenizer
+    add("--modality", choices=(*MODALITIES, TEXT), help="only this one; needed for an .npz")
+    add("--frames", type=int, help="of a video (default: as many as the model was trained with)")
+    group = parser.add_argument_group("stores")
+    add = group.add_argument
+    add("--window", type=float, metavar="S", help="seconds of video or sound a row (default: 10)")
+    add("--stride", type=float, metavar="S", help="from one window to the next (default: --window)")
+    add("--workers", type=int, help="processes that decode (default: one for each processor)")
+    add(
+        "--as",
+        dest="rules",
+        action="append",
+        metavar="REGEX=MODALITY",
+        help="what files are whose absolute path the expression is found in; comes before the "
+        "rules below",
+    )
+    add(
+        "--root",
+        type=Path,
+        help="folder that paths of manifests are relative to (default: its own)",
+    )
+    add("--prune", action="store_true", help="remove files that are gone from the folders")
+    add("--retry", action="store_true", help="try files of the quarantine list again")
+    add(
+        "--quarantine",
+        type=Path,
+        metavar="FILE",
+        help="list of files that cannot be used (default: STORE.quarantine.jsonl)",
+    )
+    add(
+        "--max-bad-rate",
+        type=float,
+        help="share of such files above which it stops (default: %(default)s)",
+    )
+    add("--timeout", type=float, metavar="S", help="for a file in seconds (default: %(default)s)")
+    add(
+        "--multihost",
+        action="store_true",
+        help="share the files with other hosts that run the same command",
+    )
+    parser.set_defaults(**STORE_DEFAULTS)
+    return parser.parse_args(argv)
 
-        items = arguments.items
-        tokenizer.tokenize(items)  # an error names the text by its place among the arguments
-    else:
-        items = list(files(arguments.items, arguments.modality))
 
-    # jax takes a second to import; wrong arguments are told before
-    from lb_jax.inference import api
-
-    model = api.load(arguments.model)
-    make_folder(arguments.out.parent, "--out")
-    done = read(arguments.out, model.digest, arguments.modality)
-    hashes = {item: content_hash(item, arguments.modality) for item in items}
-    # an item counts as done where the same name still has the same content
-    waiting = [item for item, one in hashes.items() if item not in done or done[item][0] != one]
-    with logging.Progress(
-        f"embed {arguments.modality}", len(hashes), done=len(hashes) - len(waiting)
-    ) as progress:
-        for i in range(0, len(waiting), model.batch_size):
-            chunk = waiting[i : i + model.batch_size]
-            vectors = model.embed(arguments.modality, chunk)
-            for item, vector in zip(chunk, vectors, strict=True):
-                done[item] = hashes[item], vector
-            write(arguments.out, done, model.digest, arguments.modality)
-            progress.advance(len(chunk))
-    print(f"{arguments.out}: {len(done)} embeddings of {model.config.text.embed_dim} dimensions")
+def _check(arguments: argparse.Namespace) -> None:
+    for name, fits, expected in LIMITS:
+        value = vars(arguments)[name]
+        if value is not None and not fits(value):
+            option = name.replace("_", "-")
+            raise errors.ConfigError(f"--{option} is {value}; it must be {expected}.")
 
 
-def files(paths: Sequence[str], modality: str) -> Iterator[str]:
-    """The named files, and of named folders every file with one of the modality's endings, sorted.
+def _into_store(arguments: argparse.Namespace) -> None:
+    from lb_jax.inference import sources
 
-    Raises:
-      DataError: for a folder that holds none.
-    """
-    suffixes = MODALITIES[modality].suffixes
-    for path in paths:
-        if not Path(path).is_dir():
-            yield path
-            continue
-        found = sorted(
-            str(p) for p in Path(path).rglob("*") if p.suffix.lower() in suffixes and p.is_file()
-        )
-        if not found:
+    rules = [sources.parse_rule(rule) for rule in arguments.rules]
+    for item in arguments.items:
+        if not Path(item).exists():
             raise errors.DataError(
-                path,
-                f"no {modality} files in this folder; expected names ending in "
-                f"{', '.join(suffixes)}.",
+                item, "does not exist; give a folder, a media file or a manifest"
             )
-        yield from found
+    if "://" not in arguments.out:
+        make_folder(Path(arguments.out).absolute().parent, "--out")
+    if arguments.quarantine is not None:
+        make_folder(arguments.quarantine.absolute().parent, "--quarantine")
 
+    if arguments.multihost:
+        from lb_jax.training import distributed
 
-def content_hash(item: str, modality: str) -> str:
-    """SHA-256 of a file's bytes, or of a text; empty for no file, which embedding will say."""
-    if modality == TEXT:
-        return hashlib.sha256(item.encode()).hexdigest()
-    if not Path(item).is_file():
-        return ""
-    with open(item, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        distributed.start()
+    # jax takes a second to import; wrong arguments are told before
+    from lb_jax.inference import api, bulk, hosts
 
-
-def read(path: Path, model: str, modality: str) -> dict[str, tuple[str, np.ndarray]]:
-    """What an earlier call wrote: item -> (hash of its content, vector); none without the file.
-
-    Raises:
-      DataError: when it holds vectors of another model or modality.
-    """
-    if not path.exists():
-        return {}
-    try:
-        with zipfile.ZipFile(path):  # np.load takes other files for arrays or pickles
-            pass
-        with np.load(path) as stored:
-            found = str(stored["model"]), str(stored["modality"])
-            items, hashes = stored["items"].tolist(), stored["hashes"].tolist()
-            embeddings = stored["embeddings"]
-    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
-        raise errors.DataError(
-            path, f"not an embedding file ({error}); give another --out."
-        ) from error
-    if found != (model, modality):
-        raise errors.DataError(
-            path,
-            f"holds {found[1]} vectors of model {found[0][:12]}, not {modality} of "
-            f"{model[:12]}; give another --out.",
-        )
-    return dict(zip(items, zip(hashes, embeddings, strict=True), strict=True))
-
-
-def write(path: Path, done: dict[str, tuple[str, np.ndarray]], model: str, modality: str) -> None:
-    """Writes everything embedded so far; the file is either the old or the new one."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez(
-                file,
-                items=np.array(list(done)),
-                hashes=np.array([one for one, _ in done.values()]),
-                embeddings=np.stack([vector for _, vector in done.values()]),
-                model=model,
-                modality=modality,
-            )
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise errors.DataError(
-            path,
-            f"cannot be written ({error.strerror or error}); what was there is as it was. Make "
-            "room and run the same command again.",
-        ) from error
+    model = api.load(arguments.model, **arguments.loading)
+    found = sources.find(
+        arguments.items,
+        model.modalities,
+        rules=rules,
+        only=arguments.modality,
+        root=arguments.root,
+    )
+    maker = bulk.maker(model, arguments.window or bulk.WINDOW_S, arguments.stride)
+    summary = hosts.update(
+        found,
+        model,
+        arguments.out,
+        maker,
+        arguments.quarantine or bulk.quarantine_of(arguments.out),
+        workers=arguments.workers,
+        prune=arguments.prune,
+        retry=arguments.retry,
+        max_bad_rate=arguments.max_bad_rate,
+        timeout_s=arguments.timeout,
+    )
+    print(f"{arguments.out}: {summary.told()}")
+    for why, count in found.skipped.items():
+        print(f"  left out: {count} files: {why}")
+    if summary.bad:
+        print(f"  cannot be used: {summary.bad}, see {summary.quarantine}")

@@ -31,7 +31,7 @@ COMMANDS = {
         "weights in and out: safetensors, Orbax, Hugging Face, OpenCLIP, StableHLO",
     ),
     "data": ("lb_jax.cli.data", "corpora: check any of them, pack it into shards"),
-    "embed": ("lb_jax.cli.embed", "embeddings of files or folders into an .npz"),
+    "embed": ("lb_jax.cli.embed", "media of any number and length into a store, or into an .npz"),
     "index": (
         "lb_jax.cli.index",
         "search your own media: build, search, info, check, upgrade",

@@ -3,13 +3,13 @@
 Not only pictures: any modality, its files known by their endings.
 """
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.data import captions
+from lb_jax.data import files as files_lib
 from lb_jax.data.rows import Row
 
 
@@ -65,7 +65,7 @@ class ImageFolder:
 def _files(path: Path, suffixes: tuple[str, ...]) -> list[str]:
     """Paths below `path`, after checking that every class folder has some."""
     endings = " ".join(suffixes)
-    loose, classes = _entries(path)
+    loose, classes = files_lib.entries(path)
     stray = [name for name in loose if name.lower().endswith(suffixes)]
     if not classes:
         raise errors.DataError(
@@ -79,7 +79,7 @@ def _files(path: Path, suffixes: tuple[str, ...]) -> list[str]:
         )
     found = []
     for name in classes:
-        inside = list(_walk(path / name, name, frozenset({_identity(path)})))
+        inside = [f"{name}/{file}" for file in files_lib.walk(path / name, path)]
         files = [file for file in inside if file.lower().endswith(suffixes)]
         if not files:
             raise errors.DataError(
@@ -89,34 +89,6 @@ def _files(path: Path, suffixes: tuple[str, ...]) -> list[str]:
             )
         found += files
     return sorted(found)
-
-
-def _walk(folder: Path, name: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
-    """Paths of the files in a folder and in those below, from `name` on."""
-    if (identity := _identity(folder)) in above:  # a link back
-        return
-    files, folders = _entries(folder)
-    yield from (f"{name}/{file}" for file in files)
-    for one in folders:
-        yield from _walk(folder / one, f"{name}/{one}", above | {identity})
-
-
-def _identity(folder: Path) -> tuple[int, int]:
-    status = folder.stat()
-    return status.st_dev, status.st_ino
-
-
-def _entries(folder: Path) -> tuple[list[str], list[str]]:
-    """The names of files and of folders in a folder, without hidden ones."""
-    try:
-        with os.scandir(folder) as entries:
-            shown = [entry for entry in entries if not entry.name.startswith(".")]
-            folders = sorted(entry.name for entry in shown if entry.is_dir())
-    except OSError as e:
-        raise errors.DataError(
-            folder, f"cannot be read ({e.strerror}); expected a folder of class folders"
-        ) from e
-    return sorted({entry.name for entry in shown} - set(folders)), folders
 
 
 def _listed(names: list[str]) -> str:

@@ -319,6 +319,17 @@ def _open_file(path: Path) -> BinaryIO:
         ) from e
 
 
+def has_track(media: object, kind: str) -> bool:
+    """Whether a container has a track of a kind, "video" or "audio", by its header.
+
+    Raises:
+      errors.DataError: no container that FFmpeg can read.
+    """
+    name = describe(media)
+    with stream(media, "nothing else") as file, _opened(file, name, kind) as opened:
+        return bool(_tracks(opened, kind))
+
+
 @contextlib.contextmanager
 def open_track(file: BinaryIO, name: str, kind: str) -> Iterator[Track]:
     """Opens a container at its beginning; for the arguments see `packets`.
@@ -326,6 +337,22 @@ def open_track(file: BinaryIO, name: str, kind: str) -> Iterator[Track]:
     Raises:
       errors.DataError: not such a container, or no such stream.
     """
+    with _opened(file, name, kind) as opened:
+        tracks = _tracks(opened, kind)
+        if not tracks:
+            found = ", ".join(sorted({s.type for s in opened.streams})) or "nothing"
+            raise errors.DataError(name, f"has no {kind} track (found: {found}), expected one")
+        if tracks[0].codec_context is None:
+            raise errors.DataError(
+                name, f"has a {kind} track in a codec that this FFmpeg lacks; convert it"
+            )
+        # One thread: files are decoded beside each other, not faster one by one.
+        tracks[0].codec_context.thread_count = 1
+        yield Track(name, opened, tracks[0])
+
+
+@contextlib.contextmanager
+def _opened(file: BinaryIO, name: str, kind: str) -> Iterator[av.container.InputContainer]:
     file.seek(0)
     try:
         opened = av.open(file, options=_AV_OPTIONS)
@@ -338,21 +365,16 @@ def open_track(file: BinaryIO, name: str, kind: str) -> Iterator[Track]:
             raise errors.DataError(
                 name, f"is a still picture or text ({opened.format.name}), expected {kind}"
             )
-        tracks = [
-            s
-            for s in opened.streams
-            if s.type == kind and not s.disposition & av.stream.Disposition.attached_pic
-        ]
-        if not tracks:
-            found = ", ".join(sorted({s.type for s in opened.streams})) or "nothing"
-            raise errors.DataError(name, f"has no {kind} track (found: {found}), expected one")
-        if tracks[0].codec_context is None:
-            raise errors.DataError(
-                name, f"has a {kind} track in a codec that this FFmpeg lacks; convert it"
-            )
-        # One thread: files are decoded beside each other, not faster one by one.
-        tracks[0].codec_context.thread_count = 1
-        yield Track(name, opened, tracks[0])
+        yield opened
+
+
+def _tracks(opened: av.container.InputContainer, kind: str) -> list[av.stream.Stream]:
+    """Those of a kind, without covers of albums."""
+    return [
+        s
+        for s in opened.streams
+        if s.type == kind and not s.disposition & av.stream.Disposition.attached_pic
+    ]
 
 
 def _refuse(name: str, condition: bool, reason: str) -> None:

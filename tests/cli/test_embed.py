@@ -2,7 +2,11 @@
 
 import io
 import os
+import re
 import shutil
+import socket
+import subprocess
+import sys
 import types
 from pathlib import Path
 
@@ -11,7 +15,10 @@ import pytest
 
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.inference import api
+from lb_jax.training.train import ADDRESS, COUNT, INDEX
+from tests.inference import fake
 
+MAIN = "import sys; from lb_jax.cli import main; sys.exit(main.main(sys.argv[1:]))"
 GOLDENS = Path(os.environ.get("LB_JAX_GOLDENS", Path(__file__).parents[3] / "shared" / "golden"))
 MEDIA = GOLDENS / "preprocess" / "media"
 
@@ -145,3 +152,49 @@ def test_golden_media_are_embedded(call, tmp_path, modality):
     matrix = np.stack(list(vectors.values()))
     np.testing.assert_allclose(np.linalg.norm(matrix, axis=1), 1, atol=1e-6)
     assert len(np.unique(matrix.round(4), axis=0)) == len(files)  # the items are told apart
+
+
+def test_folder_goes_into_a_store_beside_what_cannot_be_used(call, media_dir, tmp_path):
+    pytest.importorskip("lancedb")
+    line = "embed {media} -o {tmp}/store --model={model} --workers=1 --window=5 --max-bad-rate=1"
+    result = call(line)
+    assert result.status == 0, result.err
+    first, *more = result.out.splitlines()
+    assert re.match(rf"{tmp_path}/store: 12 files, 4 embedded into 4 rows in .* rows/s\)", first)
+    # a broken film is listed as video and as audio
+    assert more == [f"  cannot be used: 10, see {tmp_path}/store.quarantine.jsonl"]
+    again = call(line)
+    assert "4 unchanged, 10 in quarantine" in again.out
+    from lb_jax.inference.store import Store
+
+    store = Store.open(tmp_path / "store")
+    assert store.maker.window_s == store.maker.stride_s == 5
+    assert {modality for _, modality in store.files()} == {"image", "depth", "video", "audio"}
+
+
+def test_two_hosts_fill_one_store(model_dir, tmp_path):
+    pytest.importorskip("lancedb")
+    media = fake.write(tmp_path / "media", 15)
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    command = [sys.executable, "-c", MAIN, "embed", str(media), "-o", str(tmp_path / "store")]
+    command += [f"--model={model_dir}", "--modality=image", "--workers=1", "--multihost"]
+    hosts = [
+        subprocess.Popen(
+            command,
+            env=os.environ
+            | dict(zip((ADDRESS, COUNT, INDEX), (address, "2", str(number)), strict=True)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in (0, 1)
+    ]
+    said = [host.communicate(timeout=300) for host in hosts]
+    assert [host.returncode for host in hosts] == [0, 0], said
+    counts = sorted(int(re.search(r"(\d+) embedded", out)[1]) for out, _ in said)
+    assert counts == [1, 2]
+    from lb_jax.inference.store import Store
+
+    assert len(Store.open(tmp_path / "store").files()) == 3

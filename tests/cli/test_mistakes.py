@@ -40,6 +40,37 @@ MISTAKES = {
     "folder without such files": (f"{EMBED}audio {{sheets}}", r"no audio files.*\.wav"),
     "empty text": (f"{EMBED}text 'a cat' '' 'a dog'", r"text 1: is empty"),
     "unknown modality": (f"{EMBED}vidoe a.mp4", "invalid choice: 'vidoe'.*lb-jax embed --help"),
+    "nothing to embed": (
+        "embed {sheets} -o {tmp}/store --model={model}",
+        "nothing to embed as .*files: no media.*--as 'REGEX=MODALITY'",
+    ),
+    "no such folder": ("embed {tmp}/no -o {tmp}/store", "no: does not exist; give a folder"),
+    "rule of no modality": (
+        "embed {media} -o {tmp}/store --as x=deep",
+        "no modality 'deep'.*Did you mean 'depth'",
+    ),
+    "window of nothing": (
+        "embed {media} -o {tmp}/store --model={model} --window=-1",
+        r"--window is -1\.0; it must be above 0 seconds",
+    ),
+    "no workers": ("embed {media} -o {tmp}/store --workers=0", "--workers is 0; it must be at"),
+    "bad rate in per cent": (
+        "embed {media} -o {tmp}/store --max-bad-rate=20",
+        r"--max-bad-rate is 20\.0; it must be from 0 to 1",
+    ),
+    "npz without a modality": ("embed {media} -o {tmp}/o.npz", "--modality is needed for .*npz"),
+    "npz with a window": (
+        "embed {media} -o {tmp}/o.npz --modality=video --window=5",
+        "--window goes with a store; give -o the name of a folder",
+    ),
+    "store inside a file": (
+        "embed {media} -o {media}/clip.mp4/store --model={model}",
+        r"--out: the folder .*clip\.mp4 cannot be written",
+    ),
+    "other things in the store": (
+        "embed {media} -o {media} --model={model}",
+        "is no store of vectors",
+    ),
     "no items": (f"{EMBED}text", "required: items.*lb-jax embed --help"),
     "model missing": (
         "embed --model={tmp}/no --modality=text -o {tmp}/out.npz hi",

@@ -1,0 +1,126 @@
+"""`kill -9` again and again while files are embedded: is the store that of a run without?
+
+    python benchmarks/embed_kill.py [--files 2000] [--kills 20] [--model demo]
+
+Takes files of all modalities from the demo's corpus, some of them broken and some twice. One run
+goes to its end. Others of a second store are killed, the whole process group, at random moments
+from the start of the program up to the time that the unbroken run took, divided by the kills left;
+then a last one goes to the end. Rows are committed by hundreds, so that kills fall between commits
+as well as into them. Both stores must hold the same rows in the same order, every column equal,
+vectors bit by bit. The last line is JSON; status 1 where they differ.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+SUFFIXES = {".jpg", ".png", ".mp4", ".wav"}
+RUN = """
+import sys
+from lb_jax.inference import bulk
+if __name__ == "__main__":
+    media, uri, model = sys.argv[1:]
+    bulk.run([media], model, uri, commit_rows=100, shown=False)
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--files", type=int, default=2000)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--model", default="demo")
+    parser.add_argument("--corpus", type=Path, default=Path("build/demo/corpus"))
+    arguments = parser.parse_args()
+    draw = random.Random(0)
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        write(arguments.corpus, folder / "media", arguments.files, draw)
+        start = time.monotonic()
+        _run(folder, "unbroken", arguments.model).wait()
+        unbroken_s = time.monotonic() - start
+        kept = [_killed(folder, arguments.model, draw, unbroken_s) for _ in range(arguments.kills)]
+        start = time.monotonic()
+        status = _run(folder, "killed", arguments.model).wait()
+        last_s = time.monotonic() - start
+        expected, found = _rows(folder / "unbroken"), _rows(folder / "killed")
+        listed = [
+            sorted((folder / f"{name}.quarantine.jsonl").read_text().splitlines())
+            for name in ("unbroken", "killed")
+        ]
+    equal = status == 0 and expected.equals(found)
+    told = {
+        "files": arguments.files,
+        "rows": len(expected),
+        "bad": len(listed[0]),
+        "kills": len(kept),
+        "rows_after_each_kill": kept,
+        "unbroken_s": round(unbroken_s, 1),
+        "last_run_s": round(last_s, 1),
+        "equal_row_for_row": equal,
+        "equal_quarantine": listed[0] == listed[1],
+    }
+    print(json.dumps(told))
+    sys.exit(not (equal and listed[0] == listed[1]))
+
+
+def write(corpus: Path, folder: Path, count: int, draw: random.Random) -> None:
+    """Files of the corpus in their folders; one in forty cut off, one in forty there before."""
+    by_suffix: dict[str, list[Path]] = {}
+    for path in sorted(corpus.rglob("*")):
+        if path.suffix in SUFFIXES:
+            by_suffix.setdefault(path.suffix, []).append(path)
+    groups = [draw.sample(found, min(len(found), count)) for found in by_suffix.values()]
+    last = b""
+    for number in range(count):
+        group = groups[number % len(groups)]
+        source = group[number // len(groups) % len(group)]
+        place = folder / source.parent.name / f"{number:05}{source.suffix}"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        content = source.read_bytes()
+        if number % 40 == 7:
+            content = content[: len(content) // 2]
+        elif number % 40 == 24:
+            content = last
+        elif number % 40 == 20:
+            last = content
+        place.write_bytes(content)
+
+
+def _run(folder: Path, name: str, model: str) -> subprocess.Popen:
+    command = [sys.executable, "-c", RUN, str(folder / "media"), str(folder / name), model]
+    return subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+
+
+def _killed(folder: Path, model: str, draw: random.Random, at_most_s: float) -> int:
+    """Rows of the store after a run that was killed."""
+    run = _run(folder, "killed", model)
+    try:
+        run.wait(draw.uniform(0, at_most_s))
+    except subprocess.TimeoutExpired:
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+    rows = _rows(folder / "killed")
+    print(f"{0 if rows is None else len(rows)} rows after a kill", flush=True)
+    return 0 if rows is None else len(rows)
+
+
+def _rows(uri: Path):
+    """The table, None where it was not made yet."""
+    from lb_jax.core import errors
+    from lb_jax.inference.store import Store
+
+    try:
+        return Store.open(uri)._table.to_arrow().combine_chunks()
+    except errors.DataError:
+        return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""`lb-jax embed --modality=M FILES… -o out.npz`: vectors in a file, one for each item."""
+
+import argparse
+import hashlib
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lb_jax.cli.arguments import make_folder
+from lb_jax.core import errors, logging
+from lb_jax.core.modalities import MODALITIES, TEXT
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Embeds files, folders of files, or texts into one `.npz`; skips what it already holds."""
+    out = Path(arguments.out)
+    if arguments.modality == TEXT:
+        from lb_jax.data import tokenizer
+
+        items = arguments.items
+        tokenizer.tokenize(items)  # an error names the text by its place among the arguments
+    else:
+        items = list(files(arguments.items, arguments.modality))
+
+    # jax takes a second to import; wrong arguments are told before
+    from lb_jax.inference import api
+
+    model = api.load(arguments.model, **arguments.loading)
+    make_folder(out.parent, "--out")
+    done = read(out, model.digest, arguments.modality)
+    hashes = {item: content_hash(item, arguments.modality) for item in items}
+    # an item counts as done where the same name still has the same content
+    waiting = [item for item, one in hashes.items() if item not in done or done[item][0] != one]
+    with logging.Progress(
+        f"embed {arguments.modality}", len(hashes), done=len(hashes) - len(waiting)
+    ) as progress:
+        for i in range(0, len(waiting), model.batch_size):
+            chunk = waiting[i : i + model.batch_size]
+            vectors = model.embed(arguments.modality, chunk)
+            for item, vector in zip(chunk, vectors, strict=True):
+                done[item] = hashes[item], vector
+            write(out, done, model.digest, arguments.modality)
+            progress.advance(len(chunk))
+    print(f"{out}: {len(done)} embeddings of {model.config.text.embed_dim} dimensions")
+
+
+def files(paths: Sequence[str], modality: str) -> Iterator[str]:
+    """The named files, and of named folders every file with one of the modality's endings, sorted.
+
+    Raises:
+      DataError: for a folder that holds none.
+    """
+    suffixes = MODALITIES[modality].suffixes
+    for path in paths:
+        if not Path(path).is_dir():
+            yield path
+            continue
+        found = sorted(
+            str(p) for p in Path(path).rglob("*") if p.suffix.lower() in suffixes and p.is_file()
+        )
+        if not found:
+            raise errors.DataError(
+                path,
+                f"no {modality} files in this folder; expected names ending in "
+                f"{', '.join(suffixes)}.",
+            )
+        yield from found
+
+
+def content_hash(item: str, modality: str) -> str:
+    """SHA-256 of a file's bytes, or of a text; empty for no file, which embedding will say."""
+    if modality == TEXT:
+        return hashlib.sha256(item.encode()).hexdigest()
+    if not Path(item).is_file():
+        return ""
+    with open(item, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read(path: Path, model: str, modality: str) -> dict[str, tuple[str, np.ndarray]]:
+    """What an earlier call wrote: item -> (hash of its content, vector); none without the file.
+
+    Raises:
+      DataError: when it holds vectors of another model or modality.
+    """
+    if not path.exists():
+        return {}
+    try:
+        with zipfile.ZipFile(path):  # np.load takes other files for arrays or pickles
+            pass
+        with np.load(path) as stored:
+            found = str(stored["model"]), str(stored["modality"])
+            items, hashes = stored["items"].tolist(), stored["hashes"].tolist()
+            embeddings = stored["embeddings"]
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+        raise errors.DataError(
+            path, f"not an embedding file ({error}); give another --out."
+        ) from error
+    if found != (model, modality):
+        raise errors.DataError(
+            path,
+            f"holds {found[1]} vectors of model {found[0][:12]}, not {modality} of "
+            f"{model[:12]}; give another --out.",
+        )
+    return dict(zip(items, zip(hashes, embeddings, strict=True), strict=True))
+
+
+def write(path: Path, done: dict[str, tuple[str, np.ndarray]], model: str, modality: str) -> None:
+    """Writes everything embedded so far; the file is either the old or the new one."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            np.savez(
+                file,
+                items=np.array(list(done)),
+                hashes=np.array([one for one, _ in done.values()]),
+                embeddings=np.stack([vector for _, vector in done.values()]),
+                model=model,
+                modality=modality,
+            )
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise errors.DataError(
+            path,
+            f"cannot be written ({error.strerror or error}); what was there is as it was. Make "
+            "room and run the same command again.",
+        ) from error
