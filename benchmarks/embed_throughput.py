@@ -117,7 +117,7 @@ def _write_files(corpus: Path, folder: Path, modality: str, count: int, rounds: 
 def _ours(pipe, folder: Path, modality: str) -> None:
     import lb_jax
     from lb_jax.inference import bulk, sources
-    from lb_jax.inference.store import Store
+    from lb_jax.inference.store import Maker, Store
 
     model = lb_jax.load(folder / "clip")
     if modality == "video":
@@ -125,7 +125,7 @@ def _ours(pipe, folder: Path, modality: str) -> None:
 
     def embed(files: Path) -> dict:
         found = sources.find([files], model.modalities)
-        store = Store.create(tempfile.mkdtemp(dir=folder), bulk.maker(model, 600.0))
+        store = Store.create(tempfile.mkdtemp(dir=folder), Maker.of(model, 600.0, 600.0))
         bulk.update(found, model, store, folder / "bad.jsonl", workers=THREADS, shown=False)
         return _vectors(store)
 

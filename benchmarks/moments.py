@@ -12,6 +12,7 @@ one combination, or the source of the sound.
 """
 
 import argparse
+import dataclasses
 import fractions
 import json
 import random
@@ -65,7 +66,9 @@ def write_film(corpus: Path, files: list[str], path: Path) -> None:
             with av.open(str(corpus / file)) as clip:
                 frames = [one.to_ndarray(format="rgb24") for one in clip.decode(video=0)]
             if stream is None:
-                stream = out.add_stream("libx264", rate=fractions.Fraction(len(frames), int(WINDOW_S)))
+                stream = out.add_stream(
+                    "libx264", rate=fractions.Fraction(len(frames), int(WINDOW_S))
+                )
                 stream.height, stream.width = frames[0].shape[:2]
                 stream.options = {"crf": "10"}
             for frame in frames:
@@ -82,18 +85,43 @@ def write_recording(corpus: Path, files: list[str], path: Path) -> None:
     soundfile.write(path, np.concatenate(parts), rate_hz)
 
 
-def embed(model_name: str, folder: Path) -> None:
-    """A child: both files into arrays; prints seconds and the peak of its memory."""
+def ask(model_name: str, corpus: Path, folder: Path, seed: int) -> None:
+    """A child: embeds both files, asks; prints what was found, seconds and its peak of memory."""
     import lb_jax
+    from lb_jax.inference import query, store
 
-    model, seconds = lb_jax.load(model_name), {}
-    for modality, name in (("video", "film.mp4"), ("audio", "recording.wav")):
+    scenes = json.loads((corpus / "attributes.json").read_text())
+    captions = json.loads((corpus / "annotation.json").read_text())
+    model, result, right = lb_jax.load(model_name), {"seed": seed}, 0
+    maker = store.Maker.of(model, WINDOW_S, WINDOW_S)
+    opened = store.Store.create(str(folder / "store"), maker)
+    for modality, (order, asked) in plan(corpus, seed).items():
+        path, names = folder / FILES[modality], SEEN if modality == "video" else HEARD
         start = time.perf_counter()
-        found = model.embed_long(folder / name, WINDOW_S)
-        seconds[modality] = time.perf_counter() - start
-        np.savez(folder / modality, start_s=found.start_s, end_s=found.end_s, vectors=found.vectors)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": seconds, "peak_mib": peak}))
+        found = model.embed_long(path, WINDOW_S)
+        seconds = time.perf_counter() - start
+        made = *dataclasses.astuple(store.stamp(path)), maker.digest, maker.preprocessing
+        times = zip(found.start_s.tolist(), found.end_s.tolist(), found.vectors, strict=True)
+        opened.add([store.Row(str(path), modality, s, e, *made, v) for s, e, v in times])
+        hits, where = 0, store.Filter(modalities=(modality,))
+        for scene in asked:
+            caption = captions[scene][CAPTION[modality]]
+            vector = query.query_vector(model, caption)
+            (first,) = query.find(opened, model, vector, 1, where, merge=False)
+            shown = scenes[order[int((first.start_s + first.end_s) / 2 // WINDOW_S)]]
+            hits += told(shown, names) == told(scenes[scene], names)
+            if told(shown, names) != told(scenes[scene], names):
+                print(f"  {caption!r}: found {told(shown, names)}")
+        print(
+            f"{modality}: {hits} of {len(asked)} first; {len(found)} windows of {WINDOW_S:g} s "
+            f"embedded in {seconds:.1f} s"
+        )
+        right += hits
+        result[modality] = {"first": hits, "of": len(asked), "seconds": seconds}
+    result["first"] = right / QUERIES
+    result["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{100 * result['first']:.0f} % of {QUERIES}, peak {result['peak_mib']:.0f} MiB")
+    print(json.dumps(result))
 
 
 def main() -> None:
@@ -101,58 +129,21 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, default=Path("build/demo/corpus"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", default="demo")
-    parser.add_argument("--embed", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--ask", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.embed:
-        embed(arguments.model, arguments.embed)
+    if arguments.ask:
+        ask(arguments.model, arguments.corpus, arguments.ask, arguments.seed)
         return
+    scenes = json.loads((arguments.corpus / "attributes.json").read_text())
+    with tempfile.TemporaryDirectory() as folder:
+        for modality, (order, _) in plan(arguments.corpus, arguments.seed).items():
+            files = [scenes[scene]["files"][modality] for scene in order]
+            WRITERS[modality](arguments.corpus, files, Path(folder) / FILES[modality])
+        subprocess.run([sys.executable, *sys.argv, "--ask", folder], check=True)
 
-    import lb_jax
 
-    corpus = arguments.corpus
-    scenes = json.loads((corpus / "attributes.json").read_text())
-    captions = json.loads((corpus / "annotation.json").read_text())
-    planned = plan(corpus, arguments.seed)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for modality, write, file in (
-            ("video", write_film, "film.mp4"),
-            ("audio", write_recording, "recording.wav"),
-        ):
-            files = [scenes[scene]["files"][modality] for scene in planned[modality][0]]
-            write(corpus, files, folder / file)
-        command = [sys.executable, __file__, "--model", arguments.model, "--embed", name]
-        child = subprocess.run(command, check=True, capture_output=True, text=True)
-        told_by_child = json.loads(child.stdout.splitlines()[-1])
-        model = lb_jax.load(arguments.model)
-        result = {"peak_mib": told_by_child["peak_mib"], "seed": arguments.seed}
-        right = 0
-        for modality, names in (("video", SEEN), ("audio", HEARD)):
-            order, asked = planned[modality]
-            moments = np.load(folder / f"{modality}.npz")
-            texts = model.embed("text", [captions[scene][CAPTION[modality]] for scene in asked])
-            first = model.similarity(texts, moments["vectors"]).argmax(axis=1)
-            hits = 0
-            for scene, window in zip(asked, first, strict=True):
-                found = scenes[order[int(moments["start_s"][window] // WINDOW_S)]]
-                if told(found, names) == told(scenes[scene], names):
-                    hits += 1
-                else:
-                    print(
-                        f"{modality}: {captions[scene][CAPTION[modality]]!r} -> "
-                        f"{' '.join(told(found, names))}, not {' '.join(told(scenes[scene], names))}"
-                    )
-            right += hits
-            seconds = told_by_child["seconds"][modality]
-            print(
-                f"{modality}: {hits} of {len(asked)} first, {len(moments['vectors'])} windows "
-                f"in {seconds:.1f} s"
-            )
-            result[modality] = {"first": hits, "of": len(asked), "seconds": seconds}
-    result["first"] = right / QUERIES
-    print(f"{100 * result['first']:.0f} % of {QUERIES} captions, peak {result['peak_mib']:.0f} MiB")
-    print(json.dumps(result))
-
+FILES = {"video": "film.mp4", "audio": "recording.wav"}
+WRITERS = {"video": write_film, "audio": write_recording}
 
 if __name__ == "__main__":
     main()

@@ -39,9 +39,7 @@ FILES = (".csv", ".json", ".jsonl", ".npy", ".parquet", ".tsv", ".txt")
 
 def main(argv: Sequence[str]) -> None:
     """Embeds media into a store, or media or texts into an `.npz`."""
-    arguments = _parse(argv)
-    _check(arguments)
-    arguments.loading = {} if arguments.frames is None else {"frames": arguments.frames}
+    arguments = _parse(argv, "embed")
     if arguments.out.endswith(".npz"):
         given = [name for name, usual in STORE_DEFAULTS.items() if vars(arguments)[name] != usual]
         if given:
@@ -65,11 +63,16 @@ def main(argv: Sequence[str]) -> None:
         _into_store(arguments)
 
 
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
+def into_store(argv: Sequence[str], name: str, out: str) -> None:
+    """Embeds media into a store under another name of the command, `out` if none is given."""
+    _into_store(_parse(argv, name, out))
+
+
+def _parse(argv: Sequence[str], name: str, out: str | None = None) -> argparse.Namespace:
     from lb_jax.inference import sources
 
     parser = Parser(
-        "embed",
+        name,
         "Embeds media files of any number and length into a store, which `lb-jax index search` and "
         "`lb-jax serve` search. Video and sound become one vector for each window. Stopped at any "
         "moment, the same command goes on. With -o NAME.npz: one vector for each file or text, in "
@@ -95,7 +98,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     add(
         "-o",
         "--out",
-        required=True,
+        required=out is None,
+        default=out,
         help="store, a folder or a place such as s3://bucket/store; or .npz to write. One that is "
         "there, of the same model, is continued",
     )
@@ -139,7 +143,10 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         help="share the files with other hosts that run the same command",
     )
     parser.set_defaults(**STORE_DEFAULTS)
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    _check(arguments)
+    arguments.loading = {} if arguments.frames is None else {"frames": arguments.frames}
+    return arguments
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -170,6 +177,7 @@ def _into_store(arguments: argparse.Namespace) -> None:
         distributed.start()
     # jax takes a second to import; wrong arguments are told before
     from lb_jax.inference import api, bulk, hosts
+    from lb_jax.inference.store import Maker
 
     model = api.load(arguments.model, **arguments.loading)
     found = sources.find(
@@ -179,7 +187,8 @@ def _into_store(arguments: argparse.Namespace) -> None:
         only=arguments.modality,
         root=arguments.root,
     )
-    maker = bulk.maker(model, arguments.window or bulk.WINDOW_S, arguments.stride)
+    window_s = arguments.window or bulk.WINDOW_S
+    maker = Maker.of(model, window_s, arguments.stride or window_s)
     summary = hosts.update(
         found,
         model,

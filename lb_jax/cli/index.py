@@ -9,7 +9,7 @@ from lb_jax.cli.arguments import Parser
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES, TEXT
 
-STORE, MODEL = "media.index", "demo"
+STORE = "media.index"
 SHOWN = 20  # problems or left out files that are listed one by one
 
 
@@ -47,31 +47,10 @@ def usage() -> str:
 
 
 def build(argv: Sequence[str]) -> None:
-    """Embeds media files into a store and brings its index up to date."""
-    parser = Parser(
-        "index build",
-        "Embeds every media file of folders or manifests into a store and brings its index up to "
-        "date. Files that are in it unchanged are not embedded again; stopped at any moment, the "
-        "same command goes on.",
-    )
-    parser.add_argument("sources", nargs="+", metavar="DIR|MANIFEST", help="what to embed")
-    parser.add_argument(
-        "-o", "--out", default=STORE, metavar="STORE", help="store to write (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--model",
-        default=MODEL,
-        help="checkpoint, work directory of a finished run, or published weights "
-        "(default: %(default)s)",
-    )
-    arguments = parser.parse_args(argv)
+    """Embeds media files into a store and brings its index up to date: `lb-jax embed`."""
+    from lb_jax.cli import embed
 
-    from lb_jax.inference import bulk, store
-
-    bulk.run(arguments.sources, arguments.model, arguments.out)
-    opened = store.Store.open(arguments.out)
-    index = opened.build_index()
-    print(f"{arguments.out}: {len(opened)} vectors, {_index(index)}")
+    embed.into_store(argv, "index build", out=STORE)
 
 
 def search(argv: Sequence[str]) -> None:
@@ -240,6 +219,7 @@ def upgrade(argv: Sequence[str]) -> None:
     )
     parser.add_argument("store", nargs="?", default=STORE, help="(default: %(default)s)")
     parser.add_argument("--model", required=True, help="the model to go over to")
+    parser.add_argument("--frames", type=int, help="of a video (default: as many as in training)")
     parser.add_argument(
         "--drop-previous",
         action="store_true",
@@ -252,7 +232,6 @@ def upgrade(argv: Sequence[str]) -> None:
     )
     arguments = parser.parse_args(argv)
 
-    from lb_jax.core import logging
     from lb_jax.inference import store
 
     opened = store.Store.open(arguments.store)
@@ -260,20 +239,10 @@ def upgrade(argv: Sequence[str]) -> None:
     from lb_jax.inference import api
     from lb_jax.inference import upgrade as upgrade_lib
 
-    model = api.load(arguments.model, dtype=opened.maker.dtype)
-    with logging.Progress("upgrade", len(opened.files()), unit="files") as shown:
-
-        def advance(done: int, total: int) -> None:
-            shown.total = total
-            shown.advance(done - shown.done)
-
-        done = upgrade_lib.run(
-            arguments.store,
-            model,
-            drop_previous=arguments.drop_previous,
-            abandon=arguments.abandon,
-            progress=advance,
-        )
+    model = api.load(arguments.model, dtype=opened.maker.dtype, frames=arguments.frames)
+    done = upgrade_lib.run(
+        arguments.store, model, drop_previous=arguments.drop_previous, abandon=arguments.abandon
+    )
     for (path, modality), reason in list(done.left_out.items())[:SHOWN]:
         print(f"left out: {path} as {modality}: {reason}", file=sys.stderr)
     if len(done.left_out) > SHOWN:

@@ -8,7 +8,6 @@ in the store the first files, whole, and the next run goes on behind them.
 import collections
 import contextlib
 import dataclasses
-import math
 import multiprocessing
 import os
 import time
@@ -19,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from lb_jax.core import errors, logging
+from lb_jax.core import logging
 from lb_jax.data import decoders
 from lb_jax.data.quarantine import BadSample, Quarantine
 from lb_jax.inference import sources
@@ -88,26 +87,6 @@ class Summary:
         )
 
 
-def maker(model: Any, window_s: float = WINDOW_S, stride_s: float | None = None) -> Maker:
-    """What a store is told about who makes its vectors.
-
-    Raises:
-      ConfigError: for lengths that are not above 0.
-    """
-    for name, value in (("window", window_s), ("stride", stride_s)):
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise errors.ConfigError(f"{name} is {value}; expected seconds above 0.")
-    return Maker(
-        digest=model.digest,
-        preprocessing=model.preprocessing,
-        dtype=np.dtype(model.dtype).name,
-        source=model.source,
-        width=model.config.text.embed_dim,
-        window_s=window_s,
-        stride_s=window_s if stride_s is None else stride_s,
-    )
-
-
 def run(
     arguments: Sequence[str | Path],
     model: Any,
@@ -137,7 +116,8 @@ def run(
         model = api.load(model)
     found = sources.find(arguments, model.modalities)
     settings.setdefault("quarantine", quarantine_of(uri))
-    return hosts.update(found, model, uri, maker(model, window_s, stride_s), **settings)
+    maker = Maker.of(model, window_s, window_s if stride_s is None else stride_s)
+    return hosts.update(found, model, uri, maker, **settings)
 
 
 def quarantine_of(uri: str | Path) -> Path:
@@ -172,7 +152,7 @@ def update(
     Args:
       found: what to embed.
       model: what `lb_jax.load` returned.
-      store: of this model, see `maker`; its window and stride are those of the rows.
+      store: of this model, see `Maker.of`; its window and stride are those of the rows.
       quarantine: JSONL list of files that cannot be used; those listed are tried again when they
         have changed.
       workers: decoding processes; None takes one per processor.

@@ -105,7 +105,14 @@ class Maker:
 
     @classmethod
     def of(cls, model: "Model", window_s: float, stride_s: float) -> "Maker":
-        """That of a loaded model."""
+        """That of a loaded model.
+
+        Raises:
+          ConfigError: for lengths that are not above 0.
+        """
+        for name, value in (("window", window_s), ("stride", stride_s)):
+            if not 0 < value < math.inf:
+                raise errors.ConfigError(f"{name} is {value}; expected seconds above 0.")
         return cls(
             digest=model.digest,
             preprocessing=model.preprocessing,

@@ -15,11 +15,7 @@ from lb_jax.inference.store import Maker, Store
 @pytest.fixture
 def model(load, model_dir):
     """The tiny model."""
-    model = load(str(model_dir), dtype="float32")
-    # of no effect where models tell it themselves
-    model.__dict__.setdefault("source", str(model_dir))
-    model.__dict__.setdefault("preprocessing", "b" * 16)
-    return model
+    return load(str(model_dir), dtype="float32", frames=None)
 
 
 @pytest.fixture
@@ -136,28 +132,16 @@ def test_check_says_what_is_wrong(call, indexed, model, tmp_path):
     assert told["problems"][0]["path"] == str(path)
 
 
-def test_upgrade_switches_to_the_new_model(call, indexed, model, load, monkeypatch):
-    from lb_jax.inference import upgrade
-
-    new = types.SimpleNamespace(**{name: getattr(model, name) for name in ("config", "dtype")})
-    new.digest, new.source, new.preprocessing = "e" * 64, "models/new", "b" * 16
-    new.modalities = model.modalities
-    monkeypatch.setattr("lb_jax.inference.api.load", lambda source, **given: new)
-
-    def embed(model, store, modality, paths):
-        for path in paths:
-            (row, *_) = indexed.vectors(indexed.files()[path, modality].sha256, modality)
-            store.add([dataclasses.replace(row, model=new.digest)])
-            yield 1, {}
-
-    monkeypatch.setattr(
-        upgrade.run, "__kwdefaults__", upgrade.run.__kwdefaults__ | {"embed": embed}
-    )
-    result = call("index upgrade --model models/new --drop-previous")
+def test_upgrade_switches_to_the_new_model(call, indexed, model):
+    result = call(f"index upgrade --model {model.source} --frames 3 --drop-previous")
     assert result.status == 0, result.err
-    assert result.out.startswith("media.index: 3 files, from ")
-    assert "to models/new (eeeeeeeeeeee); 0 left out" in result.out
-    assert [table.maker.digest for table in store_lib.tables(index.STORE)] == [new.digest]
+    assert "media.index: 3 files, from " in result.out
+    assert "; 0 left out" in result.out
+    (table,) = store_lib.tables(index.STORE)
+    assert (table.maker.frames, table.maker.source) == (3, model.source)
+    assert table.maker.digest != model.digest
+    found = json.loads(call("index search 'a cat' --json --modality video").out)["results"]
+    assert found  # with the model of three frames
 
 
 @pytest.mark.parametrize(
@@ -196,14 +180,13 @@ def test_model_that_did_not_make_the_store_is_refused(call, indexed, monkeypatch
 
 
 def test_build_then_search_finds_the_file(call, media_dir, tmp_path, monkeypatch):
-    pytest.importorskip("lb_jax.inference.bulk")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
     for name in ("picture.png", "sound.wav"):
         (tmp_path / "mine" / name).write_bytes((media_dir / name).read_bytes())
     result = call("index build mine --model {model}")
     assert result.status == 0, result.err
-    assert "media.index: 2 vectors, every row is compared" in result.out
+    assert "media.index: 2 files, 2 embedded into 2 rows" in result.out
     found = json.loads(call("index search --like mine/picture.png --json").out)["results"]
     assert found[0]["path"] == str(tmp_path / "mine" / "picture.png")
     assert call("index check").status == 0

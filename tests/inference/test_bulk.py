@@ -13,7 +13,7 @@ import pytest
 
 from lb_jax.core import errors
 from lb_jax.inference import bulk, sources
-from lb_jax.inference.store import Store
+from lb_jax.inference.store import Maker, Store
 from tests.data import media_files
 from tests.inference import fake
 
@@ -22,11 +22,11 @@ pytest.importorskip("lancedb")
 DRIVER = """
 import sys
 from lb_jax.inference import bulk, sources
-from lb_jax.inference.store import Store
+from lb_jax.inference.store import Maker, Store
 from tests.inference import fake
 if __name__ == "__main__":
     model, (media, uri) = fake.Fake(), sys.argv[1:]
-    store = Store.create(uri, bulk.maker(model, 1.0))
+    store = Store.create(uri, Maker.of(model, 1.0, 1.0))
     found = sources.find([media], model.modalities)
     bulk.update(found, model, store, uri + ".bad", workers=2, commit_rows=5, shown=False)
 """
@@ -40,7 +40,7 @@ def folder(tmp_path):
 def update(folder, uri, model=None, window_s=1.0, **settings):
     """Rows, summary and model of a run."""
     model = model or fake.Fake()
-    store = Store.create(str(uri), bulk.maker(model, window_s))
+    store = Store.create(str(uri), Maker.of(model, window_s, window_s))
     found = sources.find([folder], model.modalities)
     listed = settings.pop("quarantine", f"{uri}.bad")
     settings = {"workers": 1, "shown": False} | settings

@@ -2,43 +2,29 @@
 
 import dataclasses
 
-import numpy as np
 import pytest
 
 from lb_jax.core import errors
+from lb_jax.inference import bulk, upgrade
 from lb_jax.inference import store as store_lib
-from lb_jax.inference import upgrade
 from lb_jax.inference.store import Maker, Store
-from tests.inference.stores import FakeModel
+from tests.inference import fake
 
-OLD, NEW = FakeModel("models/old", 1), FakeModel("models/new", 2)
+OLD, NEW = fake.Fake(source="models/old"), fake.Fake(source="models/new")
+OPTIONS = {"workers": 1, "shown": False}
 
 
-@pytest.fixture
-def files(tmp_path):
-    """12 of three modalities, each with a number in it."""
-    found = [(f"{i:02}.{name}", name) for i in range(4) for name in ("video", "audio", "image")]
-    for number, (name, _) in enumerate(found):
-        (tmp_path / name).write_text(str(number))
-    return [(str(tmp_path / name), modality) for name, modality in found]
+@pytest.fixture(scope="module")
+def media(tmp_path_factory):
+    """Six files of all kinds, one of them in two modalities."""
+    return fake.write(tmp_path_factory.mktemp("media"), 5)
 
 
 @pytest.fixture
-def uri(tmp_path, files):
+def uri(tmp_path, media):
     uri = str(tmp_path / "store")
-    store = Store.create(uri, Maker.of(OLD, 5, 5))
-    embed_all(OLD, store, files)
+    bulk.run([media], OLD, uri, window_s=1.0, **OPTIONS)
     return uri
-
-
-@pytest.fixture
-def model():
-    return FakeModel("models/new", 2)
-
-
-def embed_all(model, store, files):
-    for modality in ("video", "audio", "image"):
-        list(upgrade.embed_files(model, store, modality, [p for p, m in files if m == modality]))
 
 
 def contents(store):
@@ -52,102 +38,84 @@ def contents(store):
     ]
 
 
-@pytest.fixture
-def fresh(tmp_path, files):
-    """What the new model makes of the files without an upgrade."""
-    store = Store.create(tmp_path / "fresh", Maker.of(NEW, 5, 5))
-    embed_all(NEW, store, files)
-    return contents(store)
+def test_upgrade_equals_a_fresh_build_after_a_kill(uri, media, tmp_path, monkeypatch):
+    bulk.run([media], NEW, tmp_path / "fresh", window_s=1.0, **OPTIONS)
+    fresh, before = contents(Store.open(tmp_path / "fresh")), contents(Store.open(uri))
+    model, add, added = fake.Fake(source="models/new", batch_size=1), Store.add, []
 
+    def killed(store, rows):
+        if added:
+            raise KeyboardInterrupt
+        add(store, rows)
+        added.extend(rows)
 
-def test_upgrade_equals_a_fresh_build(uri, model, files, fresh):
-    told = []
-    done = upgrade.run(uri, model, progress=lambda count, total: told.append((count, total)))
-    store = Store.open(uri)
-    assert store.maker == Maker.of(NEW, 5, 5)
-    assert contents(store) == fresh
-    assert (done.files, done.left_out) == (12, {})
-    assert (done.before.source, done.after.source) == ("models/old", "models/new")
-    assert told[-1] == (12, 12)
-    assert [table.state for table in store_lib.tables(uri)] == ["current", "previous"]
-
-
-def test_upgrade_goes_on_after_a_kill_and_old_vectors_answer(uri, model, fresh):
-    before = contents(Store.open(uri))
-
-    def killed(*given):
-        for count, step in enumerate(upgrade.embed_files(*given)):
-            yield step
-            if count == 1:
-                raise KeyboardInterrupt
-
-    for _ in range(2):
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "add", killed)
         with pytest.raises(KeyboardInterrupt):
-            upgrade.run(uri, model, embed=killed)
-        assert contents(Store.open(uri)) == before
-    assert len(model.asked) == 2 + 4 + 2  # two sounds; a batch of stills and two videos
-    upgrade.run(uri, model)
-    assert len(model.asked) == len(set(model.asked)) == 12  # none was embedded twice
-    assert contents(Store.open(uri)) == fresh
+            upgrade.run(uri, model, commit_rows=1, **OPTIONS)
+    assert contents(Store.open(uri)) == before  # they answer
+    done = upgrade.run(uri, NEW, **OPTIONS)
+    store = Store.open(uri)
+    assert store.maker == Maker.of(NEW, 1.0, 1.0)
+    assert contents(store) == fresh
+    assert (done.files, done.left_out) == (len(store.files()), {})
+    assert (done.before.source, done.after.source) == ("models/old", "models/new")
+    assert [table.state for table in store_lib.tables(uri)] == ["current", "previous"]
+    assert contents(Store.open(uri, OLD.digest)) == before  # for who has the model before
 
 
-def test_files_that_come_and_go_meanwhile_are_followed(uri, model, tmp_path):
-    def busy(*given):
-        yield from upgrade.embed_files(*given)
-        store = Store.open(uri)
-        if len(store.files()) == 12:
-            path = str(tmp_path / "late.image")
-            (tmp_path / "late.image").write_text("99")
-            embed_all(OLD, store, [(path, "image")])
-            store.remove([(str(tmp_path / "00.video"), "video")])
+def test_files_that_come_and_go_meanwhile_are_followed(uri, media, tmp_path, monkeypatch):
+    update, calls = bulk.update, []
+    (tmp_path / "late.png").write_bytes(fake.colour(seed=99))
+    gone = next(one for one in Store.open(uri).files() if one[1] == "audio")
 
-    upgrade.run(uri, model, embed=busy)
-    names = {path.rsplit("/", 1)[1] for path, _ in Store.open(uri).files()}
-    assert "late.image" in names
-    assert len(names) == 12
+    def busy(*given, **settings):
+        calls.append(given)
+        summary = update(*given, **settings)
+        if len(calls) == 1:
+            Store.open(uri).remove([gone])
+            bulk.run([tmp_path / "late.png"], OLD, uri, window_s=1.0, **OPTIONS)
+        return summary
 
-
-def test_files_that_cannot_be_read_any_more_are_left_out(uri, model, tmp_path):
-    (tmp_path / "00.image").unlink()
-    (tmp_path / "01.video").write_text("damaged")
-    (tmp_path / "02.image").write_text("damaged")
-    done = upgrade.run(uri, model)
-    assert {(path.rsplit("/", 1)[1], m) for path, m in done.left_out} == {
-        ("00.image", "image"),
-        ("01.video", "video"),
-        ("02.image", "image"),
-    }
-    assert done.left_out[str(tmp_path / "01.video"), "video"] == "is damaged; leave it out."
-    kept = Store.open(uri).files()
-    assert len(kept) == done.files == 9
-    wanted = np.concatenate([NEW.encode("image", np.array([[11.0]]))])
-    (row,) = Store.open(uri).vectors(kept[str(tmp_path / "03.image"), "image"].sha256, "image")
-    np.testing.assert_array_equal(row.vector, wanted[0])
-
-
-def test_store_stays_when_no_file_is_left(uri, model, files):
-    for path, _ in files:
-        store_lib.Path(path).unlink()
-    with pytest.raises(errors.DataError, match=r"no file .* could be embedded again.*models/old"):
-        upgrade.run(uri, model)
-    assert Store.open(uri).maker.source == "models/old"
-
-
-def test_previous_vectors_are_dropped_when_asked(uri, model):
-    upgrade.run(uri, model, drop_previous=True)
+    monkeypatch.setattr(bulk, "update", busy)
+    upgrade.run(uri, NEW, drop_previous=True, **OPTIONS)
+    files = Store.open(uri).files()
+    assert (store_lib.path_of(tmp_path / "late.png"), "image") in files
+    assert gone not in files
     assert [table.maker.source for table in store_lib.tables(uri)] == ["models/new"]
 
 
-def test_half_done_upgrade_is_abandoned_when_asked(uri, model):
-    third = dataclasses.replace(Maker.of(NEW, 5, 5), digest="3" * 64, source="models/third")
-    Store.upgrade(uri, third)
-    with pytest.raises(errors.DataError, match=r"models/third.* is half done.*--abandon"):
-        upgrade.run(uri, model)
-    upgrade.run(uri, model, abandon=True)
+def test_files_that_cannot_be_read_any_more_are_left_out(tmp_path):
+    uri, media = str(tmp_path / "store"), tmp_path / "media"
+    media.mkdir()
+    for name in ("a", "b", "c"):
+        (media / f"{name}.png").write_bytes(fake.colour(seed=ord(name)))
+    bulk.run([media], OLD, uri, **OPTIONS)
+    (media / "a.png").unlink()
+    (media / "b.png").write_bytes(b"damaged")
+    done = upgrade.run(uri, NEW, **OPTIONS)
+    assert sorted(path[-5:] for path, _ in done.left_out) == ["a.png", "b.png"]
+    assert "does not exist" in done.left_out[str(media / "a.png"), "image"]
+    assert len(Store.open(uri).files()) == done.files == 1
+    (media / "c.png").unlink()
+    with pytest.raises(errors.DataError, match=r"no file .* could be embedded again.*models/new"):
+        upgrade.run(uri, OLD, **OPTIONS)
     assert Store.open(uri).maker.source == "models/new"
 
 
-def test_model_without_a_modality_of_the_store_is_refused(uri, model):
+def test_half_done_upgrade_is_abandoned_when_asked(tmp_path):
+    uri = str(tmp_path / "store")
+    Store.create(uri, Maker.of(OLD, 1.0, 1.0))
+    third = dataclasses.replace(Maker.of(NEW, 1.0, 1.0), digest="3" * 64, source="models/third")
+    Store.upgrade(uri, third)
+    with pytest.raises(errors.DataError, match=r"models/third.* is half done.*--abandon"):
+        upgrade.run(uri, NEW, **OPTIONS)
+    upgrade.run(uri, NEW, abandon=True, **OPTIONS)
+    assert Store.open(uri).maker.source == "models/new"
+
+
+def test_model_without_a_modality_of_the_store_is_refused(uri):
+    model = fake.Fake(source="models/new")
     model.modalities = ("image", "video")
-    with pytest.raises(errors.ConfigError, match="holds audio, which models/new lacks"):
-        upgrade.run(uri, model)
+    with pytest.raises(errors.ConfigError, match=r"holds audio, .*which models/new lacks"):
+        upgrade.run(uri, model, **OPTIONS)
