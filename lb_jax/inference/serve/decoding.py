@@ -7,15 +7,18 @@ own file along.
 
 import asyncio
 import concurrent.futures
+import contextlib
 import dataclasses
+import importlib
 import io
 import multiprocessing
 import os
+import pkgutil
 import queue
 import resource
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 import numpy as np
@@ -36,12 +39,14 @@ class Job:
     Attributes:
       task: a key of `TASKS`.
       modality: of the media.
+      spec: its preprocessing.
       data: bytes of the file.
       start_s: where in it.
     """
 
     task: str
     modality: str
+    spec: specs_lib.Spec
     data: bytes
     start_s: float = 0.0
 
@@ -53,47 +58,35 @@ class Pool:
       restarts: decoders that died or were killed, and were replaced.
     """
 
-    def __init__(self, specs: Mapping[str, specs_lib.Spec], limits: Limits, workers: int):
+    def __init__(self, limits: Limits, workers: int):
         """Starts the decoders; they get ready in the background.
 
         Args:
-          specs: preprocessing by modality.
           limits: duration, time and memory of one file.
           workers: number of processes.
         """
         self.restarts = 0
-        self._specs, self._limits = dict(specs), limits
+        self._limits = limits
         self._free: queue.SimpleQueue[_Decoder] = queue.SimpleQueue()
         self._all: list[_Decoder] = []
         self._threads = concurrent.futures.ThreadPoolExecutor(workers, "decode")
         for _ in range(workers):
             self._start()
 
-    async def preprocess(self, modality: str, data: bytes) -> np.ndarray:
-        """The array of one file that the encoder takes, without the batch axis.
+    async def run(self, job: Job) -> np.ndarray | bytes:
+        """What the task of the job makes of its file.
 
         Raises:
           Refusal: when it cannot be decoded within the limits.
         """
-        return await self._run(Job("preprocess", modality, data))
-
-    async def thumbnail(self, modality: str, data: bytes, start_s: float = 0.0) -> bytes:
-        """A small JPEG of a picture, or of a video at a time.
-
-        Raises:
-          Refusal: as `preprocess`.
-        """
-        return await self._run(Job("thumbnail", modality, data, start_s))
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._work, job)
 
     def close(self) -> None:
         """Ends all decoders; files that are being decoded are refused."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         for decoder in self._all:
             decoder.kill()
-
-    async def _run(self, job: Job):
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._work, job)
 
     def _work(self, job: Job):
         decoder = self._free.get()
@@ -111,7 +104,7 @@ class Pool:
         return answer
 
     def _start(self) -> None:
-        decoder = _Decoder(self._specs, self._limits)
+        decoder = _Decoder(self._limits)
         self._all.append(decoder)
         self._free.put(decoder)
 
@@ -123,11 +116,11 @@ class _Died(Exception):
 class _Decoder:
     """One process and the pipe to it."""
 
-    def __init__(self, specs: dict[str, specs_lib.Spec], limits: Limits):
+    def __init__(self, limits: Limits):
         context = multiprocessing.get_context("spawn")  # no copy of the server's state
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(
-            target=serve, args=(theirs, specs, limits), name="decoder", daemon=True
+            target=serve, args=(theirs, limits), name="decoder", daemon=True
         )
         self._process.start()
         theirs.close()
@@ -142,10 +135,14 @@ class _Decoder:
                 self._is_ready = True
             self._pipe.send(job)
             if not self._pipe.poll(limits.decode_s):
-                raise _Died(f"takes longer than {limits.decode_s:g} s to decode; send a shorter one")
+                raise _Died(
+                    f"takes longer than {limits.decode_s:g} s to decode; send a shorter one"
+                )
             kind, answer = self._pipe.recv()
         except (EOFError, OSError) as error:
-            raise _Died("makes the decoder stop; it is damaged, or needs too much memory") from error
+            raise _Died(
+                "makes the decoder stop; it is damaged, or needs too much memory"
+            ) from error
         return Refusal(*answer) if kind == "refused" else answer
 
     def kill(self) -> None:
@@ -154,11 +151,12 @@ class _Decoder:
         self._pipe.close()
 
 
-def serve(pipe: Connection, specs: dict[str, specs_lib.Spec], limits: Limits) -> None:
+def serve(pipe: Connection, limits: Limits) -> None:
     """Answers jobs until the pipe is closed; what a decoder process runs."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the server, which ends this one
+    for number in (signal.SIGINT, signal.SIGTERM):  # those are for the server, which ends this one
+        signal.signal(number, signal.SIG_IGN)
     processes.end_with_parent()
-    _warm_up(specs)
+    warm_up()
     cage(limits)
     pipe.send("ready")
     while True:
@@ -167,11 +165,13 @@ def serve(pipe: Connection, specs: dict[str, specs_lib.Spec], limits: Limits) ->
         except (EOFError, ConnectionError):
             return
         try:
-            answer = ("done", TASKS[job.task](job, specs, limits))
+            answer = ("done", TASKS[job.task](job, limits))
         except errors.DataError as error:
             answer = ("refused", ("undecodable_media", error.reason))
         except MemoryError:
-            needs = f"needs more than {limits.decode_bytes // MIB} MiB to decode; send a smaller one"
+            needs = (
+                f"needs more than {limits.decode_bytes // MIB} MiB to decode; send a smaller one"
+            )
             answer = ("refused", ("undecodable_media", needs))
         except Refusal as refusal:
             answer = ("refused", (refusal.code, refusal.message))
@@ -193,30 +193,44 @@ def cage(limits: Limits) -> None:
         resource.setrlimit(kind, (bound, bound))
 
 
-def _warm_up(specs: Mapping[str, specs_lib.Spec]) -> None:
+def warm_up() -> None:
     """Loads what decoders load when they are first used; afterwards no file can be opened."""
+    import av
     import cv2
     import soundfile
 
-    from lb_jax.data import preprocess
+    from lb_jax.data import preprocess, specs
 
     cv2.setNumThreads(1)
-    noise = np.random.default_rng(0)
-    sound = io.BytesIO()
-    soundfile.write(sound, noise.standard_normal(22_050) * 0.1, 22_050, format="WAV")
-    pixels = noise.integers(0, 255, (64, 64, 3), np.uint8)
-    samples = {
-        "audio": sound.getvalue(),
-        "depth": cv2.imencode(".png", pixels[..., 0].astype(np.uint16) * 30 + 500)[1].tobytes(),
-        "image": cv2.imencode(".png", pixels)[1].tobytes(),
-        "thermal": cv2.imencode(".jpg", pixels)[1].tobytes(),
-        "video": np.stack([pixels] * 4),
-    }
-    for modality in samples.keys() & specs.keys():
-        preprocess.preprocess(modality, [samples[modality]], specs[modality])
+    for module in pkgutil.walk_packages(av.__path__, "av."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    pixels = np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3)
+    depth = pixels[..., 0].astype(np.uint16) * 30 + 500
+    clip, sound, array = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    with av.open(clip, "w", format="mp4") as container:
+        stream = container.add_stream("mpeg4", rate=8, width=64, height=64, pix_fmt="yuv420p")
+        for frame in [av.VideoFrame.from_ndarray(pixels, format="rgb24")] * 4:
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    soundfile.write(sound, np.sin(np.arange(22_050)), 22_050, format="WAV")
+    np.save(array, depth)
+    for modality, data in (
+        ("audio", sound.getvalue()),
+        ("depth", cv2.imencode(".png", depth)[1].tobytes()),
+        ("depth", array.getvalue()),
+        ("image", cv2.imencode(".png", pixels)[1].tobytes()),
+        ("thermal", cv2.imencode(".jpg", pixels)[1].tobytes()),
+        ("video", clip.getvalue()),
+    ):
+        job = Job("preprocess", modality, specs.preset(modality), data)
+        for task in TASKS.values() if modality != "audio" else (_preprocess,):
+            task(job, Limits())
+        with contextlib.suppress(errors.DataError):  # errors load modules as well
+            preprocess.preprocess(modality, [data[: len(data) // 2]], job.spec)
 
 
-def _preprocess(job: Job, specs: Mapping[str, specs_lib.Spec], limits: Limits) -> np.ndarray:
+def _preprocess(job: Job, limits: Limits) -> np.ndarray:
     from lb_jax.data import media, preprocess
 
     if job.modality in HAVE_DURATION:
@@ -227,10 +241,10 @@ def _preprocess(job: Job, specs: Mapping[str, specs_lib.Spec], limits: Limits) -
                 f"lasts {seconds:.0f} s by its header, expected at most {limits.media_s:g} s; "
                 "send a part of it",
             )
-    return preprocess.preprocess(job.modality, [job.data], specs[job.modality])[0]
+    return preprocess.preprocess(job.modality, [job.data], job.spec)[0]
 
 
-def _thumbnail(job: Job, specs: Mapping[str, specs_lib.Spec], limits: Limits) -> bytes:
+def _thumbnail(job: Job, limits: Limits) -> bytes:
     del limits
     import cv2
 
@@ -240,7 +254,7 @@ def _thumbnail(job: Job, specs: Mapping[str, specs_lib.Spec], limits: Limits) ->
         first = video.Choice(lambda count: np.array([0]), job.start_s, None)
         pixels = video.choose(job.data, first)[0]
     else:
-        pixels = preprocess.decode(job.modality, job.data, specs[job.modality])
+        pixels = preprocess.decode(job.modality, job.data, job.spec)
     if job.modality == "depth":  # near is bright
         near = 1 - np.clip(pixels / max(float(np.quantile(pixels, 0.98)), 1e-6), 0, 1)
         pixels = cv2.applyColorMap((255 * near).astype(np.uint8), cv2.COLORMAP_VIRIDIS)[..., ::-1]
@@ -250,7 +264,7 @@ def _thumbnail(job: Job, specs: Mapping[str, specs_lib.Spec], limits: Limits) ->
     return cv2.imencode(".jpg", small[..., ::-1])[1].tobytes()
 
 
-TASKS: dict[str, Callable[[Job, Mapping[str, specs_lib.Spec], Limits], object]] = {
+TASKS: dict[str, Callable[[Job, Limits], object]] = {
     "preprocess": _preprocess,
     "thumbnail": _thumbnail,
 }

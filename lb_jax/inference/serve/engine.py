@@ -137,7 +137,10 @@ class ModelAPI(litserve.LitAPI):
 
     def setup(self, device: str) -> None:
         """Loads the model and compiles every program; LitServe calls it once."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the server
+        # Ctrl+C, and a manager of services that ends a whole group, mean the server: it ends this
+        # process when the last request is answered, and says so first.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: self._facts.poll() and os._exit(0))
         processes.end_with_parent()
         processes.quiet_libtpu()
         try:
@@ -343,9 +346,13 @@ def running(
     server = litserve.LitServer(api, accelerator="cpu", timeout=False)  # jax chooses the devices
     # The queue's process is forked; like the others it must not outlive a server that was killed.
     parent = os.getpid()
-    os.register_at_fork(
-        after_in_child=lambda: os.getppid() == parent and processes.end_with_parent()
-    )
+
+    def join_server() -> None:
+        if os.getppid() == parent:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            processes.end_with_parent()
+
+    os.register_at_fork(after_in_child=join_server)
     with wrap_litserve_start(server):
         theirs.close()
 
@@ -360,4 +367,8 @@ def running(
                 raise found
             return found
 
-        yield server, ready
+        try:
+            yield server, ready
+        finally:
+            with contextlib.suppress(BrokenPipeError):  # it has ended already
+                ours.send("end")

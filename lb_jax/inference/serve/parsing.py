@@ -69,7 +69,9 @@ def _from_value(value: Any, name: str) -> Item:
     match value:
         case {"type": "text", "text": str(text), **rest} if not rest:
             return Item(TEXT, text, name)
-        case {"type": str(modality), "data": str(data), **rest} if modality in MODALITIES and not rest:
+        case {"type": str(modality), "data": str(data), **rest} if (
+            modality in MODALITIES and not rest
+        ):
             try:
                 content = base64.b64decode(data, validate=True)
             except (binascii.Error, ValueError) as error:

@@ -109,12 +109,12 @@ def _serve(
     opener = functools.partial(open_model, options.model)
     _say(f"loading {options.model}")
     server, ready = stack.enter_context(engine.running(opener, name_of(options.model)))
+    pool = decoding.Pool(options.limits, options.workers)
+    stack.callback(pool.close)
     if options.page:
         import gradio  # noqa: F401 - takes seconds, in which the model loads
     served = ready()
     store = open_store(options.store, served) if options.store else None
-    pool = decoding.Pool(served.specs, options.limits, options.workers)
-    stack.callback(pool.close)
     batches: list[Callable[..., None]] = []
     client = engine.Engine(server, options.limits, lambda *row: batches[0](*row))
     service = Service(client, pool, served, options.limits, store)

@@ -82,7 +82,12 @@ class Service:
     """
 
     def __init__(
-        self, engine: Engine, pool: decoding.Pool, served: Served, limits: Limits, store: Store | None
+        self,
+        engine: Engine,
+        pool: decoding.Pool,
+        served: Served,
+        limits: Limits,
+        store: Store | None,
     ):
         self.served, self.limits, self.store = served, limits, store
         self.admission = Admission(limits)
@@ -140,9 +145,7 @@ class Service:
             except errors.DataError as error:
                 raise Refusal("bad_request", f"{error.path}: {error.reason}.") from error
 
-    async def search(
-        self, items: Sequence[Item], k: int, where: dict[str, Any], weights: None = None
-    ) -> list[Found]:
+    async def search(self, items: Sequence[Item], k: int, where: dict[str, Any]) -> list[Found]:
         """Moments of the store that are nearest to a text, a file, or several together.
 
         Args:
@@ -203,7 +206,17 @@ class Service:
         if path.stat().st_size > self.limits.upload_bytes:
             raise Refusal("too_large", "The file is too large for a small picture of it.")
         data = await asyncio.to_thread(path.read_bytes)
-        return await self._pool.thumbnail(modality, data, start_s)
+        return await self.picture(Item(modality, data, path.name), start_s)
+
+    async def picture(self, item: Item, start_s: float = 0.0) -> bytes:
+        """A small JPEG of a picture, or of a video at a time.
+
+        Raises:
+          Refusal: it cannot be decoded.
+        """
+        spec = self.served.specs[item.modality]
+        job = decoding.Job("thumbnail", item.modality, spec, item.content, start_s)
+        return await self._pool.run(job)
 
     def _check(self, item: Item) -> None:
         known = self.served.specs
@@ -232,8 +245,9 @@ class Service:
             _observe_second, self.metrics.decode_seconds.observe, item.modality
         )
         try:
-            work = self._pool.preprocess(item.modality, item.content)
-            return await decoding.timed(work, observe)
+            spec = self.served.specs[item.modality]
+            job = decoding.Job("preprocess", item.modality, spec, item.content)
+            return await decoding.timed(self._pool.run(job), observe)
         except Refusal as refusal:
             self.metrics.decode_failures.add(item.modality, refusal.code)
             raise
