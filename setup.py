@@ -23,6 +23,7 @@ setup(
     package_dir={"lb_jax": "lb_jax", "lb_jax.convert": "convert", "lb_jax.configs": "configs"},
     include_package_data=True,
     package_data={
+        "lb_jax.demo": ["model.zip"],
         "lb_jax.evaluation": ["published.json"],
         "lb_jax.evaluation.prompts": ["*.json", "classes/*.json"],
     },

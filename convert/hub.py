@@ -11,7 +11,7 @@ import huggingface_hub
 import yaml  # huggingface_hub brings it
 from huggingface_hub import errors as hub_errors
 
-from lb_jax.core import errors
+from lb_jax.core import errors, shipped
 
 # Weights of a repository in order of preference; a name with * stands for its shards.
 WEIGHTS = (
@@ -31,6 +31,8 @@ _NAME = re.compile(r"[\w.-]+/[\w.-]+")
 def local(source: str | Path) -> Path:
     """The local path of weights: a path as it is, a hub name downloaded or taken from the cache.
 
+    "demo" is the model that comes with the package.
+
     The hub's own switches hold: `HF_HOME`, `HF_TOKEN`, `HF_HUB_OFFLINE`.
 
     Raises:
@@ -39,6 +41,8 @@ def local(source: str | Path) -> Path:
     path = Path(os.path.expanduser(source))  # leaves ~nobody as it is
     if os.path.exists(path):  # False for a name no file can have
         return path
+    if str(source) == shipped.DEMO:
+        return shipped.demo_model()
     if not _NAME.fullmatch(str(source)):
         raise _unknown(source)
     return _downloaded(str(source))
@@ -88,7 +92,7 @@ def _cached(name: str) -> str:
 def _unknown(source: object) -> errors.ConfigError:
     return errors.ConfigError(
         f"{source}: no such file or folder, and not a hub name such as "
-        "LanguageBind/LanguageBind_Image."
+        "LanguageBind/LanguageBind_Image; demo is the model that comes with the package."
     )
 
 

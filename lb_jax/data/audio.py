@@ -75,7 +75,24 @@ def decode(
         times, or shorter than 25 ms.
     """
     name = media_lib.describe(media)
-    wave, rate_hz = _read(media, spec, start_s, end_s)  # [n]
+    return log_mel(*_read(media, spec, start_s, end_s), spec, name)
+
+
+def log_mel(wave: np.ndarray, rate_hz: int, spec: specs.AudioSpec, name: str) -> np.ndarray:
+    """Resamples sound and takes its log-mel spectrogram.
+
+    Args:
+      wave: float32 [n], mono.
+      rate_hz: of the samples.
+      spec: rate, resampler and number of filters.
+      name: how errors call the sound.
+
+    Returns:
+      float32 [frames, mel], one frame per 10 ms.
+
+    Raises:
+      errors.DataError: shorter than 25 ms.
+    """
     wave = resample(wave, rate_hz, spec.sample_rate_hz, spec.resampler)
     # The reference removes the mean of the whole sound here; the filter bank removes every frame's.
     mel = fbank.log_mel(wave, spec.sample_rate_hz, spec.mel_bins)
@@ -191,21 +208,39 @@ def _sinc_weights(step: int, phases: int, first: int) -> tuple[int, np.ndarray]:
     return int(start) + reach, np.sinc(t) * window * cutoff
 
 
+def mono_blocks(media: media_lib.Media, spec: specs.AudioSpec) -> Iterator[tuple[np.ndarray, int]]:
+    """Decodes sound in one pass, block by block.
+
+    Args:
+      media: as `decode` takes it.
+      spec: how channels become one.
+
+    Yields:
+      float32 [n], and the rate in Hz, which is the same in all blocks.
+
+    Raises:
+      errors.DataError: as `decode`.
+    """
+    name, rate_hz = media_lib.describe(media), None
+    with _opened(media) as blocks:
+        for block, rate in blocks:
+            rate_hz = rate if rate_hz is None else rate_hz
+            _require_rates(rate_hz, rate, name)
+            yield _to_mono(block, spec, name), rate
+    if rate_hz is None:
+        raise _no_sound(name)
+
+
 def _read(
     media: media_lib.Media, spec: specs.AudioSpec, start_s: float, end_s: float | None
 ) -> tuple[np.ndarray, int]:
     """Returns the mono sound of a window, float32 [n], and its rate."""
     name = media_lib.describe(media)
     mono, rates, seen = [], [], 0
-    with contextlib.ExitStack() as opened:
-        if isinstance(media, tuple):
-            blocks = [_from_array(media)]
-        else:
-            file = opened.enter_context(media_lib.stream(media, ACCEPTED))
-            blocks = opened.enter_context(contextlib.closing(_blocks(file, name)))
+    with _opened(media) as blocks:
         for block, rate_hz in blocks:
             rates.append(rate_hz)
-            first, stop = _sample(start_s, rate_hz), _sample(end_s, rate_hz)
+            first, stop = sample(start_s, rate_hz), sample(end_s, rate_hz)
             shown = block[max(first - seen, 0) : max(stop - seen, 0)]
             seen += len(block)
             if len(shown):
@@ -213,15 +248,9 @@ def _read(
             if seen >= stop:
                 break
     if not seen:
-        raise errors.DataError(
-            name, f"holds no sound, expected at least {1000 * fbank.FRAME_S:.0f} ms"
-        )
+        raise _no_sound(name)
     low, high = min(rates), max(rates)
-    if low != high or not RATES_HZ[0] <= low <= RATES_HZ[1]:
-        expected = f"expected one rate from {RATES_HZ[0]} to {RATES_HZ[1]}"
-        raise errors.DataError(
-            name, f"has {low} to {high} samples per second, {expected}; export it again"
-        )
+    _require_rates(low, high, name)
     if not mono:
         raise errors.DataError(
             name,
@@ -231,7 +260,35 @@ def _read(
     return np.concatenate(mono), low
 
 
-def _sample(time_s: float | None, rate_hz: int) -> int:
+@contextlib.contextmanager
+def _opened(media: media_lib.Media) -> Iterator[Iterator[tuple[np.ndarray, int]]]:
+    """Opens sound as blocks of float32 [n, channels] with their rate."""
+    if isinstance(media, tuple):
+        yield iter([_from_array(media)])
+        return
+    name = media_lib.describe(media)
+    with (
+        media_lib.stream(media, ACCEPTED) as file,
+        contextlib.closing(_blocks(file, name)) as blocks,
+    ):
+        yield blocks
+
+
+def _no_sound(name: str) -> errors.DataError:
+    return errors.DataError(
+        name, f"holds no sound, expected at least {1000 * fbank.FRAME_S:.0f} ms"
+    )
+
+
+def _require_rates(low: int, high: int, name: str) -> None:
+    if low != high or not RATES_HZ[0] <= low <= RATES_HZ[1]:
+        expected = f"expected one rate from {RATES_HZ[0]} to {RATES_HZ[1]}"
+        raise errors.DataError(
+            name, f"has {low} to {high} samples per second, {expected}; export it again"
+        )
+
+
+def sample(time_s: float | None, rate_hz: int) -> int:
     """Number of the first sample at a time or later; of none for None."""
     if time_s is None:
         return sys.maxsize

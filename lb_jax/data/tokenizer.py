@@ -45,7 +45,13 @@ def tokenize(texts: str | Sequence[str], context: int = 77) -> np.ndarray:
 def count_truncated(texts: str | Sequence[str], context: int = 77) -> int:
     """Returns how many texts `tokenize` would cut. Raises as it does."""
     specs.TextSpec(context)
-    return sum(len(ids) > context - 2 for ids in _encode(texts))
+    found = lengths([texts] if isinstance(texts, str) else texts)
+    return sum(length > context - 2 for length in found)
+
+
+def lengths(texts: Sequence[str]) -> list[int]:
+    """Returns how many tokens each text has, without start and end. Raises as `tokenize` does."""
+    return [len(ids) for ids in _encode(texts)]
 
 
 def clean(text: str) -> str:

@@ -9,7 +9,7 @@ import dataclasses
 import fractions
 import functools
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import BinaryIO
 
 import av
@@ -103,7 +103,7 @@ def choose(media: media_lib.Media, choice: Choice) -> np.ndarray:
     with media_lib.stream(media, ACCEPTED) as file:
         held, is_small = [], file.seek(0, io.SEEK_END) <= HELD_BYTES
         with media_lib.open_track(file, name, "video") as track:
-            clock = _Clock.of(track)
+            clock = Clock.of(track)
             if is_small:
                 held = list(track.packets())
                 chosen = _pick_times(track, clock, held, choice)
@@ -166,7 +166,7 @@ def _stills(pictures: Sequence[media_lib.Picture], wanted: int) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Clock:
+class Clock:
     """When frames are shown.
 
     Attributes:
@@ -180,7 +180,7 @@ class _Clock:
     rate: fractions.Fraction | None
 
     @classmethod
-    def of(cls, track: media_lib.Track) -> "_Clock":
+    def of(cls, track: media_lib.Track) -> "Clock":
         return cls(track.name, track.stream.time_base, track.stream.average_rate)
 
     def chosen(self, times: Sequence[int | None], choice: Choice) -> tuple[list[int], bool]:
@@ -193,13 +193,10 @@ class _Clock:
         Raises:
           errors.DataError: no frame is in the window.
         """
-        if not times:
-            raise errors.DataError(
-                self.name, f"has a video track without frames; {media_lib.AGAIN}"
-            )
+        self.require_frames(times)
         first, last = 0, len(times)
         if (choice.start_s, choice.end_s) != (0.0, None):
-            seconds = self._seconds(times)
+            seconds = self.seconds(times)
             first = bisect.bisect_left(seconds, choice.start_s)
             if choice.end_s is not None:
                 last = bisect.bisect_left(seconds, choice.end_s)
@@ -213,8 +210,19 @@ class _Clock:
         numbers = (first + choice.pick(last - first)).tolist()
         return numbers, (first, last) == (0, len(times))
 
-    def _seconds(self, times: Sequence[int | None]) -> list[float]:
-        """Returns when the frames are shown, from the first one on, sorted."""
+    def require_frames(self, times: Sequence[int | None]) -> None:
+        """Raises DataError where there are no frames."""
+        if not times:
+            raise errors.DataError(
+                self.name, f"has a video track without frames; {media_lib.AGAIN}"
+            )
+
+    def seconds(self, times: Sequence[int | None]) -> list[float]:
+        """When the frames are shown, in seconds from the first one on, sorted.
+
+        Raises:
+          errors.DataError: the file says neither times nor a rate.
+        """
         if None not in times:
             zero, (up, down) = min(times), self.time_base.as_integer_ratio()
             # One division of whole numbers: a frame at 3 s is at 3.0, not right before it.
@@ -228,7 +236,7 @@ class _Clock:
 
 
 def _pick_times(
-    track: media_lib.Track, clock: _Clock, packets: list[av.Packet], choice: Choice
+    track: media_lib.Track, clock: Clock, packets: list[av.Packet], choice: Choice
 ) -> np.ndarray | None:
     """Decodes once in order, without the frames that no wanted one is made of.
 
@@ -272,7 +280,7 @@ def _pick_times(
 def _pick(
     file: BinaryIO,
     name: str,
-    clock: _Clock,
+    clock: Clock,
     times: Sequence[int | None],
     choice: Choice,
     *,
@@ -306,7 +314,7 @@ def _pick(
 def _seek(
     file: BinaryIO,
     name: str,
-    clock: _Clock,
+    clock: Clock,
     packets: Sequence[media_lib.Packet],
     choice: Choice,
 ) -> np.ndarray | None:
@@ -345,19 +353,23 @@ def _runs(numbers: Sequence[int]) -> list[list[int]]:
 
 
 def _keep(frame: av.VideoFrame, name: str, choice: Choice) -> np.ndarray:
-    rgb = _to_rgb(frame, name)
+    rgb = to_rgb(frame, name)
     return rgb if choice.keep is None else choice.keep(rgb)
 
 
 def _stack(frames: list[np.ndarray], name: str) -> np.ndarray:
-    sizes = {f.shape[1::-1] for f in frames}
-    if len(sizes) > 1:
-        found = ", ".join(f"{w}x{h}" for w, h in sorted(sizes))
-        raise errors.DataError(name, f"changes its frame size ({found}); export it at one size")
+    require_one_size({f.shape for f in frames}, name)
     return np.stack(frames)
 
 
-def _to_rgb(frame: av.VideoFrame, name: str) -> np.ndarray:
+def require_one_size(shapes: Set[tuple[int, ...]], name: str) -> None:
+    """Raises DataError where frames of a clip, [h, w, 3], are not of one size."""
+    if len(shapes) > 1:
+        found = ", ".join(f"{w}x{h}" for w, h in sorted(shape[1::-1] for shape in shapes))
+        raise errors.DataError(name, f"changes its frame size ({found}); export it at one size")
+
+
+def to_rgb(frame: av.VideoFrame, name: str) -> np.ndarray:
     """Returns uint8 [h, w, 3], turned by the quarter turns of the display matrix."""
     if frame.width * frame.height > image.MAX_PIXELS:
         raise errors.DataError(

@@ -1,11 +1,13 @@
 """`lb_jax.load` and what it returns.
 
-`embed`, `encode`, `similarity`, `match_probability`, `logits`, `fuse`, `preprocess`.
+`embed`, `embed_long`, `encode`, `similarity`, `match_probability`, `logits`, `fuse`, `preprocess`.
 """
 
 import collections
 import functools
 import hashlib
+import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,15 +20,19 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from lb_jax.convert.weights import Weights, open_weights
 from lb_jax.core import checkpoint, errors, paths
 from lb_jax.core.modalities import MODALITIES, TEXT
-from lb_jax.data import preprocess, specs
+from lb_jax.data import media as media_lib
+from lb_jax.data import preprocess, sentences, specs
 from lb_jax.evaluation import pairs
 from lb_jax.evaluation.calibration import Calibration
+from lb_jax.inference import frames as frames_lib
+from lb_jax.inference import long
 from lb_jax.models import languagebind
 
 DTYPES = ("float32", "bfloat16")  # float16 is not computed on every device
 # Every tower runs on batches of exactly this many items per device (the last one padded), so a
 # batch of 1 equals a batch of N.
 BATCH_SIZE = 32
+MEMORY_RAN_OUT = "RESOURCE_EXHAUSTED"  # how XLA begins to say so
 AXIS = "device"  # the only one of the mesh that a batch is spread over
 UNIT_TOLERANCE = 0.01  # of a length; vectors stored in half precision are within
 
@@ -39,14 +45,16 @@ def load(
     merge_lora: bool = False,
     config: str | Path | Mapping[str, Any] | None = None,
     devices: Sequence[jax.Device] | None = None,
+    batch_size: int = BATCH_SIZE,
+    frames: int | None = None,
 ) -> "Model":
     """Opens trained weights of any kind.
 
     Args:
       source: hub name such as "LanguageBind/LanguageBind_Video_FT", folder, file, our own
-        checkpoint or the work directory of a finished run; or a mapping of modalities to published
-        weights, {"video": …, "audio": …}, which must share one text tower. Equal arrays are kept
-        once.
+        checkpoint or the work directory of a finished run; "demo", the small model that comes with
+        the package; or a mapping of modalities to published weights, {"video": …, "audio": …},
+        which must share one text tower. Equal arrays are kept once.
       dtype: of parameters and compute; `jnp.bfloat16` halves the memory. Embeddings are float32.
       preset: preprocessing of published weights, "default" or "reference" (the original's, see
         `lb_jax.data.specs`); our own checkpoints bring theirs.
@@ -55,14 +63,28 @@ def load(
       config: for published weights without a config, see `lb_jax.convert.source.open_source`.
       devices: each holds the whole model and takes its part of a batch; all of this process when
         None.
+      batch_size: items that each device encodes at once; halved when its memory runs out.
+      frames: of a video, instead of as many as it was trained with; the time embedding is
+        interpolated, see `lb_jax.inference.frames`.
 
     Raises:
       CheckpointError: when the weights are damaged, or do not fit their config.
-      ConfigError: for text towers that differ, a name that is not to be had or another dtype.
+      ConfigError: for text towers that differ, a name that is not to be had, another dtype, or
+        frames for a model without video.
     """
     dtype = _dtype(dtype)
     weights = open_weights(source, config=config, merge_lora=merge_lora)
-    return Model(weights, dtype=dtype, preset=preset, devices=devices)
+    if frames is not None:
+        weights = frames_lib.Interpolated(weights, frames)
+    named = weights.where if isinstance(source, Mapping) else str(source)
+    return Model(
+        weights,
+        dtype=dtype,
+        preset=preset,
+        devices=devices,
+        batch_size=batch_size,
+        source=str(Path(named).absolute()) if Path(named).exists() else named,
+    )
 
 
 class Model:
@@ -72,6 +94,7 @@ class Model:
       config: shape of the towers (`ModelConfig`).
       specs: preprocessing spec by modality, `text` included.
       dtype: of parameters and compute.
+      source: what `load` was given: a name, or the absolute path of files.
     """
 
     def __init__(
@@ -81,9 +104,14 @@ class Model:
         dtype: Any = jnp.float32,
         preset: str = "default",
         devices: Sequence[jax.Device] | None = None,
+        batch_size: int = BATCH_SIZE,
+        source: str | None = None,
     ):
+        if batch_size < 1:
+            raise errors.ConfigError(f"batch_size is {batch_size}, expected at least 1.")
         self.config, self.specs, self.dtype = weights.config, read_specs(weights, preset), dtype
-        self._weights = weights
+        self._weights, self._each = weights, batch_size
+        self.source = weights.where if source is None else source
         devices = jax.local_devices() if devices is None else devices
         self._mesh = Mesh(np.array(devices), (AXIS,))
         self._parts: dict[str, Any] = {}
@@ -98,7 +126,12 @@ class Model:
     @property
     def batch_size(self) -> int:
         """Items that are encoded at once on all devices together; fewer cost as much."""
-        return BATCH_SIZE * self._mesh.size
+        return self._each * self._mesh.size
+
+    @property
+    def trained_frames(self) -> int | None:
+        """Frames of a video in training; None for a model without video."""
+        return frames_lib.trained(self._weights)
 
     @property
     def folder(self) -> Path | None:
@@ -115,6 +148,12 @@ class Model:
         return hashlib.sha256(told.encode()).hexdigest()
 
     @functools.cached_property
+    def preprocessing(self) -> str:
+        """Hash of the preprocessing of all modalities, 16 hex digits."""
+        told = json.dumps({name: specs.digest(spec) for name, spec in sorted(self.specs.items())})
+        return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+    @functools.cached_property
     def logit_scale(self) -> dict[str, float]:
         """Log of the inverse temperature by modality."""
         return {name: float(scale) for name, scale in self._part("logit_scale").items()}
@@ -125,7 +164,8 @@ class Model:
         Args:
           modality: one of `modalities`, or "text".
           items: paths, bytes, PIL images, arrays or a mix of them; for text, strings. A single one
-            is a batch of one.
+            is a batch of one. A text of more tokens than the tower takes becomes the mean over its
+            windows of whole sentences, see `lb_jax.data.sentences`.
 
         Returns:
           float32 [n, e], unit norm. The same bytes give the same vector.
@@ -136,31 +176,79 @@ class Model:
         """
         self._check(modality)
         items = preprocess.as_list(items)
-        # Tokens are small; taken all at once, an error names the text by its place in the list.
-        size = len(items) or 1 if modality == TEXT else self.batch_size
-        chunks = [items[i : i + size] for i in range(0, len(items), size)]
-        vectors = [self.encode(modality, self.preprocess(modality, chunk)) for chunk in chunks]
-        return (
-            np.concatenate(vectors)
-            if vectors
-            else np.zeros((0, self.config.text.embed_dim), np.float32)
-        )
+        if modality == TEXT:
+            return self._embed_texts(items)
+        vectors = [np.zeros((0, self.config.text.embed_dim), np.float32)]
+        for i in range(0, len(items), self.batch_size):
+            array = self.preprocess(modality, items[i : i + self.batch_size])
+            vectors.append(self.encode(modality, array))
+        return np.concatenate(vectors)
+
+    def _embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        split = sentences.tokenize(texts, self.config.text.context)
+        rows = self.encode(TEXT, split.tokens)
+        total = np.zeros((len(texts), rows.shape[1]), np.float32)
+        for row, place, weight in zip(rows, split.text, split.weight, strict=True):
+            total[place] += weight * row
+        is_whole = np.bincount(split.text, minlength=len(texts)) == 1
+        total[is_whole] = rows[is_whole[split.text]]
+        total[~is_whole] = np.asarray(languagebind.unit(total[~is_whole]))
+        return total
+
+    def embed_long(
+        self,
+        media: media_lib.Media,
+        window_s: float,
+        stride_s: float | None = None,
+        modality: str | None = None,
+    ) -> long.Moments:
+        """Embeds a video or sound of any length, window by window.
+
+        The file is decoded once, in one pass; the memory does not grow with its length.
+
+        Args:
+          media: path or bytes of a file, or (samples, rate).
+          window_s: length of a window in seconds.
+          stride_s: from one window to the next; None is `window_s`, without overlap.
+          modality: "video" or "audio"; None goes by the ending of a path. A video file has both.
+
+        Returns:
+          Times and vectors, see `long.Moments`; windows as in `lb_jax.data.windows`.
+
+        Raises:
+          DataError: for a file that cannot be used.
+          ConfigError: for another modality, one that the model does not have, or lengths that are
+            not above 0.
+        """
+        return long.embed(self, media, window_s, stride_s, modality)
 
     def preprocess(self, modality: str, items: Any) -> np.ndarray:
         """The array `encode` takes, by this model's own spec."""
         self._check(modality)
         return preprocess.preprocess(modality, items, self.specs[modality])
 
-    def encode(self, modality: str, array: np.ndarray, *, unit: bool = True) -> np.ndarray:
+    def encode(
+        self,
+        modality: str,
+        array: np.ndarray,
+        *,
+        unit: bool = True,
+        batch_size: int | None = None,
+    ) -> np.ndarray:
         """Embeds arrays that are preprocessed already: float32 [n, e].
+
+        Where the memory of the devices runs out, batches are halved from then on, with a warning.
 
         Args:
           modality: one of `modalities`, or "text".
           array: [n, ...] as `preprocess` gives it.
           unit: whether the vectors have length 1, or the one that the tower gives them.
+          batch_size: items at once on all devices together, each size compiled when first used;
+            None is `self.batch_size`. Other sizes may differ in the last bits.
 
         Raises:
-          ConfigError: for an array of another shape or type than `preprocess` gives.
+          ConfigError: for an array of another shape or type than `preprocess` gives, or a batch
+            size that the devices cannot share.
           CheckpointError: for embeddings that are not finite.
         """
         self._check(modality)
@@ -173,22 +261,56 @@ class Model:
                 "base": self._part("base"),
                 "towers": {modality: self._part(f"towers/{modality}")},
             }
-        run, size, vectors = self._encode if unit else self._project, self.batch_size, []
-        for i in range(0, len(array), size):
-            chunk = array[i : i + size]
-            padded = np.concatenate([chunk, np.repeat(chunk[:1], size - len(chunk), axis=0)])
-            padded = self._put(padded, PartitionSpec(AXIS))
-            vectors.append(np.asarray(run(params, modality, padded))[: len(chunk)])
-            if not np.isfinite(vectors[-1]).all():
-                raise errors.CheckpointError(
-                    f"{modality} embeddings are not finite: the weights or the input hold NaN or "
-                    "infinity; check the array, or write the checkpoint again."
+        run = self._encode if unit else self._project
+        vectors, done = [np.zeros((0, self.config.text.embed_dim), np.float32)], 0
+        while done < len(array):
+            each = self._each_device(batch_size)
+            chunk = array[done : done + each * self._mesh.size]
+            try:
+                vectors.append(self._run(run, params, modality, chunk, each * self._mesh.size))
+            except jax.errors.JaxRuntimeError as error:
+                if MEMORY_RAN_OUT not in str(error) or each == 1:
+                    raise
+                self._each = each // 2
+                warnings.warn(
+                    f"the memory of the devices does not hold {each} items of {modality} each; "
+                    f"going on with {self._each}.",
+                    stacklevel=2,
                 )
-        return (
-            np.concatenate(vectors)
-            if vectors
-            else np.zeros((0, self.config.text.embed_dim), np.float32)
-        )
+                continue
+            done += len(chunk)
+        return np.concatenate(vectors)
+
+    def _each_device(self, batch_size: int | None) -> int:
+        """Items of a batch on each device: as many as asked for, at most what memory held."""
+        if batch_size is None:
+            return self._each
+        each, rest = divmod(batch_size, self._mesh.size)
+        if rest or each < 1:
+            raise errors.ConfigError(
+                f"encode: a batch of {batch_size} cannot be shared by {self._mesh.size} devices; "
+                "give a multiple of that."
+            )
+        return min(each, self._each)
+
+    def _run(
+        self,
+        run: Callable[..., jax.Array],
+        params: Any,
+        modality: str,
+        chunk: np.ndarray,
+        size: int,
+    ) -> np.ndarray:
+        """Encodes up to `size` items as a batch of `size`."""
+        padded = np.concatenate([chunk, np.repeat(chunk[:1], size - len(chunk), axis=0)])
+        padded = self._put(padded, PartitionSpec(AXIS))
+        vectors = np.asarray(run(params, modality, padded))[: len(chunk)]
+        if not np.isfinite(vectors).all():
+            raise errors.CheckpointError(
+                f"{modality} embeddings are not finite: the weights or the input hold NaN or "
+                "infinity; check the array, or write the checkpoint again."
+            )
+        return vectors
 
     def similarity(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Cosine of every pair of unit vectors: [n, e] and [m, e] -> [n, m].

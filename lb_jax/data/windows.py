@@ -1,0 +1,223 @@
+"""Long video and sound as windows of equal length, decoded once in one pass.
+
+Windows begin every `stride_s` seconds. The last one ends with the file, unless the windows before
+leave less than a tenth of a window over; a file shorter than a window is one window. Each gives the
+array that `clips.preprocess` gives for its stretch, bit by bit; the memory does not grow with the
+length of the file.
+"""
+
+import bisect
+import collections
+import contextlib
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import BinaryIO
+
+import av
+import numpy as np
+
+from lb_jax.core import errors
+from lb_jax.data import audio, image, specs, video
+from lb_jax.data import media as media_lib
+
+REST = 0.1  # of a window: less than this is not worth one of its own
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """A stretch of a file and its array.
+
+    Attributes:
+      start_s: seconds from the first frame or sample.
+      end_s: seconds from there, at most the length of the file.
+      array: float32, as `preprocess.transform` gives it for one item.
+    """
+
+    start_s: float
+    end_s: float
+    array: np.ndarray
+
+
+def windows(
+    modality: str,
+    media: media_lib.Media,
+    spec: specs.Spec,
+    window_s: float,
+    stride_s: float | None = None,
+) -> Iterator[Window]:
+    """Cuts a file into windows.
+
+    Args:
+      modality: "video" or "audio"; sound may lie in a video file.
+      media: path or bytes of a file; for audio also (samples, rate).
+      spec: the modality's preprocessing.
+      window_s: length of a window in seconds.
+      stride_s: from the beginning of one to that of the next; None is `window_s`, without overlap.
+
+    Yields:
+      Windows in the order of time, at least one.
+
+    Raises:
+      errors.DataError: the file cannot be used; those yielded before it showed are right.
+      errors.ConfigError: a modality without time, or lengths that are not above 0.
+    """
+    if modality not in _CUTTERS:
+        raise errors.ConfigError(
+            f"windows are cut out of {' and '.join(_CUTTERS)}; {modality} has no time."
+        )
+    stride_s = window_s if stride_s is None else stride_s
+    for name, value in (("window_s", window_s), ("stride_s", stride_s)):
+        if not (math.isfinite(value) and value > 0):
+            raise errors.ConfigError(f"{name} is {value}; expected seconds above 0.")
+    return _CUTTERS[modality](media, spec, window_s, stride_s)
+
+
+def starts(length_s: float, window_s: float, stride_s: float) -> list[float]:
+    """Where the windows of a file begin, in seconds."""
+    full = math.floor(max(length_s - window_s, 0) / stride_s + 1e-9)
+    found = [number * stride_s for number in range(full + 1)]
+    if length_s - (found[-1] + window_s) >= REST * window_s:
+        found.append(length_s - window_s)
+    return found
+
+
+def _video(
+    media: media_lib.Media, spec: specs.VideoSpec, window_s: float, stride_s: float
+) -> Iterator[Window]:
+    name = media_lib.describe(media)
+    with media_lib.stream(media, "nothing else") as file:
+        film = _Film.of(file, name)
+        length_s = film.length_s
+        wanted = []  # (start, end, numbers of its frames)
+        for start_s in starts(length_s, window_s, stride_s):
+            first = bisect.bisect_left(film.seconds, start_s)
+            last = bisect.bisect_left(film.seconds, start_s + window_s)
+            if first < last:  # a slide show may have no frame for long
+                numbers = first + video.frame_indices(last - first, spec.frames)
+                wanted.append((start_s, min(start_s + window_s, length_s), numbers.tolist()))
+        yield from _gather(
+            film.frames(file, {n for *_, some in wanted for n in some}), wanted, spec
+        )
+
+
+def _gather(
+    frames: Iterator[tuple[int, np.ndarray]],
+    wanted: Sequence[tuple[float, float, list[int]]],
+    spec: specs.VideoSpec,
+) -> Iterator[Window]:
+    """Makes windows of frames that come in order; a frame is resized once and kept while needed."""
+    kernel = image.KERNELS["bilinear", spec.antialias]
+    waiting = collections.deque(wanted)
+    kept: dict[int, np.ndarray] = {}
+    with contextlib.closing(frames):
+        for number, frame in frames:
+            kept[number] = np.empty((spec.size, spec.size, 3), np.float32)
+            image.square(frame, spec, kernel, white=255.0, out=kept[number])
+            while waiting and waiting[0][2][-1] <= number:
+                start_s, end_s, numbers = waiting.popleft()
+                yield Window(start_s, end_s, np.stack([kept[n] for n in numbers]))
+                needed = waiting[0][2][0] if waiting else number + 1
+                kept = {n: one for n, one in kept.items() if n >= needed}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Film:
+    """The frames of a video track: when each is shown.
+
+    Attributes:
+      name: how errors call the file.
+      times: in units of the track, rising; empty where only decoding in order tells the frames.
+      seconds: from the first one on, rising.
+    """
+
+    name: str
+    times: Sequence[int]
+    seconds: Sequence[float]
+
+    @classmethod
+    def of(cls, file: BinaryIO, name: str) -> "_Film":
+        """Reads the times of all frames, without decoding where the codec allows."""
+        with media_lib.open_track(file, name, "video") as track:
+            clock = video.Clock.of(track)
+            listed = [p.pts for p in track.packets() if media_lib.is_shown(p)]
+            one_a_packet = track.stream.codec_context.name in video.ONE_FRAME_A_PACKET
+        clock.require_frames(listed)
+        times = sorted({time for time in listed if time is not None})
+        if one_a_packet and len(times) == len(listed) and not _is_interlaced(file, name):
+            return cls(name, times, clock.seconds(times))
+        shown = [frame.pts for frame in media_lib.frames(file, name, "video")]
+        return cls(name, (), clock.seconds(shown))
+
+    @property
+    def length_s(self) -> float:
+        """Up to the end of the last frame, which is shown as long as the others on average."""
+        count = len(self.seconds)
+        return self.seconds[-1] * count / max(count - 1, 1)
+
+    def frames(self, file: BinaryIO, wanted: set[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """Decodes once in order; yields number and uint8 [h, w, 3] of the frames wanted."""
+        size = None
+        with contextlib.closing(self._decoded(file, wanted)) as decoded:
+            for number, frame in decoded:
+                if number not in wanted:
+                    continue
+                rgb = video.to_rgb(frame, self.name)
+                size = size or rgb.shape
+                video.require_one_size({size, rgb.shape}, self.name)
+                yield number, rgb
+
+    def _decoded(self, file: BinaryIO, wanted: set[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+        with media_lib.open_track(file, self.name, "video") as track:
+            if not self.times:
+                yield from enumerate(track.decode(track.packets()))
+                return
+            # the last one is decoded whether needed or not: a cut would show there
+            needed = {self.times[number] for number in wanted} | {self.times[-1]}
+            for frame in track.decode(track.packets(), wanted=needed):
+                if frame.pts in needed:
+                    yield bisect.bisect_left(self.times, frame.pts), frame
+
+
+def _is_interlaced(file: BinaryIO, name: str) -> bool:
+    """Whether a packet may hold half a frame."""
+    with contextlib.closing(media_lib.frames(file, name, "video")) as frames:
+        first = next(frames, None)
+        return first is not None and first.interlaced_frame
+
+
+def _audio(
+    media: media_lib.Media, spec: specs.AudioSpec, window_s: float, stride_s: float
+) -> Iterator[Window]:
+    name = media_lib.describe(media)
+    held, offset, rate_hz = np.zeros(0, np.float32), 0, 0  # samples from `offset` on
+    number, done = 0, 0  # of the next window; sample up to which windows were cut
+
+    def cut(first: int, stop: int, start_s: float) -> Window:
+        wave = held[first - offset : stop - offset]
+        mel = audio.log_mel(wave, rate_hz, spec, name)
+        return Window(start_s, stop / rate_hz, audio.transform(mel, spec))
+
+    with contextlib.closing(audio.mono_blocks(media, spec)) as blocks:
+        for block, rate_hz in blocks:
+            held = np.concatenate([held, block])
+            total = offset + len(held)
+            while (stop := audio.sample(number * stride_s + window_s, rate_hz)) <= total:
+                start_s = number * stride_s
+                yield cut(audio.sample(start_s, rate_hz), stop, start_s)
+                number, done = number + 1, stop
+            # what the next window needs, and a last one that ends with the file
+            keep = min(
+                audio.sample(number * stride_s, rate_hz), total - audio.sample(window_s, rate_hz)
+            )
+            if keep > offset:
+                held, offset = held[keep - offset :], keep
+    total = offset + len(held)
+    length = audio.sample(window_s, rate_hz)
+    if number == 0:
+        yield cut(0, total, 0.0)
+    elif total - done >= REST * length:
+        yield cut(total - length, total, (total - length) / rate_hz)
+
+
+_CUTTERS: dict[str, Callable[..., Iterator[Window]]] = {"video": _video, "audio": _audio}

@@ -1,0 +1,104 @@
+"""Weights of a video tower for another number of frames than it was trained with.
+
+What the tower knows about time are tables with one row per step, a frame or a tube of frames: the
+time embedding of every block and, with tubes, the class embedding. Their first and last row stand
+for the first and last frame of a clip, which are taken whatever their number; the rows between are
+interpolated linearly. Nothing else depends on the number of frames.
+"""
+
+import dataclasses
+import hashlib
+import re
+from typing import Any
+
+import numpy as np
+
+from lb_jax.convert.weights import Wanted, Weights, everything
+from lb_jax.core import errors, paths
+from lb_jax.core.modalities import MODALITIES
+from lb_jax.models.languagebind import ModelConfig
+
+TABLES = re.compile(r"blocks/temporal_embed")  # [l, steps, d]
+TUBE_TABLES = re.compile(r"blocks/temporal_embed|class_embed")
+
+
+class Interpolated:
+    """Other weights whose clips have `frames` frames.
+
+    Args:
+      weights: as they are stored.
+      frames: of a clip.
+
+    Raises:
+      ConfigError: for weights without a modality of clips, or frames that do not fit its tubes.
+    """
+
+    def __init__(self, weights: Weights, frames: int):
+        towers = weights.config.towers
+        clips = [name for name in towers if MODALITIES[name].has_frames]
+        if not clips:
+            raise errors.ConfigError(
+                f"frames={frames} is for video; {weights.where} has {', '.join(sorted(towers))}."
+            )
+        if frames < 1:
+            raise errors.ConfigError(f"frames is {frames}, expected at least 1.")
+        self._inner, self._frames = weights, frames
+        self.where, self.files, self.ignored = weights.where, weights.files, weights.ignored
+        self.origin, self.folder = weights.origin, None
+        changed = {name: dataclasses.replace(towers[name], frames=frames) for name in clips}
+        self.config = ModelConfig({**towers, **changed}, weights.config.text)
+        self.preprocess = {
+            name: {**fields, **({"frames": frames} if name in clips else {})}
+            for name, fields in weights.preprocess.items()
+        }
+
+    @property
+    def inner(self) -> Weights:
+        """The weights as they were trained."""
+        return self._inner
+
+    @property
+    def digest(self) -> str:
+        """Of the stored weights and the number of frames."""
+        return hashlib.sha256(f"frames {self._frames} {self._inner.digest}".encode()).hexdigest()
+
+    def part(
+        self,
+        name: str,
+        dtype: Any = None,
+        wanted: Wanted = everything,
+        layer: int | None = None,
+    ) -> paths.Tree:
+        """As `Weights.part`."""
+        found = self._inner.part(name, dtype, wanted, layer)
+        modality = name.removeprefix("towers/")
+        if modality not in self.config.towers or not MODALITIES[modality].has_frames:
+            return found
+        tower = self.config.towers[modality]
+        tables = TUBE_TABLES if tower.tube_size else TABLES
+        return paths.unflatten(
+            {
+                path: interpolate(leaf, tower.steps) if tables.fullmatch(path) else leaf
+                for path, leaf in paths.flatten(found).items()
+            }
+        )
+
+
+def interpolate(table: np.ndarray, steps: int) -> np.ndarray:
+    """Brings a table [..., s, d] to [..., steps, d]; equal steps leave it as it is."""
+    given = table.shape[-2]
+    if given == steps:
+        return table
+    place = np.linspace(0, given - 1, steps)
+    below = np.minimum(place.astype(int), max(given - 2, 0))
+    above, share = np.minimum(below + 1, given - 1), (place - below)[:, None]
+    exact = table.astype(np.float64)
+    mixed = exact[..., below, :] * (1 - share) + exact[..., above, :] * share
+    return mixed.astype(table.dtype)
+
+
+def trained(weights: Weights) -> int | None:
+    """Frames of a clip in training; None without a modality of clips."""
+    known = weights.inner if isinstance(weights, Interpolated) else weights
+    found = [tower.frames for m, tower in known.config.towers.items() if MODALITIES[m].has_frames]
+    return found[0] if found else None

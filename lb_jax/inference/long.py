@@ -1,0 +1,100 @@
+"""A video or a sound of any length -> times and vectors of its windows."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lb_jax.core import errors
+from lb_jax.core.modalities import MODALITIES
+from lb_jax.data import media as media_lib
+from lb_jax.data import windows
+
+if TYPE_CHECKING:
+    from lb_jax.inference import api
+
+MODALITIES_WITH_TIME = ("video", "audio")
+
+
+@dataclasses.dataclass(frozen=True)
+class Moments:
+    """The windows of a file.
+
+    Attributes:
+      modality: "video" or "audio".
+      start_s: float64 [n], seconds from the first frame or sample.
+      end_s: float64 [n], at most the length of the file.
+      vectors: float32 [n, e], unit norm.
+      frames: that were taken of each window; None for audio.
+      trained_frames: that the model was trained with; None for audio. Where the two differ, its
+        time embedding was interpolated (`lb_jax.inference.frames`).
+    """
+
+    modality: str
+    start_s: np.ndarray
+    end_s: np.ndarray
+    vectors: np.ndarray
+    frames: int | None = None
+    trained_frames: int | None = None
+
+    @property
+    def is_interpolated(self) -> bool:
+        """Whether the time embedding is not the trained one."""
+        return self.frames != self.trained_frames
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+
+def embed(
+    model: api.Model,
+    media: media_lib.Media,
+    window_s: float,
+    stride_s: float | None = None,
+    modality: str | None = None,
+) -> Moments:
+    """See `api.Model.embed_long`."""
+    modality = _by_ending(media) if modality is None else modality
+    if modality not in MODALITIES_WITH_TIME or modality not in model.modalities:
+        known = [name for name in MODALITIES_WITH_TIME if name in model.modalities]
+        raise errors.ConfigError(
+            f"embed_long takes {' or '.join(known) or 'video or audio, which this model lacks'}; "
+            f"got {modality!r}.{errors.nearest(str(modality), known)}"
+        )
+    spec, times, vectors = model.specs[modality], [], []
+    found = windows.windows(modality, media, spec, window_s, stride_s)
+    for chunk in _chunks(found, model.batch_size):
+        times += [(one.start_s, one.end_s) for one in chunk]
+        vectors.append(model.encode(modality, np.stack([one.array for one in chunk])))
+    start_s, end_s = np.array(times, np.float64).T
+    frames = (spec.frames, model.trained_frames) if MODALITIES[modality].has_frames else ()
+    return Moments(modality, start_s, end_s, np.concatenate(vectors), *frames)
+
+
+def _chunks(found: Iterator[windows.Window], size: int) -> Iterator[list[windows.Window]]:
+    chunk = []
+    for one in found:
+        chunk.append(one)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _by_ending(media: media_lib.Media) -> str:
+    if isinstance(media, str | os.PathLike):
+        ending = Path(media).suffix.lower()
+        for name in MODALITIES_WITH_TIME:
+            if ending in MODALITIES[name].suffixes:
+                return name
+    endings = [end for name in MODALITIES_WITH_TIME for end in MODALITIES[name].suffixes]
+    raise errors.ConfigError(
+        f"embed_long: {media_lib.describe(media)} does not say whether it is video or sound; give "
+        f"modality=, or a path ending in {', '.join(endings)}."
+    )

@@ -1,0 +1,150 @@
+"""Any length: windows of media, texts of many sentences, other numbers of frames, little memory."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from lb_jax.core import errors
+from lb_jax.data import clips, sentences
+from lb_jax.inference import api, frames, long
+from tests.data import media_files
+
+
+@pytest.mark.parametrize(("modality", "name"), [("video", "a.mp4"), ("audio", "a.wav")])
+def test_moments_are_the_clips_embedded_one_by_one(model, modality, name, tmp_path):
+    data = {
+        "a.mp4": media_files.clip(60),
+        "a.wav": media_files.sound(media_files.noise(96000)),
+    }[name]
+    (tmp_path / name).write_bytes(data)
+    found = model.embed_long(tmp_path / name, window_s=2.0, stride_s=1.0)
+    assert found.modality == modality
+    np.testing.assert_allclose(found.start_s, [0, 1, 2, 3, 4])
+    np.testing.assert_allclose(found.end_s, [2, 3, 4, 5, 6])
+    for start_s, vector in zip(found.start_s, found.vectors, strict=True):
+        clip = clips.Clip(tmp_path / name, start_s, start_s + 2.0)
+        array = clips.preprocess(modality, clip, model.specs[modality])
+        np.testing.assert_array_equal(model.encode(modality, array[None])[0], vector)
+    assert not found.is_interpolated
+    assert (found.frames, found.trained_frames) == ((2, 2) if modality == "video" else (None, None))
+
+
+def test_one_window_is_the_whole_file(model, tmp_path):
+    (tmp_path / "a.mp4").write_bytes(media_files.clip(60))
+    found = model.embed_long(tmp_path / "a.mp4", window_s=60.0)
+    np.testing.assert_array_equal(found.vectors, model.embed("video", tmp_path / "a.mp4"))
+    np.testing.assert_allclose((found.start_s[0], found.end_s[0]), (0, 6))
+
+
+def test_more_windows_than_a_batch(folder, tmp_path):
+    sound = media_files.noise(40000), 16000
+    few, many = api.load(folder, batch_size=1), api.load(folder)
+    a, b = (one.embed_long(sound, 0.2, modality="audio") for one in (few, many))
+    assert len(a) > few.batch_size
+    np.testing.assert_allclose(a.vectors, b.vectors, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("media", "modality", "said"),
+    [
+        ("a.jpg", None, "does not say whether"),
+        (b"", None, "<0 bytes>"),
+        ("a.mp4", "image", "image"),
+    ],
+)
+def test_what_has_no_time_is_told(model, media, modality, said):
+    with pytest.raises(errors.ConfigError, match=said):
+        model.embed_long(media, 1.0, modality=modality)
+
+
+def test_a_long_text_is_the_mean_of_its_windows(model):
+    text = "a red car drives by. " * 40 + "then it rains."
+    short, found, other = model.embed("text", ["a cat", text, "a dog"])
+    split = sentences.tokenize([text], model.config.text.context)
+    assert len(split.tokens) > 1
+    mean = (model.encode("text", split.tokens) * split.weight[:, None]).sum(axis=0)
+    np.testing.assert_allclose(found, mean / np.linalg.norm(mean), atol=1e-6)
+    np.testing.assert_array_equal(
+        np.stack([short, other]),
+        model.encode("text", model.preprocess("text", ["a cat", "a dog"])),
+    )
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 5, 8])
+def test_tables_keep_their_ends_and_what_lies_on_a_line(steps):
+    table = np.arange(3.0)[None, :, None] * np.ones((2, 1, 4))  # rows 0, 1, 2
+    found = frames.interpolate(table, steps)
+    line = np.linspace(0, 2, steps)
+    np.testing.assert_allclose(found, np.broadcast_to(line[:, None], (2, steps, 4)), atol=1e-12)
+
+
+def test_other_numbers_of_frames(folder, model, tmp_path):
+    (tmp_path / "a.mp4").write_bytes(media_files.clip(60))
+    five = api.load(folder, frames=5)
+    found = five.embed_long(tmp_path / "a.mp4", 3.0)
+    assert (found.frames, found.trained_frames, found.is_interpolated) == (5, 2, True)
+    assert five.preprocess("video", tmp_path / "a.mp4").shape[1] == 5
+    assert five.digest != model.digest
+    still = media_files.picture(media_files.scene())
+    np.testing.assert_array_equal(five.embed("image", still), model.embed("image", still))
+    same = api.load(folder, frames=2)
+    np.testing.assert_array_equal(
+        same.embed("video", tmp_path / "a.mp4"), model.embed("video", tmp_path / "a.mp4")
+    )
+    with pytest.raises(errors.ConfigError, match="frames is 0"):
+        api.load(folder, frames=0)
+
+
+def test_batches_shrink_when_memory_runs_out(folder, monkeypatch):
+    model = api.load(folder, batch_size=8)
+    array = model.preprocess(
+        "image", [media_files.picture(media_files.scene(48, 40 + i)) for i in range(11)]
+    )
+    expected, run, sizes = model.encode("image", array), model._encode, []
+
+    def short_of_memory(params, modality, batch):
+        sizes.append(batch.shape[0] // model._mesh.size)
+        if sizes[-1] > 2:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating")
+        return run(params, modality, batch)
+
+    monkeypatch.setattr(model, "_encode", short_of_memory)
+    with pytest.warns(UserWarning, match="does not hold"):
+        found = model.encode("image", array)
+    assert sizes[:3] == [8, 4, 2]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert model.batch_size == 2 * model._mesh.size
+    monkeypatch.setattr(model, "_encode", lambda *_: short_of_memory(None, None, np.zeros((64, 1))))
+    with pytest.raises(jax.errors.JaxRuntimeError):
+        model.encode("image", array)
+
+
+def test_other_batch_sizes_give_the_same(model):
+    array = model.preprocess("image", media_files.picture(media_files.scene()))
+    size = model._mesh.size
+    np.testing.assert_allclose(
+        model.encode("image", array, batch_size=size), model.encode("image", array), atol=1e-5
+    )
+    with pytest.raises(errors.ConfigError, match="cannot be shared"):
+        model.encode("image", array, batch_size=0)
+
+
+def test_moments_say_what_they_are(model):
+    found = long.Moments("audio", np.zeros(1), np.ones(1), np.zeros((1, 4), np.float32))
+    assert len(found) == 1
+    assert dataclasses.replace(found, frames=4, trained_frames=8).is_interpolated
+
+
+def test_demo_model_comes_with_the_package(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    from lb_jax.core import shipped
+
+    shipped.demo_model.cache_clear()
+    model = api.load("demo")
+    assert model.source == "demo"
+    assert model.modalities == ("audio", "depth", "image", "thermal", "video")
+    assert model.folder.is_relative_to(tmp_path)
+    assert model.calibration.pairs  # of these weights
+    shipped.demo_model.cache_clear()
