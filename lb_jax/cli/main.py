@@ -32,6 +32,10 @@ COMMANDS = {
     ),
     "data": ("lb_jax.cli.data", "corpora: check any of them, pack it into shards"),
     "embed": ("lb_jax.cli.embed", "embeddings of files or folders into an .npz"),
+    "index": (
+        "lb_jax.cli.index",
+        "search your own media: build, search, info, check, upgrade",
+    ),
     "serve": ("lb_jax.cli.serve", "a web page and an HTTP API over one model"),
 }
 

@@ -1,0 +1,405 @@
+"""`lb-jax index COMMAND …`: a store of vectors is built, searched, looked at and upgraded."""
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+
+from lb_jax.cli.arguments import Parser
+from lb_jax.core import errors
+from lb_jax.core.modalities import MODALITIES, TEXT
+
+STORE, MODEL = "media.index", "demo"
+SHOWN = 20  # problems or left out files that are listed one by one
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs a row of `SUBCOMMANDS`.
+
+    Raises:
+      ConfigError: no such command, or none.
+    """
+    if not argv:
+        raise errors.ConfigError(
+            f"index: no command; Commands: {', '.join(SUBCOMMANDS)}; `lb-jax index --help` tells "
+            "more."
+        )
+    name, *rest = argv
+    if name in ("-h", "--help", "help"):
+        print(usage())
+        return
+    if name not in SUBCOMMANDS:
+        raise errors.ConfigError(
+            f"index: unknown command {name!r}.{errors.nearest(name, SUBCOMMANDS)} Commands: "
+            f"{', '.join(SUBCOMMANDS)}; `lb-jax index --help` tells more."
+        )
+    SUBCOMMANDS[name][0](rest)
+
+
+def usage() -> str:
+    """The help text."""
+    width = max(map(len, SUBCOMMANDS))
+    lines = [f"  {name.ljust(width)}  {what}" for name, (_, what) in SUBCOMMANDS.items()]
+    return (
+        "usage: lb-jax index COMMAND [arguments]    (lb-jax index COMMAND --help tells more)\n\n"
+        + "\n".join(lines)
+    )
+
+
+def build(argv: Sequence[str]) -> None:
+    """Embeds media files into a store and brings its index up to date."""
+    parser = Parser(
+        "index build",
+        "Embeds every media file of folders or manifests into a store and brings its index up to "
+        "date. Files that are in it unchanged are not embedded again; stopped at any moment, the "
+        "same command goes on.",
+    )
+    parser.add_argument("sources", nargs="+", metavar="DIR|MANIFEST", help="what to embed")
+    parser.add_argument(
+        "-o", "--out", default=STORE, metavar="STORE", help="store to write (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--model",
+        default=MODEL,
+        help="checkpoint, work directory of a finished run, or published weights "
+        "(default: %(default)s)",
+    )
+    arguments = parser.parse_args(argv)
+
+    from lb_jax.inference import bulk, store
+
+    bulk.run(arguments.sources, arguments.model, arguments.out)
+    opened = store.Store.open(arguments.out)
+    index = opened.build_index()
+    print(f"{arguments.out}: {len(opened)} vectors, {_index(index)}")
+
+
+def search(argv: Sequence[str]) -> None:
+    """Prints the moments nearest to a sentence, a file, or both together."""
+    parser = Parser(
+        "index search", "Finds the moments nearest to a sentence, to a file, or to both together."
+    )
+    parser.add_argument("text", nargs="?", help="a sentence")
+    _add_store(parser)
+    parser.add_argument("--model", help="the model that made the store, if it lies elsewhere now")
+    parser.add_argument("--like", metavar="FILE", help="find what is like this file")
+    parser.add_argument(
+        "--like-modality",
+        choices=tuple(MODALITIES),
+        metavar="M",
+        help="what the file is (default: by its ending; a picture is an image)",
+    )
+    parser.add_argument(
+        "--weight",
+        action="append",
+        default=[],
+        metavar="NAME=W",
+        help="weight of the text or of the file's modality in the sum, such as text=0.3 "
+        "(default: 1 each)",
+    )
+    parser.add_argument(
+        "--modality",
+        nargs="+",
+        action="extend",
+        default=[],
+        choices=tuple(MODALITIES),
+        metavar="M",
+        help=f"find only these: {', '.join(MODALITIES)}",
+    )
+    parser.add_argument("--under", metavar="PATH", help="only this file, or below this folder")
+    parser.add_argument("--after", metavar="TIME", help="only what is after 0:30, 1:02:03 or 45")
+    parser.add_argument("--before", metavar="TIME", help="only what is before")
+    parser.add_argument("-k", type=int, default=10, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--exact", action="store_true", help="compare every row, without the index")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument(
+        "--no-merge", action="store_true", help="single windows instead of ranges of time"
+    )
+    arguments = parser.parse_args(argv)
+    if arguments.text is None and arguments.like is None:
+        raise errors.ConfigError("index search: give a sentence, --like FILE, or both.")
+    if arguments.k < 1:
+        raise errors.ConfigError(f"-k is {arguments.k}; it must be at least 1.")
+    weights = dict(_weight(one) for one in arguments.weight)
+    after_s, before_s = seconds(arguments.after), seconds(arguments.before)
+
+    from lb_jax.inference import store as store_lib
+
+    store = store_lib.Store.open(arguments.store)
+    where = store_lib.Filter(
+        tuple(arguments.modality),
+        None if arguments.under is None else store_lib.path_of(arguments.under),
+        after_s,
+        before_s,
+    )
+
+    # jax takes a second to import; what is wrong with the store is told before
+    from lb_jax.inference import api, query
+
+    model = api.load(arguments.model or store.maker.source, dtype=store.maker.dtype)
+    files = {}
+    if arguments.like is not None:
+        files[arguments.like_modality or modality_of(arguments.like, model.modalities)] = (
+            arguments.like
+        )
+    vector = query.query_vector(model, arguments.text, files, weights)
+    parts = [*([TEXT] if arguments.text is not None else []), *files]
+    found = query.find(
+        store,
+        model,
+        vector,
+        arguments.k,
+        where,
+        merge=not arguments.no_merge,
+        asked=parts[0] if len(parts) == 1 else None,
+        exact=arguments.exact,
+    )
+    if arguments.json:
+        told = {
+            "query": {"text": arguments.text, "like": arguments.like, "weights": weights},
+            "store": str(arguments.store),
+            "model": {"source": store.maker.source, "digest": store.maker.digest},
+            "results": [{"rank": rank, **moment.as_json()} for rank, moment in enumerate(found, 1)],
+        }
+        print(json.dumps(told, indent=1, ensure_ascii=False))
+    elif found:
+        _show(found)
+    else:
+        print("nothing found: no row of the store passes the filters")
+
+
+def info(argv: Sequence[str]) -> None:
+    """Prints what a store holds and whose vectors they are."""
+    parser = Parser("index info", "Tells what a store holds, which model made it, and its index.")
+    _add_store(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    arguments = parser.parse_args(argv)
+
+    from lb_jax.inference import store
+
+    told = store.Store.open(arguments.store).info()
+    if arguments.json:
+        print(json.dumps(told, indent=1))
+        return
+    print(
+        f"{told['uri']}: {told['rows']} vectors of {told['files']} files, "
+        f"{told['bytes'] / 2**20:.1f} MiB, {_index(told['index'])}"
+    )
+    for modality, counts in told["modalities"].items():
+        print(f"  {modality:8} {counts['files']} files, {counts['rows']} vectors")
+    for model in told["models"]:
+        print(
+            f"  {model['state']:8} {model['source']} ({model['digest'][:12]}), width "
+            f"{model['width']}, {model['dtype']}, windows of {model['window_s']:g} s every "
+            f"{model['stride_s']:g} s, since {model['created'][:19]} UTC"
+        )
+
+
+def check(argv: Sequence[str]) -> None:
+    """Reads a store and looks at its files; status 2 when something is wrong.
+
+    Raises:
+      DataError: when something is wrong.
+    """
+    parser = Parser(
+        "index check",
+        "Reads every vector and looks at every file of a store: files that are gone or changed, "
+        "vectors that are not of length 1, rows of other models. Exit status 2 when something is "
+        "wrong.",
+    )
+    _add_store(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    arguments = parser.parse_args(argv)
+
+    from lb_jax.inference import store
+
+    opened = store.Store.open(arguments.store)
+    found = opened.check()
+    serious = sum(one.is_serious for one in found)
+    if arguments.json:
+        rows = [{"path": one.path, "what": one.what, "is_serious": one.is_serious} for one in found]
+        print(json.dumps({"store": arguments.store, "problems": rows}, indent=1))
+    else:
+        for one in found[:SHOWN]:
+            place = "" if one.path is None else f"{one.path}: "
+            print(f"{'wrong' if one.is_serious else 'note '}  {place}{one.what}")
+        if len(found) > SHOWN:
+            print(f"and {len(found) - SHOWN} more; --json lists all")
+    if serious:
+        raise errors.DataError(arguments.store, f"{serious} things are wrong, see above.")
+    if not arguments.json:
+        print(f"{arguments.store}: {len(opened)} vectors are sound")
+
+
+def upgrade(argv: Sequence[str]) -> None:
+    """Embeds every file of a store with another model, then switches to it."""
+    parser = Parser(
+        "index upgrade",
+        "Embeds every file of a store with another model. Until all are done the vectors it has go "
+        "on answering; then it switches at once. Stopped at any moment, the same command goes on.",
+    )
+    parser.add_argument("store", nargs="?", default=STORE, help="(default: %(default)s)")
+    parser.add_argument("--model", required=True, help="the model to go over to")
+    parser.add_argument(
+        "--drop-previous",
+        action="store_true",
+        help="do not keep the vectors of the model before until the next upgrade",
+    )
+    parser.add_argument(
+        "--abandon",
+        action="store_true",
+        help="drop what an upgrade to yet another model left half done",
+    )
+    arguments = parser.parse_args(argv)
+
+    from lb_jax.core import logging
+    from lb_jax.inference import store
+
+    opened = store.Store.open(arguments.store)
+
+    from lb_jax.inference import api
+    from lb_jax.inference import upgrade as upgrade_lib
+
+    model = api.load(arguments.model, dtype=opened.maker.dtype)
+    with logging.Progress("upgrade", len(opened.files()), unit="files") as shown:
+
+        def advance(done: int, total: int) -> None:
+            shown.total = total
+            shown.advance(done - shown.done)
+
+        done = upgrade_lib.run(
+            arguments.store,
+            model,
+            drop_previous=arguments.drop_previous,
+            abandon=arguments.abandon,
+            progress=advance,
+        )
+    for (path, modality), reason in list(done.left_out.items())[:SHOWN]:
+        print(f"left out: {path} as {modality}: {reason}", file=sys.stderr)
+    if len(done.left_out) > SHOWN:
+        print(f"and {len(done.left_out) - SHOWN} more", file=sys.stderr)
+    print(
+        f"{arguments.store}: {done.files} files, from {done.before} to {done.after}; "
+        f"{len(done.left_out)} left out"
+    )
+
+
+def seconds(text: str | None) -> float | None:
+    """Reads a time such as 45, 45.5, 0:30 or 1:02:03.
+
+    Raises:
+      ConfigError: for anything else.
+    """
+    if text is None:
+        return None
+    parts = text.split(":")
+    try:
+        numbers = [*map(int, parts[:-1]), float(parts[-1])]
+    except ValueError:
+        numbers = [math.nan]
+    total = sum(number * 60**place for place, number in enumerate(reversed(numbers)))
+    if len(parts) > 3 or not 0 <= total < math.inf or min(numbers) < 0:
+        raise errors.ConfigError(f"the time {text!r} is none; write 45, 0:30 or 1:02:03.")
+    return total
+
+
+def clock(time_s: float) -> str:
+    """Writes a time as 0:30, 1:02:03 or 0:02.5."""
+    tenths = round(time_s * 10)
+    hours, minutes, rest = tenths // 36000, tenths // 600 % 60, tenths % 600
+    told = f"{minutes:02}:" if hours else f"{minutes}:"
+    told += f"{rest // 10:02}" + (f".{rest % 10}" if rest % 10 else "")
+    return f"{hours}:{told}" if hours else told
+
+
+def modality_of(path: str, known: Sequence[str]) -> str:
+    """What a file is by its ending; a picture is an image where the model has images.
+
+    Raises:
+      ConfigError: for an ending of no modality that the model has.
+    """
+    for name, modality in MODALITIES.items():
+        if name in known and path.lower().endswith(modality.suffixes):
+            return name
+    raise errors.ConfigError(
+        f"--like={path}: the ending does not tell what it is; say it with --like-modality, one of "
+        f"{', '.join(known)}."
+    )
+
+
+def _weight(text: str) -> tuple[str, float]:
+    name, _, number = text.partition("=")
+    try:
+        return name, float(number)
+    except ValueError as error:
+        raise errors.ConfigError(
+            f"--weight is {text!r}; expected NAME=NUMBER such as text=0.3."
+        ) from error
+
+
+def _add_store(parser: Parser) -> None:
+    parser.add_argument("--store", default=STORE, help="(default: %(default)s)")
+
+
+def _index(told: dict) -> str:
+    """The state of an index in words."""
+    if not told["rows"]:
+        return "every row is compared"
+    return (
+        f"index {told['kind']} of {told['rows']} rows, {told['rows_outside']} compared one by one"
+    )
+
+
+def _show(found: Sequence) -> None:
+    """Prints moments: drawn on a terminal, aligned plain lines anywhere else."""
+    import rich.box
+    import rich.console
+    import rich.markup
+    import rich.table
+
+    calibrated = any(moment.probability is not None for moment in found)
+    names = ["rank", *(["probability"] if calibrated else []), "cosine", "modality", "time", "file"]
+    rows = []
+    for rank, moment in enumerate(found, 1):
+        likely = "" if moment.probability is None else f"{moment.probability:.3f}"
+        time = "" if moment.start_s is None else f"{clock(moment.start_s)}-{clock(moment.end_s)}"
+        rows.append(
+            [
+                str(rank),
+                *([likely] if calibrated else []),
+                f"{moment.cosine:.3f}",
+                moment.modality,
+                time,
+                moment.path,
+            ]
+        )
+    console = rich.console.Console()
+    if not console.is_terminal:
+        widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
+        for row in (names, *rows):
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            print("  ".join(cells).rstrip())
+        return
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
+    for name in names:
+        numeric = name in ("rank", "probability", "cosine")
+        folds = name == "file"
+        table.add_column(
+            name,
+            justify="right" if numeric else "left",
+            no_wrap=not folds,
+            overflow="fold",
+        )
+    for row in rows:
+        table.add_row(*map(rich.markup.escape, row))
+    console.print(table)
+
+
+# name: (its main(argv), what it does)
+SUBCOMMANDS = {
+    "build": (build, "embed folders or manifests into a store, and index it"),
+    "search": (search, "find moments by a sentence, a file, or both"),
+    "info": (info, "what a store holds, and which model made it"),
+    "check": (check, "look for files that changed, damaged vectors and rows of other models"),
+    "upgrade": (upgrade, "go over to another model while the old vectors answer"),
+}
