@@ -24,10 +24,13 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument(
         "--model",
-        required=True,
-        help="checkpoint, work directory of a finished run, or published weights",
+        default="demo",
+        help="checkpoint, work directory of a finished run, published weights, or the demo's "
+        "(default: demo)",
     )
-    parser.add_argument("--store", help="store of vectors to search in, made by `lb-jax embed`")
+    parser.add_argument(
+        "--store", help="store of vectors to search in, made by `lb-jax index build`"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8000, help="0: any free one (default: 8000)")
     parser.add_argument(

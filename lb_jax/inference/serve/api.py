@@ -170,7 +170,7 @@ def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
         """Counters and histograms in the text format of Prometheus."""
         return PlainTextResponse(service.metrics.text(), media_type=metrics.CONTENT_TYPE)
 
-    @app.get("/media/{link}")
+    @app.api_route("/media/{link}", methods=["GET", "HEAD"])
     async def media(link: str) -> Response:
         """A file that a search has found, whole or a range of its bytes."""
         path, _ = service.file(link)
@@ -297,10 +297,15 @@ def _body(name: str) -> dict[str, Any]:
     }
 
 
-DOCS_STYLE = """body{font:16px/1.55 system-ui,sans-serif;max-width:820px;margin:0 auto;padding:24px 16px;
-color-scheme:light dark}h2{margin:36px 0 4px;font-size:1.1rem}code,pre{font:.875rem/1.5 ui-monospace,
-monospace}pre{padding:12px;border-radius:8px;background:#8882;overflow-x:auto}table{border-collapse:
-collapse;width:100%}td{padding:4px 12px 4px 0;vertical-align:top;border-bottom:1px solid #8884}"""
+DOCS_STYLE = """
+body { font: 16px/1.55 system-ui, sans-serif; max-width: 820px; margin: 0 auto; padding: 24px 16px;
+  color-scheme: light dark; }
+h2 { margin: 36px 0 4px; font-size: 1.1rem; }
+code, pre { font: .875rem/1.5 ui-monospace, monospace; overflow-wrap: anywhere; }
+pre { padding: 12px; border-radius: 8px; background: #8882; overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; }
+td { padding: 4px 12px 4px 0; vertical-align: top; border-bottom: 1px solid #8884; }
+"""
 EXAMPLES = {
     "/v1/embeddings": (
         """curl -s {url}v1/embeddings -H 'Content-Type: application/json' \\

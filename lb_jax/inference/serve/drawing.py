@@ -12,7 +12,9 @@ from lb_jax.inference.serve.service import Found
 
 STYLE = """
 .gradio-container { max-width: 1100px !important; margin: 0 auto !important; }
+#similar-out, #search-out, #zero-out { min-width: 0; overflow-x: auto; }
 .lb-scroll { overflow-x: auto; }
+.lb-heat, .lb-heat tr, .lb-heat th, .lb-heat td { border: 0 !important; }
 .lb-heat { border-collapse: separate; border-spacing: 3px; font-variant-numeric: tabular-nums;
   font-size: .9rem; }
 .lb-heat th { font-weight: 500; text-align: left; padding: 4px 8px; vertical-align: bottom;
@@ -30,7 +32,8 @@ STYLE = """
 .lb-note { font-size: .875rem; opacity: .8; margin: 8px 0 0; }
 .lb-bad { border-left: 4px solid #d4380d; background: color-mix(in srgb, #d4380d 12%, transparent);
   padding: 10px 14px; border-radius: 6px; overflow-wrap: anywhere; }
-.lb-cards { display: grid; gap: 14px; grid-template-columns: repeat(auto-fill, minmax(min(100%, 250px), 1fr)); }
+.lb-cards { display: grid; gap: 14px;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 250px), 1fr)); }
 .lb-card { border: 1px solid var(--border-color-primary); border-radius: 10px; overflow: hidden;
   background: var(--background-fill-primary); }
 .lb-card video, .lb-card img { display: block; width: 100%; height: 170px; object-fit: contain;
@@ -39,11 +42,11 @@ STYLE = """
 .lb-card div { padding: 10px 12px; overflow-wrap: anywhere; font-size: .875rem; line-height: 1.45; }
 .lb-card b { font-size: .95rem; }
 .lb-card small { opacity: .7; display: block; }
-.lb-bar { display: grid; grid-template-columns: minmax(90px, 30%) 1fr 64px; gap: 10px;
-  align-items: center; margin: 6px 0; font-variant-numeric: tabular-nums; }
-.lb-bar i { display: block; height: 18px; border-radius: 5px; background: #3478f6; min-width: 2px; }
-.lb-bar span { overflow-wrap: anywhere; line-height: 1.3; }
-.lb-bar span:last-child { text-align: right; }
+.lb-bar { display: grid; grid-template-columns: 1fr 64px; gap: 2px 10px; align-items: center;
+  margin: 12px 0; font-variant-numeric: tabular-nums; }
+.lb-bar span { grid-column: 1 / -1; overflow-wrap: anywhere; line-height: 1.3; }
+.lb-bar i { display: block; height: 16px; border-radius: 5px; background: #3478f6; min-width: 2px; }
+.lb-bar b { text-align: right; font-weight: 600; }
 """
 VALUES = {
     "cosine": ("Cosine", "of the two vectors, from −1 to 1"),
@@ -120,8 +123,8 @@ def bars(labels: Sequence[str], shares: Sequence[float], note: str) -> str:
     order = np.argsort(-np.asarray(shares))
     rows = "".join(
         f'<div class="lb-bar"><span>{html.escape(labels[place])}</span>'
-        f'<span><i style="width:{100 * shares[place]:.1f}%"></i></span>'
-        f"<span>{100 * shares[place]:.1f} %</span></div>"
+        f'<i style="width:{100 * shares[place]:.1f}%"></i>'
+        f"<b>{100 * shares[place]:.1f} %</b></div>"
         for place in order
     )
     return f'{rows}<p class="lb-note">{html.escape(note)}</p>'

@@ -29,14 +29,14 @@ from litserve.utils import LitAPIStatus, ResponseBufferItem, wrap_litserve_start
 from lb_jax.core import errors, processes
 from lb_jax.core.modalities import TEXT
 from lb_jax.data import specs as specs_lib
-from lb_jax.evaluation.calibration import Calibration
+from lb_jax.evaluation import pairs
 from lb_jax.inference.serve.limits import Limits, Refusal
 
 if TYPE_CHECKING:  # the server's process has no jax
     from lb_jax.inference.api import Model
 
 # Items that one compiled program takes; a batch is padded to the next size.
-SIZES = (1, 8, 32)
+SIZES = (1, 32)
 # How long the first item of a batch waits for others while nothing else is to be done.
 GATHER_S = 0.004
 IDLE_S = 1.0  # the empty queue is asked this often, which notices the end
@@ -53,9 +53,7 @@ class Served:
       width: of the vectors.
       specs: preprocessing by modality, `text` included.
       logit_scale: log of the inverse temperature by modality.
-      curves: pair of modalities (`pair`) -> curve from cosine to probability; none without a
-        calibration.
-      calibration_missing: why there are no curves; empty when there are.
+      calibrated: curves from cosine to probability; or why there are none.
     """
 
     name: str
@@ -66,8 +64,18 @@ class Served:
     width: int
     specs: dict[str, specs_lib.Spec]
     logit_scale: dict[str, float]
-    curves: dict[str, Calibration]
-    calibration_missing: str
+    calibrated: pairs.Calibrations | str
+
+    @property
+    def calibration(self) -> pairs.Calibrations:
+        """As `Model.calibration`, for `lb_jax.inference.query`.
+
+        Raises:
+          ConfigError: the model has none.
+        """
+        if isinstance(self.calibrated, str):
+            raise errors.ConfigError(self.calibrated)
+        return self.calibrated
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -76,18 +84,15 @@ class Served:
 
     def probability(self, one: str, other: str, cosine: np.ndarray) -> np.ndarray | None:
         """Calibrated probability of a match, float64 of the same shape; None without a curve."""
-        curve = self.curves.get(pair(one, other))
-        return None if curve is None else curve.probability(cosine)
+        if isinstance(self.calibrated, str):
+            return None
+        found = self.calibrated.pairs.get(pairs.key(one, other))
+        return None if found is None else found.curve.probability(cosine)
 
     def logits(self, one: str, other: str, cosine: np.ndarray) -> np.ndarray | None:
         """Cosine times inverse temperature; None unless exactly one of the two is text."""
         media = [name for name in (one, other) if name != TEXT]
         return cosine * np.exp(self.logit_scale[media[0]]) if len(media) == 1 else None
-
-
-def pair(one: str, other: str) -> str:
-    """The name of a pair of modalities, whichever comes first."""
-    return ",".join(sorted((one, other)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,8 +196,13 @@ def _embed_text(model: "Model", text: str) -> np.ndarray | errors.DataError:
 def encode(model: "Model", modality: str, array: np.ndarray) -> np.ndarray:
     """Encodes up to `SIZES[-1]` items with the smallest program that takes them."""
     size = SIZES[bisect.bisect_left(SIZES, len(array))]
-    del size  # until encode takes batch_size
-    return model.encode(modality, array)
+    return model.encode(modality, array, batch_size=-(-size // _devices()) * _devices())
+
+
+def _devices() -> int:
+    import jax
+
+    return jax.local_device_count()
 
 
 def warm_up(model: "Model") -> None:
@@ -208,21 +218,19 @@ def warm_up(model: "Model") -> None:
 def describe(model: "Model", name: str) -> Served:
     """What the server is told about the model."""
     try:
-        curves = {key: found.curve for key, found in model.calibration.pairs.items()}
-        missing = ""
+        calibrated = model.calibration
     except errors.ConfigError as error:  # a model without a calibration is served without
-        curves, missing = {}, str(error)
+        calibrated = str(error)
     return Served(
         name=name,
-        source=getattr(model, "source", name),
+        source=model.source,
         digest=model.digest,
-        preprocessing=getattr(model, "preprocessing", ""),
+        preprocessing=model.preprocessing,
         dtype=np.dtype(model.dtype).name,
         width=model.config.text.embed_dim,
         specs=dict(model.specs),
         logit_scale=model.logit_scale,
-        curves=curves,
-        calibration_missing=missing,
+        calibrated=calibrated,
     )
 
 

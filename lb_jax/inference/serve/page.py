@@ -11,7 +11,7 @@ import numpy as np
 from fastapi import FastAPI
 
 from lb_jax.core.modalities import MODALITIES, TEXT
-from lb_jax.inference.serve import decoding, drawing
+from lb_jax.inference.serve import drawing
 from lb_jax.inference.serve.limits import MIB, Refusal
 from lb_jax.inference.serve.service import Item, Service
 
@@ -21,7 +21,7 @@ TITLES = {
     "image": "Images",
     "video": "Videos",
     "audio": "Sounds",
-    "depth": "Depth maps (16-bit PNG)",
+    "depth": "Depth maps",
     "thermal": "Thermal images",
 }
 LABELS = "a dog\na car\na telephone\nrain"
@@ -117,7 +117,7 @@ def _similarity(service: Service, samples: Mapping[str, Sequence[Any]]) -> None:
         elem_id="similar-value",
     )
     among = gr.Checkbox(label="Media with each other too", elem_id="similar-among")
-    out = gr.HTML(elem_id="similar-out")
+    out = gr.HTML(apply_default_css=False, elem_id="similar-out")
     kept = gr.State()
 
     async def embed(value: str, among: bool, texts: str, *files: list[str] | None) -> tuple:
@@ -157,7 +157,7 @@ def _search(service: Service) -> None:
     if service.store is None:
         gr.Markdown(
             "This server has no store. Make one of your media and start the server with it:\n\n"
-            "```\nlb-jax embed DIR -o STORE\nlb-jax serve --store STORE\n```"
+            "```\nlb-jax index build DIR --store STORE\nlb-jax serve --store STORE\n```"
         )
         return
     modalities = list(service.served.modalities)
@@ -174,7 +174,7 @@ def _search(service: Service) -> None:
             before = gr.Number(label="To second", value=None, min_width=120)
         count = gr.Slider(1, service.limits.results, value=12, step=1, label="Results")
     go = gr.Button("Search", variant="primary", elem_id="search-go")
-    out = gr.HTML(elem_id="search-out")
+    out = gr.HTML(apply_default_css=False, elem_id="search-out")
 
     async def search(
         text: str,
@@ -215,7 +215,7 @@ def _zero_shot(service: Service, samples: Mapping[str, Sequence[Any]]) -> None:
         elem_id="zero-labels",
     )
     go = gr.Button("Which one?", variant="primary", elem_id="zero-go")
-    out = gr.HTML(elem_id="zero-out")
+    out = gr.HTML(apply_default_css=False, elem_id="zero-out")
 
     async def choose(path: str | None, kind: str, labels: str) -> str:
         lines = list(dict.fromkeys(line.strip() for line in labels.splitlines() if line.strip()))
@@ -252,12 +252,14 @@ def _table(service: Service, compared: Compared, value: str, *, among: bool) -> 
             found = find(one, other, cosines[i, j])
             if found is not None and row != column:
                 cells[i, j] = found
-    missing = (
-        service.served.calibration_missing
-        or "the calibration does not have this pair, or an item with itself."
-        if value == "probability"
-        else "media with text only, and no item with itself."
-    )
+    calibrated = service.served.calibrated
+    missing = {
+        "cosine": "an item with itself.",
+        "logits": "media with text only.",
+        "probability": calibrated
+        if isinstance(calibrated, str)
+        else "the calibration has no such pair.",
+    }[value]
     labels = compared.labels
     return drawing.heat_map(
         [labels[row] for row in rows], [labels[one] for one in columns], value, cells, missing
@@ -270,8 +272,8 @@ def _zone(label: str, modality: str, *, elem_id: str, many: bool = False) -> gr.
         label=label,
         file_count="multiple" if many else "single",
         file_types=[*MODALITIES[modality].suffixes, ".npy"] if modality in MODALITIES else None,
-        height=150,
-        min_width=170,
+        height=130,
+        min_width=270,
         elem_id=elem_id,
     )
     move = zone.async_move_resource_to_block_cache

@@ -64,7 +64,7 @@ def _from_value(value: Any, name: str) -> Item:
     if not isinstance(value, dict):
         raise Refusal(
             "bad_request",
-            f"{name} is of type {type(value).__name__}; expected a string or an object with a type.",
+            f"{name} is of type {type(value).__name__}; expected a string or an object.",
         )
     match value:
         case {"type": "text", "text": str(text), **rest} if not rest:
@@ -117,7 +117,7 @@ async def _from_part(key: str, part: UploadFile, place: int) -> Item:
     if key not in MODALITIES:
         raise Refusal(
             "bad_request",
-            f"{name}: the field of a file is its modality; expected one of {', '.join(MODALITIES)}.",
+            f"{name}: a file's field is its modality; expected one of {', '.join(MODALITIES)}.",
         )
     kind = (part.content_type or PART_TYPES[3]).partition(";")[0].strip().lower()
     if not kind.startswith(PART_TYPES):

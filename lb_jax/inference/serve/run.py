@@ -19,6 +19,8 @@ from lb_jax.inference.serve.limits import Limits
 
 if TYPE_CHECKING:
     from lb_jax.inference.api import Model
+    from lb_jax.inference.serve import service as service_lib
+    from lb_jax.inference.serve.engine import Served
 
 EXTRA = ("litserve", "gradio")
 DRAIN_S = 60  # for requests that were accepted before the end
@@ -158,45 +160,21 @@ def _serve(
     _say("stopped")
 
 
-def open_store(uri: str, served: Any) -> Any:
+def open_store(uri: str, served: "Served") -> "service_lib.Store":
     """Opens a store whose vectors the model understands.
 
     Raises:
       DataError: there is none, or it is of another model.
     """
     from lb_jax.inference import query, store
-    from lb_jax.inference.serve.service import Store
+    from lb_jax.inference.serve import service
 
     opened = store.Store.open(uri, digest=served.digest)
-    model = Calibrated(served)
 
-    def search(vector: Any, k: int, where: Any) -> Any:
-        return query.find(opened, model, vector, k, where)
+    def search(vector: Any, k: int, where: Any, asked: str | None) -> Any:
+        return query.find(opened, served, vector, k, where, asked=asked)
 
-    return Store(search=search, make_filter=store.Filter)
-
-
-class Calibrated:
-    """What `query.find` asks of a model, without the model."""
-
-    def __init__(self, served: Any):
-        self._served = served
-
-    def match_probability(self, modality: str, a: Any, b: Any, other: str = "text") -> Any:
-        """As `Model.match_probability`.
-
-        Raises:
-          ConfigError: there is no curve.
-        """
-        import numpy as np
-
-        found = self._served.probability(modality, other, np.asarray(a) @ np.asarray(b).T)
-        if found is None:
-            raise errors.ConfigError(
-                self._served.calibration_missing
-                or f"the calibration has no {modality} with {other}."
-            )
-        return found
+    return service.Store(search=search, make_filter=store.Filter)
 
 
 @contextlib.contextmanager

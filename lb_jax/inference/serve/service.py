@@ -62,11 +62,12 @@ class Store:
     """A store of vectors, open for searching.
 
     Attributes:
-      search: (vector [e], number of results, filter) -> moments.
+      search: (vector [e], number of results, filter, modality that asks or None for a mix) ->
+        moments.
       make_filter: keyword arguments of `lb_jax.inference.store.Filter` -> the filter.
     """
 
-    search: Callable[[np.ndarray, int, Any], Sequence[Any]]
+    search: Callable[[np.ndarray, int, Any, str | None], Sequence[Any]]
     make_filter: Callable[..., Any]
 
 
@@ -168,8 +169,10 @@ class Service:
                 f"{', '.join(self.served.modalities)}.",
             )
         vector = fuse(await self.embed(items))
-        search = functools.partial(self.store.search, vector, k, self.store.make_filter(**where))
-        moments = await asyncio.to_thread(search)
+        asked = items[0].modality if len(items) == 1 else None
+        moments = await asyncio.to_thread(
+            self.store.search, vector, k, self.store.make_filter(**where), asked
+        )
         return [
             Found(
                 path=moment.path,
