@@ -105,7 +105,11 @@ def _similarity(service: Service, samples: Mapping[str, Sequence[Any]]) -> None:
             for name in modalities
         ]
     texts = gr.Textbox(
-        label="Texts, one per line", lines=3, elem_id="similar-texts", placeholder="a dog barks"
+        label="Texts, one per line",
+        value="",
+        lines=3,
+        elem_id="similar-texts",
+        placeholder="a dog barks",
     )
     with gr.Row():
         compare = gr.Button("Compare", variant="primary", elem_id="similar-go")
@@ -162,13 +166,16 @@ def _search(service: Service) -> None:
         return
     modalities = list(service.served.modalities)
     text = gr.Textbox(
-        label="What you look for", placeholder="a dog barks in the rain", elem_id="search-text"
+        value="",
+        label="What you look for",
+        placeholder="a dog barks in the rain",
+        elem_id="search-text",
     )
     with gr.Row():
         file, kind = _one_file(service, "search", "Or a file that it is like (or both together)")
     with gr.Accordion("Filters", open=False):
         wanted = gr.CheckboxGroup(modalities, label="Only", elem_id="search-only")
-        under = gr.Textbox(label="In the folder", placeholder="/home/me/videos")
+        under = gr.Textbox(value="", label="In the folder", placeholder="/home/me/videos")
         with gr.Row():
             after = gr.Number(label="From second", value=None, min_width=120)
             before = gr.Number(label="To second", value=None, min_width=120)
