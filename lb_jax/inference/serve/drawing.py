@@ -11,9 +11,9 @@ import numpy as np
 from lb_jax.inference.serve.service import Found
 
 STYLE = """
-.gradio-container { max-width: 1100px !important; margin: 0 auto !important; }
-#similar-out, #search-out, #zero-out { min-width: 0; overflow-x: auto; }
-.lb-scroll { overflow-x: auto; }
+.gradio-container { max-width: 1100px !important; width: 100% !important;
+  margin: 0 auto !important; }
+.lb-scroll { overflow-x: auto; width: 0; min-width: 100%; } /* a wide table scrolls, not the page */
 .lb-heat, .lb-heat tr, .lb-heat th, .lb-heat td { border: 0 !important; }
 .lb-heat { border-collapse: separate; border-spacing: 3px; font-variant-numeric: tabular-nums;
   font-size: .9rem; }
