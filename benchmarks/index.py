@@ -28,7 +28,7 @@ from lb_jax.inference import store as store_lib
 K, CENTRES, NOISE = 10, 1000, 0.8
 TURN, WARM = 40, 10  # queries of a turn; queries before the first, which are not counted
 COMMIT = 1000  # rows of an `add`
-HNSW = {"M": 32, "efConstruction": 200, "efSearch": 128}
+HNSW = {"M": 32, "efConstruction": 80, "efSearch": 128}
 
 Search = Callable[[np.ndarray], list[int]]
 

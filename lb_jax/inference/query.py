@@ -151,18 +151,19 @@ def find(
     return sorted(found, key=order)[:k]
 
 
-def merged(hits: Sequence[store_lib.Hit]) -> list[Moment]:
+def merged(hits: Sequence[store_lib.Hit], weakest: float) -> list[Moment]:
     """Makes one range of windows of a file that overlap or touch: best first.
 
     Windows are taken from the best down. One that meets a range found before joins it when it
-    scores at least half way between the best of the range and the weakest window of all `hits`. If
-    it does not, one that overlaps the range is left out, as the range shows its time with a better
-    score; one that only touches it stands for itself. Stills stay as they are.
+    scores at least half way from the weakest window there is up to the best of the range; so a
+    whole file does not become one range where a store is so small that all of it is found. If it
+    does not join, one that overlaps the range is left out, as the range shows its time with a
+    better score; one that only touches it stands for itself. Stills stay as they are.
 
     Args:
       hits: of one modality, best first.
+      weakest: the lowest cosine of all windows that were searched, found or not.
     """
-    floor = hits[-1].cosine if hits else 0.0
     by_file: dict[str, list[Moment]] = {}
     for hit in hits:
         moment = Moment(hit.path, hit.modality, hit.start_s, hit.end_s, hit.cosine)
@@ -171,7 +172,7 @@ def merged(hits: Sequence[store_lib.Hit]) -> list[Moment]:
             ranges.append(moment)
             continue
         near = [r for r in ranges if _gap_s(hit, r) < TOUCH_S]
-        joins = [r for r in near if 2 * hit.cosine >= r.cosine + floor]
+        joins = [r for r in near if 2 * hit.cosine >= r.cosine + weakest]
         overlaps = any(_gap_s(hit, r) < -TOUCH_S for r in near)
         if joins:
             whole = dataclasses.replace(
@@ -205,10 +206,14 @@ def _nearest(
     if not merge:
         hits = store.search(vector, k, where, exact=exact)
         return [Moment(h.path, h.modality, h.start_s, h.end_s, h.cosine) for h in hits]
-    count = WINDOWS_A_MOMENT * k
+    count, weakest = WINDOWS_A_MOMENT * k, None
     while True:
         hits = store.search(vector, count, where, exact=exact)
-        moments = merged(hits)
+        if len(hits) < count:  # these are all
+            weakest = min((hit.cosine for hit in hits), default=0.0)
+        elif weakest is None:  # the nearest to the opposite
+            weakest = -store.search(-vector, 1, where, exact=exact)[0].cosine
+        moments = merged(hits, weakest)
         if len(moments) >= k or len(hits) < count or count >= MOST_WINDOWS:
             return moments[:k]
         count *= 2

@@ -18,7 +18,8 @@ import datetime
 import hashlib
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,15 +38,18 @@ PREFIX = "vectors_"
 CURRENT, PREVIOUS, BUILDING = "current", "previous", "building"
 UNIT_TOLERANCE = 1e-3  # of a length; float32 sums of a thousand squares stay far within
 
-# Up to here every row is compared. 100,000 rows of width 768 took 0.4 s on two cores and the
-# approximate index 0.005 s (`benchmarks/index.py`), so this many take about 0.1 s: not worth a wait
-# for an index that finds 99 of 100.
-EXACT_ROWS = 25_000
-# IVF_RQ (one bit a dimension, exact distances for the best of them) was the quickest to search of
-# LanceDB's indices with a recall@10 of at least 0.95, and the smallest: see docs/benchmarks.md.
+# Up to so many numbers every row is compared: 26,000 rows of width 768, or 312,000 of 64. LanceDB
+# took 0.1 s for them on two cores, which is not worth an index that finds 99 of 100.
+EXACT_NUMBERS = 20_000_000
+# IVF_RQ (some bits a dimension, then exact distances for the best) was the quickest of LanceDB's
+# indices with a recall@10 of 0.95 or more, at 100,000 rows of width 768. With one bit it was built
+# in 62 s and found 0.99 in 6 ms. IVF_PQ took twice the time for that recall; IVF_HNSW_SQ took 240 s
+# to build and found 0.97. Four bits take 39 MiB and find 0.99 even of random directions, of which
+# one bit finds a third: strange data are searched well too.
+BITS = 4
 PARTITION_ROWS = 1024  # rows of a partition
 PROBES = 20  # partitions searched; more when a filter leaves too few rows
-REFINE = 10  # candidates a hit, whose distance is then taken from the vectors themselves
+REFINE = 5  # candidates a hit, whose distance is then taken from the vectors themselves
 RETRAIN = 2.0  # growth since the partitions were drawn, after which they are drawn again
 
 # Each commit leaves a small file and a list of all files. Merging them writes the large ones again
@@ -55,6 +59,8 @@ SMALL_COMMITS, MANY_COMMITS = 64, 256
 LITTLE_ROWS = 32_768  # 100 MB at width 768
 # Versions are kept this long for readers and writers in other processes that still look at them.
 KEEP = datetime.timedelta(minutes=1)
+
+ATTEMPTS = 5  # at a change that other processes' changes keep coming before
 
 MODEL_ROW = pa.schema(
     [
@@ -418,8 +424,8 @@ class Store:
                 f"(modality = {_quoted(modality)} AND path IN ({', '.join(paths)}))"
                 for modality, paths in grouped.items()
             )
-            with _told(self.uri):
-                self._table.delete(" OR ".join(parts))
+            condition = " OR ".join(parts)
+            self._persist(lambda: self._table.delete(condition))
 
     def vectors(self, sha256: str, modality: str) -> list[Row]:
         """Rows of one file with this content, by time; none when no file has it.
@@ -459,7 +465,9 @@ class Store:
         vector, condition, limit = (vector / length).astype(np.float32), where.sql(), k + 1
         with _told(self.uri):
             # Few rows that pass are compared one by one: quicker than an index, and exact.
-            exact = exact or bool(condition and self._table.count_rows(condition) <= EXACT_ROWS)
+            exact = exact or bool(
+                condition and self._table.count_rows(condition) <= self._exact_rows
+            )
             while True:
                 found = self._nearest(vector, limit, condition, exact=exact)
                 distances = found["_distance"].to_numpy()
@@ -485,35 +493,53 @@ class Store:
             query = query.minimum_nprobes(PROBES).maximum_nprobes(0).refine_factor(REFINE)
         return query.to_arrow()
 
-    def build_index(self, *, exact_rows: int = EXACT_ROWS) -> dict[str, Any]:
+    def build_index(self, *, exact_rows: int | None = None) -> dict[str, Any]:
         """Merges small files, and brings the index up to date where the store has grown to need it.
 
         Rows that come later are found too: what is not in the index yet is compared row by row.
 
         Args:
-          exact_rows: stores of up to so many rows get none.
+          exact_rows: stores of up to so many rows get none; by `EXACT_NUMBERS` when None.
 
         Returns:
           what `info` says of the index.
         """
+        self._merge_commits(force=True)
+        self._persist(lambda: self._put_in_index(exact_rows))
+        return self._index()
+
+    def _put_in_index(self, exact_rows: int | None) -> None:
         from lancedb import index
 
-        self._merge_commits(force=True)
-        rows = len(self)
-        told = self._index()
-        if rows > exact_rows:
-            with _told(self.uri):
-                if told["rows"] * RETRAIN < rows:
-                    partitions = max(1, rows // PARTITION_ROWS)
-                    kind = index.IvfRq if self.maker.width % 8 == 0 else index.IvfSq
-                    self._table.create_index(
-                        "vector", config=kind(distance_type="dot", num_partitions=partitions)
-                    )
-                    self._table.create_index("path", config=index.BTree())
-                    self._table.create_index("modality", config=index.Bitmap())
-                else:
-                    self._table.optimize(cleanup_older_than=KEEP)
-        return self._index()
+        rows, told = len(self), self._index()
+        if rows <= (self._exact_rows if exact_rows is None else exact_rows):
+            return
+        if told["rows"] * RETRAIN >= rows:
+            self._table.optimize(cleanup_older_than=KEEP)
+            return
+        given = {"distance_type": "dot", "num_partitions": max(1, rows // PARTITION_ROWS)}
+        if self.maker.width % 8:  # which IVF_RQ does not take
+            config = index.IvfSq(**given)
+        else:
+            config = index.IvfRq(num_bits=BITS, **given)
+        self._table.create_index("vector", config=config)
+        self._table.create_index("path", config=index.BTree())
+        self._table.create_index("modality", config=index.Bitmap())
+
+    def _persist(self, step: Callable[[], None]) -> None:
+        """Takes a step again that came between those of another process."""
+        for attempt in range(ATTEMPTS):
+            try:
+                with _told(self.uri):
+                    step()
+                return
+            except errors.DataError as error:
+                if not _is_conflict(error):
+                    raise
+            time.sleep(0.1 * 2**attempt)
+        raise errors.DataError(
+            self.uri, "other processes keep changing the store; run this again when they are done."
+        )
 
     def info(self) -> dict[str, Any]:
         """What the store holds, ready for JSON: all its tables, and more of this one."""
@@ -613,12 +639,17 @@ class Store:
             if name.startswith(PREFIX) and name not in known:
                 yield Problem(f"the table {name} belongs to no model", is_serious=False)
         told, rows = self._index(), len(self)
-        if rows > EXACT_ROWS and rows - told["rows"] > EXACT_ROWS:
+        if rows - told["rows"] > self._exact_rows:
             yield Problem(
                 f"{rows - told['rows']} of {rows} rows are not in the index, searches are slow; "
                 "`lb-jax index build` puts them in",
                 is_serious=False,
             )
+
+    @property
+    def _exact_rows(self) -> int:
+        """So many are compared one by one."""
+        return EXACT_NUMBERS // self.maker.width
 
     def _index(self) -> dict[str, Any]:
         """The approximate index: its kind, and how many rows are in it and are not."""
@@ -642,9 +673,9 @@ class Store:
             if force or count >= (SMALL_COMMITS if cheap else MANY_COMMITS):
                 try:
                     self._table.optimize(cleanup_older_than=KEEP)
-                except RuntimeError as error:
-                    if "conflict" not in str(error).lower():
-                        raise  # otherwise another process merges them just now
+                except RuntimeError as error:  # another process may merge them just now
+                    if not _is_conflict(error):
+                        raise
 
     def _columns(self, names: Sequence[str]) -> pa.Table:
         with _told(self.uri):
@@ -749,6 +780,8 @@ def _current(found: Sequence[Table]) -> Table | None:
 
 def _connect(uri: str, *, make: bool = False) -> "lancedb.DBConnection":
     """Opens the database; with `make`, one where nothing is yet."""
+    # Its warnings are about retries that it makes itself; what fails comes as an error.
+    os.environ.setdefault("LANCEDB_LOG", "error")
     try:
         import lancedb
     except ImportError as error:
@@ -834,6 +867,10 @@ def _told(uri: str) -> Iterator[None]:
             f"the store cannot be used ({reason}). If it is damaged, build it again in a new "
             "folder; `lb-jax index check` tells what is wrong.",
         ) from error
+
+
+def _is_conflict(error: Exception) -> bool:
+    return "commit conflict" in str(error).lower()
 
 
 def _matrix(column: pa.Array, width: int) -> np.ndarray:

@@ -16,6 +16,15 @@ ARGUMENTS = {
     "data convert": ("SRC", "DST", "--root", "--columns", "--only", "--to", "--max-bad-rate"),
     "serve": ("--model", "--store", "--host", "--port", "--token", "--max-queue", "--workers"),
     "embed": ("--model", "--modality", "--out", "items"),
+    "index": ("build", "search", "info", "check", "upgrade"),
+    "index build": ("DIR|MANIFEST", "--out", "--model"),
+    "index search": (
+        *("--store", "--model", "--like", "--like-modality", "--weight", "--modality", "--under"),
+        *("--after", "--before", "-k", "--json", "--no-merge", "--exact"),
+    ),
+    "index info": ("--store", "--json"),
+    "index check": ("--store", "--json"),
+    "index upgrade": ("store", "--model", "--drop-previous", "--abandon"),
 }
 
 

@@ -176,7 +176,7 @@ def test_index_finds_what_is_near_and_rows_that_came_later(store):
 
 
 def test_index_with_a_filter_finds_all_that_passes(store, monkeypatch):
-    monkeypatch.setattr(store_lib, "EXACT_ROWS", 10)
+    monkeypatch.setattr(store_lib, "EXACT_NUMBERS", 10 * WIDTH)
     monkeypatch.setattr(store_lib, "PROBES", 1)
     store.add(stores.rows(stores.unit(3000), "/media/a.mp4"))
     store.add(stores.rows(stores.unit(40, 7), "/media/b.mp4"))

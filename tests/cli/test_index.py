@@ -1,0 +1,224 @@
+"""`lb-jax index`: the table, the JSON document, and one line for every mistake."""
+
+import dataclasses
+import json
+import types
+
+import numpy as np
+import pytest
+
+from lb_jax.cli import index
+from lb_jax.inference import store as store_lib
+from lb_jax.inference.store import Maker, Store
+
+
+@pytest.fixture
+def model(load, model_dir):
+    """The tiny model."""
+    model = load(str(model_dir), dtype="float32")
+    # of no effect where models tell it themselves
+    model.__dict__.setdefault("source", str(model_dir))
+    model.__dict__.setdefault("preprocessing", "b" * 16)
+    return model
+
+
+@pytest.fixture
+def indexed(model, media_dir, tmp_path, monkeypatch):
+    """A store in the current folder: the picture, the clip, and two neighbouring windows."""
+    monkeypatch.chdir(tmp_path)
+    store = Store.create(index.STORE, Maker.of(model, 5, 5))
+    add(store, model, media_dir / "picture.png", "image", [(None, None)])
+    add(store, model, media_dir / "clip.mp4", "video", [(0.0, 5.0), (5.0, 10.0)])
+    add(store, model, media_dir / "sound.wav", "audio", [(0.0, 1.0)])
+    return store
+
+
+def add(store, model, path, modality, times):
+    vector = model.embed(modality, [path])[0]
+    told = dataclasses.astuple(store_lib.stamp(path))
+    made = store.maker.digest, store.maker.preprocessing
+    store.add([store_lib.Row(str(path), modality, *time, *told, *made, vector) for time in times])
+
+
+def test_search_prints_a_table(call, indexed, media_dir):
+    result = call("index search 'a cat'")
+    assert (result.status, result.err) == (0, "")
+    head, *lines = result.out.splitlines()
+    assert head.split() == ["rank", "cosine", "modality", "time", "file"]
+    assert len(lines) == 3
+    assert [line.split()[0] for line in lines] == ["1", "2", "3"]
+    found = {tuple(line.split()[2:]) for line in lines}
+    assert found == {
+        ("image", f"{media_dir}/picture.png"),
+        ("video", "0:00-0:10", f"{media_dir}/clip.mp4"),
+        ("audio", "0:00-0:01", f"{media_dir}/sound.wav"),
+    }
+
+
+def test_search_prints_json(call, indexed, model, media_dir):
+    told = json.loads(call("index search 'a cat' --json --no-merge -k 2 --modality video").out)
+    assert told["query"] == {"text": "a cat", "like": None, "weights": {}}
+    assert told["model"] == {"source": model.source, "digest": model.digest}
+    cosine = float(
+        model.embed("text", "a cat")[0] @ model.embed("video", media_dir / "clip.mp4")[0]
+    )
+    assert told["results"] == [
+        {
+            "rank": rank,
+            "path": f"{media_dir}/clip.mp4",
+            "modality": "video",
+            "start_s": start,
+            "end_s": start + 5,
+            "cosine": pytest.approx(cosine, abs=1e-5),
+            "probability": None,
+        }
+        for rank, start in ((1, 0.0), (2, 5.0))
+    ]
+
+
+def test_search_by_file_and_text_with_filters(call, indexed, media_dir, load, model_dir):
+    line = "index search --like {media}/picture.png --json"
+    first = json.loads(call(line).out)["results"][0]
+    assert (first["modality"], first["path"]) == ("image", f"{media_dir}/picture.png")
+    assert first["cosine"] == pytest.approx(1, abs=1e-5)
+    both = f"{line} 'a cat' --weight text=0.3 --weight image=2"
+    assert json.loads(call(both).out)["query"]["weights"] == {"text": 0.3, "image": 2.0}
+    depth = json.loads(call(line + " --like-modality thermal").out)["results"]
+    assert all(one["cosine"] < 0.999 for one in depth)
+
+    def found(options):
+        told = json.loads(call(f"index search 'a cat' --json {options}").out)["results"]
+        return sorted({one["modality"] for one in told})
+
+    assert found("--modality audio image") == ["audio", "image"]
+    assert found("--under {media}/clip.mp4") == ["video"]
+    assert found("--after 0:02") == ["video"]
+    assert found("--before 1:00") == ["audio", "video"]
+    assert call("index search 'a cat' --under {tmp}").out.startswith("nothing found")
+
+
+def test_probability_is_named_where_it_is_calibrated(call, indexed, model, monkeypatch):
+    curve = types.SimpleNamespace(probability=lambda cosines: np.full(len(cosines), 0.75))
+    found = {f"{name},text": types.SimpleNamespace(curve=curve) for name in ("audio", "image")}
+    found["text,video"] = found["image,text"]
+    monkeypatch.setitem(model.__dict__, "calibration", types.SimpleNamespace(pairs=found))
+    head, first, *_ = call("index search 'a cat'").out.splitlines()
+    assert head.split()[:3] == ["rank", "probability", "cosine"]
+    assert first.split()[1] == "0.750"
+
+
+def test_info_tells_what_is_there(call, indexed, model):
+    told = json.loads(call("index info --json").out)
+    assert (told["rows"], told["files"]) == (4, 3)
+    assert told["modalities"]["video"] == {"files": 1, "rows": 2}
+    assert told["models"][0]["digest"] == model.digest
+    out = call("index info").out
+    assert "media.index: 4 vectors of 3 files" in out
+    assert f"current  {model.source} ({model.digest[:12]}), width" in out
+
+
+def test_check_says_what_is_wrong(call, indexed, model, tmp_path):
+    assert call("index check").out == "media.index: 4 vectors are sound\n"
+    path = tmp_path / "own.png"
+    path.write_bytes((store_lib.Path(next(iter(indexed.files()))[0])).read_bytes())
+    indexed.add(
+        [
+            dataclasses.replace(row, path=str(path))
+            for row in indexed.vectors(store_lib.stamp(path).sha256, "image")
+        ]
+    )
+    path.unlink()
+    result = call("index check")
+    assert result.status == 2
+    assert f"wrong  {path}: image file is gone" in result.out
+    assert result.err == "lb-jax: media.index: 1 things are wrong, see above.\n"
+    told = json.loads(call("index check --json").out)
+    assert told["problems"][0]["path"] == str(path)
+
+
+def test_upgrade_switches_to_the_new_model(call, indexed, model, load, monkeypatch):
+    from lb_jax.inference import upgrade
+
+    new = types.SimpleNamespace(**{name: getattr(model, name) for name in ("config", "dtype")})
+    new.digest, new.source, new.preprocessing = "e" * 64, "models/new", "b" * 16
+    new.modalities = model.modalities
+    monkeypatch.setattr("lb_jax.inference.api.load", lambda source, **given: new)
+
+    def embed(model, store, modality, paths):
+        for path in paths:
+            (row, *_) = indexed.vectors(indexed.files()[path, modality].sha256, modality)
+            store.add([dataclasses.replace(row, model=new.digest)])
+            yield 1, {}
+
+    monkeypatch.setattr(
+        upgrade.run, "__kwdefaults__", upgrade.run.__kwdefaults__ | {"embed": embed}
+    )
+    result = call("index upgrade --model models/new --drop-previous")
+    assert result.status == 0, result.err
+    assert result.out.startswith("media.index: 3 files, from ")
+    assert "to models/new (eeeeeeeeeeee); 0 left out" in result.out
+    assert [table.maker.digest for table in store_lib.tables(index.STORE)] == [new.digest]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("index", "index: no command; Commands: build, search, info, check, upgrade"),
+        ("index serch x", "unknown command 'serch'. Did you mean 'search'"),
+        ("index search", "give a sentence, --like FILE, or both"),
+        ("index search x --store {tmp}/no", "no: there is no store of vectors here"),
+        ("index info --store {media}/clip.mp4", "clip.mp4: is a file, not a store"),
+        ("index check --store {media}", "is no store of vectors; `lb-jax index build"),
+        ("index search x -k 0", "-k is 0; it must be at least 1"),
+        ("index search x --after 1:xx", "the time '1:xx' is none; write 45, 0:30 or 1:02:03"),
+        ("index search x --weight text", "--weight is 'text'; expected NAME=NUMBER"),
+        ("index search x --weight image=1", "'image', which is no part of the query"),
+        ("index search --like {media}/notes.txt", "notes.txt: the ending does not tell what"),
+        ("index search x --modality vidoe", "invalid choice: 'vidoe'"),
+        ("index upgrade --model {media}/clip.mp4", "expected a safetensors or torch file"),
+    ],
+)
+def test_mistake_is_one_line(call, indexed, line, message):
+    result = call(line)
+    assert (result.status, result.out) == (2, "")
+    assert result.err.startswith("lb-jax: ")
+    assert result.err.count("\n") == 1
+    assert message in result.err
+
+
+def test_model_that_did_not_make_the_store_is_refused(call, indexed, monkeypatch):
+    other = dataclasses.replace(indexed.maker, digest="f" * 64, source="models/other")
+    store = Store.upgrade(indexed.uri, other)
+    store.make_current()
+    result = call("index search 'a cat' --model {model}")
+    assert result.status == 2
+    assert "holds vectors of models/other (ffffffffffff), not of" in result.err
+
+
+def test_build_then_search_finds_the_file(call, media_dir, tmp_path, monkeypatch):
+    pytest.importorskip("lb_jax.inference.bulk")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    for name in ("picture.png", "sound.wav"):
+        (tmp_path / "mine" / name).write_bytes((media_dir / name).read_bytes())
+    result = call("index build mine --model {model}")
+    assert result.status == 0, result.err
+    assert "media.index: 2 vectors, every row is compared" in result.out
+    found = json.loads(call("index search --like mine/picture.png --json").out)["results"]
+    assert found[0]["path"] == str(tmp_path / "mine" / "picture.png")
+    assert call("index check").status == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "time"), [("45", 45), ("45.5", 45.5), ("0:30", 30), ("1:02:03", 3723), (None, None)]
+)
+def test_times_are_read(text, time):
+    assert index.seconds(text) == time
+
+
+@pytest.mark.parametrize(
+    ("time", "text"),
+    [(0, "0:00"), (2.5, "0:02.5"), (59.96, "1:00"), (600, "10:00"), (3723, "1:02:03")],
+)
+def test_times_are_written(time, text):
+    assert index.clock(time) == text
