@@ -365,12 +365,13 @@ def running(
         theirs.close()
 
         def ready() -> Served:
-            try:
-                found = ours.recv()
-            except EOFError as error:
-                raise errors.ConfigError(
-                    "the engine process ended while it loaded the model; its messages are above."
-                ) from error
+            # Other processes inherit the pipe, so its end does not tell that the engine has ended.
+            while not ours.poll(IDLE_S):
+                if not all(process.is_alive() for process in server.inference_workers):
+                    raise errors.ConfigError(
+                        "the engine process ended while it loaded the model; what it said is above."
+                    )
+            found = ours.recv()
             if isinstance(found, errors.LbJaxError):
                 raise found
             return found

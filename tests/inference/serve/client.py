@@ -77,7 +77,7 @@ def serving(*arguments, **environment):
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"XLA_FLAGS": flags} | environment,
+        env=os.environ | {"XLA_FLAGS": flags.strip()} | environment,
     )
     try:
         url = _address(process)
