@@ -19,6 +19,7 @@ from lb_jax.inference.serve.service import Found, Item, Service
 EMBEDDINGS_FIELDS = ("model", "input", "encoding_format", "dimensions", "user")
 SEARCH_FIELDS = ("model", "query", "input", "k", "modality", "under", "after_s", "before_s")
 FORMATS = ("float", "base64")
+METHODS = {"DELETE", "GET", "PATCH", "POST", "PUT"}
 RESULTS = 10  # of a search that does not say
 MEDIA_HEADERS = {"x-content-type-options": "nosniff", "cache-control": "private, max-age=3600"}
 
@@ -186,9 +187,21 @@ def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
     async def docs() -> Response:
         return HTMLResponse(docs_page(app.openapi()))
 
-    @app.api_route("/v1/{path:path}", methods=["GET", "POST"], include_in_schema=False)
+    async def wrong_method(request: Request) -> Response:
+        raise HTTPException(405)
+
+    # Said here, as what these routes do not take would go on to the page.
+    taken: dict[str, set[str]] = {}
+    for route in app.routes:
+        taken.setdefault(route.path, set()).update(route.methods)
+    for path, methods in taken.items():
+        others = sorted(METHODS - methods)
+        app.add_api_route(path, wrong_method, methods=others, include_in_schema=False)
+
+    @app.api_route("/v1/{path:path}", methods=sorted(METHODS), include_in_schema=False)
+    @app.api_route("/media/{path:path}", methods=sorted(METHODS), include_in_schema=False)
     async def unknown(path: str) -> Response:
-        raise Refusal("not_found", f"There is no /v1/{path[:80]}; /docs lists what there is.")
+        raise HTTPException(404)
 
     for kind, handler in (
         (Refusal, _refused),

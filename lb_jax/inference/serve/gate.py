@@ -33,9 +33,9 @@ LOGIN = """<!doctype html><html lang="en"><meta charset="utf-8">
 margin:0;padding:0 16px;color-scheme:light dark}form{display:grid;gap:12px;width:min(320px,100%)}
 input,button{font:inherit;padding:10px 12px;border-radius:8px;border:1px solid #8888}
 button{background:#2457c5;color:#fff;border:0;cursor:pointer}p{margin:0}</style>
-<form method="post" action="/login"><h1>lb-jax</h1><p>%s</p>
+<form method="post" action="/login"><h1>lb-jax</h1><p>SAYS</p>
 <label>Token<br><input name="token" type="password" autocomplete="current-password" autofocus
-style="width:100%%;box-sizing:border-box"></label><button>Log in</button></form></html>"""
+style="width:100%;box-sizing:border-box"></label><button>Log in</button></form></html>"""
 
 
 class Gate:
@@ -135,7 +135,7 @@ class Gate:
                 return
             await asyncio.sleep(0.5)
             says = "That is not the token; try again."
-        page = (LOGIN % says).encode()
+        page = LOGIN.replace("SAYS", says).encode()
         status = 200 if exchange.scope["method"] == "GET" else 401
         await exchange.send_whole(status, page, {"content-type": "text/html; charset=utf-8"})
 

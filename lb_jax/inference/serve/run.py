@@ -155,6 +155,7 @@ def _serve(
     address = bound.getsockname()
     host = f"[{address[0]}]" if ":" in address[0] else address[0]
     with _signals(lambda *_: None):  # uvicorn has its own, and raises them again when it has ended
+        bound.listen(config.backlog)  # from here on connections wait instead of being refused
         _say(f"ready at http://{host}:{address[1]}/ (API: /docs)")
         loop[0].run(sockets=[bound])
     _say("stopped")
