@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import httpx
+import litserve
 import numpy as np
 import psutil
 
@@ -104,35 +105,39 @@ def load(clients: int, for_s: float) -> list[float]:
         return [one for rows in pool.map(work, range(clients)) for one in rows]
 
 
+class Texts(litserve.LitAPI):
+    """The model behind LitServe; of the module, as it goes to another process by pickle."""
+
+    source: str
+
+    def setup(self, device):
+        import lb_jax
+
+        self.model = lb_jax.load(self.source)
+        self.model.embed("text", TEXTS)
+
+    def decode_request(self, request):
+        return request
+
+    def batch(self, inputs):
+        return inputs
+
+    def predict(self, texts):
+        return list(self.model.embed("text", texts))
+
+    def unbatch(self, output):
+        return output
+
+    def encode_response(self, output):
+        return output.tolist()
+
+
 def litserve_engine(source: str) -> None:
     """LitServe with the loop that `lb-jax serve` gives it."""
-    import litserve
-
     from lb_jax.inference.serve import engine
 
-    class Texts(litserve.LitAPI):
-        def setup(self, device):
-            import lb_jax
-
-            self.model = lb_jax.load(source)
-            self.model.embed("text", TEXTS)
-
-        def decode_request(self, request):
-            return request
-
-        def batch(self, inputs):
-            return inputs
-
-        def predict(self, texts):
-            return list(self.model.embed("text", texts))
-
-        def unbatch(self, output):
-            return output
-
-        def encode_response(self, output):
-            return output.tolist()
-
     api = Texts(max_batch_size=BATCH, batch_timeout=GATHER_S, loop=engine.Gathering())
+    api.source = source
     server = litserve.LitServer(api, accelerator="cpu", timeout=False)
     server.run(port=PORT, host="127.0.0.1", generate_client_file=False, log_level="warning")
 
