@@ -36,6 +36,7 @@ COMMANDS = {
         "lb_jax.cli.index",
         "search your own media: build, search, info, check, upgrade",
     ),
+    "serve": ("lb_jax.cli.serve", "a web page and an HTTP API over one model"),
 }
 
 

@@ -27,6 +27,7 @@ from lb_jax.demo import captions, media, render, scene, silhouettes, sound
 
 VERSION = 6  # raise it whenever the same seed gives other bytes
 FOLDER = "scenes"
+FOLDERS = (f"{FOLDER}_resize256_skip15", FOLDER, f"{FOLDER}_audio")  # what the files lie in
 MIN_ITEMS = 20
 _CHUNK = 16  # items between two reports of progress
 _ITEMS_PER_WORKER = 64  # starting a worker costs about as much as writing this many items
@@ -191,7 +192,7 @@ def _begin(out: Path, identity: dict[str, int]) -> None:
                 f"{out} holds {what}, expected {identity} or nothing; give another --out "
                 "or empty it"
             )
-    for folder in (f"{FOLDER}_resize256_skip15", FOLDER, f"{FOLDER}_audio"):
+    for folder in FOLDERS:
         (out / folder).mkdir(parents=True, exist_ok=True)
     _write_json(out / _UNFINISHED, identity)
 

@@ -14,6 +14,7 @@ ARGUMENTS = {
     "replay": ("WORKDIR", "STEP"),
     "convert": ("SRC", "DST", "--to", "--merge-lora", "--config", "--verify"),
     "data convert": ("SRC", "DST", "--root", "--columns", "--only", "--to", "--max-bad-rate"),
+    "serve": ("--model", "--store", "--host", "--port", "--token", "--max-queue", "--workers"),
     "embed": ("--model", "--modality", "--out", "items"),
     "index": ("build", "search", "info", "check", "upgrade"),
     "index build": ("DIR|MANIFEST", "--out", "--model"),

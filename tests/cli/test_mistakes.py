@@ -39,6 +39,10 @@ MISTAKES = {
     ),
     "folder without such files": (f"{EMBED}audio {{sheets}}", r"no audio files.*\.wav"),
     "empty text": (f"{EMBED}text 'a cat' '' 'a dog'", r"text 1: is empty"),
+    "serve with no queue": ("serve --max-queue 0", "--max-queue is 0; expected above 0"),
+    "serve at no port": ("serve --port 70000", "--port is 70000; expected 0 to 65535"),
+    "serve at no address": ("serve --host 192.0.2.1", r"cannot listen at 192\.0\.2\.1:8000"),
+    "serve with an empty token": ("serve --token ''", "--token is empty"),
     "unknown modality": (f"{EMBED}vidoe a.mp4", "invalid choice: 'vidoe'.*lb-jax embed --help"),
     "nothing to embed": (
         "embed {sheets} -o {tmp}/store --model={model}",

@@ -1,0 +1,102 @@
+"""`lb-jax serve`: a web page and an HTTP API over one model."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lb_jax.cli.arguments import Parser
+from lb_jax.core import errors
+
+TOKEN = "LB_JAX_TOKEN"
+MIB = 1 << 20
+SAMPLE_ITEMS = 3  # scenes of the page's examples
+SAMPLE_SEED = 7
+
+
+def main(argv: Sequence[str]) -> None:
+    """Serves until it is stopped."""
+    parser = Parser(
+        "serve",
+        "A web page (similarity, search, zero-shot) and an HTTP API (/v1/embeddings, /v1/search, "
+        "/docs) over one model.",
+    )
+    parser.add_argument(
+        "--model",
+        default="demo",
+        help="checkpoint, work directory of a finished run, published weights, or the demo's "
+        "(default: demo)",
+    )
+    parser.add_argument(
+        "--store", help="store of vectors to search in, made by `lb-jax index build`"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8000, help="0: any free one (default: 8000)")
+    parser.add_argument(
+        "--token", help=f"secret that the API and the page ask for (default: ${TOKEN})"
+    )
+    parser.add_argument(
+        "--max-queue", type=int, default=256, help="items in flight; more get 429 (default: 256)"
+    )
+    parser.add_argument(
+        "--max-upload-mib", type=int, default=64, help="size of a request (default: 64)"
+    )
+    parser.add_argument(
+        "--max-media-s", type=float, default=600, help="duration of a file (default: 600)"
+    )
+    parser.add_argument("--workers", type=int, default=2, help="decoder processes (default: 2)")
+    parser.add_argument("--no-page", action="store_true", help="the API alone")
+    given = parser.parse_args(argv)
+    for name in ("max_queue", "max_upload_mib", "max_media_s", "workers"):
+        if getattr(given, name) <= 0:
+            option = name.replace("_", "-")
+            raise errors.ConfigError(f"--{option} is {getattr(given, name)}; expected above 0.")
+    if not 0 <= given.port <= 65_535:
+        raise errors.ConfigError(f"--port is {given.port}; expected 0 to 65535.")
+    token = given.token if given.token is not None else os.environ.get(TOKEN)
+    if token is not None and not token.strip():
+        raise errors.ConfigError("--token is empty; give a secret, or leave it out.")
+
+    from lb_jax.inference.serve import limits, run
+
+    usual = limits.Limits()
+    upload = given.max_upload_mib * MIB
+    bounds = dataclasses.replace(
+        usual,
+        queue=given.max_queue,
+        upload_bytes=upload,
+        held_bytes=max(usual.held_bytes, 2 * upload),
+        media_s=given.max_media_s,
+    )
+    options = run.Options(
+        model=given.model,
+        store=given.store,
+        host=given.host,
+        port=given.port,
+        token=token,
+        limits=bounds,
+        workers=given.workers,
+        page=not given.no_page,
+    )
+    run.run(options, write_samples)
+
+
+def write_samples(folder: Path) -> dict[str, Any]:
+    """Media of a few drawn scenes for the page's examples.
+
+    Returns:
+      Modality -> paths, and "text" -> a sentence for each scene.
+    """
+    from lb_jax.demo import corpus, scene
+
+    for one in corpus.FOLDERS:
+        (folder / one).mkdir(parents=True, exist_ok=True)
+    found: dict[str, Any] = {"text": []}
+    plan = scene.schedule(SAMPLE_SEED, corpus.MIN_ITEMS)[:SAMPLE_ITEMS]
+    for index, attributes in enumerate(plan):
+        _, texts, facts = corpus.write_item(folder, SAMPLE_SEED, index, attributes)
+        found["text"].append(texts["polish_mplug"])
+        for modality, path in facts["files"].items():
+            found.setdefault(modality, []).append(folder / path)
+    return found

@@ -1,0 +1,159 @@
+"""What a request may ask for, how it is refused, and how much may be in flight."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+
+MIB = 1 << 20
+
+# code of a refusal: (HTTP status, type in the words of OpenAI's API)
+REFUSALS = {
+    "bad_request": (400, "invalid_request_error"),
+    "unauthorized": (401, "authentication_error"),
+    "forbidden_host": (403, "permission_error"),
+    "not_found": (404, "invalid_request_error"),
+    "model_not_found": (404, "invalid_request_error"),
+    "method_not_allowed": (405, "invalid_request_error"),
+    "upload_too_slow": (408, "invalid_request_error"),
+    "too_large": (413, "invalid_request_error"),
+    "media_too_long": (413, "invalid_request_error"),
+    "unsupported_content_type": (415, "invalid_request_error"),
+    "undecodable_media": (422, "invalid_request_error"),
+    "busy": (429, "rate_limit_error"),
+    "internal_error": (500, "server_error"),
+    "no_store": (501, "invalid_request_error"),
+    "engine_unavailable": (503, "server_error"),
+}
+RETRY_AFTER_S = 1
+
+
+class Refusal(Exception):
+    """A request that is not answered, and why.
+
+    Attributes:
+      code: a key of `REFUSALS`.
+      message: one sentence for the caller.
+    """
+
+    def __init__(self, code: str, message: str):
+        super().__init__(message)
+        self.code, self.message = code, message
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return REFUSALS[self.code][0]
+
+    @property
+    def body(self) -> dict[str, dict[str, str]]:
+        """The answer as JSON."""
+        kind = REFUSALS[self.code][1]
+        return {"error": {"message": self.message, "type": kind, "code": self.code}}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers that belong to the answer."""
+        if self.code == "busy":
+            return {"Retry-After": str(RETRY_AFTER_S)}
+        return {"WWW-Authenticate": "Bearer"} if self.code == "unauthorized" else {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """Bounds of one request and of all of them together.
+
+    Attributes:
+      upload_bytes: body of a request.
+      held_bytes: bodies of all requests that are being answered.
+      queue: items that are being answered, and requests.
+      parts: parts of a form, items of a list that are media.
+      texts: texts of a request.
+      characters: of a text.
+      media_s: duration that a container may claim.
+      decode_s: time that decoding one file may take.
+      decode_bytes: address space that decoding one file may take beside the decoder's own.
+      read_s: time that sending a body may take.
+      answer_s: time that the engine has to answer.
+      results: of a search.
+    """
+
+    upload_bytes: int = 64 * MIB
+    held_bytes: int = 512 * MIB
+    queue: int = 256
+    parts: int = 32
+    texts: int = 128
+    characters: int = 8192
+    media_s: float = 600.0
+    decode_s: float = 20.0
+    decode_bytes: int = 2048 * MIB
+    read_s: float = 60.0
+    answer_s: float = 120.0
+    results: int = 100
+
+
+class Admission:
+    """Counts what is in flight and refuses more than the limits; of one thread only.
+
+    Attributes:
+      items: texts and media that are being embedded.
+      requests: that are being answered.
+      held_bytes: of bodies announced or read.
+    """
+
+    def __init__(self, limits: Limits):
+        self.limits = limits
+        self.items = self.requests = self.held_bytes = 0
+
+    @contextlib.contextmanager
+    def request(self) -> Iterator[None]:
+        """A request from its head to its answer.
+
+        Raises:
+          Refusal: when too much is in flight already.
+        """
+        if max(self.requests, self.items) >= self.limits.queue:
+            raise _busy(f"{max(self.requests, self.items)} items are in flight")
+        self.requests += 1
+        try:
+            yield
+        finally:
+            self.requests -= 1
+
+    @contextlib.contextmanager
+    def reserve(self, items: int) -> Iterator[None]:
+        """Items from the parsed body to their vectors.
+
+        Raises:
+          Refusal: when they do not fit, now or ever.
+        """
+        if items > self.limits.queue:
+            raise Refusal(
+                "bad_request",
+                f"The request has {items} items; this server takes at most {self.limits.queue} "
+                "at once.",
+            )
+        if self.items + items > self.limits.queue:
+            raise _busy(f"{self.items} items are in flight")
+        self.items += items
+        try:
+            yield
+        finally:
+            self.items -= items
+
+    def hold(self, count: int) -> None:
+        """Adds bytes of a body; `release` takes them back.
+
+        Raises:
+          Refusal: when all bodies together would be too large; then nothing is added.
+        """
+        if self.held_bytes + count > self.limits.held_bytes:
+            raise _busy(f"{self.held_bytes // MIB} MiB of uploads are held")
+        self.held_bytes += count
+
+    def release(self, count: int) -> None:
+        """Takes back what `hold` added."""
+        self.held_bytes -= count
+
+
+def _busy(found: str) -> Refusal:
+    return Refusal("busy", f"The server is busy: {found}; try again in {RETRY_AFTER_S} s.")

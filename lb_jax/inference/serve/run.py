@@ -1,0 +1,243 @@
+"""Starts the server: engine, decoders, routes, page; and ends them in the reverse order."""
+
+import contextlib
+import dataclasses
+import functools
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lb_jax.core import errors
+from lb_jax.inference.serve.limits import Limits
+
+if TYPE_CHECKING:
+    from lb_jax.inference.api import Model
+    from lb_jax.inference.serve import service as service_lib
+    from lb_jax.inference.serve.engine import Served
+
+EXTRA = ("litserve", "gradio")
+DRAIN_S = 60  # for requests that were accepted before the end
+# Loopback names that `Host` may say when there is no token.
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+KEEP_ALIVE_S = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the command line says.
+
+    Attributes:
+      model: source for `lb_jax.load`.
+      store: of vectors to search in; None for none.
+      host, port: to listen at; port 0 is any free one.
+      token: that requests must know; None for none.
+      limits: of requests.
+      workers: decoder processes.
+      page: whether there is a page beside the API.
+    """
+
+    model: str
+    store: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 8000
+    token: str | None = None
+    limits: Limits = dataclasses.field(default_factory=Limits)
+    workers: int = 2
+    page: bool = True
+
+
+def open_model(source: str) -> "Model":
+    """Loads the model; runs in the engine process, which is where jax is."""
+    from lb_jax.inference import api
+
+    return api.load(source)
+
+
+def name_of(source: str) -> str:
+    """How the API calls a model: its source, without the folders of this machine."""
+    return Path(source).resolve().name if Path(source).exists() else source
+
+
+def run(options: Options, samples: Callable[[Path], dict[str, Any]] | None = None) -> None:
+    """Serves until SIGTERM or SIGINT; accepted requests are answered first.
+
+    Args:
+      options: what to serve, and where.
+      samples: writes media for the page's examples into a folder: modality -> paths, and "text" ->
+        sentences.
+
+    Raises:
+      ConfigError: a library is missing, the address cannot be had, or the model or store cannot be
+        opened.
+    """
+    needed = EXTRA if options.page else EXTRA[:1]
+    for library in needed:
+        if importlib.util.find_spec(library) is None:
+            raise errors.ConfigError(
+                f"lb-jax serve needs {library}; install it with `pip install 'lb_jax[serve]'`."
+            )
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_stopping_by_signal())
+        bound = stack.enter_context(_bind(options.host, options.port))
+        if options.token is None and options.host not in LOOPBACK:
+            _say(
+                f"WARNING: listening at {options.host} without a token: whoever reaches this "
+                "address can use the model and see the files that are found. Give --token."
+            )
+        folder = stack.enter_context(_own_folder())
+        _serve(stack, options, bound, folder, samples)
+
+
+def _serve(
+    stack: contextlib.ExitStack,
+    options: Options,
+    bound: socket.socket,
+    folder: Path,
+    samples: Callable[[Path], dict[str, Any]] | None,
+) -> None:
+    # After the folder is set, and before anything that does not like a fork.
+    import uvicorn
+
+    from lb_jax.inference.serve import api, decoding, engine, gate
+    from lb_jax.inference.serve.service import Service
+
+    opener = functools.partial(open_model, options.model)
+    _say(f"loading {options.model}")
+    server, ready = stack.enter_context(engine.running(opener, name_of(options.model)))
+    pool = decoding.Pool(options.limits, options.workers)
+    stack.callback(pool.close)
+    if options.page:
+        import gradio  # noqa: F401 - takes seconds, in which the model loads
+    served = ready()
+    store = open_store(options.store, served) if options.store else None
+    batches: list[Callable[..., None]] = []
+    client = engine.Engine(server, options.limits, lambda *row: batches[0](*row))
+    service = Service(client, pool, served, options.limits, store)
+    batches.append(service.metrics.batch_items.observe)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[None]:
+        async with client.listening(app):
+            yield
+
+    app = api.make_app(service, lifespan)
+    routes = [route.path for route in app.routes if "{" not in route.path]
+    if options.page:
+        from lb_jax.inference.serve import page
+
+        examples = samples(folder / "samples") if samples else {}
+        page.mount(app, service, examples, folder)
+    loop: list[uvicorn.Server] = []
+    gated = gate.Gate(
+        app,
+        service,
+        token=options.token,
+        hosts=LOOPBACK if options.token is None and options.host in LOOPBACK else None,
+        routes=[*routes, "/login"],
+        is_stopping=lambda: loop[0].should_exit,
+    )
+    config = uvicorn.Config(
+        gated,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=DRAIN_S,
+    )
+    loop.append(uvicorn.Server(config))
+    address = bound.getsockname()
+    host = f"[{address[0]}]" if ":" in address[0] else address[0]
+    with _signals(lambda *_: None):  # uvicorn has its own, and raises them again when it has ended
+        bound.listen(config.backlog)  # from here on connections wait instead of being refused
+        _say(f"ready at http://{host}:{address[1]}/ (API: /docs)")
+        loop[0].run(sockets=[bound])
+    _say("stopped")
+
+
+def open_store(uri: str, served: "Served") -> "service_lib.Store":
+    """Opens a store whose vectors the model understands.
+
+    Raises:
+      DataError: there is none, or it is of another model.
+    """
+    from lb_jax.inference import query, store
+    from lb_jax.inference.serve import service
+
+    opened = store.Store.open(uri, digest=served.digest)
+
+    def search(vector: Any, k: int, where: Any, asked: str | None) -> Any:
+        return query.find(opened, served, vector, k, where, asked=asked)
+
+    return service.Store(search=search, make_filter=store.Filter)
+
+
+@contextlib.contextmanager
+def _bind(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket at the address, before anything slow begins.
+
+    Raises:
+      ConfigError: the address cannot be had.
+    """
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, kind)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        raise errors.ConfigError(
+            f"cannot listen at {host}:{port} ({error.strerror or error}); give another --host or "
+            "--port."
+        ) from error
+    with bound:
+        yield bound
+
+
+@contextlib.contextmanager
+def _own_folder() -> Iterator[Path]:
+    """The only folder that is written to, removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="lb_jax-serve-"))
+    (folder / "page").mkdir()
+    os.environ |= {
+        "GRADIO_TEMP_DIR": str(folder / "page"),
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+    }
+    tempfile.tempdir = str(folder)
+    try:
+        yield folder
+    finally:
+        tempfile.tempdir = None
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _stopping_by_signal() -> Iterator[None]:
+    """Makes SIGTERM what Ctrl+C is, until the server listens."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise errors.Stopped(number, "the server was not ready yet")
+
+    with _signals(stop):
+        yield
+
+
+@contextlib.contextmanager
+def _signals(handler: Callable[..., None]) -> Iterator[None]:
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, old in zip(numbers, before, strict=True):
+            signal.signal(number, old)
+
+
+def _say(line: str) -> None:
+    print(f"lb-jax serve: {line}", file=sys.stderr, flush=True)

@@ -1,0 +1,243 @@
+"""The API against `model.embed`, and every refusal."""
+
+import base64
+import concurrent.futures
+import signal
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+
+from tests.inference.serve import client, hostile
+from tests.inference.serve.client import CONTENT, error
+
+JSON = {"content-type": "application/json"}
+
+
+def test_every_modality_equals_the_model(server, model):
+    for modality, data in CONTENT.items():
+        found = server.vectors(server.embed([(modality, data)]))
+        np.testing.assert_allclose(found, model.embed(modality, [data]), atol=1e-5)
+    found = server.http.post("/v1/embeddings", json={"input": "a cat"})
+    np.testing.assert_allclose(server.vectors(found), model.embed("text", ["a cat"]), atol=1e-5)
+
+
+def test_order_of_a_mix_is_kept(server, model):
+    order = ["audio", "image", "video", "image", "depth", "thermal"]
+    answer = server.embed([(name, CONTENT[name]) for name in order], ["a cat", "a dog"])
+    assert [row["modality"] for row in answer.json()["data"]] == [*order, "text", "text"]
+    assert [row["index"] for row in answer.json()["data"]] == list(range(8))
+    expected = [model.embed(name, [CONTENT[name]])[0] for name in order]
+    expected += list(model.embed("text", ["a cat", "a dog"]))
+    np.testing.assert_allclose(server.vectors(answer), expected, atol=1e-5)
+
+
+def test_json_takes_media_and_gives_base64(server, model):
+    given = ["a cat", {"type": "image", "data": client.base64_of(CONTENT["image"])}]
+    answer = server.http.post(
+        "/v1/embeddings",
+        json={
+            "input": given,
+            "encoding_format": "base64",
+            "dimensions": model.config.text.embed_dim,
+        },
+    ).json()
+    assert answer["object"] == "list"
+    assert answer["usage"]["prompt_tokens"] == 4
+    found = [np.frombuffer(base64.b64decode(row["embedding"]), "<f4") for row in answer["data"]]
+    np.testing.assert_allclose(found[0], model.embed("text", ["a cat"])[0], atol=1e-5)
+    np.testing.assert_allclose(found[1], model.embed("image", [CONTENT["image"]])[0], atol=1e-5)
+
+
+def test_answers_of_many_clients_are_not_mixed_up(server, model):
+    names = list(CONTENT)
+    expected = {name: model.embed(name, [CONTENT[name]])[0] for name in names}
+
+    def ask(number):
+        name = names[number % len(names)]
+        answer = server.embed([(name, CONTENT[name])])
+        return name, server.vectors(answer)[0]
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        for name, vector in pool.map(ask, range(40)):
+            np.testing.assert_allclose(vector, expected[name], atol=1e-5)
+
+
+JSON_MISTAKES = {
+    "no json": (b"[1", "no JSON"),
+    "no object": (b"[]", "no JSON object"),
+    "nothing": (b"{}", "nothing to embed"),
+    "deep": (b'{"input":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "no JSON"),
+    "tokens": (b'{"input":[[1,2]]}', "input 0 is of type list"),
+    "empty text": (b'{"input":["a"," "]}', "input 1 is empty"),
+    "long text": (b'{"input":"' + b"a " * 5000 + b'"}', "has 10000 characters"),
+    "many texts": (b'{"input":[' + b'"a",' * 200 + b'"a"]}', "201 texts, expected at most 128"),
+    "url": (
+        b'{"input":[{"type":"image_url","image_url":{"url":"http://127.0.0.1/a.png"}}]}',
+        "no paths and no URLs",
+    ),
+    "path": (b'{"input":[{"type":"image","path":"/etc/passwd"}]}', "no paths and no URLs"),
+    "data url": (b'{"input":[{"type":"image","data":"data:image/png;base64,aa"}]}', "no base64"),
+    "format": (b'{"input":"a","encoding_format":"int8"}', "expected float or base64"),
+    "dimensions": (b'{"input":"a","dimensions":3}', "dimensions is 3"),
+    "unknown field": (b'{"input":"a","inptu":1}', "no field 'inptu'"),
+}
+
+
+@pytest.mark.parametrize("name", JSON_MISTAKES)
+def test_bad_json_is_told(server, name):
+    body, says = JSON_MISTAKES[name]
+    answer = server.http.post("/v1/embeddings", content=body, headers=JSON)
+    assert says in error(answer, 400, "bad_request")
+
+
+def test_bad_forms_are_told(server):
+    post = server.http.post
+    where = "/v1/embeddings"
+    says = error(post(where, files=[("image", (None, "file:///etc/passwd"))]), 400, "bad_request")
+    assert "no paths and no URLs" in says
+    says = error(server.embed([("picture", CONTENT["image"])]), 400, "bad_request")
+    assert "a file's field is its modality" in says
+    says = error(server.embed([("image", CONTENT["image"])] * 33), 400, "bad_request")
+    assert "form cannot be read" in says
+    page = [("image", ("a.html", b"<html>", "text/html"))]
+    assert "text/html" in error(post(where, files=page), 415, "unsupported_content_type")
+    answer = post(where, content=b"a", headers={"content-type": "text/plain"})
+    assert "text/plain" in error(answer, 415, "unsupported_content_type")
+    broken = {"content-type": "multipart/form-data"}
+    error(post(where, content=b"a", headers=broken), 400, "bad_request")
+    error(post(where, json={"input": "a", "model": "gpt"}), 404, "model_not_found")
+
+
+def test_routes_are_told(server):
+    error(server.http.get("/v1/nothing"), 404, "not_found")
+    error(server.http.put("/v1/embeddings"), 405, "method_not_allowed")
+    error(server.http.get("/media/0123"), 404, "not_found")
+    error(server.http.get("/media/..%2f..%2fetc%2fpasswd"), 404, "not_found")
+    assert server.http.get("/healthz").json() == {"status": "ok"}
+    assert "/v1/embeddings" in server.http.get("/openapi.json").json()["paths"]
+    docs = server.http.get("/docs")
+    assert "/v1/search" in docs.text
+    assert "https://" not in docs.text
+    assert server.http.get("/v1/models").json()["data"][0]["dimensions"] > 0
+    foreign = server.http.get("/healthz", headers={"host": "elsewhere.example"})
+    error(foreign, 403, "forbidden_host")
+
+
+def test_hostile_files_are_refused_and_others_answered(server, model):
+    names = {
+        "bomb": [("image", hostile.bomb())],
+        "array bomb": [("depth", hostile.array_bomb())],
+        "empty": [("audio", b"")],
+        "another kind": [("video", CONTENT["image"])],
+        "playlist": [("video", hostile.playlists(server.url)[0])],
+        "playlist of a file": [("video", hostile.playlists(server.url)[1])],
+        "list of files": [("audio", hostile.playlists(server.url)[2])],
+        "one of two": [("image", CONTENT["image"]), ("image", CONTENT["image"][:99])],
+    }
+    for name, files in names.items():
+        says = error(server.embed(files), 422, "undecodable_media")
+        assert says.startswith(f"input {len(files) - 1} ("), name
+    says = error(server.embed([("video", hostile.long_clip())]), 413, "media_too_long")
+    assert "36000 s by its header" in says
+    part = [("image", ("../../../etc/passwd", CONTENT["image"], "image/png"))]
+    found = server.vectors(server.http.post("/v1/embeddings", files=part))
+    np.testing.assert_allclose(found, model.embed("image", [CONTENT["image"]]), atol=1e-5)
+
+
+def test_large_bodies_are_refused_announced_or_not(server):
+    much = bytes(1 << 20)
+    for content in (much * 65, (much for _ in range(65))):
+        answer = server.http.post("/v1/embeddings", content=content, headers=JSON)
+        assert "larger than 64 MiB" in error(answer, 413, "too_large")
+
+
+def test_search_finds_what_is_stored(server, model, store):
+    for modality, data in CONTENT.items():
+        part = [(modality, ("query", data, "application/octet-stream")), ("k", (None, "5"))]
+        found = server.http.post("/v1/search", files=[*part, ("modality", (None, modality))]).json()
+        (row,) = found["data"]
+        assert row["modality"] == modality
+        assert row["cosine"] == pytest.approx(1, abs=1e-4)
+        link = row["media"].partition("#")[0]
+        assert server.http.get(link).content == data
+        ranged = server.http.get(link, headers={"range": "bytes=2-5"})
+        assert (ranged.status_code, ranged.content) == (206, data[2:6])
+        picture = server.http.get(f"{link}/thumbnail")
+        assert (picture.status_code == 200) == (modality != "audio")
+    timed = {"query": "a cat", "modality": ["video", "audio", "image"], "after_s": 0.9, "k": 9}
+    rows = server.http.post("/v1/search", json=timed).json()["data"]
+    assert {row["modality"] for row in rows} == {"video", "audio"}
+    assert all(row["media"].endswith("#t=0.5,1") for row in rows)
+    elsewhere = {"query": "a cat", "under": "/nowhere"}
+    assert server.http.post("/v1/search", json=elsewhere).json()["data"] == []
+    error(server.http.post("/v1/search", json={"query": "a", "k": 0}), 400, "bad_request")
+    error(server.http.post("/v1/search", json={"query": "a", "modality": "x"}), 400, "bad_request")
+    error(server.http.post("/v1/search", json={}), 400, "bad_request")
+
+
+def test_metrics_count(server):
+    server.http.post("/v1/embeddings", json={"input": "a cat"})
+    server.embed([("image", b"no picture")])
+    text = server.http.get("/metrics").text
+    for line in (
+        'lb_jax_requests_total{route="/v1/embeddings",method="POST",status="200"}',
+        'lb_jax_request_seconds_bucket{route="/v1/embeddings",le="+Inf"}',
+        'lb_jax_decode_failures_total{modality="image",code="undecodable_media"}',
+        'lb_jax_batch_items_count{modality="text"}',
+        "lb_jax_items_in_flight 0",
+        "lb_jax_queue_items 0",
+    ):
+        assert line in text
+
+
+def test_token_queue_and_graceful_stop(folder, model):
+    """A second server: few items at once, a token, and its end."""
+    arguments = (f"--model={folder}", "--max-queue=2", "--no-page", "--workers=1")
+    with client.serving(*arguments, LB_JAX_TOKEN="secret") as server:
+        assert server.http.get("/healthz").status_code == 200
+        for wrong in ({}, {"authorization": "Bearer other"}, {"cookie": "lb_jax_session=1"}):
+            answer = server.http.get("/v1/models", headers=wrong)
+            error(answer, 401, "unauthorized")
+        page = server.http.get("/docs", headers={"accept": "text/html"})
+        assert (page.status_code, page.headers["location"]) == (303, "/login")
+        assert server.http.post("/login", data={"token": "other"}).status_code == 401
+        entered = server.http.post("/login", data={"token": "secret"})
+        assert entered.status_code == 303  # the client keeps the cookie
+        assert server.http.get("/v1/models").status_code == 200
+        server.http.cookies.clear()
+        server.http.headers["authorization"] = "Bearer secret"
+
+        error(server.embed(texts=["a"] * 3), 400, "bad_request")
+        with concurrent.futures.ThreadPoolExecutor(12) as pool:
+            waiting = [pool.submit(server.embed, [("video", CONTENT["video"])]) for _ in range(12)]
+            answers = [one.result() for one in waiting]
+        statuses = {answer.status_code for answer in answers}
+        assert statuses == {200, 429}
+        busy = next(answer for answer in answers if answer.status_code == 429)
+        assert busy.headers["retry-after"]
+        error(busy, 429, "busy")
+
+        family = psutil.Process(server.process.pid).children(recursive=True)
+        part = {"video": ("a.mp4", CONTENT["video"])}
+        whole = httpx.Request("POST", "http://a", files=part)
+        body = whole.read()
+
+        def stop_half_way():
+            yield body[:100]
+            while "lb_jax_requests_in_flight 1" not in server.http.get("/metrics").text:
+                pass
+            server.process.send_signal(signal.SIGTERM)
+            yield body[100:]
+
+        headers = {name: whole.headers[name] for name in ("content-type", "content-length")}
+        answer = server.http.post("/v1/embeddings", content=stop_half_way(), headers=headers)
+        found = server.vectors(answer)
+        np.testing.assert_allclose(found, model.embed("video", [CONTENT["video"]]), atol=1e-5)
+        assert server.process.wait(60) == 0
+        gone, alive = psutil.wait_procs(family, 30)
+        assert len(gone) >= 3
+        assert alive == []
+        with pytest.raises(httpx.TransportError):
+            server.http.get("/healthz")
