@@ -24,9 +24,8 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument(
         "--model",
-        default="demo",
-        help="checkpoint, work directory of a finished run, published weights, or the demo's "
-        "(default: demo)",
+        help="checkpoint, work directory of a finished run, or published weights (default: that of "
+        "the store, or without one the demo's, which comes with the package)",
     )
     parser.add_argument(
         "--store", help="store of vectors to search in, made by `lb-jax index build`"

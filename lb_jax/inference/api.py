@@ -163,7 +163,7 @@ class Model:
         """Log of the inverse temperature by modality."""
         return {name: float(scale) for name, scale in self._part("logit_scale").items()}
 
-    def embed(self, modality: str, items: Any) -> np.ndarray:
+    def embed(self, modality: str, items: Any, *, batch_size: int | None = None) -> np.ndarray:
         """Embeds media files or texts.
 
         Args:
@@ -171,6 +171,7 @@ class Model:
           items: paths, bytes, PIL images, arrays or a mix of them; for text, strings. A single one
             is a batch of one. A text of more tokens than the tower takes becomes the mean over its
             windows of whole sentences, see `lb_jax.data.sentences`.
+          batch_size: see `encode`.
 
         Returns:
           float32 [n, e], unit norm. The same bytes give the same vector.
@@ -182,16 +183,16 @@ class Model:
         self._check(modality)
         items = preprocess.as_list(items)
         if modality == TEXT:
-            return self._embed_texts(items)
+            return self._embed_texts(items, batch_size)
         vectors = [np.zeros((0, self.config.text.embed_dim), np.float32)]
         for i in range(0, len(items), self.batch_size):
             array = self.preprocess(modality, items[i : i + self.batch_size])
-            vectors.append(self.encode(modality, array))
+            vectors.append(self.encode(modality, array, batch_size=batch_size))
         return np.concatenate(vectors)
 
-    def _embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+    def _embed_texts(self, texts: Sequence[str], batch_size: int | None) -> np.ndarray:
         split = sentences.tokenize(texts, self.config.text.context)
-        rows = self.encode(TEXT, split.tokens)
+        rows = self.encode(TEXT, split.tokens, batch_size=batch_size)
         total = np.zeros((len(texts), rows.shape[1]), np.float32)
         for row, place, weight in zip(rows, split.text, split.weight, strict=True):
             total[place] += weight * row

@@ -181,33 +181,36 @@ class ModelAPI(litserve.LitAPI):
         if modality != TEXT:
             return list(encode(self._model, modality, np.stack(given)))
         try:
-            return list(self._model.embed(TEXT, given))
+            return list(self._model.embed(TEXT, given, batch_size=_padded(len(given))))
         except errors.DataError:  # one text must not cost the others their answer
             return [_embed_text(self._model, text) for text in given]
 
 
 def _embed_text(model: "Model", text: str) -> np.ndarray | errors.DataError:
     try:
-        return model.embed(TEXT, [text])[0]
+        return model.embed(TEXT, [text], batch_size=_padded(1))[0]
     except errors.DataError as error:
         return error
 
 
 def encode(model: "Model", modality: str, array: np.ndarray) -> np.ndarray:
     """Encodes up to `SIZES[-1]` items with the smallest program that takes them."""
-    size = SIZES[bisect.bisect_left(SIZES, len(array))]
-    return model.encode(modality, array, batch_size=-(-size // _devices()) * _devices())
+    return model.encode(modality, array, batch_size=_padded(len(array)))
 
 
-def _devices() -> int:
+def _padded(count: int) -> int:
+    """Items of the smallest program that takes so many."""
     import jax
 
-    return jax.local_device_count()
+    devices = jax.local_device_count()
+    size = SIZES[min(bisect.bisect_left(SIZES, count), len(SIZES) - 1)]
+    return -(-size // devices) * devices
 
 
 def warm_up(model: "Model") -> None:
     """Compiles every program that requests will use."""
-    model.embed(TEXT, ["warm"])
+    for size in SIZES:
+        model.embed(TEXT, ["warm"] * size, batch_size=_padded(size))
     for modality in model.modalities:
         tower = model.config.towers[modality]
         frames = (tower.frames,) if modality == "video" else ()

@@ -1,9 +1,11 @@
 """Starts the server: engine, decoders, routes, page; and ends them in the reverse order."""
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import functools
 import importlib.util
+import multiprocessing
 import os
 import shutil
 import signal
@@ -14,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lb_jax.core import errors
+from lb_jax.core import errors, shipped
 from lb_jax.inference.serve.limits import Limits
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ class Options:
     """What the command line says.
 
     Attributes:
-      model: source for `lb_jax.load`.
+      model: source for `lb_jax.load`; None is that of the store, or without one the demo's.
       store: of vectors to search in; None for none.
       host, port: to listen at; port 0 is any free one.
       token: that requests must know; None for none.
@@ -43,7 +45,7 @@ class Options:
       page: whether there is a page beside the API.
     """
 
-    model: str
+    model: str | None = None
     store: str | None = None
     host: str = "127.0.0.1"
     port: int = 8000
@@ -53,11 +55,11 @@ class Options:
     page: bool = True
 
 
-def open_model(source: str) -> "Model":
+def open_model(source: str, **options: Any) -> "Model":
     """Loads the model; runs in the engine process, which is where jax is."""
     from lb_jax.inference import api
 
-    return api.load(source)
+    return api.load(source, **options)
 
 
 def name_of(source: str) -> str:
@@ -108,9 +110,13 @@ def _serve(
     from lb_jax.inference.serve import api, decoding, engine, gate
     from lb_jax.inference.serve.service import Service
 
-    opener = functools.partial(open_model, options.model)
-    _say(f"loading {options.model}")
-    server, ready = stack.enter_context(engine.running(opener, name_of(options.model)))
+    source, how = options.model or shipped.DEMO, {}
+    if options.store:
+        made = maker_of(options.store)
+        source, how = options.model or made["source"], {k: made[k] for k in ("dtype", "frames")}
+    _say(f"loading {source}")
+    opener = functools.partial(open_model, source, **how)
+    server, ready = stack.enter_context(engine.running(opener, name_of(source)))
     pool = decoding.Pool(options.limits, options.workers)
     stack.callback(pool.close)
     if options.page:
@@ -159,6 +165,23 @@ def _serve(
         _say(f"ready at http://{host}:{address[1]}/ (API: /docs)")
         loop[0].run(sockets=[bound])
     _say("stopped")
+
+
+def maker_of(uri: str) -> dict[str, Any]:
+    """What made the vectors of a store; told by another process, as LanceDB does not like a fork.
+
+    Raises:
+      DataError: there is no store.
+    """
+    spawned = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawned) as pool:
+        return pool.submit(_maker_of, uri).result()
+
+
+def _maker_of(uri: str) -> dict[str, Any]:
+    from lb_jax.inference import store
+
+    return dataclasses.asdict(store.Store.open(uri).maker)
 
 
 def open_store(uri: str, served: "Served") -> "service_lib.Store":
