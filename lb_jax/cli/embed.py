@@ -178,7 +178,9 @@ def _into_store(arguments: argparse.Namespace) -> None:
     # jax takes a second to import; wrong arguments are told before
     from lb_jax.inference import api, bulk, hosts
     from lb_jax.inference.store import Maker
+    from lb_jax.models import compiled
 
+    compiled.keep()
     model = api.load(arguments.model, **arguments.loading)
     found = sources.find(
         arguments.items,

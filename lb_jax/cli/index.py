@@ -114,7 +114,9 @@ def search(argv: Sequence[str]) -> None:
 
     # jax takes a second to import; what is wrong with the store is told before
     from lb_jax.inference import query
+    from lb_jax.models import compiled
 
+    compiled.keep()
     model = store.maker.load(arguments.model)
     files = {}
     if arguments.like is not None:
@@ -238,7 +240,9 @@ def upgrade(argv: Sequence[str]) -> None:
 
     from lb_jax.inference import api
     from lb_jax.inference import upgrade as upgrade_lib
+    from lb_jax.models import compiled
 
+    compiled.keep()
     model = api.load(arguments.model, dtype=opened.maker.dtype, frames=arguments.frames)
     done = upgrade_lib.run(
         arguments.store, model, drop_previous=arguments.drop_previous, abandon=arguments.abandon

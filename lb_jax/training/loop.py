@@ -7,7 +7,6 @@ resumes a killed run, and ends with the same parameters bit by bit.
 
 import contextlib
 import functools
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import jax
 from jax.experimental import multihost_utils
 
-from lb_jax.core import checkpoint, folders, logging, paths
+from lb_jax.core import checkpoint, logging, paths
 from lb_jax.core import config as config_lib
 from lb_jax.core.modalities import TEXT
 from lb_jax.data import pipeline
@@ -236,15 +235,3 @@ class _Trace:
             print(f"lb-jax: trace in {self._folder}", file=sys.stderr)
         elif not self._written:
             print(f"lb-jax: no trace: fewer than {PROFILED.start + 1} steps", file=sys.stderr)
-
-
-def enable_compile_cache() -> None:
-    """Keeps compiled programs on disk between runs.
-
-    Under JAX_COMPILATION_CACHE_DIR or the user's cache folder.
-    """
-    default = str(folders.user_cache("xla"))
-    jax.config.update(
-        "jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_CACHE_DIR", default)
-    )
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)

@@ -48,9 +48,10 @@ def main(argv: Sequence[str]) -> None:
         return
     cfg, values = parse(argv)
     # jax takes a second to import; wrong arguments are told before
+    from lb_jax.models import compiled
     from lb_jax.training import distributed, loop
 
-    loop.enable_compile_cache()
+    compiled.keep()
     if values.multihost:
         distributed.start()
     print(f"checkpoint: {loop.run(cfg, Path(values.workdir), profile=values.profile)}")

@@ -10,7 +10,7 @@ import pytest
 
 from lb_jax.cli import main
 from lb_jax.inference import api
-from lb_jax.training import loop
+from lb_jax.models import compiled
 from tests.data import media_files
 from tests.inference import tiny
 
@@ -89,7 +89,7 @@ def call(model_dir, media_dir, sheet_dir, load, tmp_path, capfd, monkeypatch):
 
     {model}, {media}, {sheets} stand for the folders above, {tmp} for an empty one.
     """
-    monkeypatch.setattr(loop, "enable_compile_cache", lambda: None)  # it is the whole process's
+    monkeypatch.setattr(compiled, "keep", lambda: None)  # it is the whole process's
     monkeypatch.setattr(api, "load", load)
     folders = {"model": model_dir, "media": media_dir, "sheets": sheet_dir, "tmp": tmp_path}
 

@@ -17,7 +17,7 @@ ARGUMENTS = {
     "serve": ("--model", "--store", "--host", "--port", "--token", "--max-queue", "--workers"),
     "embed": ("--model", "--modality", "--out", "items"),
     "index": ("build", "search", "info", "check", "upgrade"),
-    "index build": ("DIR|MANIFEST", "--out", "--model"),
+    "index build": ("items", "--out", "--model", "--window"),
     "index search": (
         *("--store", "--model", "--like", "--like-modality", "--weight", "--modality", "--under"),
         *("--after", "--before", "-k", "--json", "--no-merge", "--exact"),

@@ -58,7 +58,9 @@ class Options:
 def open_model(source: str, **options: Any) -> "Model":
     """Loads the model; runs in the engine process, which is where jax is."""
     from lb_jax.inference import api
+    from lb_jax.models import compiled
 
+    compiled.keep()
     return api.load(source, **options)
 
 
@@ -160,7 +162,8 @@ def _serve(
     loop.append(uvicorn.Server(config))
     address = bound.getsockname()
     host = f"[{address[0]}]" if ":" in address[0] else address[0]
-    with _signals(lambda *_: None):  # uvicorn has its own, and raises them again when it has ended
+    # Before uvicorn has its own handlers, and after: it raises again what it has caught.
+    with _signals(lambda *_: setattr(loop[0], "should_exit", True)):
         bound.listen(config.backlog)  # from here on connections wait instead of being refused
         _say(f"ready at http://{host}:{address[1]}/ (API: /docs)")
         loop[0].run(sockets=[bound])
