@@ -178,7 +178,7 @@ def _into_store(arguments: argparse.Namespace) -> None:
     # jax takes a second to import; wrong arguments are told before
     from lb_jax.inference import api, bulk, hosts
     from lb_jax.inference.store import Maker
-    from lb_jax.models import compiled
+    from lb_jax.training import compiled
 
     compiled.keep()
     model = api.load(arguments.model, **arguments.loading)

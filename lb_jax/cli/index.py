@@ -114,7 +114,7 @@ def search(argv: Sequence[str]) -> None:
 
     # jax takes a second to import; what is wrong with the store is told before
     from lb_jax.inference import query
-    from lb_jax.models import compiled
+    from lb_jax.training import compiled
 
     compiled.keep()
     model = store.maker.load(arguments.model)
@@ -240,7 +240,7 @@ def upgrade(argv: Sequence[str]) -> None:
 
     from lb_jax.inference import api
     from lb_jax.inference import upgrade as upgrade_lib
-    from lb_jax.models import compiled
+    from lb_jax.training import compiled
 
     compiled.keep()
     model = api.load(arguments.model, dtype=opened.maker.dtype, frames=arguments.frames)

@@ -48,8 +48,7 @@ def main(argv: Sequence[str]) -> None:
         return
     cfg, values = parse(argv)
     # jax takes a second to import; wrong arguments are told before
-    from lb_jax.models import compiled
-    from lb_jax.training import distributed, loop
+    from lb_jax.training import compiled, distributed, loop
 
     compiled.keep()
     if values.multihost:

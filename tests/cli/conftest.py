@@ -10,7 +10,7 @@ import pytest
 
 from lb_jax.cli import main
 from lb_jax.inference import api
-from lb_jax.models import compiled
+from lb_jax.training import compiled
 from tests.data import media_files
 from tests.inference import tiny
 

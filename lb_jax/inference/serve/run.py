@@ -58,7 +58,7 @@ class Options:
 def open_model(source: str, **options: Any) -> "Model":
     """Loads the model; runs in the engine process, which is where jax is."""
     from lb_jax.inference import api
-    from lb_jax.models import compiled
+    from lb_jax.training import compiled
 
     compiled.keep()
     return api.load(source, **options)
