@@ -23,6 +23,7 @@ from lb_jax.training.config import (
     ParaphraseConfig,
     TrainConfig,
 )
+from tests import quick
 
 BINDING = (
     (r"towers/[^/]+/blocks/.*/lora_[ab]", True),
@@ -99,6 +100,11 @@ def start(name: str):
     return *paths.partition(paths.unflatten(flat), cfg.trainable), batch
 
 
+def jit_of(name: str):
+    """What compiles a run's programs in the least time."""
+    return jax.jit if RUNS[name].loss.kind == "sigmoid" else quick.jit
+
+
 def plain_gradient(name: str):
     """`gradient(trainable, frozen, batch, key)` of a run in the plainest form."""
     cfg = RUNS[name]
@@ -109,7 +115,7 @@ def plain_gradient(name: str):
     contrast = step_lib.make_contrast(
         contrastive.LOSSES[cfg.loss.kind], mask_duplicates=cfg.loss.mask_duplicates
     )
-    return jax.jit(jax.value_and_grad(step_lib.make_loss(encode, contrast), has_aux=True))
+    return jit_of(name)(jax.value_and_grad(step_lib.make_loss(encode, contrast), has_aux=True))
 
 
 @functools.cache
@@ -136,7 +142,7 @@ def prepared(name: str, mesh: jax.sharding.Mesh, model=None, **changes):
         jax.device_put(jax.random.key(KEY), sharding.replicated(mesh)),
     )
     model = model or program.make_model(cfg, recipe.build(cfg)[0])
-    return jax.jit(program.make_gradient(cfg, mesh, model)), arguments
+    return jit_of(name)(program.make_gradient(cfg, mesh, model)), arguments
 
 
 def as_run(name: str, mesh: jax.sharding.Mesh, model=None, **changes):
