@@ -32,6 +32,7 @@ COMMANDS = {
     ),
     "data": ("lb_jax.cli.data", "corpora: check any of them, pack it into shards"),
     "embed": ("lb_jax.cli.embed", "embeddings of files or folders into an .npz"),
+    "doctor": ("lb_jax.cli.doctor", "what is wrong with this machine or a model, and what to do"),
 }
 
 

@@ -15,6 +15,7 @@ ARGUMENTS = {
     "convert": ("SRC", "DST", "--to", "--merge-lora", "--config", "--verify"),
     "data convert": ("SRC", "DST", "--root", "--columns", "--only", "--to", "--max-bad-rate"),
     "embed": ("--model", "--modality", "--out", "items"),
+    "doctor": ("--model", "--store", "--json", "--write-golden"),
 }
 
 
