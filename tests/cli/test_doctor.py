@@ -125,7 +125,7 @@ def test_codec_that_decodes_wrong_is_told(monkeypatch):
     monkeypatch.setattr(
         doctor.decoders.preprocess, "decode", lambda name, *rest: whole(name, *rest)[..., ::-1]
     )
-    assert {"png 16 bit", "aac", "flac"} <= set(failed(doctor.decoding))
+    assert set(failed(doctor.decoding)) == {"png 16 bit"}
 
 
 def test_golden_inputs_are_formulas(model_dir):
