@@ -15,7 +15,6 @@ from flax import nnx
 from lb_jax.models.lora import LoraConfig
 from lb_jax.models.text import TextConfig, TextTower
 from lb_jax.models.vision import VisionConfig, VisionTower, kept_patches, patchify
-from tests import quick
 
 STILL = VisionConfig(16, 2, 2, 32, patch_size=4, image_size=(8, 14), embed_dim=8)
 CLIP = dataclasses.replace(
@@ -52,7 +51,7 @@ def value_and_gradient(cfg, **options):
     graph, state = nnx.split(tower(cfg, **options))
     call = {} if cfg is TEXT else {"key": jax.random.key(2), "patch_dropout": 0.4}
     loss = jax.value_and_grad(lambda s: (nnx.merge(graph, s)(x, **call).embed ** 2).sum())
-    return quick.jit(loss)(state)
+    return jax.jit(loss)(state)
 
 
 @pytest.mark.parametrize("cfg", [STILL, CLIP, TUBES, TEXT], ids=["still", "clip", "tubes", "text"])

@@ -17,7 +17,6 @@ from lb_jax.models.languagebind import LanguageBind, is_shared
 from lb_jax.objectives import contrastive
 from lb_jax.training import optimizer as optimizer_lib
 from lb_jax.training import step as step_lib
-from tests import quick
 
 GOLDENS = Path(
     os.environ.get("LB_JAX_GOLDENS", Path(__file__).parents[3] / "shared" / "golden")
@@ -73,7 +72,7 @@ class Run:
         optimizer = optimizer_lib.make_optimizer(
             tree, schedule, **{name: hyper[name] for name in ("b1", "b2", "eps", "weight_decay")}
         )
-        self.step = quick.jit(step_lib.make_step(self.gradient, optimizer, schedule))
+        self.step = jax.jit(step_lib.make_step(self.gradient, optimizer, schedule))
         self.state = step_lib.initial_state(optimizer, tree)
 
     def path(self, place):
@@ -112,7 +111,7 @@ def test_first_gradients_are_the_reference(folder):
     stored = safetensors.numpy.load_file(folder / "grads_step0.safetensors")
     assert set(stored) == set(one.told["trainable"])
     batch, key = next(one.batches()), jax.random.key(0)
-    _, found = quick.jit(one.gradient)(one.state["params"], one.frozen, batch, key)
+    _, found = jax.jit(one.gradient)(one.state["params"], one.frozen, batch, key)
     compared = 0
     for name, ours, theirs in one.differences(found, stored):
         error = np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)
