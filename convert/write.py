@@ -37,7 +37,7 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 # Files that a folder written here may hold, by their path in it.
 _ANY_MODALITY = "|".join(MODALITIES)
 _WRITTEN = re.compile(
-    rf"(({_ANY_MODALITY})/)?(config\.json|model\.safetensors)|calibration\.json"
+    rf"(({_ANY_MODALITY})/)?(config\.json|model\.safetensors)|(calibration|golden)\.json"
     rf"|(({_ANY_MODALITY})/)?open_clip_(config\.json|model\.safetensors)"
     rf"|inputs\.json|({_ANY_MODALITY}|{TEXT})\.(safetensors|stablehlo)"
     rf"|{checkpoint.ORBAX}/.*"

@@ -2,8 +2,8 @@
 
 Tensor names are parameter paths, so `base` is stored once. The config holds the model's shape and
 the preprocessing spec of every modality; without them the numbers would not mean anything. The
-folder appears whole or not at all. `calibration.json`, which `lb-jax calibrate` puts beside them,
-changes no vector and is no part of what the model is.
+folder appears whole or not at all. `calibration.json` and `golden.json`, which `lb-jax calibrate`
+and `lb-jax doctor --write-golden` put beside them, change no vector and are no part of the model.
 """
 
 import collections
@@ -25,6 +25,7 @@ from lb_jax.core import errors, paths
 
 WEIGHTS, CONFIG, FORMAT = "model.safetensors", "config.json", "lb_jax-1"
 CALIBRATION = "calibration.json"  # beside the weights, where one was fitted
+GOLDEN = "golden.json"  # beside the weights: what they gave where it was right
 ORBAX = "params"  # folder that stands for the weights where Orbax wrote them
 # Names of types in a safetensors file.
 DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64"}
@@ -131,11 +132,11 @@ def write_safetensors(
 def copy(source: Path, folder: Path) -> None:
     """Copies an inference checkpoint; one that is there is replaced once the copy is complete.
 
-    Its calibration goes with it.
+    Its calibration and its golden vectors go with it.
     """
-    calibrated = (Path(source) / CALIBRATION).is_file()
+    beside = [name for name in (CALIBRATION, GOLDEN) if (Path(source) / name).is_file()]
     with replacing(folder) as partial:
-        for name in (CONFIG, WEIGHTS, *([CALIBRATION] if calibrated else [])):
+        for name in (CONFIG, WEIGHTS, *beside):
             shutil.copyfile(Path(source) / name, partial / name)
 
 

@@ -25,6 +25,7 @@ ARGUMENTS = {
     "index info": ("--store", "--json"),
     "index check": ("--store", "--json"),
     "index upgrade": ("store", "--model", "--drop-previous", "--abandon"),
+    "doctor": ("--model", "--store", "--json", "--write-golden"),
 }
 
 

@@ -50,9 +50,8 @@ def value_and_gradient(cfg, **options):
     x = jax.random.randint(jax.random.key(1), (3, 9), 0, 50) if cfg is TEXT else pixels(cfg)
     graph, state = nnx.split(tower(cfg, **options))
     call = {} if cfg is TEXT else {"key": jax.random.key(2), "patch_dropout": 0.4}
-    return jax.jit(jax.value_and_grad(lambda s: (nnx.merge(graph, s)(x, **call).embed ** 2).sum()))(
-        state
-    )
+    loss = jax.value_and_grad(lambda s: (nnx.merge(graph, s)(x, **call).embed ** 2).sum())
+    return jax.jit(loss)(state)
 
 
 @pytest.mark.parametrize("cfg", [STILL, CLIP, TUBES, TEXT], ids=["still", "clip", "tubes", "text"])

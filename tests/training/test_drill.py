@@ -62,7 +62,10 @@ class Drill:
     def __init__(self, folder, cfg):
         self.sheet = folder / "sheet.py"
         self.sheet.write_text(SHEET.format(text=json.dumps(config_lib.to_dict(cfg))))
-        self.environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(folder / "cache")}
+        self.environment = os.environ | {
+            "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2",
+            "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
+        }
 
     def __call__(self, workdir, phase=None, kind=None, count=1, delay=0.0):
         """Status and stderr of a run that gets a signal after it entered a phase `count` times."""

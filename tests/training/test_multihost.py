@@ -30,7 +30,7 @@ def start(folder, cfg, workdir, devices, place=None):
     sheet.write_text(SHEET.format(text=json.dumps(config_lib.to_dict(cfg))))
     arguments = ["train", f"--config={sheet}", f"--workdir={folder / workdir}"]
     environment = os.environ | {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}",
         "JAX_COMPILATION_CACHE_DIR": str(folder / f"cache-{place and place[2]}"),
     }
     if place:
