@@ -37,7 +37,6 @@ COMMANDS = {
         "search your own media: build, search, info, check, upgrade",
     ),
     "serve": ("lb_jax.cli.serve", "a web page and an HTTP API over one model"),
-    "embed": ("lb_jax.cli.embed", "embeddings of files or folders into an .npz"),
     "doctor": ("lb_jax.cli.doctor", "what is wrong with this machine or a model, and what to do"),
 }
 
