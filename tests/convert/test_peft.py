@@ -72,7 +72,7 @@ def pixels(size):
 
 def load(source, **options):
     """`lb_jax.load`; models of the same shape share what is compiled."""
-    model = lb_jax.load(source, **options)
+    model = lb_jax.load(source, batch_size=3, **options)
     model._encode = COMPILED.setdefault(str(model.config), model._encode)
     return model
 
@@ -93,11 +93,6 @@ def assert_agree(ours, theirs, *, text=True):
     if text:
         np.testing.assert_allclose(ours.encode("text", IDS), texts, atol=TOLERANCE, rtol=0)
     assert ours.logit_scale["image"] == pytest.approx(theirs.logit_scale.item())
-
-
-@pytest.fixture(autouse=True)
-def _small_batches(monkeypatch):
-    monkeypatch.setattr(api, "BATCH_SIZE", 3)
 
 
 @pytest.mark.parametrize(("act", "image_size"), [("gelu", 20), ("quick_gelu", 16)])

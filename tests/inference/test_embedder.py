@@ -211,8 +211,8 @@ def test_progress_counts_what_was_kept(alone, pictures, tmp_path):
 
 
 @pytest.mark.parametrize("views", [None, Views(2, 1)])
-def test_few_decoded_clips_are_in_memory(alone, views, monkeypatch):
-    monkeypatch.setattr(api, "BATCH_SIZE", 4)
+def test_few_decoded_clips_are_in_memory(folder, views, monkeypatch):
+    model = api.load(folder, devices=jax.local_devices()[:1], batch_size=4)
     begun, encoded, most = [], [], []
 
     def read(*arguments):
@@ -226,9 +226,9 @@ def test_few_decoded_clips_are_in_memory(alone, views, monkeypatch):
 
     monkeypatch.setattr(clips_lib, "preprocess", read)
     monkeypatch.setattr(clips_lib, "views", read)
-    monkeypatch.setattr(alone, "encode", encode)
+    monkeypatch.setattr(model, "encode", encode)
     many = [Clip(Path(str(i))) for i in range(60)]
-    found = Embedder(alone, None, threads=2).media("video", many, views)
+    found = Embedder(model, None, threads=2).media("video", many, views)
     assert (found.failed, len(encoded)) == ({}, 60)
     assert max(most) <= (4 + 4 + 1 if views is None else 2 + 2 + 1)
 
