@@ -9,7 +9,6 @@ import safetensors
 import lb_jax
 from lb_jax.convert import weights, write
 from lb_jax.core import errors
-from lb_jax.inference import api
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
