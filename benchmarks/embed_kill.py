@@ -3,11 +3,12 @@
     python benchmarks/embed_kill.py [--files 2000] [--kills 20] [--model demo]
 
 Takes files of all modalities from the demo's corpus, some of them broken and some twice. One run
-goes to its end. Others of a second store are killed, the whole process group, at random moments
-from the start of the program up to the time that the unbroken run took, divided by the kills left;
-then a last one goes to the end. Rows are committed by hundreds, so that kills fall between commits
-as well as into them. Both stores must hold the same rows in the same order, every column equal,
-vectors bit by bit. The last line is JSON; status 1 where they differ.
+goes to its end. Others of a second store are killed, the whole process group: one in five at a
+random moment before its first rows, the others at one after their first rows were committed, while
+files are left. Then a last one goes to the end. Rows are committed by twenties, so that kills fall
+between commits as well as into them. Both stores must hold the same rows in the same order, every
+column equal, vectors bit by bit. The last line is JSON; status 1 where they differ, or where a run
+ended before it was killed.
 """
 
 import argparse
@@ -21,13 +22,14 @@ import tempfile
 import time
 from pathlib import Path
 
+EARLY_S, LATE_S = 3.0, 0.25  # at most, from the start and from the first rows
 SUFFIXES = {".jpg", ".png", ".mp4", ".wav"}
 RUN = """
 import sys
 from lb_jax.inference import bulk
 if __name__ == "__main__":
     media, uri, model = sys.argv[1:]
-    bulk.run([media], model, uri, commit_rows=100, shown=False)
+    bulk.run([media], model, uri, commit_rows=20, shown=False)
 """
 
 
@@ -45,7 +47,10 @@ def main() -> None:
         start = time.monotonic()
         _run(folder, "unbroken", arguments.model).wait()
         unbroken_s = time.monotonic() - start
-        kept = [_killed(folder, arguments.model, draw, unbroken_s) for _ in range(arguments.kills)]
+        kept = [0]
+        for number in range(arguments.kills):
+            kept.append(_killed(folder, arguments.model, draw, kept[-1], is_early=number % 5 == 0))
+            print(f"{kept[-1]} rows after kill {number + 1}", flush=True)
         start = time.monotonic()
         status = _run(folder, "killed", arguments.model).wait()
         last_s = time.monotonic() - start
@@ -59,8 +64,8 @@ def main() -> None:
         "files": arguments.files,
         "rows": len(expected),
         "bad": len(listed[0]),
-        "kills": len(kept),
-        "rows_after_each_kill": kept,
+        "kills": len(kept) - 1,
+        "rows_after_each_kill": kept[1:],
         "unbroken_s": round(unbroken_s, 1),
         "last_run_s": round(last_s, 1),
         "equal_row_for_row": equal,
@@ -98,17 +103,29 @@ def _run(folder: Path, name: str, model: str) -> subprocess.Popen:
     return subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
 
 
-def _killed(folder: Path, model: str, draw: random.Random, at_most_s: float) -> int:
-    """Rows of the store after a run that was killed."""
+def _killed(folder: Path, model: str, draw: random.Random, before: int, *, is_early: bool) -> int:
+    """Rows of the store after a run that was killed while files were left.
+
+    Raises:
+      SystemExit: when it ended before.
+    """
     run = _run(folder, "killed", model)
-    try:
-        run.wait(draw.uniform(0, at_most_s))
-    except subprocess.TimeoutExpired:
-        os.killpg(run.pid, signal.SIGKILL)
-        run.wait()
-    rows = _rows(folder / "killed")
-    print(f"{0 if rows is None else len(rows)} rows after a kill", flush=True)
-    return 0 if rows is None else len(rows)
+    if is_early:
+        time.sleep(draw.uniform(0.5, EARLY_S))
+    else:
+        while run.poll() is None and _count(folder / "killed") <= before:
+            time.sleep(0.02)
+        time.sleep(draw.uniform(0, LATE_S))
+    if run.poll() is not None:
+        sys.exit("a run ended before it was killed; give more --files")
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    return _count(folder / "killed")
+
+
+def _count(uri: Path) -> int:
+    found = _rows(uri)
+    return 0 if found is None else len(found)
 
 
 def _rows(uri: Path):
