@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ UPLOADS_ONLY = (
     'media are taken as uploads only: form parts, or {"type": "image", "data": "<base64>"}; no '
     "paths and no URLs"
 )
+NO_FILE_NAME = re.compile(r"[/\\\0]")  # of a path
 NAME_CHARACTERS = 80  # of a file name, in errors
 
 
@@ -118,6 +120,10 @@ async def _from_part(key: str, part: UploadFile, place: int) -> Item:
         raise Refusal(
             "bad_request",
             f"{name}: a file's field is its modality; expected one of {', '.join(MODALITIES)}.",
+        )
+    if NO_FILE_NAME.search(part.filename or ""):  # no client sends one, and nobody needs it
+        raise Refusal(
+            "bad_request", f"{name}: its name is a path; give the name of the file alone."
         )
     kind = (part.content_type or PART_TYPES[3]).partition(";")[0].strip().lower()
     if not kind.startswith(PART_TYPES):
