@@ -7,7 +7,9 @@ from pathlib import Path
 from lb_jax.core import errors
 
 
-def walk(folder: Path, within: Path | None = None) -> Iterator[str]:
+def walk(
+    folder: Path, within: Path | None = None, closed: list[Path] | None = None
+) -> Iterator[str]:
     """Paths below a folder: of each folder its files first, then its folders, both sorted.
 
     Hidden files and folders are left out. Links are followed, except back into a folder they lie
@@ -16,11 +18,13 @@ def walk(folder: Path, within: Path | None = None) -> Iterator[str]:
     Args:
       folder: where to look.
       within: a folder above it, into which links do not lead back either.
+      closed: takes the folders below that cannot be read; None raises at the first.
 
     Raises:
       DataError: for a folder that cannot be read.
     """
-    yield from _walk(folder, "", frozenset() if within is None else {_identity(within)})
+    above = frozenset() if within is None else {_identity(within)}
+    yield from _walk(folder, "", above, closed)
 
 
 def entries(folder: Path) -> tuple[list[str], list[str]]:
@@ -32,7 +36,7 @@ def entries(folder: Path) -> tuple[list[str], list[str]]:
     try:
         with os.scandir(folder) as found:
             shown = [entry for entry in found if not entry.name.startswith(".")]
-            folders = sorted(entry.name for entry in shown if entry.is_dir())
+            folders = sorted(entry.name for entry in shown if _is_folder(entry))
     except OSError as e:
         raise errors.DataError(
             folder, f"cannot be read ({e.strerror}); expected a folder, and leave to read it"
@@ -40,13 +44,28 @@ def entries(folder: Path) -> tuple[list[str], list[str]]:
     return sorted({entry.name for entry in shown} - set(folders)), folders
 
 
-def _walk(folder: Path, name: str, above: Set[tuple[int, int]]) -> Iterator[str]:
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads nowhere; whoever opens it will say so
+        return False
+
+
+def _walk(
+    folder: Path, name: str, above: Set[tuple[int, int]], closed: list[Path] | None
+) -> Iterator[str]:
     if (identity := _identity(folder)) in above:  # a link back
         return
-    names, folders = entries(folder)
+    try:
+        names, folders = entries(folder)
+    except errors.DataError:
+        if closed is None or not name:
+            raise
+        closed.append(folder)
+        return
     yield from (f"{name}{one}" for one in names)
     for one in folders:
-        yield from _walk(folder / one, f"{name}{one}/", above | {identity})
+        yield from _walk(folder / one, f"{name}{one}/", above | {identity}, closed)
 
 
 def _identity(folder: Path) -> tuple[int, int]:

@@ -11,6 +11,7 @@ import collections
 import contextlib
 import dataclasses
 import math
+import numbers
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
@@ -68,8 +69,8 @@ def windows(
         )
     stride_s = window_s if stride_s is None else stride_s
     for name, value in (("window_s", window_s), ("stride_s", stride_s)):
-        if not (math.isfinite(value) and value > 0):
-            raise errors.ConfigError(f"{name} is {value}; expected seconds above 0.")
+        if not (isinstance(value, numbers.Real) and math.isfinite(value) and value > 0):
+            raise errors.ConfigError(f"{name} is {value!r}; expected seconds above 0.")
     return _CUTTERS[modality](media, spec, window_s, stride_s)
 
 

@@ -7,6 +7,7 @@ import collections
 import functools
 import hashlib
 import json
+import numbers
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -74,7 +75,7 @@ def load(
     """
     dtype = _dtype(dtype)
     weights = open_weights(source, config=config, merge_lora=merge_lora)
-    if frames is not None:
+    if frames is not None and frames != frames_lib.trained(weights):
         weights = frames_lib.Interpolated(weights, frames)
     named = weights.where if isinstance(source, Mapping) else str(source)
     return Model(
@@ -130,7 +131,7 @@ class Model:
 
     @property
     def frames(self) -> int | None:
-        """Frames that `load` was asked for; None for as many as in training."""
+        """Frames of a video where they are others than in training; None for as many."""
         return self._weights.frames if isinstance(self._weights, frames_lib.Interpolated) else None
 
     @property
@@ -434,8 +435,8 @@ class Model:
           weights: by modality; all equal when None.
 
         Raises:
-          ConfigError: for no vectors, different numbers of them, a weight missing, or a mean of
-            length 0, which has no direction.
+          ConfigError: for no vectors, different numbers of them, a weight missing, numbers that are
+            not finite, or a mean of length 0, which has no direction.
         """
         if not vectors or len({np.shape(v) for v in vectors.values()}) != 1:
             raise errors.ConfigError(
@@ -447,10 +448,19 @@ class Model:
                 f"fuse: weights name {sorted(weights)}, vectors {sorted(vectors)}; name the "
                 "same modalities in both."
             )
+        for name, weight in (weights or {}).items():
+            if not (isinstance(weight, numbers.Real) and np.isfinite(weight)):
+                raise errors.ConfigError(
+                    f"fuse: the weight of {name} is {weight!r}, expected a finite number."
+                )
         total = sum(
             (weights or collections.defaultdict(lambda: 1.0))[name] * np.asarray(v)
             for name, v in vectors.items()
         )
+        if not np.isfinite(total).all():
+            raise errors.ConfigError(
+                "fuse: a vector holds NaN or infinity; give vectors as `embed` does."
+            )
         if not np.linalg.norm(total, axis=-1).all():
             raise errors.ConfigError(
                 "fuse: the weighted vectors add up to zero; give weights that do not cancel."

@@ -40,8 +40,8 @@ class Interpolated:
             raise errors.ConfigError(
                 f"frames={frames} is for video; {weights.where} has {', '.join(sorted(towers))}."
             )
-        if frames < 1:
-            raise errors.ConfigError(f"frames is {frames}, expected at least 1.")
+        if not isinstance(frames, int) or frames < 1:
+            raise errors.ConfigError(f"frames is {frames!r}, expected a whole number above 0.")
         self.inner, self.frames = weights, frames
         self.where, self.files, self.ignored = weights.where, weights.files, weights.ignored
         self.origin, self.folder = weights.origin, None

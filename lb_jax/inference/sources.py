@@ -56,6 +56,7 @@ class Found:
       sources: in the order of the arguments, each file once.
       skipped: why files are left out -> how many.
       folders: those that were searched, absolute.
+      closed: those below them that could not be read, absolute.
       wanted: modalities that were looked for.
     """
 
@@ -63,6 +64,7 @@ class Found:
     skipped: Mapping[str, int]
     folders: tuple[str, ...]
     wanted: tuple[str, ...]
+    closed: tuple[str, ...] = ()
 
 
 def _ends_in(suffixes: Sequence[str]) -> Callable[[PurePath, Path], bool]:
@@ -83,6 +85,8 @@ def _lies_in(*words: str) -> Callable[[PurePath, Path], bool]:
 def _is_deep(shown: PurePath, path: Path) -> bool:
     """A PNG of one channel of 16 bits, by its header; a file that cannot be read is not."""
     if shown.suffix.lower() != ".png":
+        return False
+    if not path.is_file():  # a pipe would keep whoever opens it waiting
         return False
     try:
         with path.open("rb") as file:
@@ -175,11 +179,12 @@ def find(
     rules, wanted = (*rules, *RULES), (only,) if only else tuple(modalities)
     kept: dict[str, dict[str, None]] = {}
     skipped: collections.Counter[str] = collections.Counter()
-    folders = []
+    folders: list[str] = []
+    closed: list[Path] = []
     for argument in map(Path, arguments):
         if argument.is_dir():
             folders.append(_absolute(argument))
-            found = _in_folder(argument, rules)
+            found = _in_folder(argument, rules, closed)
         elif argument.suffix.lower() in tables.FORMATS:
             found = _in_manifest(argument, None if root is None else Path(root), rules)
         elif argument.exists():
@@ -195,6 +200,8 @@ def find(
                 kept.setdefault(_absolute(path), {}).update(dict.fromkeys(left))
             else:
                 skipped[_why(kinds, modalities)] += 1
+    if closed:  # who knows how many files
+        skipped[f"the contents of folders that cannot be read, such as {closed[0]}"] = len(closed)
     if not kept:
         names = ", ".join(map(str, arguments))
         raise errors.DataError(
@@ -204,7 +211,7 @@ def find(
             "--as 'REGEX=MODALITY' tells otherwise",
         )
     sources = tuple(Source(path, tuple(kinds)) for path, kinds in kept.items())
-    return Found(sources, dict(skipped), tuple(folders), wanted)
+    return Found(sources, dict(skipped), tuple(folders), wanted, tuple(map(_absolute, closed)))
 
 
 def _why(kinds: Sequence[str], modalities: Sequence[str]) -> str:
@@ -229,11 +236,13 @@ def _modalities(shown: PurePath, path: Path, rules: Sequence[Rule]) -> tuple[str
     return next((rule.modalities for rule in rules if rule.applies(shown, path)), ())
 
 
-def _in_folder(folder: Path, rules: Sequence[Rule]) -> list[tuple[Path, tuple[str, ...]]]:
+def _in_folder(
+    folder: Path, rules: Sequence[Rule], closed: list[Path]
+) -> list[tuple[Path, tuple[str, ...]]]:
     own = Path(os.path.abspath(folder)).name  # `embed scans/depth` counts as a folder named depth
     return [
         (folder / name, _modalities(PurePath(own, name), folder / name, rules))
-        for name in files_lib.walk(folder)
+        for name in files_lib.walk(folder, closed=closed)
     ]
 
 

@@ -93,8 +93,11 @@ def test_other_numbers_of_frames(folder, model, tmp_path):
     np.testing.assert_array_equal(
         same.embed("video", tmp_path / "a.mp4"), model.embed("video", tmp_path / "a.mp4")
     )
-    with pytest.raises(errors.ConfigError, match="frames is 0"):
-        api.load(folder, frames=0)
+    assert same.digest == model.digest
+    assert (same.frames, five.frames) == (None, 5)
+    for wrong in (0, "4", 2.5):
+        with pytest.raises(errors.ConfigError, match="expected a whole number above 0"):
+            api.load(folder, frames=wrong)
 
 
 def test_batches_shrink_when_memory_runs_out(folder, monkeypatch):

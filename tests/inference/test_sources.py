@@ -1,5 +1,7 @@
 """What is embedded as what: folders, manifests, rules, what is left out."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -115,3 +117,20 @@ def test_nothing_to_embed_says_why(folder):
         sources.find([folder], ("audio",), only="video")
     with pytest.raises(errors.DataError, match="no: does not exist"):
         sources.find([folder / "no"], ALL)
+
+
+@pytest.mark.parametrize("name", ["pipe.png", "pipe.jpg"])
+def test_a_pipe_does_not_keep_it_waiting(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    (source,) = sources.find([tmp_path], ("image", "depth")).sources
+    assert source.modalities == ("image",)
+
+
+def test_closed_folders_are_counted(tmp_path, folder, monkeypatch):
+    closed = folder / "a"
+    monkeypatch.setattr(
+        sources.files_lib, "walk", lambda top, closed: closed.append(top / "a") or ["x.jpg"]
+    )
+    found = sources.find([folder], ("image",))
+    assert found.closed == (str(closed),)
+    assert any("cannot be read" in why for why in found.skipped)
