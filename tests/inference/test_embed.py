@@ -158,6 +158,9 @@ def test_fuse_is_the_unit_mean(model, vectors, weights, expected):
         ({"video": X, "audio": Y}, {"video": 1}, "name the same modalities"),
         ({"video": X, "audio": [[-1.0, 0.0]]}, None, "add up to zero"),
         ({"video": X, "audio": Y}, {"video": 0, "audio": 0}, "add up to zero"),
+        ({"video": X, "audio": Y}, {"video": "2", "audio": 0}, "expected a finite number"),
+        ({"video": X, "audio": Y}, {"video": np.nan, "audio": 0}, "expected a finite number"),
+        ({"video": X, "audio": [[np.nan, 0.0]]}, None, "NaN or infinity"),
     ],
 )
 def test_fuse_refuses_what_has_no_mean(model, vectors, weights, message):

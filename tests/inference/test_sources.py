@@ -126,11 +126,12 @@ def test_a_pipe_does_not_keep_it_waiting(tmp_path, name):
     assert source.modalities == ("image",)
 
 
-def test_closed_folders_are_counted(tmp_path, folder, monkeypatch):
-    closed = folder / "a"
-    monkeypatch.setattr(
-        sources.files_lib, "walk", lambda top, closed: closed.append(top / "a") or ["x.jpg"]
-    )
-    found = sources.find([folder], ("image",))
-    assert found.closed == (str(closed),)
+def test_closed_folders_are_counted(tmp_path, monkeypatch):
+    def walk(folder, closed):
+        closed.append(folder / "a")
+        return ["x.jpg"]
+
+    monkeypatch.setattr(sources.files_lib, "walk", walk)
+    found = sources.find([tmp_path], ("image",))
+    assert found.closed == (str(tmp_path / "a"),)
     assert any("cannot be read" in why for why in found.skipped)
