@@ -56,6 +56,11 @@ def main(argv: Sequence[str]) -> None:
     token = given.token if given.token is not None else os.environ.get(TOKEN)
     if token is not None and not token.strip():
         raise errors.ConfigError("--token is empty; give a secret, or leave it out.")
+    if token is not None and (token != token.strip() or not token.isprintable()):
+        raise errors.ConfigError(
+            "--token has blanks at its ends or characters that cannot be printed, which no header "
+            "carries; leave them out."
+        )
 
     from lb_jax.inference.serve import limits, run
 

@@ -4,12 +4,15 @@ import base64
 import html
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Query, Request, exception_handlers
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
 
 from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.inference.serve import metrics, parsing
@@ -19,12 +22,12 @@ from lb_jax.inference.serve.service import Found, Item, Service
 EMBEDDINGS_FIELDS = ("model", "input", "encoding_format", "dimensions", "user")
 SEARCH_FIELDS = ("model", "query", "input", "k", "modality", "under", "after_s", "before_s")
 FORMATS = ("float", "base64")
-METHODS = {"DELETE", "GET", "PATCH", "POST", "PUT"}
+OWN = "/gradio_api/"  # between the page and its server, which have their own words
 RESULTS = 10  # of a search that does not say
 MEDIA_HEADERS = {"x-content-type-options": "nosniff", "cache-control": "private, max-age=3600"}
 
 # status of what the framework raises: code of the refusal
-_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
+_CODES = {404: "not_found", 405: "method_not_allowed", 416: "no_such_range"}
 
 _MEDIA = {
     "type": "object",
@@ -171,14 +174,17 @@ def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
         """Counters and histograms in the text format of Prometheus."""
         return PlainTextResponse(service.metrics.text(), media_type=metrics.CONTENT_TYPE)
 
-    @app.api_route("/media/{link}", methods=["GET", "HEAD"])
+    @app.head("/media/{link}", include_in_schema=False)
+    @app.get("/media/{link}")
     async def media(link: str) -> Response:
         """A file that a search has found, whole or a range of its bytes."""
         path, _ = service.file(link)
-        return FileResponse(path, headers=MEDIA_HEADERS)
+        return _Media(path, headers=MEDIA_HEADERS)
 
     @app.get("/media/{link}/thumbnail")
-    async def thumbnail(link: str, start_s: float = 0.0) -> Response:
+    async def thumbnail(
+        link: str, start_s: Annotated[float, Query(ge=0, allow_inf_nan=False)] = 0.0
+    ) -> Response:
         """A small picture of a file that a search has found."""
         picture = await service.thumbnail(link, start_s)
         return Response(picture, media_type="image/jpeg", headers=MEDIA_HEADERS)
@@ -187,29 +193,52 @@ def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
     async def docs() -> Response:
         return HTMLResponse(docs_page(app.openapi()))
 
-    async def wrong_method(request: Request) -> Response:
-        raise HTTPException(405)
-
     # Said here, as what these routes do not take would go on to the page.
     taken: dict[str, set[str]] = {}
     for route in app.routes:
         taken.setdefault(route.path, set()).update(route.methods)
     for path, methods in taken.items():
-        others = sorted(METHODS - methods)
-        app.add_api_route(path, wrong_method, methods=others, include_in_schema=False)
+        app.routes.append(Route(path, _Refusing(405, {"Allow": ", ".join(sorted(methods))})))
+    for path in ("/v1/{path:path}", "/media/{path:path}"):
+        app.routes.append(Route(path, _Refusing(404)))
+    refuse_alike(app)
+    return app
 
-    @app.api_route("/v1/{path:path}", methods=sorted(METHODS), include_in_schema=False)
-    @app.api_route("/media/{path:path}", methods=sorted(METHODS), include_in_schema=False)
-    async def unknown(path: str) -> Response:
-        raise HTTPException(404)
 
+def refuse_alike(app: FastAPI) -> None:
+    """Makes what an application refuses, and what breaks in it, an answer in the one form."""
     for kind, handler in (
         (Refusal, _refused),
         (HTTPException, _failed),
+        (RequestValidationError, _invalid),
         (Exception, _broke),
     ):
         app.add_exception_handler(kind, handler)
-    return app
+
+
+class _Refusing:
+    """Refuses every method; a class, as a function would be asked for some of them only."""
+
+    def __init__(self, status: int, headers: dict[str, str] | None = None):
+        self._status, self._headers = status, headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise HTTPException(self._status, headers=self._headers)
+
+
+class _Media(FileResponse):
+    """A file, or a range of it; what starlette says of a wrong range is said in the one form."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def checked(message: Message) -> None:
+            status = message.get("status", 200)
+            if status >= 400:
+                headers = {key.decode(): value.decode() for key, value in message["headers"]}
+                kept = {key: headers[key] for key in ("content-range",) if key in headers}
+                raise HTTPException(status, "The file has no such range of bytes.", kept)
+            await send(message)
+
+        await super().__call__(scope, receive, checked)
 
 
 async def _refused(request: Request, refusal: Refusal) -> Response:
@@ -219,21 +248,33 @@ async def _refused(request: Request, refusal: Refusal) -> Response:
 
 async def _failed(request: Request, error: HTTPException) -> Response:
     """What the framework refuses, in the same words."""
+    if request.url.path.startswith(OWN):
+        return await exception_handlers.http_exception_handler(request, error)
     path = request.url.path[:80]
     says = {
         404: f"There is no {path}; /docs lists what there is.",
         405: f"{path} does not take {request.method}; /docs lists what there is.",
     }
-    code = _CODES.get(error.status_code, "bad_request")
+    usual = "bad_request" if error.status_code < 500 else "internal_error"
+    code = _CODES.get(error.status_code, usual)
     refusal = Refusal(code, says.get(error.status_code, str(error.detail)))
     return JSONResponse(refusal.body, error.status_code, error.headers)
+
+
+async def _invalid(request: Request, error: RequestValidationError) -> Response:
+    """A parameter that is not of its kind."""
+    if request.url.path.startswith(OWN):
+        return await exception_handlers.request_validation_exception_handler(request, error)
+    first = error.errors()[0]
+    refusal = Refusal("bad_request", f"{first['loc'][-1]}: {first['msg']}.")
+    return JSONResponse(refusal.body, refusal.status)
 
 
 async def _broke(request: Request, error: Exception) -> Response:
     """A fault of the server; the traceback goes to its log."""
     del request, error
     refusal = Refusal("internal_error", "The server failed on this request; see its log.")
-    return JSONResponse(refusal.body, refusal.status)
+    return JSONResponse(refusal.body, refusal.status, {"connection": "close"})  # uvicorn does it
 
 
 def _check_model(fields: dict[str, Any], name: str) -> None:

@@ -124,7 +124,7 @@ def bars(labels: Sequence[str], shares: Sequence[float], note: str) -> str:
     rows = "".join(
         f'<div class="lb-bar"><span>{html.escape(labels[place])}</span>'
         f'<i style="width:{100 * shares[place]:.1f}%"></i>'
-        f"<b>{100 * shares[place]:.1f} %</b></div>"
+        f"<b>{percent(shares[place], 1)}</b></div>"
         for place in order
     )
     return f'{rows}<p class="lb-note">{html.escape(note)}</p>'
@@ -150,7 +150,7 @@ def _cell(cell: float, value: str, low: float, high: float, *, is_best: bool) ->
     if not np.isfinite(cell):
         return '<td class="lb-none">–</td>'
     share = (cell - low) / (high - low) if high > low else 0.5
-    told = f"{100 * cell:.0f} %" if value == "probability" else f"{cell:.2f}"
+    told = percent(cell) if value == "probability" else f"{cell:.2f}"
     best = ' class="lb-best"' if is_best else ""
     return f'<td{best} style="--v:{share:.3f}">{told}</td>'
 
@@ -170,13 +170,23 @@ def _card(found: Found) -> str:
         shown = f'<img loading="lazy" alt="" src="{poster}">'
     scores = f"cosine {found.cosine:.3f}"
     if found.probability is not None:
-        scores = f"probability {100 * found.probability:.0f} % · {scores}"
+        scores = f"probability {percent(found.probability)} · {scores}"
     path = Path(found.path)
     return (
         f'<article class="lb-card" data-modality="{found.modality}">{shown}<div>'
         f"<b>{html.escape(path.name)}</b>{when}<br>{scores}"
         f"<small>{found.modality} · {html.escape(path.parent.name)}/</small></div></article>"
     )
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """A probability in HTML; never rounded to certainty."""
+    step = 10.0**-digits
+    if 100 * share < step:
+        return f"&lt; {step:g} %"
+    if 100 * share > 100 - step:
+        return f"&gt; {100 - step:g} %"
+    return f"{100 * share:.{digits}f} %"
 
 
 def _clock(seconds: float) -> str:

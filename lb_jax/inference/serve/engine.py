@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import sys
 import time
 import uuid
 from collections import defaultdict
@@ -154,7 +155,7 @@ class ModelAPI(litserve.LitAPI):
             served = describe(self._model, self._name)
         except errors.LbJaxError as error:
             self._facts.send(error)
-            raise
+            sys.exit()  # LitServe would print the traceback of what the command says in a line
         self._facts.send(served)
 
     def predict(self, items: list[tuple[str, Any]]) -> list[Answer]:
@@ -370,7 +371,8 @@ def running(
         def ready() -> Served:
             # Other processes inherit the pipe, so its end does not tell that the engine has ended.
             while not ours.poll(IDLE_S):
-                if not all(process.is_alive() for process in server.inference_workers):
+                is_alive = all(process.is_alive() for process in server.inference_workers)
+                if not is_alive and not ours.poll():  # it may end right after it has told why
                     raise errors.ConfigError(
                         "the engine process ended while it loaded the model; what it said is above."
                     )

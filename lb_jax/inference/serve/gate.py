@@ -115,12 +115,13 @@ class Gate:
     def _knows_token(self, exchange: "_Exchange") -> bool:
         if self._token is None or exchange.scope["path"] in OPEN:
             return True
-        kind, _, given = exchange.header("authorization").partition(" ")
-        if kind.lower() == "bearer" and _equal(given.strip(), self._token):
+        # As bytes: a header has no encoding, and a token that is not ASCII comes as UTF-8.
+        kind, _, given = exchange.raw_header("authorization").partition(b" ")
+        if kind.lower() == b"bearer" and _equal(given.strip(), self._token):
             return True
         for cookie in exchange.header("cookie").split(";"):
             name, _, value = cookie.strip().partition("=")
-            if name == COOKIE and _equal(value, self._session):
+            if name == COOKIE and _equal(value.encode(), self._session):
                 return True
         return False
 
@@ -129,7 +130,7 @@ class Gate:
         if exchange.scope["method"] == "POST":
             body = await exchange.read(8192)
             given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0]
-            if _equal(given, self._token):
+            if _equal(given.encode(), self._token):
                 cookie = f"{COOKIE}={self._session}; HttpOnly; SameSite=Strict; Path=/"
                 await exchange.send_whole(303, b"", {"location": "/", "set-cookie": cookie})
                 return
@@ -159,7 +160,10 @@ class _Exchange:
         self._status: int | None = None
 
     def header(self, name: str) -> str:
-        return self._headers.get(name, b"").decode("latin-1")
+        return self.raw_header(name).decode("latin-1")
+
+    def raw_header(self, name: str) -> bytes:
+        return self._headers.get(name, b"")
 
     async def run(self, app: ASGIApp) -> None:
         """Hands the request on; what the gate refuses meanwhile is answered by the gate."""
@@ -293,5 +297,5 @@ def _too_large(limits: Limits) -> str:
     return f"The body is larger than {limits.upload_bytes / MIB:g} MiB; send less at once."
 
 
-def _equal(given: str, expected: str) -> bool:
-    return hmac.compare_digest(given.encode(), expected.encode())
+def _equal(given: bytes, expected: str) -> bool:
+    return hmac.compare_digest(given, expected.encode())

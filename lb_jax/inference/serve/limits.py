@@ -18,11 +18,13 @@ REFUSALS = {
     "too_large": (413, "invalid_request_error"),
     "media_too_long": (413, "invalid_request_error"),
     "unsupported_content_type": (415, "invalid_request_error"),
+    "no_such_range": (416, "invalid_request_error"),
     "undecodable_media": (422, "invalid_request_error"),
     "busy": (429, "rate_limit_error"),
     "internal_error": (500, "server_error"),
     "no_store": (501, "invalid_request_error"),
     "engine_unavailable": (503, "server_error"),
+    "store_unavailable": (503, "server_error"),
 }
 RETRY_AFTER_S = 1
 

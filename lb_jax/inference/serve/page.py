@@ -2,6 +2,8 @@
 
 import asyncio
 import dataclasses
+import logging
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import numpy as np
 from fastapi import FastAPI
 
 from lb_jax.core.modalities import MODALITIES, TEXT
-from lb_jax.inference.serve import drawing
+from lb_jax.inference.serve import api, drawing
 from lb_jax.inference.serve.limits import MIB, Refusal
 from lb_jax.inference.serve.service import Item, Service
 
@@ -28,6 +30,7 @@ LABELS = "a dog\na car\na telephone\nrain"
 KEPT_S = 900  # uploads are removed after this time
 AT_ONCE = 8  # events of the page that are worked on
 WAITING = 64  # events that wait for their turn
+LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +69,11 @@ def mount(
         pwa=False,
         mcp_server=False,
         enable_monitoring=False,
+        show_error=False,  # what is not meant for the user stays in the log
         theme=gr.themes.Default(font=FONTS, font_mono=MONO, primary_hue="blue"),
         css=drawing.STYLE,
     )
+    api.refuse_alike(app.routes[-1].app)
 
 
 def build(service: Service, samples: Mapping[str, Sequence[Any]]) -> gr.Blocks:
@@ -92,6 +97,7 @@ def build(service: Service, samples: Mapping[str, Sequence[Any]]) -> gr.Blocks:
             _search(service)
         with gr.Tab("Zero-shot"):
             _zero_shot(service, samples)
+    _refuse_damaged(blocks)
     blocks.queue(max_size=WAITING, default_concurrency_limit=AT_ONCE)
     return blocks
 
@@ -283,15 +289,34 @@ def _zone(label: str, modality: str, *, elem_id: str, many: bool = False) -> gr.
         min_width=270,
         elem_id=elem_id,
     )
+    folder = Path(tempfile.gettempdir()).resolve()  # the server's own: uploads and samples
     move = zone.async_move_resource_to_block_cache
 
     async def move_local(path: Any) -> str | None:
         if str(path).lower().startswith(("http:", "https:")):
             raise gr.Error("Media are taken as uploads only.")
+        if not Path(path).resolve().is_relative_to(folder):
+            raise ValueError("a path that is no upload")  # gradio checks it where it serves alone
         return await move(path)
 
     zone.async_move_resource_to_block_cache = move_local
     return zone
+
+
+def _refuse_damaged(blocks: gr.Blocks) -> None:
+    """What is sent to a function of the page, and is not of its kind, costs a line in the log."""
+    usual = blocks.preprocess_data
+
+    async def preprocess(*given: Any, **options: Any) -> Any:
+        try:
+            return await usual(*given, **options)
+        except (ValueError, TypeError, LookupError, AttributeError, OSError) as error:
+            LOG.warning("the page was sent what it does not take (%s)", type(error).__name__)
+            raise gr.Error(
+                "The page does not take what was sent; load it again.", print_exception=False
+            ) from error
+
+    blocks.preprocess_data = preprocess
 
 
 def _one_file(service: Service, name: str, label: str) -> tuple[gr.File, gr.Dropdown]:

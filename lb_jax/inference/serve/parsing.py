@@ -66,7 +66,8 @@ def _from_value(value: Any, name: str) -> Item:
     if not isinstance(value, dict):
         raise Refusal(
             "bad_request",
-            f"{name} is of type {type(value).__name__}; expected a string or an object.",
+            f"{name} is of type {type(value).__name__}; expected a string or an object, as tokens "
+            "are not taken, texts are.",
         )
     match value:
         case {"type": "text", "text": str(text), **rest} if not rest:
@@ -74,6 +75,12 @@ def _from_value(value: Any, name: str) -> Item:
         case {"type": str(modality), "data": str(data), **rest} if (
             modality in MODALITIES and not rest
         ):
+            if data[:5].lower() == "data:":
+                raise Refusal(
+                    "bad_request",
+                    f"{name}: its data are a data URL and no base64; give the base64 alone, which "
+                    "follows the comma.",
+                )
             try:
                 content = base64.b64decode(data, validate=True)
             except (binascii.Error, ValueError) as error:
@@ -83,8 +90,8 @@ def _from_value(value: Any, name: str) -> Item:
             kinds = ", ".join(MODALITIES)
             raise Refusal(
                 "bad_request",
-                f"{name} has the fields {', '.join(map(str, value))[:NAME_CHARACTERS]} with type "
-                f"{str(value.get('type'))[:NAME_CHARACTERS]!r}; {UPLOADS_ONLY}. Types: {kinds}.",
+                f"{name} has the fields {_shown(', '.join(value))} with type "
+                f"{_shown(value.get('type'))}; {UPLOADS_ONLY}. Types: {kinds}.",
             )
 
 
@@ -96,7 +103,8 @@ async def _from_form(request: Request, limits: Limits) -> tuple[dict[str, Any], 
             max_part_size=4 * limits.characters,
         )
     except HTTPException as error:  # starlette's word for a damaged form
-        raise Refusal("bad_request", f"The form cannot be read: {error.detail}.") from error
+        told = str(error.detail).rstrip(".")
+        raise Refusal("bad_request", f"The form cannot be read: {told}.") from error
     fields: dict[str, Any] = {}
     items: list[Item] = []
     for key, value in form.multi_items():
@@ -169,13 +177,15 @@ def number(fields: Mapping[str, Any], name: str, kind: type = float) -> Any:
 
 
 def word(fields: Mapping[str, Any], name: str, usual: str | None = None) -> str | None:
-    """A string out of the fields; `usual` when it is not there.
+    """A string out of the fields; `usual` when it is not there, or null.
 
     Raises:
       Refusal: it is something else.
     """
-    value = fields.get(name, usual)
-    if value is not None and not isinstance(value, str):
+    value = fields.get(name)
+    if value is None:
+        return usual
+    if not isinstance(value, str):
         raise Refusal("bad_request", f"{name} is {_shown(value)}; expected a string.")
     return value
 

@@ -201,7 +201,10 @@ def open_store(uri: str, served: "Served") -> "service_lib.Store":
     def search(vector: Any, k: int, where: Any, asked: str | None) -> Any:
         return query.find(opened, served, vector, k, where, asked=asked)
 
-    return service.Store(search=search, make_filter=store.Filter)
+    def make_filter(under: str | None, **others: Any) -> store.Filter:
+        return store.Filter(under=None if under is None else store.path_of(under), **others)
+
+    return service.Store(search=search, make_filter=make_filter)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import hmac
+import os
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -64,7 +65,8 @@ class Store:
     Attributes:
       search: (vector [e], number of results, filter, modality that asks or None for a mix) ->
         moments.
-      make_filter: keyword arguments of `lb_jax.inference.store.Filter` -> the filter.
+      make_filter: keyword arguments of `lb_jax.inference.store.Filter`, `under` as it was asked
+        for -> the filter.
     """
 
     search: Callable[[np.ndarray, int, Any, str | None], Sequence[Any]]
@@ -155,7 +157,7 @@ class Service:
           where: keyword arguments of the store's filter.
 
         Raises:
-          Refusal: without a store, or as `embed`.
+          Refusal: without a store, for a filter that cannot be, or as `embed`.
         """
         if self.store is None:
             raise Refusal(
@@ -168,11 +170,14 @@ class Service:
                 f"The model has no modality {sorted(unknown)[0]!r}; it has "
                 f"{', '.join(self.served.modalities)}.",
             )
+        _check_folder(where.get("under"))
+        where = self.store.make_filter(**where)
         vector = fuse(await self.embed(items))
         asked = items[0].modality if len(items) == 1 else None
-        moments = await asyncio.to_thread(
-            self.store.search, vector, k, self.store.make_filter(**where), asked
-        )
+        try:
+            moments = await asyncio.to_thread(self.store.search, vector, k, where, asked)
+        except errors.DataError as error:  # moved away or damaged while it is served
+            raise Refusal("store_unavailable", f"The store: {error.reason}") from error
         return [
             Found(
                 path=moment.path,
@@ -277,6 +282,21 @@ def fuse(vectors: np.ndarray) -> np.ndarray:
     if length < SHORTEST:
         raise Refusal("bad_request", "The parts of the query cancel each other; leave one out.")
     return total / length
+
+
+def _check_folder(given: str | None) -> None:
+    if given is None:
+        return
+    if not os.path.isabs(given):
+        raise Refusal(
+            "bad_request", f"under is {given[:80]!r}; expected an absolute folder, such as /media."
+        )
+    try:
+        given.encode()
+    except UnicodeEncodeError as error:
+        raise Refusal("bad_request", f"under is {given[:80]!r}, which is not UTF-8.") from error
+    if "\0" in given:
+        raise Refusal("bad_request", f"under is {given[:80]!r}; no name has a zero in it.")
 
 
 def _observe_second(observe: Callable[..., None], modality: str, seconds: float) -> None:

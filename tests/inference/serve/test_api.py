@@ -2,17 +2,24 @@
 
 import base64
 import concurrent.futures
+import json
 import signal
+import subprocess
+import sys
 
 import httpx
 import numpy as np
 import psutil
 import pytest
 
+from lb_jax.cli import serve
+from lb_jax.core import errors
 from tests.inference.serve import client, hostile
 from tests.inference.serve.client import CONTENT, error
 
 JSON = {"content-type": "application/json"}
+TOKEN = "geheim-à"
+BEARER = f"Bearer {TOKEN}".encode()
 
 
 def test_every_modality_equals_the_model(server, model):
@@ -35,6 +42,8 @@ def test_order_of_a_mix_is_kept(server, model):
 
 def test_json_takes_media_and_gives_base64(server, model):
     given = ["a cat", {"type": "image", "data": client.base64_of(CONTENT["image"])}]
+    null = server.http.post("/v1/embeddings", json={"input": "a cat", "encoding_format": None})
+    np.testing.assert_allclose(server.vectors(null), model.embed("text", ["a cat"]), atol=1e-5)
     answer = server.http.post(
         "/v1/embeddings",
         json={
@@ -69,7 +78,7 @@ JSON_MISTAKES = {
     "no object": (b"[]", "no JSON object"),
     "nothing": (b"{}", "nothing to embed"),
     "deep": (b'{"input":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "no JSON"),
-    "tokens": (b'{"input":[[1,2]]}', "input 0 is of type list"),
+    "tokens": (b'{"input":[[1,2]]}', "tokens are not taken, texts are"),
     "empty text": (b'{"input":["a"," "]}', "input 1 is empty"),
     "long text": (b'{"input":"' + b"a " * 5000 + b'"}', "has 10000 characters"),
     "many texts": (b'{"input":[' + b'"a",' * 200 + b'"a"]}', "201 texts, expected at most 128"),
@@ -78,7 +87,9 @@ JSON_MISTAKES = {
         "no paths and no URLs",
     ),
     "path": (b'{"input":[{"type":"image","path":"/etc/passwd"}]}', "no paths and no URLs"),
-    "data url": (b'{"input":[{"type":"image","data":"data:image/png;base64,aa"}]}', "no base64"),
+    "data url": (b'{"input":[{"type":"image","data":"data:image/png;base64,aa"}]}', "a data URL"),
+    "no base64": (b'{"input":[{"type":"image","data":"a?"}]}', "no base64"),
+    "half a character": (b'{"input":[{"\\ud800":1}]}', r"the fields '\ud800'"),
     "format": (b'{"input":"a","encoding_format":"int8"}', "expected float or base64"),
     "dimensions": (b'{"input":"a","dimensions":3}', "dimensions is 3"),
     "unknown field": (b'{"input":"a","inptu":1}', "no field 'inptu'"),
@@ -106,13 +117,22 @@ def test_bad_forms_are_told(server):
     answer = post(where, content=b"a", headers={"content-type": "text/plain"})
     assert "text/plain" in error(answer, 415, "unsupported_content_type")
     broken = {"content-type": "multipart/form-data"}
-    error(post(where, content=b"a", headers=broken), 400, "bad_request")
+    says = error(post(where, content=b"a", headers=broken), 400, "bad_request")
+    assert not says.endswith("..")
     error(post(where, json={"input": "a", "model": "gpt"}), 404, "model_not_found")
 
 
 def test_routes_are_told(server):
     error(server.http.get("/v1/nothing"), 404, "not_found")
-    error(server.http.put("/v1/embeddings"), 405, "method_not_allowed")
+    for method in ("PUT", "OPTIONS", "TRACE"):
+        answer = server.http.request(method, "/v1/embeddings")
+        error(answer, 405, "method_not_allowed")
+        assert answer.headers["allow"] == "POST"
+        assert server.http.request(method, "/nope").json().keys() == {"error"}
+    assert server.http.head("/v1/embeddings").status_code == 405
+    error(server.http.get("/nope"), 404, "not_found")
+    answer = server.http.get("/media/0123/thumbnail?start_s=abc")
+    assert error(answer, 400, "bad_request").startswith("start_s: ")
     error(server.http.get("/media/0123"), 404, "not_found")
     error(server.http.get("/media/..%2f..%2fetc%2fpasswd"), 404, "not_found")
     assert server.http.get("/healthz").json() == {"status": "ok"}
@@ -164,6 +184,9 @@ def test_search_finds_what_is_stored(server, model, store):
         assert server.http.get(link).content == data
         ranged = server.http.get(link, headers={"range": "bytes=2-5"})
         assert (ranged.status_code, ranged.content) == (206, data[2:6])
+        beyond = server.http.get(link, headers={"range": f"bytes={len(data)}-"})
+        error(beyond, 416, "no_such_range")
+        assert beyond.headers["content-range"] == f"bytes */{len(data)}"
         picture = server.http.get(f"{link}/thumbnail")
         assert (picture.status_code == 200) == (modality != "audio")
     timed = {"query": "a cat", "modality": ["video", "audio", "image"], "after_s": 0.9, "k": 9}
@@ -172,9 +195,64 @@ def test_search_finds_what_is_stored(server, model, store):
     assert all(row["media"].endswith("#t=0.5,1") for row in rows)
     elsewhere = {"query": "a cat", "under": "/nowhere"}
     assert server.http.post("/v1/search", json=elsewhere).json()["data"] == []
+    below = {"query": "a cat", "under": f"{store.parent}/a/../"}
+    assert len(server.http.post("/v1/search", json=below).json()["data"]) == len(CONTENT)
+    for under in ("media", "/\ud800", "/\0"):
+        body = json.dumps({"query": "a", "under": under})
+        answer = server.http.post("/v1/search", content=body, headers=JSON)
+        assert error(answer, 400, "bad_request").startswith("under is ")
     error(server.http.post("/v1/search", json={"query": "a", "k": 0}), 400, "bad_request")
     error(server.http.post("/v1/search", json={"query": "a", "modality": "x"}), 400, "bad_request")
     error(server.http.post("/v1/search", json={}), 400, "bad_request")
+
+
+def test_a_store_that_was_moved_away_is_told(server, store):
+    away = store.rename(store.with_name("away"))
+    answer = server.http.post("/v1/search", json={"query": "a cat"})
+    away.rename(store)
+    says = error(answer, 503, "store_unavailable")
+    assert says.startswith("The store: ")
+    assert str(store) not in says
+    assert server.http.post("/v1/search", json={"query": "a cat"}).status_code == 200
+
+
+def test_the_page_refuses_files_that_are_none(server):
+    functions = server.http.get("/config").json()
+    zone = next(
+        one["id"] for one in functions["components"] if one["props"].get("elem_id") == "zero-file"
+    )
+    number = next(one["id"] for one in functions["dependencies"] if one["inputs"] == [zone])
+    meta = {"_type": "gradio.FileData"}
+    for file in (
+        {"path": 3},
+        {"path": "/etc/passwd", "meta": meta},
+        "a",
+        {"path": 3, "meta": meta},
+    ):
+        told = {"data": [file], "fn_index": number, "session_hash": "a"}
+        sent = server.http.post("/gradio_api/queue/join", json=told)
+        assert sent.status_code == 200, sent.text
+        with server.http.stream("GET", "/gradio_api/queue/data?session_hash=a") as events:
+            heard = "".join(events.iter_text())
+        assert "The page does not take what was sent" in heard, (file, heard)
+        assert "lb_jax-serve-" not in heard
+
+
+@pytest.mark.parametrize("token", [" secret", "secret\t", "sec\nret", "sec\udc80ret"])
+def test_a_token_that_no_header_carries_is_refused(token):
+    with pytest.raises(errors.ConfigError, match=r"^--token has blanks"):
+        serve.main(["--token", token])
+
+
+def test_a_missing_model_is_told_in_one_line():
+    command = [sys.executable, "-m", "lb_jax.cli.main", "serve", "--port=0", "--no-page"]
+    ended = subprocess.run(
+        [*command, "--model=nope"], cwd=client.ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    loading, told = ended.stderr.splitlines()
+    assert loading == "lb-jax serve: loading nope"
+    assert "nope" in told
 
 
 def test_metrics_count(server):
@@ -195,7 +273,7 @@ def test_metrics_count(server):
 def test_token_queue_and_graceful_stop(folder, model):
     """A second server: few items at once, a token, and its end."""
     arguments = (f"--model={folder}", "--max-queue=2", "--no-page", "--workers=1")
-    with client.serving(*arguments, LB_JAX_TOKEN="secret") as server:
+    with client.serving(*arguments, LB_JAX_TOKEN=TOKEN) as server:
         assert server.http.get("/healthz").status_code == 200
         for wrong in ({}, {"authorization": "Bearer other"}, {"cookie": "lb_jax_session=1"}):
             answer = server.http.get("/v1/models", headers=wrong)
@@ -203,11 +281,11 @@ def test_token_queue_and_graceful_stop(folder, model):
         page = server.http.get("/docs", headers={"accept": "text/html"})
         assert (page.status_code, page.headers["location"]) == (303, "/login")
         assert server.http.post("/login", data={"token": "other"}).status_code == 401
-        entered = server.http.post("/login", data={"token": "secret"})
+        entered = server.http.post("/login", data={"token": TOKEN})
         assert entered.status_code == 303  # the client keeps the cookie
         assert server.http.get("/v1/models").status_code == 200
         server.http.cookies.clear()
-        server.http.headers["authorization"] = "Bearer secret"
+        server.http.headers = [*server.http.headers.raw, (b"authorization", BEARER)]
 
         error(server.embed(texts=["a"] * 3), 400, "bad_request")
         with concurrent.futures.ThreadPoolExecutor(12) as pool:

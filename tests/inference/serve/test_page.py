@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from lb_jax.inference.serve import drawing
 from tests.inference.serve.client import CONTENT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -35,6 +36,22 @@ def page(request, browser, server):
     yield opened
     assert elsewhere == []
     opened.close()
+
+
+@pytest.mark.parametrize(
+    ("share", "digits", "shown"),
+    [
+        (0.995, 0, "&gt; 99 %"),
+        (1.0, 0, "&gt; 99 %"),
+        (0.99, 0, "99 %"),
+        (0.004, 0, "&lt; 1 %"),
+        (0.5, 0, "50 %"),
+        (0.9996, 1, "&gt; 99.9 %"),
+        (0.123, 1, "12.3 %"),
+    ],
+)
+def test_no_probability_is_rounded_to_certainty(share, digits, shown):
+    assert drawing.percent(share, digits) == shown
 
 
 def drop(page, zone, name, data):
