@@ -19,7 +19,7 @@ def main(argv: Sequence[str]) -> None:
         "right. Status 2 when a check failed, 0 otherwise.",
     )
     parser.add_argument("--model", default="demo", help="what to try (default: demo)")
-    parser.add_argument("--store", help="a store of vectors to check too")
+    parser.add_argument("--store", help="a store of vectors to check too, and its model")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument(
         "--write-golden",

@@ -172,7 +172,8 @@ def info(argv: Sequence[str]) -> None:
         print(
             f"  {model['state']:8} {model['source']} ({model['digest'][:12]}), width "
             f"{model['width']}, {model['dtype']}, windows of {model['window_s']:g} s every "
-            f"{model['stride_s']:g} s, since {model['created'][:19]} UTC"
+            f"{model['stride_s']:g} s, frames {model['frames'] or 'as trained'}, since "
+            f"{model['created'][:19]} UTC"
         )
 
 
@@ -220,12 +221,13 @@ def upgrade(argv: Sequence[str]) -> None:
         "on answering; then it switches at once. Stopped at any moment, the same command goes on.",
     )
     parser.add_argument("store", nargs="?", default=STORE, help="(default: %(default)s)")
-    parser.add_argument("--model", required=True, help="the model to go over to")
+    parser.add_argument("--model", help="the model to go over to; not needed for --drop-previous")
     parser.add_argument("--frames", type=int, help="of a video (default: as many as in training)")
     parser.add_argument(
         "--drop-previous",
         action="store_true",
-        help="do not keep the vectors of the model before until the next upgrade",
+        help="do not keep the vectors of the model before until the next upgrade; without --model "
+        "drops those that an earlier upgrade kept",
     )
     parser.add_argument(
         "--abandon",
@@ -237,6 +239,15 @@ def upgrade(argv: Sequence[str]) -> None:
     from lb_jax.inference import store
 
     opened = store.Store.open(arguments.store)
+    if arguments.model is None:
+        if not arguments.drop_previous or arguments.frames is not None or arguments.abandon:
+            raise errors.ConfigError(
+                "index upgrade: --model is needed, the model to go over to; --drop-previous alone "
+                "drops the vectors that an upgrade kept."
+            )
+        dropped = ", ".join(map(str, store.drop(arguments.store, store.PREVIOUS)))
+        print(f"{arguments.store}: dropped the vectors of {dropped or 'no model, none were kept'}")
+        return
 
     from lb_jax.inference import api
     from lb_jax.inference import upgrade as upgrade_lib
@@ -251,6 +262,9 @@ def upgrade(argv: Sequence[str]) -> None:
         print(f"left out: {path} as {modality}: {reason}", file=sys.stderr)
     if len(done.left_out) > SHOWN:
         print(f"and {len(done.left_out) - SHOWN} more", file=sys.stderr)
+    if done.before == done.after:
+        print(f"{arguments.store}: holds vectors of {done.after} already; others were dropped")
+        return
     print(
         f"{arguments.store}: {done.files} files, from {done.before} to {done.after}; "
         f"{len(done.left_out)} left out"

@@ -260,14 +260,13 @@ def _decode(
     stride_s: float,
 ) -> Iterator[Message]:
     try:
-        is_video = Path(path).suffix.lower() in MODALITIES["video"].suffixes
-        if is_video and "audio" in modalities and not media_lib.has_track(path, "audio"):
-            modalities = [name for name in modalities if name != "audio"]  # a silent film
+        if "audio" in modalities and _is_silent_film(path):
+            modalities = [name for name in modalities if name != "audio"]
         if not modalities:
             return
         media, stamp = _read(path)
     except errors.DataError as error:
-        yield Bad(None, error.reason)
+        yield Bad(None, _reason(error))
         return
     yield Opened(stamp, tuple(modalities))
     for modality in pipe.recv():
@@ -285,6 +284,23 @@ def _decode(
             yield Bad(modality, error.reason)
         else:
             yield Done(modality)
+
+
+def _is_silent_film(path: str) -> bool:
+    """Whether a file is a film without sound; of a damaged one decoding tells what is wrong."""
+    if Path(path).suffix.lower() not in MODALITIES["video"].suffixes:
+        return False
+    try:
+        return not media_lib.has_track(path, "audio")
+    except errors.DataError:
+        return False
+
+
+def _reason(error: errors.DataError) -> str:
+    if isinstance(error.__cause__, PermissionError):
+        told = error.__cause__.strerror
+        return f"cannot be read ({told}); make it readable and run again with --retry"
+    return error.reason
 
 
 def _windows(

@@ -147,7 +147,9 @@ def update(
 
     Files whose size and time of change are those in the store are not read; of others the content
     decides: what is known under another path is not decoded, what changed replaces its rows. The
-    store is the same, row for row and bit by bit, as after a run that was never stopped.
+    store is the same, row for row and bit by bit, as after a run that was never stopped. Files
+    that another run has added meanwhile are not added again; of those that two runs added at the
+    same moment, the next run embeds anew what is there twice.
 
     Args:
       found: what to embed.
@@ -171,6 +173,8 @@ def update(
     """
     start, (number, count) = time.monotonic(), share
     mine = found.sources[number::count]
+    mended = store.repeated() & {(one.path, name) for one in mine for name in one.modalities}
+    store.remove(mended)
     known = store.files()
     listed = _Listed.read(Path(quarantine), mine, max_bad_rate, retry=retry)
     todo, unchanged, bad = [], 0, 0
@@ -522,9 +526,17 @@ class _Work:
 
     def _commit(self) -> None:
         self._committed_s = time.monotonic()
-        self._store.remove(self._stale)
-        self._store.add(self._rows)
-        self.rows += len(self._rows)
+        made = {
+            (row.path, row.modality): FileStamp(row.sha256, row.size, row.mtime_ns)
+            for row in self._rows
+        }
+        # another run may have come before this one with the same files, or older ones
+        there = self._store.files({*self._stale, *made})
+        same = {one for one, stamp in there.items() if made.get(one) == stamp}
+        rows = [row for row in self._rows if (row.path, row.modality) not in same]
+        self._store.remove(there.keys() - same)
+        self._store.add(rows)
+        self.rows += len(rows)
         self._contents.update(self._settled)
         for content in self._settled:
             self._first.pop(content, None)

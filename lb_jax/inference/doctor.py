@@ -262,26 +262,32 @@ def _sane(opened: api.Model, name: str) -> Iterator[tuple[str, ...]]:
 
 
 def store(case: Case) -> Iterator[tuple[str, ...]]:
-    """Whether a store can be read, and holds vectors of the model."""
+    """Whether a store can be read, and its model is still the one that made its vectors."""
     if case.store is None:
         return
     try:
         from lb_jax.inference import store as store_lib  # LanceDB is an extra
 
         opened = store_lib.Store.open(case.store)
-        made, digest = opened.maker.digest, api.load(case.model).digest
         problems = opened.check()
     except errors.LbJaxError as error:
-        yield case.store, FAIL, str(error), "give another --store, or build it again"
+        yield case.store, FAIL, str(error), "lb-jax index build FOLDER -o NEW"
         return
-    if made != digest:
-        found = f"vectors of {opened.maker.source} ({made[:12]}), not of {case.model}"
-        do = f"--model={opened.maker.source}, or lb-jax index upgrade"
-        yield "model", FAIL, found, do
+    maker = opened.maker
+    upgrade = f"lb-jax index upgrade {case.store}"
+    try:
+        digest = maker.load().digest
+    except errors.LbJaxError as error:
+        do = f"put it back, or go over to another: {upgrade} --model MODEL"
+        yield "model", FAIL, f"{maker} cannot be opened ({error})", do
     else:
-        yield "model", OK, f"vectors of {case.model}"
-    for one in problems:
-        yield one.path or case.store, FAIL if one.is_serious else WARN, one.what, "lb-jax index"
+        if digest == maker.digest:
+            yield "model", OK, f"vectors of {maker}"
+        else:
+            found = f"vectors of {maker}, which is another model now ({digest[:12]})"
+            yield "model", FAIL, found, f"{upgrade} {maker.options}"
+    for one in problems:  # each tells the command that mends it
+        yield one.path or case.store, FAIL if one.is_serious else WARN, one.what, ""
     if not problems:
         yield case.store, OK, "every row and file is right"
 

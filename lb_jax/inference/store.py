@@ -18,6 +18,7 @@ import datetime
 import hashlib
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lb_jax.core import errors
 
@@ -150,8 +152,14 @@ class Maker:
             float(self.stride_s),
         )
 
+    @property
+    def options(self) -> str:
+        """Of a command line, for the model with its frames."""
+        return f"--model {self.source}" + (f" --frames {self.frames}" if self.frames else "")
+
     def __str__(self) -> str:
-        return f"{self.source} ({self.digest[:12]})"
+        frames = f", {self.frames} frames" if self.frames else ""
+        return f"{self.source} ({self.digest[:12]}{frames})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -385,7 +393,7 @@ class Store:
                 raise errors.DataError(
                     uri,
                     f"an upgrade to {table.maker} is half done; finish it with `lb-jax index "
-                    f"upgrade {uri} --model {table.maker.source}`, or give --abandon to drop it.",
+                    f"upgrade {uri} {table.maker.options}`, or give --abandon to drop it.",
                 )
         # Of two upgrades in a row the older previous table goes; who comes back to a model that
         # was upgraded away embeds anew, as files have changed since.
@@ -406,14 +414,27 @@ class Store:
         with _told(self.uri):
             return self._table.count_rows()
 
-    def files(self) -> dict[tuple[str, str], FileStamp]:
-        """What is in the store: (path, modality) -> stamp."""
-        found = self._columns(["path", "modality", "sha256", "size", "mtime_ns"])
+    def files(
+        self, among: Iterable[tuple[str, str]] | None = None
+    ) -> dict[tuple[str, str], FileStamp]:
+        """What is in the store, or of some (path, modality) only: (path, modality) -> stamp."""
+        where = None if among is None else _any_of(among)
+        found = self._columns(["path", "modality", "sha256", "size", "mtime_ns"], where)
         paths, modalities, *stamps = (column.to_pylist() for column in found.columns)
         return {
             (path, modality): FileStamp(*told)
             for path, modality, *told in zip(paths, modalities, *stamps, strict=True)
         }
+
+    def repeated(self) -> set[tuple[str, str]]:
+        """(path, modality) of files with a window that is there more than once.
+
+        Two runs that embed the same file at the same moment leave such.
+        """
+        keys = ["path", "modality", "start_s"]
+        counts = self._columns(keys).group_by(keys).aggregate([([], "count_all")])
+        twice = counts.filter(pc.field("count_all") > 1)
+        return set(zip(twice["path"].to_pylist(), twice["modality"].to_pylist(), strict=True))
 
     def add(self, rows: Sequence[Row]) -> None:
         """Adds rows in one commit: all of them, or after a kill none.
@@ -433,15 +454,9 @@ class Store:
 
     def remove(self, files: Iterable[tuple[str, str]]) -> None:
         """Removes all rows of files, (path, modality), in one commit."""
-        grouped: dict[str, list[str]] = {}
-        for path, modality in files:
-            grouped.setdefault(modality, []).append(_quoted(path))
-        if grouped:
-            parts = (
-                f"(modality = {_quoted(modality)} AND path IN ({', '.join(paths)}))"
-                for modality, paths in grouped.items()
-            )
-            condition = " OR ".join(parts)
+        files = list(files)
+        if files:
+            condition = _any_of(files)
             self._persist(lambda: self._table.delete(condition))
 
     def vectors(self, sha256: str, modality: str) -> list[Row]:
@@ -587,6 +602,7 @@ class Store:
                     "width": table.maker.width,
                     "window_s": table.maker.window_s,
                     "stride_s": table.maker.stride_s,
+                    "frames": table.maker.frames,
                 }
                 for table in _tables(self.uri, self._database)
             ],
@@ -617,16 +633,22 @@ class Store:
                     repeated[path] += (path, modality, start) in seen
                     seen.add((path, modality, start))
         del others[self.maker.digest, self.maker.preprocessing]
-        again = "remove the file's rows and build again"
+        anew = f"build a new store: `lb-jax index build FOLDER -o NEW {self.maker.options}`"
         for path, count in (+bad).items():
-            yield Problem(f"{count} vectors are not finite or not of length 1; {again}", path)
+            yield Problem(f"{count} vectors are not finite or not of length 1; {anew}", path)
         for path, count in (+repeated).items():
-            yield Problem(f"{count} windows are there more than once; {again}", path)
+            yield Problem(
+                f"{count} windows are there more than once; {self._build()} mends it", path
+            )
         for (digest, _), count in others.items():
             yield Problem(
                 f"{count} rows are of model {digest[:12]}, the table's is {self.maker}; they do "
-                "not compare. Build the store again"
+                f"not compare; {anew}"
             )
+
+    def _build(self, option: str = "") -> str:
+        """The command that brings the store up to date."""
+        return f"`lb-jax index build FOLDER -o {self.uri} {self.maker.options}{option}`"
 
     def _check_files(self) -> Iterator[Problem]:
         stamps: dict[str, FileStamp] = {}
@@ -635,20 +657,24 @@ class Store:
                 try:
                     status = os.stat(path)
                 except OSError as error:
-                    yield Problem(f"{modality} file is gone ({error.strerror}); build again", path)
+                    mend = f"{self._build(' --prune')} removes it"
+                    yield Problem(f"{modality} file is gone ({error.strerror}); {mend}", path)
                     continue
                 told = FileStamp(known.sha256, status.st_size, status.st_mtime_ns)
                 stamps[path] = told if told == known else stamp(path)
             if stamps[path].sha256 != known.sha256:
-                yield Problem(f"{modality} file has changed since; build again", path)
+                mend = f"{self._build()} embeds it again"
+                yield Problem(f"{modality} file has changed since; {mend}", path)
 
     def _check_tables(self) -> Iterator[Problem]:
         tables = _tables(self.uri, self._database)
         for table in tables:
             if table.state != CURRENT:
                 what = {
-                    PREVIOUS: "is kept from before the upgrade; --drop-previous drops it",
-                    BUILDING: "is half built; `lb-jax index upgrade` goes on with it",
+                    PREVIOUS: "is kept from before the upgrade; "
+                    f"`lb-jax index upgrade {self.uri} --drop-previous` drops it",
+                    BUILDING: "is half built; "
+                    f"`lb-jax index upgrade {self.uri} {table.maker.options}` goes on with it",
                 }[table.state]
                 yield Problem(f"a table of {table.maker} {what}", is_serious=False)
         known = {table.name for table in tables}
@@ -659,7 +685,7 @@ class Store:
         if rows - told["rows"] > self._exact_rows:
             yield Problem(
                 f"{rows - told['rows']} of {rows} rows are not in the index, searches are slow; "
-                "`lb-jax index build` puts them in",
+                f"{self._build()} puts them in",
                 is_serious=False,
             )
 
@@ -694,9 +720,12 @@ class Store:
                     if not _is_conflict(error):
                         raise
 
-    def _columns(self, names: Sequence[str]) -> pa.Table:
+    def _columns(self, names: Sequence[str], where: str | None = None) -> pa.Table:
         with _told(self.uri):
-            return self._table.search().select(list(names)).to_arrow().combine_chunks()
+            query = self._table.search().select(list(names))
+            if where is not None:
+                query = query.where(where)
+            return query.to_arrow().combine_chunks()
 
     def _arrow(self, rows: Sequence[Row]) -> pa.Table:
         for row in rows:
@@ -855,19 +884,50 @@ def _schema(width: int) -> pa.Schema:
     )
 
 
+# field of a maker: how it is told, and the option of a command line that sets it
+SETTINGS = {
+    "frames": ("frames: {}", "--frames"),
+    "window_s": ("window {} s", "--window"),
+    "stride_s": ("stride {} s", "--stride"),
+    "dtype": ("dtype {}", None),
+    "width": ("width {}", None),
+    "preprocessing": ("preprocessing {}", None),
+}
+
+
 def _refusal(uri: str, holds: Maker, given: Maker) -> str:
-    if holds.digest == given.digest:
-        told = {
-            name: (getattr(holds, name), getattr(given, name))
-            for name in ("preprocessing", "dtype", "width", "window_s", "stride_s")
-        }
-        differ = ", ".join(f"{k} {a}, not {b}" for k, (a, b) in told.items() if a != b)
-        reason = f"holds vectors of {holds} made with {differ}"
-    else:
+    values = {name: (getattr(holds, name), getattr(given, name)) for name in SETTINGS}
+    differ = {name: pair for name, pair in values.items() if pair[0] != pair[1]}
+    other_frames = "frames" in differ and holds.source == given.source
+    upgrade = f"go over to it with `lb-jax index upgrade {uri} {given.options}`"
+    if holds.digest != given.digest and not other_frames:
         reason = f"holds vectors of {holds}, not of {given}"
+        return f"{reason}; they do not compare. Give another store with -o, or {upgrade}."
+    # the number of frames is a part of the preprocessing
+    names = [name for name in differ if not (other_frames and name == "preprocessing")]
+    told = ", ".join(
+        f"{SETTINGS[name][0].format(_shown(differ[name][0]))}, not {_shown(differ[name][1])}"
+        for name in names
+    )
+    if names == ["frames"]:
+        remedy = upgrade
+    else:
+        same = [
+            f"{SETTINGS[name][1]} {_shown(differ[name][0])}"
+            for name in names
+            if SETTINGS[name][1] and differ[name][0] is not None
+        ]
+        remedy = " ".join(same) or "the model as it was"
     return (
-        f"{reason}; they do not compare. Give another store, or embed its files anew with `lb-jax "
-        f"index upgrade {uri} --model {given.source}`."
+        f"holds vectors of {holds} made with {told}; they do not compare. Give another store with "
+        f"-o, or {remedy}."
+    )
+
+
+def _shown(value: Any) -> str:
+    """A setting in words; frames that are not given are those of training."""
+    return (
+        "as trained" if value is None else f"{value:g}" if isinstance(value, float) else f"{value}"
     )
 
 
@@ -877,17 +937,37 @@ def _told(uri: str) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, ValueError) as error:
-        # It tells the place in its own source, and further lines; the first sentence is ours.
-        reason = " ".join(str(error).split(", /")[0].split()).rstrip(".")
+        if any(one in str(error).lower() for one in FULL):
+            reason = "its disk is full; make room and run the same command again."
+            raise errors.DataError(uri, reason) from error
         raise errors.DataError(
             uri,
-            f"the store cannot be used ({reason}). If it is damaged, build it again in a new "
-            "folder; `lb-jax index check` tells what is wrong.",
+            f"the store cannot be used ({_sentence(str(error))}). If it is damaged, build another "
+            "with `lb-jax index build FOLDER -o NEW`.",
         ) from error
 
 
+FULL = ("no space left", "disk quota exceeded")
+# What LanceDB puts behind a reason: the place in its own source, frames of the stack.
+BEHIND = re.compile(r",?\s*(?:at\s+)?\S*/\S*\.rs:\d+|\s*\b(?:stack )?backtrace\b|\n", re.IGNORECASE)
+# What it puts before: names of errors that wrap others.
+BEFORE = re.compile(
+    r"\b(?:\w+Error\([^)]*\)|(?:lance|wrapped|external|execution|generic [\w/]+) error): ?",
+    re.IGNORECASE,
+)
+LONGEST = 160  # of a reason, in characters
+
+
+def _sentence(text: str) -> str:
+    """The reason that LanceDB gives, without what it says of its own source."""
+    reason = BEFORE.sub("", BEHIND.split(text.strip(), maxsplit=1)[0])
+    reason = re.sub(r"(\b[\w ]+: )\1+", r"\1", reason)  # each wrapper says it again
+    reason = " ".join(reason.split()).rstrip(" .,:")
+    return reason if len(reason) <= LONGEST else f"{reason[:LONGEST].rstrip()}…"
+
+
 def _is_conflict(error: Exception) -> bool:
-    return "commit conflict" in str(error).lower()
+    return "commit conflict" in str(error.__cause__ or error).lower()
 
 
 def _matrix(column: pa.Array, width: int) -> np.ndarray:
@@ -902,6 +982,18 @@ def _values(column: pa.ChunkedArray) -> Sequence[Any]:
 
 def _time(start_s: float | None) -> float:
     return -math.inf if start_s is None else start_s
+
+
+def _any_of(files: Iterable[tuple[str, str]]) -> str:
+    """The condition that a row is of one of the files, (path, modality)."""
+    grouped: dict[str, list[str]] = {}
+    for path, modality in files:
+        grouped.setdefault(modality, []).append(_quoted(path))
+    parts = (
+        f"(modality = {_quoted(modality)} AND path IN ({', '.join(paths)}))"
+        for modality, paths in grouped.items()
+    )
+    return " OR ".join(parts) or "false"
 
 
 def _quoted(text: str) -> str:

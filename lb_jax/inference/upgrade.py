@@ -49,7 +49,8 @@ def run(
     Args:
       uri: of the store.
       model: whose vectors are to answer.
-      drop_previous: drop the vectors of the model before, after the switch.
+      drop_previous: drop the vectors of the model before, after the switch; with the model that
+        the store has already, that is all that is done.
       abandon: drop what an upgrade to yet another model left half done.
       **settings: those of `bulk.update`.
 
@@ -68,6 +69,9 @@ def run(
     maker = store_lib.Maker.of(model, old.maker.window_s, old.maker.stride_s)
     if abandon:
         store_lib.drop(uri, store_lib.BUILDING)
+    if drop_previous and maker.is_like(old.maker):
+        store_lib.drop(uri, store_lib.PREVIOUS)
+        return Upgraded(old.maker, old.maker, len(old.files()), {})
     new = store_lib.Store.upgrade(uri, maker)
     quarantine = Path(settings.pop("quarantine", bulk.quarantine_of(uri)))
     settings.setdefault("max_bad_rate", 1.0)  # what cannot be read any more is told at the end

@@ -1,5 +1,6 @@
 """`lb-jax doctor`: a healthy run, and what it says of each problem."""
 
+import dataclasses
 import json
 import shutil
 
@@ -78,6 +79,29 @@ def test_failure_ends_with_status_2(call, looked_after, monkeypatch):
     assert (result.status, result.err.count("\n")) == (2, 1)
     assert result.out.startswith("fail model ")
     assert "write them again with `lb-jax doctor --write-golden`" in result.out
+
+
+def test_store_is_checked_with_its_own_model(model_dir, tmp_path):
+    store_lib = pytest.importorskip("lb_jax.inference.store")
+    pytest.importorskip("lancedb")
+    model = api.load(model_dir, dtype="float32", frames=3)
+    uri = str(tmp_path / "store")
+    maker = store_lib.Maker.of(model, 10, 10)
+    store = store_lib.Store.create(uri, maker)
+    assert failed(doctor.store, store=uri) == {}
+    vector = model.embed("text", ["a cat"])[0]
+    made = "0" * 64, 1, 2, maker.digest, maker.preprocessing, vector
+    store.add([store_lib.Row("/gone.png", "image", None, None, *made)])
+    command = f"`lb-jax index build FOLDER -o {uri} --model {model_dir} --frames 3 --prune`"
+    assert command in failed(doctor.store, store=uri)["/gone.png"][0]
+    other = dataclasses.replace(maker, digest="f" * 64)
+    store_lib.Store.upgrade(uri, other).make_current()
+    found, do = failed(doctor.store, store=uri)["model"]
+    assert "which is another model now" in found
+    assert do == f"lb-jax index upgrade {uri} --model {model_dir} --frames 3"
+    moved = dataclasses.replace(maker, digest="e" * 64, source="no/such/model")
+    store_lib.Store.upgrade(uri, moved).make_current()
+    assert f"{uri} --model MODEL" in failed(doctor.store, store=uri)["model"][1]
 
 
 def test_model_that_is_not_there_is_told(call):

@@ -142,6 +142,21 @@ def test_upgrade_switches_to_the_new_model(call, indexed, model):
     assert table.maker.digest != model.digest
     found = json.loads(call("index search 'a cat' --json --modality video").out)["results"]
     assert found  # with the model of three frames
+    assert json.loads(call("index info --json").out)["models"][0]["frames"] == 3
+    assert ", frames 3, since" in call("index info").out
+
+
+@pytest.mark.parametrize("given", ["", "--model models/second "])
+def test_kept_vectors_are_dropped_later(call, indexed, model, monkeypatch, given):
+    second = dataclasses.replace(indexed.maker, digest="f" * 64, source="models/second")
+    Store.upgrade(indexed.uri, second).make_current()
+    assert "`lb-jax index upgrade media.index --drop-previous` drops it" in call("index check").out
+    monkeypatch.setattr(Maker, "of", lambda *_: second)
+    monkeypatch.setattr("lb_jax.inference.api.load", lambda *_, **__: model)
+    result = call(f"index upgrade {given}--drop-previous")
+    assert (result.status, result.err) == (0, "")
+    assert "dropped" in result.out
+    assert [table.maker.source for table in store_lib.tables(index.STORE)] == ["models/second"]
 
 
 @pytest.mark.parametrize(
@@ -159,6 +174,7 @@ def test_upgrade_switches_to_the_new_model(call, indexed, model):
         ("index search x --weight image=1", "'image', which is no part of the query"),
         ("index search --like {media}/notes.txt", "notes.txt: the ending does not tell what"),
         ("index search x --modality vidoe", "invalid choice: 'vidoe'"),
+        ("index upgrade --frames 3", "--model is needed, the model to go over to"),
         ("index upgrade --model {media}/clip.mp4", "expected a safetensors or torch file"),
     ],
 )

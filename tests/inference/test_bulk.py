@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
 
 from lb_jax.core import errors
+from lb_jax.data import decoders
 from lb_jax.inference import bulk, sources
 from lb_jax.inference.store import Maker, Store
 from tests.data import media_files
@@ -101,6 +103,54 @@ def test_only_what_is_new_or_changed_is_embedded(folder, tmp_path):
     assert (model.encoded, summary.pruned) == (1, 1)
     assert named(after).count("0000.png") == 1
     assert "0008.wav" not in named(after)
+
+
+def test_what_another_run_added_meanwhile_is_not_added_again(folder, tmp_path, monkeypatch):
+    uri, finish, calls = tmp_path / "s", bulk._Work._finish, []
+
+    def meanwhile(work, file):
+        calls.append(file)
+        if len(calls) == 4:  # three files wait for their commit
+            update(folder, uri, quarantine=tmp_path / "other.bad")
+        finish(work, file)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bulk._Work, "_finish", meanwhile)
+        summary, found, _ = update(folder, uri)
+    assert summary.rows == 0
+    assert found == update(folder, tmp_path / "one")[1]
+
+
+def test_windows_that_are_there_twice_are_mended(folder, tmp_path):
+    _, before, _ = update(folder, tmp_path / "s")
+    store = Store.open(str(tmp_path / "s"))
+    film = [row for row in store._table.to_arrow().to_pylist() if row["path"].endswith("0004.mp4")]
+    store._table.add(film)
+    summary, after, _ = update(folder, tmp_path / "s")
+    assert (summary.embedded, store.repeated()) == (1, set())
+    assert sorted(after, key=str) == sorted(before, key=str)
+
+
+def test_file_that_may_not_be_read_and_damaged_film_are_told(tmp_path, monkeypatch):
+    film, denied = tmp_path / "x.mp4", PermissionError(13, "Permission denied", "x")
+    film.write_bytes(b"no film")
+    model = fake.Fake()
+    pipe = types.SimpleNamespace(recv=lambda: ("video", "audio"))
+
+    def told():
+        given = pipe, str(film), ("video", "audio"), model.specs, 1.0, 1.0
+        found = decoders._decode(*given)
+        return {one.modality: one.reason for one in found if isinstance(one, decoders.Bad)}
+
+    assert told()["video"].startswith("is no video file")
+    assert told()["audio"].startswith("is no audio file")
+
+    def refuse(path):
+        raise denied
+
+    monkeypatch.setattr(decoders.media_lib, "_Watched", refuse)
+    reason = "cannot be read (Permission denied); make it readable and run again with --retry"
+    assert told() == {None: reason}
 
 
 def test_equal_files_are_embedded_once(tmp_path):

@@ -224,8 +224,16 @@ def test_vectors_of_another_model_are_refused(store, uri):
         assert part in told
     with pytest.raises(errors.DataError, match="aaaaaaaaaaaa"):
         store.add(stores.rows(stores.unit(1), maker=OTHER))
-    with pytest.raises(errors.DataError, match=r"made with window_s 5\.0, not 2\.5"):
+    with pytest.raises(errors.DataError, match=r"window 5 s, not 2\.5; .* -o, or --window 5\.$"):
         Store.create(uri, dataclasses.replace(MAKER, window_s=2.5))
+    frames = dataclasses.replace(OTHER, source=MAKER.source, frames=4)
+    remedy = r"or go over to it with `lb-jax index upgrade \S+ --model models/first --frames 4`"
+    with pytest.raises(errors.DataError, match=f"frames: as trained, not 4; .*{remedy}"):
+        Store.create(uri, frames)
+    both = dataclasses.replace(frames, stride_s=1.0)
+    with pytest.raises(errors.DataError, match=r"as trained, not 4, stride 5 s, not 1; .*--stride"):
+        Store.create(uri, both)
+    assert "4 frames" in str(frames)
     assert len(Store.create(uri, dataclasses.replace(MAKER, source="models/copy"))) == 0
 
 
@@ -274,7 +282,30 @@ def test_damaged_store_is_told_in_one_line(store, uri, part, table):
         Store.open(uri).search(stores.unit(1)[0], 1)
     assert uri in str(told.value)
     assert "\n" not in str(told.value)
-    assert ".rs" not in str(told.value)
+    for word in (".rs", "/rustc", ".cargo", "LanceError", "index check"):
+        assert word not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        (
+            "lance error: LanceError(IO): Generic N/A error: Wrapped error: Not found: Wrapped "
+            "error: Not found: /s/a.lance, /rustc/2d/core/src/result.rs:1896:29, /rustc/x.rs:1:2",
+            "Not found: /s/a.lance",
+        ),
+        ("External error: it broke at /root/.cargo/x/y.rs:4\nBacktrace:\n 0: foo", "it broke"),
+        ("LanceError(IO): " + "long " * 99, ("long " * 32).strip() + "…"),
+    ],
+)
+def test_reason_of_lancedb_is_one_sentence(told, reason):
+    assert store_lib._sentence(told) == reason
+
+
+def test_full_disk_is_told(uri):
+    told = "disk is full; make room and run the same command"
+    with pytest.raises(errors.DataError, match=told), store_lib._told(uri):
+        raise RuntimeError("lance error: IO: No space left on device (os error 28), /x/a.rs:1")
 
 
 def test_check_finds_what_is_wrong(store, uri, tmp_path):
@@ -307,6 +338,11 @@ def test_check_finds_what_is_wrong(store, uri, tmp_path):
         (None, "1 rows are of model eeee"),
     }
     assert all(one.is_serious for one in store.check())
+    (gone,) = (one.what for one in store.check() if "gone" in one.what)
+    assert gone.endswith(
+        f"`lb-jax index build FOLDER -o {uri} --model models/first --prune` removes it"
+    )
+    assert store.repeated() == {(str(tmp_path / "twice"), "video")}
 
 
 def test_old_vectors_answer_until_the_switch_and_after(store, uri):
