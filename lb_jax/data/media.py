@@ -315,7 +315,7 @@ def _open_file(path: Path) -> BinaryIO:
         return io.BufferedReader(_Watched(path))
     except OSError as e:
         raise errors.DataError(
-            path, f"cannot be opened ({e}); give the path of a readable media file"
+            path, f"cannot be opened ({e.strerror or e}); give the path of a readable media file"
         ) from e
 
 

@@ -230,13 +230,17 @@ def _changed(
 
 
 def _pruned(found: sources.Found, known: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """What the store holds of the folders that were searched and is not there any more."""
+    """What the store holds of the folders that could be searched and is not there any more."""
     there = {(one.path, modality) for one in found.sources for modality in one.modalities}
-    below = tuple(f"{folder.rstrip('/')}/" for folder in found.folders)
+    below, unseen = (
+        tuple(f"{folder.rstrip('/')}/" for folder in folders)
+        for folders in (found.folders, found.closed)
+    )
     return [
         (path, modality)
         for path, modality in known
-        if path.startswith(below) and modality in found.wanted and (path, modality) not in there
+        if path.startswith(below) and not path.startswith(unseen)
+        if modality in found.wanted and (path, modality) not in there
     ]
 
 

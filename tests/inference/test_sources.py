@@ -7,7 +7,7 @@ import pytest
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
-from lb_jax.inference import sources
+from lb_jax.inference import bulk, sources
 from tests.data import media_files
 
 ALL = tuple(MODALITIES)
@@ -135,3 +135,5 @@ def test_closed_folders_are_counted(tmp_path, monkeypatch):
     found = sources.find([tmp_path], ("image",))
     assert found.closed == (str(tmp_path / "a"),)
     assert any("cannot be read" in why for why in found.skipped)
+    known = [(str(tmp_path / name), "image") for name in ("a/kept.jpg", "gone.jpg", "x.jpg")]
+    assert bulk._pruned(found, known) == known[1:2]
