@@ -10,7 +10,7 @@ once is not counted, decoding and preprocessing are.
     image   theirs: PIL, CLIPImageProcessor, get_image_features in batches of 32, under no_grad;
             ours: `bulk.update` of the folder into a new store, with hashes and commits.
     video   theirs: 8 frames of each clip (PyAV, evenly spaced), processed and encoded clip by
-            clip, the mean of their features; ours: the video tower without attention over time,
+            clip, the mean of their features; ours, in batches of 4 clips: the video tower without attention over time,
             which computes the same mean.
 
 The cosine between the vectors of both proves that the work is the same; what it lacks to 1 is the
@@ -121,7 +121,9 @@ def _ours(pipe, folder: Path, modality: str) -> None:
 
     model = lb_jax.load(folder / "clip")
     if modality == "video":
-        model = lb_jax.load(_video_checkpoint(model, folder / "video_model"))
+        model = lb_jax.load(
+            _video_checkpoint(model, folder / "video_model"), batch_size=BATCH // FRAMES
+        )
 
     def embed(files: Path) -> dict:
         found = sources.find([files], model.modalities)

@@ -27,6 +27,7 @@ STORE_DEFAULTS = {
 # Option, whether a value is one, and what it must be.
 LIMITS = (
     ("frames", lambda value: value >= 1, "at least 1"),
+    ("batch_size", lambda value: value >= 1, "at least 1"),
     ("workers", lambda value: value >= 1, "at least 1"),
     ("max_bad_rate", lambda value: 0 <= value <= 1, "from 0 to 1"),
     ("timeout", lambda value: value > 0, "above 0 seconds"),
@@ -104,6 +105,11 @@ def _parse(argv: Sequence[str], name: str, out: str | None = None) -> argparse.N
         "there, of the same model, is continued",
     )
     add("--modality", choices=(*MODALITIES, TEXT), help="only this one; needed for an .npz")
+    add(
+        "--batch-size",
+        type=int,
+        help="items that each device encodes at once (default: 32; on CPU 4 is quicker for video)",
+    )
     add("--frames", type=int, help="of a video (default: as many as the model was trained with)")
     group = parser.add_argument_group("stores")
     add = group.add_argument
@@ -145,7 +151,8 @@ def _parse(argv: Sequence[str], name: str, out: str | None = None) -> argparse.N
     parser.set_defaults(**STORE_DEFAULTS)
     arguments = parser.parse_args(argv)
     _check(arguments)
-    arguments.loading = {} if arguments.frames is None else {"frames": arguments.frames}
+    given = {name: vars(arguments)[name] for name in ("frames", "batch_size")}
+    arguments.loading = {name: value for name, value in given.items() if value is not None}
     return arguments
 
 

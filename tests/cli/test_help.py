@@ -15,7 +15,7 @@ ARGUMENTS = {
     "convert": ("SRC", "DST", "--to", "--merge-lora", "--config", "--verify"),
     "data convert": ("SRC", "DST", "--root", "--columns", "--only", "--to", "--max-bad-rate"),
     "serve": ("--model", "--store", "--host", "--port", "--token", "--max-queue", "--workers"),
-    "embed": ("--model", "--modality", "--out", "items"),
+    "embed": ("--model", "--modality", "--out", "--batch-size", "items"),
     "index": ("build", "search", "info", "check", "upgrade"),
     "index build": ("items", "--out", "--model", "--window"),
     "index search": (
