@@ -10,8 +10,8 @@ once is not counted, decoding and preprocessing are.
     image   theirs: PIL, CLIPImageProcessor, get_image_features in batches of 32, under no_grad;
             ours: `bulk.update` of the folder into a new store, with hashes and commits.
     video   theirs: 8 frames of each clip (PyAV, evenly spaced), processed and encoded clip by
-            clip, the mean of their features; ours, in batches of 4 clips: the video tower without attention over time,
-            which computes the same mean.
+            clip, the mean of their features; ours, in batches of 4 clips: the video tower without
+            attention over time, which computes the same mean.
 
 The cosine between the vectors of both proves that the work is the same; what it lacks to 1 is the
 resizing. The last line is JSON.
