@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from lb_jax.cli.arguments import Parser
+from lb_jax.cli.arguments import Parser, dispatch
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
 
@@ -16,31 +16,7 @@ def main(argv: Sequence[str]) -> None:
     Raises:
       ConfigError: no such command, or none.
     """
-    if not argv:
-        raise errors.ConfigError(
-            f"data: no command; Commands: {', '.join(SUBCOMMANDS)}; `lb-jax data --help` tells "
-            "more."
-        )
-    name, *rest = argv
-    if name in ("-h", "--help", "help"):
-        print(usage())
-        return
-    if name not in SUBCOMMANDS:
-        raise errors.ConfigError(
-            f"data: unknown command {name!r}.{errors.nearest(name, SUBCOMMANDS)} Commands: "
-            f"{', '.join(SUBCOMMANDS)}; `lb-jax data --help` tells more."
-        )
-    SUBCOMMANDS[name][0](rest)
-
-
-def usage() -> str:
-    """The help text."""
-    width = max(map(len, SUBCOMMANDS))
-    lines = [f"  {name.ljust(width)}  {what}" for name, (_, what) in SUBCOMMANDS.items()]
-    return (
-        "usage: lb-jax data COMMAND [arguments]    (lb-jax data COMMAND --help tells more)\n\n"
-        + "\n".join(lines)
-    )
+    dispatch("data", SUBCOMMANDS, argv)
 
 
 def convert(argv: Sequence[str]) -> None:

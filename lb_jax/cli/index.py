@@ -5,7 +5,7 @@ import math
 import sys
 from collections.abc import Sequence
 
-from lb_jax.cli.arguments import Parser
+from lb_jax.cli.arguments import Parser, dispatch
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES, TEXT
 
@@ -19,31 +19,7 @@ def main(argv: Sequence[str]) -> None:
     Raises:
       ConfigError: no such command, or none.
     """
-    if not argv:
-        raise errors.ConfigError(
-            f"index: no command; Commands: {', '.join(SUBCOMMANDS)}; `lb-jax index --help` tells "
-            "more."
-        )
-    name, *rest = argv
-    if name in ("-h", "--help", "help"):
-        print(usage())
-        return
-    if name not in SUBCOMMANDS:
-        raise errors.ConfigError(
-            f"index: unknown command {name!r}.{errors.nearest(name, SUBCOMMANDS)} Commands: "
-            f"{', '.join(SUBCOMMANDS)}; `lb-jax index --help` tells more."
-        )
-    SUBCOMMANDS[name][0](rest)
-
-
-def usage() -> str:
-    """The help text."""
-    width = max(map(len, SUBCOMMANDS))
-    lines = [f"  {name.ljust(width)}  {what}" for name, (_, what) in SUBCOMMANDS.items()]
-    return (
-        "usage: lb-jax index COMMAND [arguments]    (lb-jax index COMMAND --help tells more)\n\n"
-        + "\n".join(lines)
-    )
+    dispatch("index", SUBCOMMANDS, argv)
 
 
 def build(argv: Sequence[str]) -> None:
