@@ -34,6 +34,23 @@ class DataError(LbJaxError):
         return type(self), (self.path, self.reason)
 
 
+class DataWarning(UserWarning):
+    """A media file is used, but probably is not what it is taken for.
+
+    Attributes:
+      path: the file, as the user named it.
+      reason: what was found and what to do, without the path.
+    """
+
+    def __init__(self, path: object, reason: str):
+        super().__init__(f"{path}: {reason}")
+        self.path = str(path)
+        self.reason = reason
+
+    def __reduce__(self):
+        return type(self), (self.path, self.reason)
+
+
 class TrainingError(LbJaxError):
     """A run went wrong in its numbers."""
 
