@@ -128,6 +128,8 @@ def views(clip: Clip, spec: specs.VideoSpec, views: Views) -> np.ndarray:
             clip.start_s,
             clip.end_s,
             keep=lambda frame: image.resize(frame, spec.size, kernel),
+            pixel_aspect=spec.pixel_aspect,
+            colour=spec.colour,
         ),
     )  # [temporal * frames, h, w, 3]
     statistics = {name: getattr(views, name) for name in ("mean", "std") if getattr(views, name)}
@@ -179,7 +181,13 @@ def _audio(modality: str, clip: Clip, spec: specs.AudioSpec) -> np.ndarray:
 def _image(modality: str, clip: Clip, spec: specs.ImageSpec) -> np.ndarray:
     if Path(clip.path).suffix.lower() not in MODALITIES["video"].suffixes:
         return _still(modality, clip, spec)
-    middle = video.Choice(lambda count: np.array([count // 2]), clip.start_s, clip.end_s)
+    middle = video.Choice(
+        lambda count: np.array([count // 2]),
+        clip.start_s,
+        clip.end_s,
+        pixel_aspect="square" if spec.colour == "srgb" else "stored",
+        colour=spec.colour,
+    )
     return video.choose(clip.path, middle)[0]
 
 

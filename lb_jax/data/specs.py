@@ -40,8 +40,8 @@ def _require_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class ImageSpec:
-    """Preprocessing of still images.
+class PictureSpec:
+    """Preprocessing that pictures of all modalities share.
 
     Attributes:
       size: side of the square crop in pixels; the short side is resized to it.
@@ -62,12 +62,29 @@ class ImageSpec:
 
 
 @dataclasses.dataclass(frozen=True)
-class ThermalSpec(ImageSpec):
-    """Preprocessing of thermal images: as still images."""
+class ImageSpec(PictureSpec):
+    """Preprocessing of still images.
+
+    Attributes:
+      colour: "srgb" shows the picture as viewers do: an ICC profile is applied. "stored" takes the
+        numbers as they are. Of an image out of a film it also says what `colour` and `pixel_aspect`
+        of `VideoSpec` do.
+    """
+
+    colour: str = "srgb"
+
+    def __post_init__(self):
+        super().__post_init__()
+        _require_choice("colour", self.colour, ("srgb", "stored"))
 
 
 @dataclasses.dataclass(frozen=True)
-class DepthSpec(ImageSpec):
+class ThermalSpec(PictureSpec):
+    """Preprocessing of thermal images: as still images, grey values as they are stored."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DepthSpec(PictureSpec):
     """Preprocessing of depth maps.
 
     Attributes:
@@ -107,6 +124,10 @@ class VideoSpec:
       std: divided by per channel.
       train_crop: place of the crop in training; evaluation always crops the centre.
       train_flip: probability of mirroring a whole clip in training; evaluation never mirrors.
+      pixel_aspect: "square" scales frames whose pixels are not square (DVD, DV) to the shape that
+        players show; "stored" takes the grid as it is.
+      colour: "srgb" maps HDR (PQ, HLG) and wide gamuts to it, and applies the ICC profiles of still
+        pictures; "stored" takes the numbers as they are.
     """
 
     frames: int = 8
@@ -116,6 +137,8 @@ class VideoSpec:
     std: RGB = CLIP_STD
     train_crop: str = "random"
     train_flip: float = 0.0
+    pixel_aspect: str = "square"
+    colour: str = "srgb"
 
     def __post_init__(self):
         _require(self.frames > 0, f"frames is {self.frames}, expected at least 1")
@@ -126,6 +149,8 @@ class VideoSpec:
             0 <= self.train_flip <= 1,
             f"train_flip is {self.train_flip}, expected a probability from 0 to 1",
         )
+        _require_choice("pixel_aspect", self.pixel_aspect, ("square", "stored"))
+        _require_choice("colour", self.colour, ("srgb", "stored"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,12 +221,15 @@ SPECS = {
 }
 
 _REFERENCE = {
-    "image": {"antialias": False},
-    "video": {"train_flip": 0.5},
+    "image": {"antialias": False, "colour": "stored"},
+    "video": {"train_flip": 0.5, "pixel_aspect": "stored", "colour": "stored"},
     "depth": {"antialias": False},
     "thermal": {"antialias": False},
     "audio": {"mono": "first", "resampler": "sinc_hann"},
 }
+
+# Fields that were added, with the value that does what was done before.
+_ADDED = {"colour": "stored", "pixel_aspect": "stored"}
 
 PRESETS: dict[str, dict[str, Spec]] = {
     "default": {name: cls() for name, cls in SPECS.items()},
@@ -246,9 +274,11 @@ def from_dict(modality: str, fields: Mapping[str, object]) -> Spec:
 def digest(spec: Spec) -> str:
     """Returns 16 hex digits that change whenever the preprocessing does.
 
-    Stable between runs and machines.
+    Stable between runs and machines, and when a field is added whose value says that nothing is
+    done that was not done before.
     """
-    text = json.dumps([type(spec).__name__, to_dict(spec)], sort_keys=True)
+    told = {k: v for k, v in to_dict(spec).items() if _ADDED.get(k) != v}
+    text = json.dumps([type(spec).__name__, told], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.data import audio, image, specs, video
+from lb_jax.data import display as display_lib
 from lb_jax.data import media as media_lib
 
 REST = 0.1  # of a window: less than this is not worth one of its own
@@ -88,7 +89,7 @@ def _video(
 ) -> Iterator[Window]:
     name = media_lib.describe(media)
     with media_lib.stream(media, "nothing else") as file:
-        film = _Film.of(file, name)
+        film = _Film.of(file, name, spec)
         length_s = film.length_s
         wanted = []  # (start, end, numbers of its frames)
         for start_s in starts(length_s, window_s, stride_s):
@@ -130,25 +131,28 @@ class _Film:
       name: how errors call the file.
       times: in units of the track, rising; empty where only decoding in order tells the frames.
       seconds: from the first one on, rising.
+      display: how they are shown.
     """
 
     name: str
     times: Sequence[int]
     seconds: Sequence[float]
+    display: display_lib.Display
 
     @classmethod
-    def of(cls, file: BinaryIO, name: str) -> "_Film":
+    def of(cls, file: BinaryIO, name: str, spec: specs.VideoSpec) -> "_Film":
         """Reads the times of all frames, without decoding where the codec allows."""
         with media_lib.open_track(file, name, "video") as track:
             clock = video.Clock.of(track)
+            display = display_lib.Display.of(track, spec.pixel_aspect, spec.colour)
             listed = [p.pts for p in track.packets() if media_lib.is_shown(p)]
             one_a_packet = track.stream.codec_context.name in video.ONE_FRAME_A_PACKET
         clock.require_frames(listed)
         times = sorted({time for time in listed if time is not None})
         if one_a_packet and len(times) == len(listed) and not _is_interlaced(file, name):
-            return cls(name, times, clock.seconds(times))
+            return cls(name, times, clock.seconds(times), display)
         shown = [frame.pts for frame in media_lib.frames(file, name, "video")]
-        return cls(name, (), clock.seconds(shown))
+        return cls(name, (), clock.seconds(shown), display)
 
     @property
     def length_s(self) -> float:
@@ -163,7 +167,7 @@ class _Film:
             for number, frame in decoded:
                 if number not in wanted:
                     continue
-                rgb = video.to_rgb(frame, self.name)
+                rgb = self.display.show(frame)
                 size = size or rgb.shape
                 video.require_one_size({size, rgb.shape}, self.name)
                 yield number, rgb
@@ -171,11 +175,11 @@ class _Film:
     def _decoded(self, file: BinaryIO, wanted: set[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         with media_lib.open_track(file, self.name, "video") as track:
             if not self.times:
-                yield from enumerate(track.decode(track.packets()))
+                yield from enumerate(self.display.watched(track.decode(track.packets())))
                 return
             # the last one is decoded whether needed or not: a cut would show there
             needed = {self.times[number] for number in wanted} | {self.times[-1]}
-            for frame in track.decode(track.packets(), wanted=needed):
+            for frame in self.display.watched(track.decode(track.packets(), wanted=needed)):
                 if frame.pts in needed:
                     yield bisect.bisect_left(self.times, frame.pts), frame
 
