@@ -6,7 +6,7 @@ lights are white, and colours outside of sRGB are cut at its edge.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import av
 import numpy as np
@@ -15,7 +15,7 @@ WHITE_NITS = 203.0
 HLG_PEAK_NITS = 1000.0  # of the nominal display of BT.2100
 HLG_GAMMA = 1.2  # its system gamma
 
-CODES = 1024  # frames are taken at 10 bits
+CODES = 1 << 12  # levels of the signal; frames have 10 bits, some 12
 LEVELS = 1 << 14  # of linear light; a step at black is a fifth of a step of 8-bit sRGB
 STRIP = 1 << 16  # pixels worked on at a time, so that they stay in the cache
 
@@ -30,6 +30,15 @@ CHROMATICITIES = {
     BT2020: ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046)),
     P3_D65: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
 }
+# Number of the matrix (table 4) -> weight of red and of blue in the luma.
+LUMA = {
+    1: (0.2126, 0.0722),
+    5: (0.299, 0.114),
+    6: (0.299, 0.114),
+    7: (0.212, 0.087),
+    9: (0.2627, 0.0593),  # BT.2020's, which has the same number as primaries
+}
+FULL_RANGE = 2  # as FFmpeg numbers it
 BT2020_LUMINANCE = (0.2627, 0.6780, 0.0593)
 
 
@@ -51,17 +60,19 @@ def to_srgb(frame: av.VideoFrame) -> np.ndarray | None:
         primaries = BT2020
     if transfer not in (PQ, HLG) and primaries not in (BT2020, P3_D65):
         return None
-    green, blue, red = map(_plane, frame.reformat(format="gbrp10le").planes)
-    return map_to_srgb(red, green, blue, transfer, primaries)
+    planes, coding = _planes(frame, primaries)
+    return map_to_srgb(planes, coding, transfer, primaries)
 
 
 def map_to_srgb(
-    red: np.ndarray, green: np.ndarray, blue: np.ndarray, transfer: int, primaries: int
+    planes: Sequence[np.ndarray], coding: np.ndarray, transfer: int, primaries: int
 ) -> np.ndarray:
     """Maps code values to sRGB.
 
     Args:
-      red, green, blue: uint16 [h, w], full range of 10 bits.
+      planes: three of uint8 or uint16 [h, w].
+      coding: float32 [3, 4]; times the codes and 1 it gives the signals of red, green and blue,
+        0 to 1.
       transfer: PQ, HLG, or any other for curves like that of sRGB.
       primaries: a key of `CHROMATICITIES`; others are left as they are.
 
@@ -70,17 +81,19 @@ def map_to_srgb(
     """
     light, encode = _light(transfer), _encoded()
     mixed = _mixture(primaries)
-    out = np.empty((*red.shape, 3), np.uint8)
-    rows = max(1, STRIP // red.shape[1])
-    for top in range(0, len(red), rows):
+    height, width = planes[0].shape
+    out = np.empty((height, width, 3), np.uint8)
+    rows = max(1, STRIP // width)
+    for top in range(0, height, rows):
         strip = slice(top, top + rows)
-        channels = [light.take(plane[strip]) for plane in (red, green, blue)]
+        codes = [plane[strip].astype(np.float32) for plane in planes]
+        channels = [
+            light.take(_level(_mix(weights, codes) + weights[3], CODES)) for weights in coding
+        ]
         if transfer == HLG:
             channels = _displayed(channels)
         for c, weights in enumerate(mixed):
-            linear = sum(w * channel for w, channel in zip(weights, channels, strict=True))
-            level = np.clip(linear, 0, 1) * np.float32(LEVELS - 1) + np.float32(0.5)
-            out[strip, :, c] = encode.take(level.astype(np.uint16))
+            out[strip, :, c] = encode.take(_level(_mix(weights, channels), LEVELS))
     return out
 
 
@@ -137,11 +150,20 @@ def _system_gamma() -> np.ndarray:
 
 def _displayed(channels: list[np.ndarray]) -> list[np.ndarray]:
     """The light that HLG's nominal display makes of that of the scene (BT.2100, table 5, OOTF)."""
-    weights = np.float32(BT2020_LUMINANCE)
-    luminance = sum(w * channel for w, channel in zip(weights, channels, strict=True))
-    level = np.clip(luminance, 0, 1) * np.float32(LEVELS - 1) + np.float32(0.5)
-    factor = _system_gamma().take(level.astype(np.uint16))
+    luminance = _mix(np.float32(BT2020_LUMINANCE), channels)
+    factor = _system_gamma().take(_level(luminance, LEVELS))
     return [channel * factor for channel in channels]
+
+
+def _mix(weights: np.ndarray, channels: Sequence[np.ndarray]) -> np.ndarray:
+    """Sum of three channels times the first three weights; those that are 0 cost nothing."""
+    return sum(w * channel for w, channel in zip(weights, channels, strict=False) if w)
+
+
+def _level(values: np.ndarray, levels: int) -> np.ndarray:
+    """The nearest of some levels from 0 to 1, uint16; what lies outside is cut."""
+    scaled = np.clip(values, 0, 1) * np.float32(levels - 1) + np.float32(0.5)
+    return scaled.astype(np.uint16)
 
 
 @functools.cache
@@ -161,7 +183,49 @@ def _to_xyz(primaries: int) -> np.ndarray:
     return columns * np.linalg.solve(columns, white[:, 0])
 
 
-def _plane(plane: av.video.plane.VideoPlane) -> np.ndarray:
-    """The codes of a plane of 16-bit words, uint16 [h, w], without its padding."""
-    words = np.frombuffer(plane, np.uint16).reshape(plane.height, plane.line_size // 2)
+def _planes(frame: av.VideoFrame, primaries: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """The codes of a frame at full size in three planes, and what makes signals of them.
+
+    libswscale only enlarges chroma here: of codes of the video range it makes RGB that ends at
+    255/256 of white.
+    """
+    bits = frame.format.components[0].bits
+    if frame.format.is_rgb or len(frame.format.components) < 3:
+        whole = frame.reformat(format="gbrp10le")
+        green, blue, red = (_codes(plane, np.uint16) for plane in whole.planes)
+        return [red, green, blue], np.eye(3, 4, dtype=np.float32) / np.float32(1023)
+    layout = {8: "yuv444p", 10: "yuv444p10le", 12: "yuv444p12le"}.get(bits, "yuv444p16le")
+    bits = bits if bits in (8, 10, 12) else 16
+    whole = frame.reformat(format=layout, dst_color_range=frame.color_range)
+    codes = [_codes(plane, np.uint8 if bits == 8 else np.uint16) for plane in whole.planes]
+    is_full = frame.color_range == FULL_RANGE
+    return codes, _coding(frame.colorspace, primaries, bits, is_full)
+
+
+@functools.cache
+def _coding(space: int, primaries: int, bits: int, is_full: bool) -> np.ndarray:
+    """Codes of Y'CbCr -> signals of R'G'B', float32 [3, 4] (ITU-T H.273, equations 20 to 48)."""
+    if space in (UNKNOWN, 3):
+        space = BT2020 if primaries == BT2020 else BT709
+    if space not in LUMA:
+        raise ValueError(f"its colours are coded by matrix {space}")
+    red, blue = LUMA[space]
+    green = 1 - red - blue
+    to_rgb = np.array(
+        [
+            [1, 0, 2 * (1 - red)],
+            [1, -2 * (1 - blue) * blue / green, -2 * (1 - red) * red / green],
+            [1, 2 * (1 - blue), 0],
+        ]
+    )
+    step, top = 1 << bits - 8, (1 << bits) - 1
+    scale = np.array([top] * 3 if is_full else [219 * step, 224 * step, 224 * step])
+    zero = np.array([0 if is_full else 16 * step, 128 * step, 128 * step])
+    weights = to_rgb / scale
+    return np.column_stack([weights, -weights @ zero]).astype(np.float32)
+
+
+def _codes(plane: av.video.plane.VideoPlane, word: type[np.generic]) -> np.ndarray:
+    """The codes of a plane, [h, w], without its padding."""
+    words = np.frombuffer(plane, word).reshape(plane.height, -1)
     return words[:, : plane.width]
