@@ -195,6 +195,10 @@ SPECS = {
     modalities.TEXT: TextSpec,
 }
 
+# Raised when the same file and fields give another array than before: vectors of before and after
+# are then of different preprocessing.
+DECODING = {"image": 2, "video": 2, "depth": 2, "thermal": 2, "audio": 2, modalities.TEXT: 1}
+
 _REFERENCE = {
     "image": {"antialias": False},
     "video": {"train_flip": 0.5},
@@ -248,7 +252,8 @@ def digest(spec: Spec) -> str:
 
     Stable between runs and machines.
     """
-    text = json.dumps([type(spec).__name__, to_dict(spec)], sort_keys=True)
+    modality = next(name for name, cls in SPECS.items() if cls is type(spec))
+    text = json.dumps([modality, DECODING[modality], to_dict(spec)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

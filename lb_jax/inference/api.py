@@ -150,7 +150,7 @@ class Model:
 
         Vectors of models that differ in it must not be mixed.
         """
-        told = f"{self._weights.digest} {sorted(self.specs.items())}"
+        told = f"{self._weights.digest} {self.preprocessing}"
         return hashlib.sha256(told.encode()).hexdigest()
 
     @functools.cached_property
