@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lb_jax.cli import data
 from lb_jax.cli.arguments import Parser, add_settings, given_settings, make_folder
-from lb_jax.core import errors
+from lb_jax.core import errors, notices
 
 _LOOKED_AT = 200  # rows, for whether files of a modality are there
 _SHOWN = 10  # bad files and frequent captions on the screen; the report has all
@@ -153,4 +153,6 @@ def lines(report, absent: Sequence[str], batch_size: int, step_s: float | None) 
     found += [f"  bad: {one.path}: {one.reason}" for one in report.bad[:_SHOWN]]
     if len(report.bad) > _SHOWN:
         found.append(f"  and {len(report.bad) - _SHOWN} more bad; --report lists them all")
+    told = notices.told((one.path, one.reason) for one in report.remarks)
+    found += [f"  warning: {line}" for line in told]
     return found

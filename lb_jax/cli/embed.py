@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lb_jax.cli import embed_npz
 from lb_jax.cli.arguments import Parser, add_settings, given_settings, make_folder
-from lb_jax.core import errors
+from lb_jax.core import errors, notices
 from lb_jax.core.modalities import MODALITIES, TEXT
 
 # Of a store alone: what a command line without them holds.
@@ -217,3 +217,7 @@ def _into_store(arguments: argparse.Namespace) -> None:
         print(f"  left out: {count} files: {why}")
     if summary.bad:
         print(f"  cannot be used: {summary.bad}, see {summary.quarantine}")
+    for line in notices.told(summary.remarks):
+        print(f"  warning: {line}")
+    if summary.remarks:
+        print(f"  warnings: {len(summary.remarks)}, see {summary.warnings}")
