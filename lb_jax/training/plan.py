@@ -147,9 +147,9 @@ def target(name: str) -> Target:
         described = topologies.get_topology_desc(name, "tpu", **chips.TPUS[kind].topology, **one)
     except jax.errors.JaxRuntimeError as error:
         raise errors.ConfigError(
-            f"--topology {given}: no such slice ({_first_line(error)}). Give chips per axis as they "
-            "can be ordered, in multiples of a 2x2 host: v5e and v6e as 2x4 or 16x16, v4 and v5p "
-            "as 2x2x4."
+            f"--topology {given}: no such slice ({_first_line(error)}). Give chips per axis as "
+            "they can be ordered, in multiples of a 2x2 host: v5e and v6e as 2x4 or 16x16, v4 and "
+            "v5p as 2x2x4."
         ) from error
     return Target(name, tuple(described.devices), chips.TPUS[kind])
 
