@@ -4,7 +4,7 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 
-from lb_jax.core import errors, processes
+from lb_jax.core import errors, names, notices, processes
 
 # name: (module with main(argv), what it does)
 COMMANDS = {
@@ -60,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     name, *rest = argv
     processes.quiet_libtpu()
+    names.make_printable()
+    notices.print_lines()
 
     def call(rest: Sequence[str]) -> None:
         if name not in COMMANDS:
@@ -84,7 +86,7 @@ def guarded(
     except errors.LbJaxError as error:
         if debug:
             raise
-        print(f"lb-jax: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"lb-jax: {' '.join(names.shown(error).split())}", file=sys.stderr)
         return 2
     except errors.Stopped as stopped:
         print(f"lb-jax: {stopped}", file=sys.stderr)

@@ -20,9 +20,10 @@ Compiles the training step of a lab sheet for devices that need not be there, an
 them would hold, compute and send: memory, FLOPs, collectives, least time of a step.
 
   --config              lab sheet, a Python file with get_config(); its corpus need not be there
-  --topology            v4:2x2x2, v5e:16x16, v5p:4x4x4, v6e:8x8 (chips along each axis; needs
-                        libtpu, the extra `plan`), cpu:8 (virtual devices), or attached (this
-                        machine's)
+  --topology            v4:2x2x2, v5e:16x16, v5p:4x4x4, v6e:8x8, tpu7x:2x2x1 (chips along each
+                        axis), or a slice by its name in the cloud: v5litepod-16, v5p-8, v6e-8,
+                        tpu7x-8 (both need libtpu, the extra `plan`); cpu:8 (virtual devices); or
+                        attached (this machine's)
   --search              find the largest batch that fits for each way of saving memory
   --json                file to write the figures to
   --config.name=value   another value for a setting of the sheet, such as --config.remat=full"""

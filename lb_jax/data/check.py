@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lb_jax.core import errors, logging
+from lb_jax.core import errors, logging, names, notices
 from lb_jax.core import processes as processes_lib
 from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.data import captions, content, preprocess, tokenizer
@@ -51,6 +51,7 @@ class Report:
       wall_s: time from start to end.
       decoded: by modality.
       bad: files and captions that cannot be used, with the reason.
+      remarks: files that are used but probably are not what they are taken for, with the reason.
       captions: number of captions, all kinds.
       kinds: caption kind -> rows that have one.
       rows_without: rows without any caption.
@@ -64,6 +65,7 @@ class Report:
     wall_s: float = 0.0
     decoded: dict[str, Decoded] = dataclasses.field(default_factory=dict)
     bad: list[BadSample] = dataclasses.field(default_factory=list)
+    remarks: list[BadSample] = dataclasses.field(default_factory=list)
     captions: int = 0
     kinds: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     rows_without: int = 0
@@ -97,6 +99,7 @@ class Report:
                 "most_repeated": dict(list(self.duplicates.items())[:_LISTED]),
             },
             "bad": [dataclasses.asdict(one) for one in self.bad],
+            "remarks": [dataclasses.asdict(one) for one in self.remarks],
         }
 
 
@@ -136,6 +139,7 @@ class _Part:
     rows: int
     good: list[tuple[str, float, dict[str, Any]]]  # modality, seconds, what the file is
     bad: list[BadSample]
+    remarks: list[BadSample]
     texts: list[str]
     truncated: int
     kinds: list[str]  # of every row in turn
@@ -171,7 +175,7 @@ def _in_process(chunk: range) -> _Part:
 def _check_rows(
     source: Source, specs: Mapping[str, Any], context: int, chunk: Sequence[int]
 ) -> _Part:
-    part = _Part(len(chunk), [], [], [], 0, [], 0)
+    part = _Part(len(chunk), [], [], [], [], 0, [], 0)
     for number in chunk:
         try:
             row = source[number]
@@ -199,11 +203,14 @@ def _check_rows(
 def _check_file(part: _Part, modality: str, file: Ref, name: str, spec: Any) -> None:
     start = time.thread_time()
     try:
-        decoded = preprocess.decode(modality, file, spec)
-        preprocess.transform(modality, decoded, spec, None)
+        with notices.collected() as warned:
+            decoded = preprocess.decode(modality, file, spec)
+            preprocess.transform(modality, decoded, spec, None)
         seconds = time.thread_time() - start
         content.require_content(modality, decoded, name)
         part.good.append((modality, seconds, _facts(modality, file, decoded)))
+        reasons = dict.fromkeys(one.reason for one in warned)
+        part.remarks += [BadSample(modality, name, reason) for reason in reasons]
     except errors.DataError as error:
         part.bad.append(BadSample(modality, name, error.reason))
 
@@ -229,6 +236,7 @@ def _add(report: Report, texts: collections.Counter, part: _Part) -> None:
         if facts.get("duration_s") is not None:
             one.durations_s.append(facts["duration_s"])
     report.bad += part.bad
+    report.remarks += part.remarks
     report.captions += len(part.texts)
     report.truncated += part.truncated
     report.kinds.update(part.kinds)

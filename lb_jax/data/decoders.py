@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from lb_jax.core import errors, processes
+from lb_jax.core import errors, notices, processes
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.data import media as media_lib
 from lb_jax.data import preprocess, specs
@@ -80,13 +80,21 @@ class Bad:
 
 
 @dataclasses.dataclass(frozen=True)
+class Warned:
+    """A file is used as a modality, but probably is not what it is taken for; None: as all."""
+
+    modality: str | None
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Done:
     """A modality of a file is complete; None means the file."""
 
     modality: str | None
 
 
-Message = Opened | Arrays | Bad | Done
+Message = Opened | Arrays | Bad | Warned | Done
 
 
 class Decoders:
@@ -246,8 +254,13 @@ def _work(
         pipe.send(None)
         while True:
             path, modalities = pipe.recv()
-            for message in _decode(pipe, path, modalities, specs, window_s, stride_s):
-                pipe.send(message)
+            with notices.collected() as warned:
+                for message in _decode(pipe, path, modalities, specs, window_s, stride_s):
+                    if isinstance(message, Bad | Done):  # the last word on a modality
+                        for reason in dict.fromkeys(one.reason for one in warned):
+                            pipe.send(Warned(message.modality, reason))
+                        warned.clear()
+                    pipe.send(message)
             pipe.send(Done(None))
 
 

@@ -1,5 +1,7 @@
 """Own data as a table: CSV, TSV, JSONL or Parquet, one row for each item.
 
+Cells of a CSV or TSV are separated by commas, tabs, semicolons or bars, as its first line tells.
+
 Columns, by their names or by `columns`: one for each modality (`image`, `video`, ...) with paths of
 media files, or a single `path`; one for each caption kind (`caption`, `raw`, ..., `ofa_3`); `id`.
 Others are left out. In JSONL and Parquet a cell may be a list: several captions to draw from, or a
@@ -245,7 +247,9 @@ def _named(columns: Mapping[str, str], modality: str | None) -> dict[str, str]:
 def _no_column(
     path: Path, missing: list[str], names: Iterable[str], remark: str = ""
 ) -> errors.DataError:
+    names = tuple(names)
     hints = [hint for name in missing if (hint := errors.nearest(name, names))]
+    hints = hints or [tables.other_separator(names)]
     return errors.DataError(
         path,
         f"has no column {' or '.join(map(repr, missing))}; it has {', '.join(names)}."

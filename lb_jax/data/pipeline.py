@@ -14,6 +14,7 @@ import contextlib
 import functools
 import hashlib
 import itertools
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
@@ -24,9 +25,9 @@ import grain
 import numpy as np
 from absl import flags
 
-from lb_jax.core import errors, modalities
+from lb_jax.core import errors, modalities, names, notices
 from lb_jax.data import captions, content, preprocess, tokenizer
-from lb_jax.data.quarantine import BadSample, Quarantine
+from lb_jax.data.quarantine import BadSample, Quarantine, Remarks, remarks_of
 from lb_jax.data.rows import Ref, Row, Source, name_of
 
 # Rows tried for one sample before the corpus counts as unusable.
@@ -79,12 +80,14 @@ class Sample(NamedTuple):
       text: int32 [n], or the caption's embedding, float32 [e].
       truncated: whether the caption was cut.
       bad: the rows that came before it and could not be used.
+      remarks: why it probably is not what it is taken for.
     """
 
     media: np.ndarray | None
     text: np.ndarray | None
     truncated: bool
     bad: tuple[BadSample, ...]
+    remarks: tuple[BadSample, ...] = ()
 
 
 class Loader:
@@ -131,9 +134,12 @@ class Loader:
         for attempt in range(ATTEMPTS):
             rng = np.random.default_rng((self._seed, attempt, number))
             corpus, place = self._order(attempt)[number]
-            found = self.load(corpus, int(self._rows[corpus][place]), rng)
+            with notices.collected() as warned:
+                found = self.load(corpus, int(self._rows[corpus][place]), rng)
             if not isinstance(found, BadSample):
-                return Sample(*found, tuple(bad))
+                told = {one.reason: one.path for one in warned}
+                remarks = (BadSample(self.modality, path, why) for why, path in told.items())
+                return Sample(*found, tuple(bad), tuple(remarks))
             bad.append(found)
         return Sample(None, None, False, tuple(bad))
 
@@ -207,7 +213,9 @@ class Loader:
     def _decode(self, key: tuple[int, int, int], file: Ref, name: str) -> np.ndarray:
         if self._cache is not None and key in self._cache:
             return self._cache[key]
-        decoded = preprocess.decode(self.modality, file, self.spec)
+        with notices.collected() as warned:
+            decoded = preprocess.decode(self.modality, file, self.spec)
+        notices.warn_again(errors.DataWarning(name, one.reason) for one in warned)
         content.require_content(self.modality, decoded, name)
         if self._cache is not None:
             self._cache[key] = decoded
@@ -346,6 +354,7 @@ def collate(samples: Sequence[Sample]) -> dict[str, Any]:
         "truncated": sum(one.truncated for one in good),
         "missing": len(samples) - len(good),
         "bad": [bad for one in samples for bad in one.bad],
+        "remarks": [remark for one in samples for remark in one.remarks],
     }
 
 
@@ -374,6 +383,7 @@ class Batches:
         self._loader, self._workers, self._put = loader, workers, put
         self._start_worker = start_worker
         self.quarantine, self.truncated = quarantine, 0
+        self.remarks = Remarks(remarks_of(quarantine.path))
         self._go_to(0)
 
     def __iter__(self) -> "Batches":
@@ -387,6 +397,12 @@ class Batches:
         for modality, one in report.items():
             self.truncated += one["truncated"]
             self.quarantine.record(one["good"], one["bad"])
+            for first in self.remarks.record(one["remarks"]):
+                print(
+                    f"lb-jax: warning: {names.shown(first.path)}: {first.reason}; all of the kind "
+                    f"are listed in {self.remarks.path}",
+                    file=sys.stderr,
+                )
             if one["missing"]:
                 last = one["bad"][-1]
                 raise errors.DataError(
@@ -436,7 +452,7 @@ class Batches:
     def _prepare(self, made: Mapping[str, Mapping[str, Any]]) -> tuple[Any, dict[str, Any]]:
         """(the batch, what was said about its samples)."""
         report = {
-            name: {key: one[key] for key in ("truncated", "missing", "bad")}
+            name: {key: one[key] for key in ("truncated", "missing", "bad", "remarks")}
             | {"good": len(one["media"])}
             for name, one in made.items()
         }

@@ -9,7 +9,7 @@ import contextlib
 import csv
 import dataclasses
 import io
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
@@ -24,6 +24,9 @@ from lb_jax.core import errors
 BLOCK_BYTES = 1 << 20  # the longest row; larger blocks are no faster and take more memory
 _DEPTH = 1000  # of nested JSON; some thousands make Arrow's parser overflow the stack
 _BATCH_ROWS = 1 << 16
+# What separates cells, in words. A file whose first line has the usual one of its ending nowhere is
+# separated by that of the others which makes the most columns of it.
+SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "vertical bars"}
 # A row of these cells is put behind every CSV file: an open quote would swallow it.
 _END = "\x03end"
 
@@ -56,8 +59,8 @@ class Format:
     lines: Callable[[Path], np.ndarray] | None
 
 
-def read_csv(path: Path, wanted: Collection[str], delimiter: str = ",") -> Table:
-    """Reads columns of text; the first row names them.
+def read_csv(path: Path, wanted: Collection[str], usual: str = ",") -> Table:
+    """Reads columns of text; the first row names them, and tells what separates cells.
 
     Cells may be quoted by `"` and then hold line breaks. Lines without anything are skipped.
 
@@ -65,7 +68,7 @@ def read_csv(path: Path, wanted: Collection[str], delimiter: str = ",") -> Table
       DataError: unreadable file, no header, a wanted name twice in it, a row with more or fewer
         cells than the header, a quote left open, bytes that are not UTF-8; with the line.
     """
-    names = _header(path, delimiter)
+    delimiter, names = _header(path, usual)
     kept = [name for name in dict.fromkeys(names) if name in wanted]
     twice = [name for name in kept if names.count(name) > 1]
     if twice:
@@ -92,8 +95,9 @@ def read_csv(path: Path, wanted: Collection[str], delimiter: str = ",") -> Table
     return Table(tuple(names), {name: table.column(name).slice(0, rows) for name in kept}, rows)
 
 
-def csv_lines(path: Path, delimiter: str = ",") -> np.ndarray:
+def csv_lines(path: Path, usual: str = ",") -> np.ndarray:
     """The line on which each row of a CSV file starts, from 1; the header is no row."""
+    delimiter, _ = _header(path, usual)
     with _text(path) as file:
         return np.fromiter((line for line, _ in _records(file, delimiter)), np.int64)[1:]
 
@@ -214,17 +218,38 @@ def _text(path: Path) -> TextIO:
     return path.open(encoding="utf-8-sig", newline="")
 
 
-def _header(path: Path, delimiter: str) -> list[str]:
+def _header(path: Path, usual: str) -> tuple[str, list[str]]:
+    """What separates the cells of a CSV file, and the names of its columns."""
     with _open(path):
         pass
-    with _text(path) as file:
-        try:
-            _, names = next(_records(file, delimiter), (1, None))
-        except UnicodeDecodeError as e:
-            raise _encoding_fault(path) or e from e
-    if names is None:
-        raise errors.DataError(path, "is empty; expected a first line that names the columns")
-    return names
+    found = {}
+    for delimiter in sorted(SEPARATORS, key=lambda one: one != usual):  # the usual one first
+        with _text(path) as file:
+            try:
+                _, found[delimiter] = next(_records(file, delimiter), (1, None))
+            except UnicodeDecodeError as e:
+                raise _encoding_fault(path) or e from e
+            except csv.Error as e:
+                raise errors.DataError(path, f"line 1: {e}; expected names of columns") from e
+        if found[delimiter] is None:
+            raise errors.DataError(path, "is empty; expected a first line that names the columns")
+        if len(found[usual]) > 1:
+            break
+    delimiter = max(found, key=lambda one: len(found[one]))  # the first of equals
+    first = found[usual][0].strip()
+    if len(found[usual]) == 1 and first.lower().startswith("sep="):
+        raise errors.DataError(
+            path,
+            f"line 1: is {first!r}, a note to a spreadsheet; delete it, so that the names of the "
+            "columns come first",
+        )
+    return delimiter, found[delimiter]
+
+
+def other_separator(names: Iterable[str]) -> str:
+    """A remark on names of columns that hold what separates cells elsewhere; "" otherwise."""
+    held = [words for one, words in SEPARATORS.items() if any(one in name for name in names)]
+    return f" Names hold {' and '.join(held)}: separate all cells by the same." if held else ""
 
 
 def _records(file: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -251,10 +276,19 @@ def _csv_fault(
         try:
             for line, cells in _records(file, delimiter):
                 if len(cells) != width:
+                    others = [
+                        words
+                        for one, words in SEPARATORS.items()
+                        if len(cells) == 1 and cells[0].count(one) == width - 1 > 0
+                    ]
+                    remedy = (
+                        f"it has {others[0]}, the header {SEPARATORS[delimiter]}: separate all "
+                        "cells by the same"
+                        if others
+                        else f"put cells that hold {delimiter!r} or line breaks into double quotes"
+                    )
                     return errors.DataError(
-                        path,
-                        f"line {line}: has {len(cells)} cells, the header {width}; put cells that "
-                        f"hold {delimiter!r} or line breaks into double quotes",
+                        path, f"line {line}: has {len(cells)} cells, the header {width}; {remedy}"
                     )
         except csv.Error as e:
             return errors.DataError(path, f"after line {line}: {e}; close the quotes there")

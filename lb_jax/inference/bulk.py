@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from lb_jax.core import logging
+from lb_jax.core import logging, names
 from lb_jax.data import decoders
-from lb_jax.data.quarantine import BadSample, Quarantine
+from lb_jax.data.quarantine import BadSample, Quarantine, Remarks, remarks_of
 from lb_jax.inference import sources
 from lb_jax.inference.sources import Source
 from lb_jax.inference.store import FileStamp, Maker, Row, Store
@@ -59,6 +59,9 @@ class Summary:
       rows: that were added.
       seconds: from beginning to end.
       quarantine: the list.
+      remarks: path and reason of files that were decoded and probably are not what they are taken
+        for.
+      warnings: the list of those, and of those of runs before.
     """
 
     files: int
@@ -70,6 +73,8 @@ class Summary:
     rows: int
     seconds: float
     quarantine: Path
+    remarks: Sequence[tuple[str, str]] = ()
+    warnings: Path | None = None
 
     def told(self) -> str:
         """The numbers in words."""
@@ -187,12 +192,14 @@ def update(
         unchanged += bool(left and not wanted)
     pruned = _pruned(found, known) if prune and number == 0 else []
     store.remove(pruned)
+    remarks = Remarks(remarks_of(Path(quarantine)), [names.shown(one.path) for one in todo])
     work = _Work(
         todo,
         model,
         store,
         known,
         listed.quarantine,
+        remarks,
         commit_rows=commit_rows,
         commit_s=commit_s,
     )
@@ -216,6 +223,8 @@ def update(
         rows=work.rows,
         seconds=time.monotonic() - start,
         quarantine=listed.quarantine.path,
+        remarks=remarks.found,
+        warnings=remarks.path,
     )
 
 
@@ -256,13 +265,13 @@ class _Listed:
         cls, path: Path, files: Sequence[Source], max_bad_rate: float, *, retry: bool
     ) -> "_Listed":
         """Drops from the list the files of this run that changed, or all with `retry`."""
-        mine = {source.path for source in files}
+        mine = {names.shown(source.path): source.path for source in files}
         reasons, kept = {}, []
         for row in logging.read_metrics(path):
-            if row.get("path") in mine:
-                if retry or _now(row["path"]) != (row.get("size"), row.get("mtime_ns")):
+            if (file := mine.get(row.get("path"))) is not None:
+                if retry or _now(file) != (row.get("size"), row.get("mtime_ns")):
                     continue
-                reasons[row["path"], row.get("modality")] = row.get("reason")
+                reasons[file, row.get("modality")] = row.get("reason")
             kept.append(row)
         if path.exists():
             logging.rewrite(path, kept)
@@ -316,12 +325,14 @@ class _File:
       parts: by modality, those that it has.
       stamp: of its content; None until it was read.
       is_done: whether its process is through with it.
+      remarks: modality and reason where it probably is not what it is taken for.
     """
 
     source: Source
     parts: dict[str, _Part] = dataclasses.field(default_factory=dict)
     stamp: decoders.Stamp | None = None
     is_done: bool = False
+    remarks: list[tuple[str | None, str]] = dataclasses.field(default_factory=list)
 
     @property
     def is_ready(self) -> bool:
@@ -343,12 +354,13 @@ class _Work:
         store: Store,
         known: Mapping[tuple[str, str], FileStamp],
         quarantine: Quarantine,
+        remarks: Remarks,
         *,
         commit_rows: int,
         commit_s: float,
     ):
         self._todo, self._model, self._store, self._known = todo, model, store, known
-        self._quarantine = quarantine
+        self._quarantine, self._remarks = quarantine, remarks
         self._commit_rows, self._commit_s = commit_rows, commit_s
         self._contents = {(one.sha256, modality) for (_, modality), one in known.items()}
         self._files: dict[int, _File] = {}  # handed out and not in the store, in order
@@ -391,7 +403,7 @@ class _Work:
         ):
             source = self._todo[self._next]
             self._files[self._next] = _File(source)
-            if _is_utf8(source.path):
+            if names.is_text(source.path):
                 pool.submit(self._next, source.path, source.modalities)
             else:
                 self._refuse(self._files[self._next], "its name is not UTF-8; rename it")
@@ -407,6 +419,8 @@ class _Work:
                 pool.answer(job, wanted)
             case decoders.Arrays(modality, times, values):
                 self._gather(file.parts[modality], modality, times, values)
+            case decoders.Warned(modality, reason):
+                file.remarks.append((modality, reason))
             case decoders.Done(None):
                 file.is_done = True
             case decoders.Done(modality):
@@ -510,13 +524,19 @@ class _Work:
             origin = part.same or part
             self._waiting_rows -= len(part.vectors)
             if origin.reason is not None:
-                bad.append(BadFile(modality, _shown(path), origin.reason, *now))
+                bad.append(BadFile(modality, names.shown(path), origin.reason, *now))
                 part.vectors = []  # equal content need not be tried again
                 continue
             reused += origin is not part or part.is_stored
             rows += self._made(path, file.stamp, modality, origin)
             self._settled.append((file.stamp.sha256, modality))
         self._quarantine.record(len(file.parts) - len(bad), bad)
+        lost = {one.modality for one in bad}  # of those the quarantine list tells
+        self._remarks.record(
+            BadFile(modality or "", names.shown(path), reason, *now)
+            for modality, reason in file.remarks
+            if modality not in lost
+        )
         self._rows += rows
         self.embedded += bool(rows)
         self.reused += bool(reused)
@@ -549,15 +569,3 @@ class _Work:
 
 def _times(row: Row) -> tuple[float, float] | None:
     return None if row.start_s is None else (row.start_s, row.end_s)
-
-
-def _is_utf8(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _shown(path: str) -> str:
-    return path if _is_utf8(path) else ascii(path)

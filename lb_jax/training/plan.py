@@ -121,38 +121,35 @@ class Roofline:
 
 
 def target(name: str) -> Target:
-    """Devices by the name of a topology: `v5e:4x4`, `v4:2x2x2`, `cpu:8`, or `attached`.
+    """Devices by the name of a topology: `v5e:4x4`, `v5litepod-16`, `cpu:8`, or `attached`.
 
     Raises:
       ConfigError: when there is no such topology, or `libtpu` is not installed.
     """
+    given, name = name, chips.topology(name)
     kind, _, shape = name.partition(":")
     if name == "attached":
         return Target(name, tuple(jax.devices()), chips.of(jax.devices()[0]))
     if kind == "cpu":
         return Target(name, _cpus(name, shape), None)
     if kind not in chips.TPUS:
-        known = ", ".join(chips.TPUS)
-        raise errors.ConfigError(
-            f"--topology {name!r}: no chip {kind!r}.{errors.nearest(kind, chips.TPUS)} Give a chip "
-            f"({known}) and how many on each axis, such as v5e:4x4 or v4:2x2x2; cpu:8 for 8 "
-            "virtual CPU devices; or attached for the devices of this machine."
-        )
+        raise chips.unknown(name, kind)
     if not find_spec("libtpu") and "TPU_LIBRARY_PATH" not in os.environ:
         raise errors.ConfigError(
-            f"--topology {name}: compiling for a TPU needs libtpu, which is not installed; "
+            f"--topology {given}: compiling for a TPU needs libtpu, which is not installed; "
             "pip install 'lb_jax[plan]' (x86-64 Linux)."
         )
     # The TPUs of this machine, if it has any, are not asked.
     jax.config.update("jax_platforms", "cpu")
     processes.quiet_libtpu()
     try:
-        described = topologies.get_topology_desc(name, "tpu", **chips.TPUS[kind].topology)
+        one = {"chips_per_host_bounds": [1, 1, 1]} if set(shape.split("x")) == {"1"} else {}
+        described = topologies.get_topology_desc(name, "tpu", **chips.TPUS[kind].topology, **one)
     except jax.errors.JaxRuntimeError as error:
         raise errors.ConfigError(
-            f"--topology {name}: no such slice ({_first_line(error)}). Give chips per axis as they "
-            "can be ordered, in multiples of a 2x2 host: v5e and v6e as 2x4 or 16x16, v4 and v5p "
-            "as 2x2x4."
+            f"--topology {given}: no such slice ({_first_line(error)}). Give chips per axis as "
+            "they can be ordered, in multiples of a 2x2 host: v5e and v6e as 2x4 or 16x16, v4 and "
+            "v5p as 2x2x4."
         ) from error
     return Target(name, tuple(described.devices), chips.TPUS[kind])
 

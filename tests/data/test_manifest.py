@@ -247,6 +247,42 @@ def test_another_process_opens_the_same_file_or_none(tmp_path):
         pickle.loads(packed)
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+@pytest.mark.parametrize("separator", [",", "\t", ";", "|"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_first_line_tells_what_separates_cells(tmp_path, suffix, separator, mark):
+    path = tmp_path / f"m{suffix}"
+    rows = [["image", "caption"], ["a.png", 'a, b; c | d\te "f"\ng'], ["b.png", "h"]]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        file.write(mark)
+        csv.writer(file, delimiter=separator).writerows(rows)
+    manifest = Manifest(path)
+    assert [manifest[n].texts["caption"] for n in (0, 1)] == [rows[1][1], "h"]
+    assert manifest[1].media == {"image": (tmp_path / "b.png",)}
+    assert tables.csv_lines(path, "\t" if suffix == ".tsv" else ",").tolist() == [2, 4]
+
+
+def test_other_marks_in_the_first_line_separate_nothing(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text("image,caption,a|b|c;d\na.png,x,y\n")
+    assert Manifest(path)[0].texts == {"caption": "x"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image,caption\na.png\tone\n", "line 2: .* it has tabs, the header commas"),
+        ("image;caption\na.png,one\n", "line 2: .* it has commas, the header semicolons"),
+        ("picture\ttitle, long\na.png\tone, two\n", "Names hold tabs: separate all cells"),
+        ("sep=;\nimage;caption\na.png;one\n", "line 1: is 'sep=;'.*delete it"),
+    ],
+)
+def test_separators_that_do_not_agree_are_told(tmp_path, text, message):
+    path = tmp_path / "m.csv"
+    path.write_text(text)
+    fails(path, message)
+
+
 CELLS = st.text(st.sampled_from("ab\",\n\r \t'é"), max_size=6)
 
 

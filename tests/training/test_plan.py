@@ -124,7 +124,7 @@ def test_batches_of_a_run_grow_together():
     ("name", "message"),
     [
         ("v5:2x2", r"no chip 'v5'.*Did you mean 'v5[ep]'"),
-        ("h100:8", r"Give a chip \(v4, v5e, v5p, v6e\).*cpu:8 for 8"),
+        ("h100:8", r"Give a chip \(v4, v5e, v5p, v6e, tpu7x\).*cpu:8 for 8"),
         ("cpu:many", "expected a number of devices, such as cpu:8"),
         ("cpu:0", "expected a number of devices"),
         ("cpu:64", "JAX has started with 8 CPU devices already"),
@@ -133,6 +133,48 @@ def test_batches_of_a_run_grow_together():
 def test_wrong_topology_says_what_is_there(name, message):
     with pytest.raises(errors.ConfigError, match=message):
         plan.target(name)
+
+
+# Shapes and counts of cloud.google.com/tpu/docs: v5e and v6e count chips, the others TensorCores,
+# of which a chip has two.
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("v5litepod-1", "v5e:1x1"),
+        ("v5litepod-16", "v5e:4x4"),
+        ("V5LITEPOD-256", "v5e:16x16"),
+        ("v5e-4", "v5e:2x2"),
+        ("v6e-8", "v6e:2x4"),
+        ("v6e-4x8", "v6e:4x8"),
+        ("v4-8", "v4:2x2x1"),
+        ("v5p-8", "v5p:2x2x1"),
+        ("v5p-128", "v5p:4x4x4"),
+        ("v5p-1280", "v5p:4x8x20"),
+        ("v5p-12288", "v5p:16x16x24"),
+        ("tpu7x-8", "tpu7x:2x2x1"),
+        ("tpu7x-2x2x2", "tpu7x:2x2x2"),
+        ("v5e:16x16", "v5e:16x16"),
+        ("cpu:8", "cpu:8"),
+        ("attached", "attached"),
+    ],
+)
+def test_slice_is_known_by_its_name_in_the_cloud(name, expected):
+    assert chips.topology(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("v5litepod-12", "has 12 chips; the nearest are v5litepod-8 and v5litepod-16"),
+        ("v5p-12", "has 12 TensorCores; the nearest are v5p-8 and v5p-16"),
+        ("v6e-1024", "the nearest are v6e-256"),
+        ("v5litpod-8", "Did you mean 'v5litepod'"),
+        ("v3-8", "no chip 'v3'"),
+    ],
+)
+def test_slice_that_is_not_made_names_the_nearest(name, message):
+    with pytest.raises(errors.ConfigError, match=message):
+        chips.topology(name)
 
 
 def test_settings_that_a_run_refuses_are_refused():

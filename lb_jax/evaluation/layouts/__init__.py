@@ -90,8 +90,20 @@ LAYOUTS: dict[str, Layout] = {
         4_875,
         "test.csv with audio/<youtube_id>_<start_time>.wav, or audiocaps_test.tsv and its paths",
     ),
-    "k400": _row("Kinetics-400 val", pictures.k400, 20_000, None, "val.csv and the paths in it"),
-    "k600": _row("Kinetics-600 val", pictures.k600, 30_000, None, "val.csv and the paths in it"),
+    "k400": _row(
+        "Kinetics-400 val",
+        pictures.k400,
+        20_000,
+        None,
+        "val.csv and the paths in it, or val/**/<youtube_id>_<start>_<end>.mp4",
+    ),
+    "k600": _row(
+        "Kinetics-600 val",
+        pictures.k600,
+        30_000,
+        None,
+        "val.csv and the paths in it, or val/**/<youtube_id>_<start>_<end>.mp4",
+    ),
     "imagenet": _row("ImageNet-1k val", pictures.imagenet, 50_000, None, "val/<wnid>/*.JPEG"),
     "nyu_depth": _row(
         "NYU Depth v2 test",

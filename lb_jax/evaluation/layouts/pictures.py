@@ -8,7 +8,7 @@ from lb_jax.core.modalities import MODALITIES
 from lb_jax.evaluation import prompts, splits
 from lb_jax.evaluation.layouts import annotations
 from lb_jax.evaluation.layouts.files import Files, folder, inside, is_text
-from lb_jax.evaluation.layouts.reading import Reading
+from lb_jax.evaluation.layouts.reading import Reading, number
 from lb_jax.evaluation.layouts.sound import with_paths
 
 # Spec 9.6, the README of LanguageBind.
@@ -34,21 +34,36 @@ def k600(root: Path) -> splits.Split:
     return _kinetics(root, "k600")
 
 
+# Where the lists and the clips of Kinetics lie, as cvdfoundation and DeepMind hand them out.
+_KINETICS_LISTS = ("val.csv", "annotations/val.csv", "validate.csv", "annotations/validate.csv")
+_KINETICS_FOLDERS = ("val", "validate", "validation", "videos_val", "videos", "replacement")
+_KINETICS_COLUMNS = ("label", "youtube_id", "time_start", "time_end")
+_KINETICS_SPLITS = ("", "val", "validate", "validation")
+
+
 def _kinetics(root: Path, name: str) -> splits.Split:
-    """Reads `val.csv`: a path below the data set's folder, a space, a label (spec 7.2).
+    """Reads `val.csv`: a path below the data set's folder, a space or comma, a label (spec 7.2).
 
     A label is the class or its number in the sorted list, as in the lists of VideoMAE that
     LanguageBind `v_cls/` reads. Paths and labels may contain spaces. Items are named by the path.
 
+    Or the data set's own list, `label,youtube_id,time_start,time_end,split`, in `annotations/` or
+    not, and clips named `<youtube_id>_<start>_<end>.*`, the seconds in six digits or as they are,
+    anywhere in `val/`. Items are then named as the clips.
+
     Raises:
       errors.DataError: the annotation is absent or unreadable.
     """
+    listed = next((one for one in _KINETICS_LISTS if (root / one).is_file()), _KINETICS_LISTS[0])
     classes = prompts.classes(name)
     labels, reading = list(classes), Reading(root, classes)
+    rows = annotations.lines(root / listed)
+    if rows and {*_KINETICS_COLUMNS[1:]} & {one.strip(' "') for one in rows[0][1].split(",")}:
+        return _own_list(reading, root / listed)
     endings = "|".join(re.escape(one) for one in MODALITIES["video"].suffixes)
-    numbered = re.compile(r"(.+?)\s+([0-9]{1,4})")
-    named = re.compile(rf"(.+?(?:{endings}))\s+(\S.*)", re.IGNORECASE)
-    for where, line in annotations.lines(root / "val.csv"):
+    numbered = re.compile(r"(.+?)(?:\s+|,\s*)([0-9]{1,4})")
+    named = re.compile(rf"(.+?(?:{endings}))(?:\s+|,\s*)(\S.*)", re.IGNORECASE)
+    for where, line in rows:
         row = numbered.fullmatch(line) or named.fullmatch(line)
         if row is None:
             reading.bad_row(where, f"expected a path and a label, found {line[:80]!r}")
@@ -61,6 +76,34 @@ def _kinetics(root: Path, name: str) -> splits.Split:
         else:
             reading.add(id_, where, labels=(label.strip('"'),))
     return with_paths(reading, "video")
+
+
+def _own_list(reading: Reading, path: Path) -> splits.Split:
+    """Reads Kinetics' own list, and finds its clips by identifier and time."""
+    names = {}
+    for where, row in annotations.table(path, _KINETICS_COLUMNS):
+        if row is None:
+            reading.bad_row(where, "has not as many cells as the header")
+            continue
+        times = [number(row[column].strip()) for column in ("time_start", "time_end")]
+        split = row.get("split", "").strip().lower()
+        if None in times:
+            found = f"{row['time_start']!r} and {row['time_end']!r}"
+            reading.bad_row(where, f"expected times in seconds, found {found}")
+        elif split not in _KINETICS_SPLITS:
+            reading.bad_row(where, f"is of split {split!r}, expected val")
+        elif reading.is_named(row["youtube_id"].strip(), where):
+            stem = row["youtube_id"].strip()
+            id_ = "_".join([stem, *(f"{int(time):06d}" for time in times)])
+            if reading.add(id_, where, labels=(row["label"].strip(),)):
+                names[id_] = (id_, "_".join([stem, *(f"{time:g}" for time in times)]))
+    there = [one for one in _KINETICS_FOLDERS if (reading.root / one).is_dir()]
+    files = Files(reading.root, "video", there or _KINETICS_FOLDERS[:1])
+    reading.expect("video")
+    for id_, both in names.items():
+        reading.find("video", files, id_, *both)
+    reading.extras(files)
+    return reading.split()
 
 
 def imagenet(root: Path) -> splits.Split:

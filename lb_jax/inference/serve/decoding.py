@@ -23,7 +23,7 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from lb_jax.core import errors, processes
+from lb_jax.core import errors, notices, processes
 from lb_jax.data import specs as specs_lib
 from lb_jax.inference.serve.limits import MIB, Limits, Refusal
 
@@ -138,11 +138,13 @@ class _Decoder:
                 raise _Died(
                     f"takes longer than {limits.decode_s:g} s to decode; send a shorter one"
                 )
-            kind, answer = self._pipe.recv()
+            kind, answer, reasons = self._pipe.recv()
         except (EOFError, OSError) as error:
             raise _Died(
                 "makes the decoder stop; it is damaged, or needs too much memory"
             ) from error
+        upload = f"<{job.modality}, {len(job.data)} bytes>"  # its name is the sender's own
+        notices.warn_again(errors.DataWarning(upload, reason) for reason in reasons)
         return Refusal(*answer) if kind == "refused" else answer
 
     def kill(self) -> None:
@@ -156,7 +158,8 @@ def serve(pipe: Connection, limits: Limits) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # those are for the server, which ends this one
         signal.signal(number, signal.SIG_IGN)
     processes.end_with_parent()
-    warm_up()
+    with notices.collected():  # about the media that it makes up
+        warm_up()
     cage(limits)
     pipe.send("ready")
     while True:
@@ -164,8 +167,10 @@ def serve(pipe: Connection, limits: Limits) -> None:
             job = pipe.recv()
         except (EOFError, ConnectionError):
             return
+        warned: list[errors.DataWarning] = []
         try:
-            answer = ("done", TASKS[job.task](job, limits))
+            with notices.collected() as warned:
+                answer = ("done", TASKS[job.task](job, limits))
         except errors.DataError as error:
             answer = ("refused", ("undecodable_media", error.reason))
         except MemoryError:
@@ -175,7 +180,7 @@ def serve(pipe: Connection, limits: Limits) -> None:
             answer = ("refused", ("undecodable_media", needs))
         except Refusal as refusal:
             answer = ("refused", (refusal.code, refusal.message))
-        pipe.send(answer)
+        pipe.send((*answer, tuple(dict.fromkeys(one.reason for one in warned))))
 
 
 def cage(limits: Limits) -> None:
