@@ -5,7 +5,9 @@ Damage to a container becomes an error here instead of a shorter clip later.
 
 import contextlib
 import dataclasses
+import fractions
 import io
+import numbers
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from pathlib import Path
@@ -230,6 +232,17 @@ def frames(
         yield from track.decode(track.packets(), start=start)
 
 
+def fraction(number: numbers.Rational | None) -> fractions.Fraction | None:
+    """A rate, time base or shape of a pixel as a plain number; None where nothing is said.
+
+    PyAV has a type of its own for them from 19 on, which lacks most arithmetic. FFmpeg writes
+    "unknown" as 0/1 or 0/0.
+    """
+    if number is None or not number.numerator or not number.denominator:
+        return None
+    return fractions.Fraction(number.numerator, number.denominator)
+
+
 def duration_s(media: object, kind: str) -> float | None:
     """Seconds that the first track of a kind lasts, by its container; None where it does not say.
 
@@ -239,7 +252,7 @@ def duration_s(media: object, kind: str) -> float | None:
     name = describe(media)
     with stream(media, "nothing else") as file, open_track(file, name, kind) as track:
         if track.stream.duration is not None:
-            return float(track.stream.duration * track.stream.time_base)
+            return float(track.stream.duration * fraction(track.stream.time_base))
         whole = track.container.duration  # in microseconds
         return None if whole is None else whole / av.time_base
 

@@ -181,7 +181,8 @@ class Clock:
 
     @classmethod
     def of(cls, track: media_lib.Track) -> "Clock":
-        return cls(track.name, track.stream.time_base, track.stream.average_rate)
+        times, rate = track.stream.time_base, track.stream.average_rate
+        return cls(track.name, media_lib.fraction(times), media_lib.fraction(rate))
 
     def chosen(self, times: Sequence[int | None], choice: Choice) -> tuple[list[int], bool]:
         """Numbers of the chosen ones of all frames, and whether the window holds all frames.

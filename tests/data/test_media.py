@@ -1,6 +1,9 @@
+import dataclasses
 import errno
+import fractions
 import io
 import os
+import types
 
 import numpy as np
 import pytest
@@ -197,3 +200,25 @@ def test_a_disk_that_fails_is_named(tmp_path, monkeypatch, capfd, name, modality
 def test_a_file_that_cannot_be_sought_is_named():
     with pytest.raises(errors.DataError, match="/proc/self/mem: cannot be read"):
         _read("/proc/self/mem")
+
+
+@dataclasses.dataclass
+class Rational:
+    """All that the rational type of PyAV 19 surely has."""
+
+    numerator: int
+    denominator: int
+
+
+def test_rational_numbers_are_plain_where_they_enter():
+    assert media.fraction(Rational(30000, 1001)) * 1001 // 7 == 4285
+    assert media.fraction(fractions.Fraction(1, 25)) == fractions.Fraction(1, 25)
+    for nothing in (None, Rational(0, 1), Rational(0, 0), Rational(1, 0)):
+        assert media.fraction(nothing) is None
+
+
+def test_a_clock_takes_any_rational_number():
+    stream = types.SimpleNamespace(time_base=Rational(1, 600), average_rate=Rational(30000, 1001))
+    clock = video.Clock.of(media.Track("a", None, stream))
+    assert clock.seconds([1800, 600]) == [0.0, 2.0]
+    assert clock.seconds([None, None]) == [0.0, 1001 / 30000]
