@@ -3,11 +3,14 @@
 Damage to a container becomes an error here instead of a shorter clip later.
 """
 
+import collections
 import contextlib
 import dataclasses
 import fractions
+import functools
 import io
 import numbers
+import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from pathlib import Path
@@ -33,6 +36,27 @@ AGAIN = "download or export it again"
 _AV_OPTIONS = {"protocol_whitelist": "none"}
 # Demuxers that would turn still pictures and plain text into a clip.
 _NO_CLIP = ("_pipe", "image2", "tty")
+
+# Pictures that are no film.
+_COVERS = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+# Tracks that nobody hears or sees who does not ask for them.
+_SPECIAL = functools.reduce(
+    operator.or_,
+    (
+        getattr(av.stream.Disposition, name)
+        for name in (
+            "comment",
+            "lyrics",
+            "karaoke",
+            "hearing_impaired",
+            "visual_impaired",
+            "clean_effects",
+            "descriptions",
+            "dependent",
+        )
+    ),
+)
+_MILLISECOND = fractions.Fraction(1, 1000)
 
 av.logging.set_level(None)  # FFmpeg's remarks never reach stderr
 
@@ -108,25 +132,32 @@ class Packet:
     Attributes:
       pts: presentation time in the stream's time base, None if the container does not say.
       is_keyframe: whether decoding can start here.
+      duration: how long it is shown, in the same units; None or 0 if the container does not say.
     """
 
     pts: int | None
     is_keyframe: bool
+    duration: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Track:
-    """The first stream of a kind in an opened container.
+    """The stream of a kind that is read of an opened container, by the rule of `open_track`.
 
     Attributes:
       name: how errors call the file.
       container: where it is read from; reading goes on where it last ended.
       stream: which one.
+      zero_s: what the container calls the time at which the file begins to be shown, in seconds;
+        None where this track begins first, and its first frame or sample is that moment.
+      end: when the track ends by its header, in units of its time; None if that does not say.
     """
 
     name: str
     container: av.container.InputContainer
     stream: av.stream.Stream
+    zero_s: fractions.Fraction | None = None
+    end: int | None = None
 
     def packets(self) -> Iterator[av.Packet]:
         """Reads coded frames in the order of the file; the last packet is empty.
@@ -186,7 +217,7 @@ class Track:
 
 
 def packets(file: BinaryIO, name: str, kind: str) -> list[Packet]:
-    """Lists the coded frames of the first stream of a kind without decoding or keeping them.
+    """Lists the coded frames of the track of a kind without decoding or keeping them.
 
     Frame counts in headers often say 0.
 
@@ -199,7 +230,12 @@ def packets(file: BinaryIO, name: str, kind: str) -> list[Packet]:
       errors.DataError: not such a container, no such stream, damaged or cut off.
     """
     with open_track(file, name, kind) as track:
-        return [Packet(p.pts, p.is_keyframe) for p in track.packets() if is_shown(p)]
+        return [plain(p) for p in track.packets() if is_shown(p)]
+
+
+def plain(packet: av.Packet) -> Packet:
+    """What a packet says, without its bytes."""
+    return Packet(packet.pts, packet.is_keyframe, packet.duration)
 
 
 def is_shown(packet: av.Packet) -> bool:
@@ -210,7 +246,7 @@ def is_shown(packet: av.Packet) -> bool:
 def frames(
     file: BinaryIO, name: str, kind: str, start: int | None = None
 ) -> Iterator[av.VideoFrame | av.AudioFrame]:
-    """Decodes the first stream of a kind, one frame after the other.
+    """Decodes the track of a kind, one frame after the other.
 
     Args:
       file: seekable stream of the container.
@@ -244,7 +280,7 @@ def fraction(number: numbers.Rational | None) -> fractions.Fraction | None:
 
 
 def duration_s(media: object, kind: str) -> float | None:
-    """Seconds that the first track of a kind lasts, by its container; None where it does not say.
+    """Seconds that the track of a kind lasts, by its container; None where it does not say.
 
     Raises:
       errors.DataError: as `packets`.
@@ -324,28 +360,97 @@ def has_track(media: object, kind: str) -> bool:
     """
     name = describe(media)
     with stream(media, "nothing else") as file, _opened(file, name, kind) as opened:
-        return bool(_tracks(opened, kind))
+        return bool(tracks_of(opened, kind))
 
 
 @contextlib.contextmanager
 def open_track(file: BinaryIO, name: str, kind: str) -> Iterator[Track]:
     """Opens a container at its beginning; for the arguments see `packets`.
 
+    Of several tracks of the kind that one is read which players show: of those that can be decoded
+    the one flagged as default, else one that is not for special listeners or viewers, else the
+    first. Covers are no track, nor is a single picture beside a track of more.
+
     Raises:
       errors.DataError: not such a container, or no such stream.
     """
-    with _opened(file, name, kind) as opened:
-        tracks = _tracks(opened, kind)
+    with contextlib.ExitStack() as stack:
+        opened = stack.enter_context(_opened(file, name, kind))
+        tracks = tracks_of(opened, kind)
         if not tracks:
             found = ", ".join(sorted({s.type for s in opened.streams})) or "nothing"
             raise errors.DataError(name, f"has no {kind} track (found: {found}), expected one")
+        if len(tracks) > 1:
+            index = choose_track(tracks)
+            opened = stack.enter_context(_opened(file, name, kind))  # from its beginning again
+            tracks = [opened.streams[index]]
         if tracks[0].codec_context is None:
             raise errors.DataError(
                 name, f"has a {kind} track in a codec that this FFmpeg lacks; convert it"
             )
         # One thread: files are decoded beside each other, not faster one by one.
         tracks[0].codec_context.thread_count = 1
-        yield Track(name, opened, tracks[0])
+        yield Track(name, opened, tracks[0], _zero_s(opened, tracks[0]), _end(opened, tracks[0]))
+
+
+def choose_track(tracks: Sequence[av.stream.Stream]) -> int:
+    """Number among all streams of the one of several of a kind that is read, as `open_track` says.
+
+    Reads packets from where the container is, to its end where the best one is a single picture.
+    """
+    ranked = sorted(tracks, key=lambda s: (not _can_be_decoded(s), *_preference(s)))
+    decodable = [s for s in ranked if _can_be_decoded(s)]
+    if ranked[0].type != "video" or len(decodable) < 2:
+        return ranked[0].index
+    seen = collections.Counter()
+    try:
+        for packet in ranked[0].container.demux(decodable):
+            seen[packet.stream_index] += bool(packet.size)
+            if seen[ranked[0].index] > 1:
+                break
+    except (av.error.FFmpegError, ValueError):
+        pass  # damage is told by reading the track that is chosen
+    return next((s for s in decodable if seen[s.index] > 1), ranked[0]).index
+
+
+def _can_be_decoded(stream: av.stream.Stream) -> bool:
+    if stream.codec_context is None:
+        return False
+    try:
+        stream.codec_context.open(strict=False)
+    except (av.error.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def _preference(stream: av.stream.Stream) -> tuple[bool, bool, int]:
+    """Less is better: flagged as default, for everybody, early in the file."""
+    flags = av.stream.Disposition(stream.disposition)
+    return not flags & av.stream.Disposition.default, bool(flags & _SPECIAL), stream.index
+
+
+def _zero_s(
+    opened: av.container.InputContainer, chosen: av.stream.Stream
+) -> fractions.Fraction | None:
+    """See `Track.zero_s`. Sound and pictures of a file are counted from the same moment.
+
+    It is the start of the container as FFmpeg gives it, exactly: that of the earliest sound or
+    picture. What lies before 0 is the priming of a decoder, which is not played.
+    """
+    whole = fractions.Fraction(opened.start_time or 0, av.time_base)
+    starts = {
+        s.index: s.start_time * fraction(s.time_base)
+        for kind in ("video", "audio")
+        for s in tracks_of(opened, kind)
+        if s.start_time is not None
+    }
+    own = starts.pop(chosen.index, None)
+    if own is None:
+        return None if opened.start_time is None or not starts else max(whole, 0)
+    # Another programme of a broadcast may have a clock of its own.
+    others = [start for start in starts.values() if start >= whole - _MILLISECOND]
+    first = min(others, default=own)
+    return None if own <= first else max(first, min(own, 0))
 
 
 @contextlib.contextmanager
@@ -365,12 +470,20 @@ def _opened(file: BinaryIO, name: str, kind: str) -> Iterator[av.container.Input
         yield opened
 
 
-def _tracks(opened: av.container.InputContainer, kind: str) -> list[av.stream.Stream]:
+def _end(opened: av.container.InputContainer, chosen: av.stream.Stream) -> int | None:
+    """See `Track.end`. MP4 and MOV say it by their edit list (ISO/IEC 14496-12, 8.6.6)."""
+    is_said = opened.format.name.startswith("mov,") and chosen.start_time is not None
+    if not is_said or chosen.duration is None:
+        return None
+    return chosen.start_time + chosen.duration
+
+
+def tracks_of(opened: av.container.InputContainer, kind: str) -> list[av.stream.Stream]:
     """Those of a kind, without covers of albums."""
     return [
         s
         for s in opened.streams
-        if s.type == kind and not s.disposition & av.stream.Disposition.attached_pic
+        if s.type == kind and not av.stream.Disposition(s.disposition) & _COVERS
     ]
 
 
