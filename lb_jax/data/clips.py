@@ -12,7 +12,7 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
-from lb_jax.data import audio, image, specs, video
+from lb_jax.data import audio, depth_film, image, specs, video
 from lb_jax.data import media as media_lib
 from lb_jax.data import preprocess as preprocess_lib
 
@@ -191,6 +191,14 @@ def _image(modality: str, clip: Clip, spec: specs.ImageSpec) -> np.ndarray:
     return video.choose(clip.path, middle)[0]
 
 
+def _depth(modality: str, clip: Clip, spec: specs.DepthSpec) -> np.ndarray:
+    if clip.is_whole or Path(clip.path).suffix.lower() not in MODALITIES["video"].suffixes:
+        return _still(modality, clip, spec)
+    stored = depth_film.middle(clip.path, clip.start_s, clip.end_s)
+    with depth_film.named(clip.path):
+        return preprocess_lib.decode(modality, stored, spec)
+
+
 def _still(modality: str, clip: Clip, spec: specs.Spec) -> np.ndarray:
     if not clip.is_whole:
         raise errors.DataError(
@@ -205,4 +213,5 @@ _DECODERS: dict[str, Callable[[str, Clip, specs.Spec], np.ndarray]] = {
     "video": _video,
     "audio": _audio,
     "image": _image,
+    "depth": _depth,
 }

@@ -28,6 +28,20 @@ ROUNDED = 0.01
 FILM_CODECS = ("h264", "hevc", "vvc", "av1", "vp9", "libdav1d", "prores")
 
 
+def _nameless(kind: type[sidedata.Type], number: int) -> sidedata.Type:
+    """A member for side data that PyAV has no name for.
+
+    PyAV 18 raises for a whole frame where FFmpeg 8 put such data beside it: EXIF of MJPEG and TIFF,
+    views of stereoscopic HEVC.
+    """
+    member = object.__new__(kind)
+    member._name_, member._value_ = f"NUMBER_{number}", number
+    return member
+
+
+sidedata.Type._missing_ = classmethod(_nameless)
+
+
 @dataclasses.dataclass
 class Display:
     """How to show the frames of one track.
@@ -79,11 +93,7 @@ class Display:
         Raises:
           errors.DataError: too large, 16-bit grey, or in a format without a form in RGB.
         """
-        larger = max(self.pixel_aspect, 1 / self.pixel_aspect)
-        if frame.width * frame.height * larger > image.MAX_PIXELS:
-            raise errors.DataError(
-                self.name, f"has frames of {frame.width}x{frame.height} pixels; shrink it first"
-            )
+        self.require_size(frame)
         self._require_picture(frame)
         try:
             rgb = hdr.to_srgb(frame) if self.colour == "srgb" else None
@@ -92,16 +102,28 @@ class Display:
             raise errors.DataError(
                 self.name, f"has frames of format {frame.format.name} ({e}); convert it to yuv420p"
             ) from e
-        return upright(_squared(rgb, self.pixel_aspect), self.matrix)
+        return self.upright(_squared(rgb, self.pixel_aspect))
+
+    def upright(self, stored: np.ndarray) -> np.ndarray:
+        """Turns and mirrors an array [h, w, ...] of the last frame watched."""
+        return upright(stored, self.matrix)
+
+    def require_size(self, frame: av.VideoFrame) -> None:
+        """Raises DataError for a frame that would take too much memory."""
+        larger = max(self.pixel_aspect, 1 / self.pixel_aspect)
+        if frame.width * frame.height * larger > image.MAX_PIXELS:
+            raise errors.DataError(
+                self.name, f"has frames of {frame.width}x{frame.height} pixels; shrink it first"
+            )
 
     def _require_picture(self, frame: av.VideoFrame) -> None:
-        channels = frame.format.components
-        if len(channels) < 3 and channels[0].bits > self.grey_bits:
+        bits = media_lib.grey_bits(frame.format)
+        if bits > self.grey_bits:
             raise errors.DataError(
                 self.name,
-                f"holds {channels[0].bits}-bit grey ({frame.format.name}), which is depth or "
-                "another measurement: a picture of 8 bits would lose most of it; embed it as "
-                "depth, or convert it to 8-bit grey with a range of your own",
+                f"holds {bits}-bit grey ({frame.format.name}), which is depth or another "
+                "measurement: a picture of 8 bits would lose most of it; embed it as depth, or "
+                "convert it to 8-bit grey with a range of your own",
             )
 
 

@@ -43,6 +43,8 @@ class Choice:
       standing: whether the frame that stands when the window begins counts too. Without it, it is
         taken only where no other begins in the window.
       pixel_aspect, colour: how a frame is shown, as in `specs.VideoSpec`.
+      kind: of the track, as `media.open_track` takes it.
+      read: frame and its display -> an array instead of what players show.
     """
 
     pick: Callable[[int], np.ndarray]
@@ -52,6 +54,8 @@ class Choice:
     standing: bool = False
     pixel_aspect: str = "square"
     colour: str = "srgb"
+    kind: str = "video"
+    read: Callable[[av.VideoFrame, display_lib.Display], np.ndarray] | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -60,8 +64,8 @@ class Choice:
 
     def kept(self, display: display_lib.Display, frame: av.VideoFrame) -> np.ndarray:
         """What is kept of a decoded frame."""
-        rgb = display.show(frame)
-        return rgb if self.keep is None else self.keep(rgb)
+        shown = display.show(frame) if self.read is None else self.read(frame, display)
+        return shown if self.keep is None else self.keep(shown)
 
 
 def decode(
@@ -121,7 +125,7 @@ def choose(media: media_lib.Media, choice: Choice) -> np.ndarray:
     name = media_lib.describe(media)
     with media_lib.stream(media, ACCEPTED) as file:
         is_small = file.seek(0, io.SEEK_END) <= HELD_BYTES
-        with media_lib.open_track(file, name, "video") as track:
+        with media_lib.open_track(file, name, choice.kind) as track:
             clock = Clock.of(track)
             display = display_lib.Display.of(track, choice.pixel_aspect, choice.colour)
             if is_small:
@@ -132,7 +136,7 @@ def choose(media: media_lib.Media, choice: Choice) -> np.ndarray:
                 if chosen is not None:
                     return chosen
         if not is_small:
-            packets = media_lib.packets(file, name, "video")
+            packets = media_lib.packets(file, name, choice.kind)
             clock = clock.until(packets)
         sought = _seek(file, clock, packets, choice, display)
         if sought is not None:
@@ -376,7 +380,7 @@ def _pick(
     numbers, _ = clock.chosen(times, choice)
     needed, kept, seen = set(numbers), {}, []
     enough = max(numbers) + 1 if found else len(times)
-    for frame in display.watched(media_lib.frames(file, clock.name, "video")):
+    for frame in display.watched(media_lib.frames(file, clock.name, choice.kind)):
         if len(seen) in needed:
             kept[len(seen)] = choice.kept(display, frame)
         seen.append(frame.pts)
@@ -409,7 +413,8 @@ def _seek(
     kept = {}
     for run in _runs(sorted(set(numbers))):
         key = keys[bisect.bisect_right(keys, times[run[0]]) - 1]
-        with contextlib.closing(media_lib.frames(file, clock.name, "video", key)) as decoded:
+        decoded = media_lib.frames(file, clock.name, choice.kind, key)
+        with contextlib.closing(decoded):
             frames = display.watched(decoded)
             for time in (times[i] for i in run):
                 frame = next((f for f in frames if f.pts is not None and f.pts >= time), None)

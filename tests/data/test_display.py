@@ -5,9 +5,10 @@ import struct
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from lb_jax.core import errors
-from lb_jax.data import clips, display, preprocess, specs, video, windows
+from lb_jax.data import clips, display, image, preprocess, specs, video, windows
 from tests.data import media_files
 
 W, H = 32, 16
@@ -101,6 +102,25 @@ def test_the_orientation_that_a_codec_states_holds_up_to_its_next_keyframe(forma
                 out.mux(turned)
     expected = np.rot90(video.decode(film(), SPEC), axes=(1, 2))
     np.testing.assert_array_equal(video.decode(file.getvalue(), SPEC), expected)
+
+
+@pytest.mark.parametrize("orientation", [1, 2, 6])
+def test_pictures_with_exif_in_a_film_lie_as_it_says(orientation):
+    """Cameras write MJPEG so; FFmpeg puts the EXIF data beside each frame."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = orientation, "maker"
+    data = media_files.picture(_quarters(), "JPEG", exif=exif, quality=95, subsampling=0)
+    file = io.BytesIO()
+    with av.open(file, "w", format="avi") as out:
+        track = out.add_stream("mjpeg", rate=25)
+        track.height, track.width, track.pix_fmt = H, W, "yuvj420p"
+        track.codec_context.open(strict=False)
+        for n in range(2):
+            packet = av.Packet(data)
+            packet.stream, packet.pts, packet.dts, packet.is_keyframe = track, n, n, True
+            out.mux(packet)
+    expected = image.decode(data, specs.ImageSpec())
+    np.testing.assert_allclose(video.decode(file.getvalue(), SPEC)[0], expected, atol=12)
 
 
 @pytest.mark.parametrize(
