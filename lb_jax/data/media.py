@@ -3,11 +3,14 @@
 Damage to a container becomes an error here instead of a shorter clip later.
 """
 
+import collections
 import contextlib
 import dataclasses
 import fractions
+import functools
 import io
 import numbers
+import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from pathlib import Path
@@ -20,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 from lb_jax.core import errors
+from lb_jax.data import containers
 
 Picture = str | os.PathLike | bytes | Image.Image | np.ndarray
 # Samples with their rate are a sound, a sequence of pictures is a clip.
@@ -32,8 +36,27 @@ AGAIN = "download or export it again"
 _AV_OPTIONS = {"protocol_whitelist": "none"}
 # Demuxers that would turn still pictures and plain text into a clip.
 _NO_CLIP = ("_pipe", "image2", "tty")
-# RIFF sizes from here on mean "unknown": what programs write into the header while they stream.
-_RIFF_UNKNOWN = 0x7FFF_F000
+
+# Pictures that are no film.
+_COVERS = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+# Tracks that nobody hears or sees who does not ask for them.
+_SPECIAL = functools.reduce(
+    operator.or_,
+    (
+        getattr(av.stream.Disposition, name)
+        for name in (
+            "comment",
+            "lyrics",
+            "karaoke",
+            "hearing_impaired",
+            "visual_impaired",
+            "clean_effects",
+            "descriptions",
+            "dependent",
+        )
+    ),
+)
+_MILLISECOND = fractions.Fraction(1, 1000)
 
 av.logging.set_level(None)  # FFmpeg's remarks never reach stderr
 
@@ -90,7 +113,7 @@ def stream(media: object, accepted: str) -> Iterator[BinaryIO]:
         case _:
             raise unusable(media, accepted)
     with opened as file, _disk_errors(file, name):
-        held, promised = file.seek(0, io.SEEK_END), promised_size(file)
+        held, promised = file.seek(0, io.SEEK_END), containers.promised_size(file)
         if held == 0:
             raise errors.DataError(name, f"is empty; {AGAIN}")
         if promised > held:
@@ -102,21 +125,6 @@ def stream(media: object, accepted: str) -> Iterator[BinaryIO]:
         yield file
 
 
-def promised_size(file: BinaryIO) -> int:
-    """Returns where a container says its last structure ends, 0 for formats that do not say.
-
-    Decoders shorten a cut file without a word; comparing this with the real size finds the cut.
-    Knows WAV, AVI, AIFF, MP4 and MOV, Matroska and WebM, Ogg, MP3, GIF and MPEG-TS. An MP3 without
-    a table of contents and an MPEG-TS file only tell that their last frame or packet is not whole.
-    """
-    file.seek(0)
-    head = file.read(12)
-    for matches, end in _PROMISES:
-        if matches(head):
-            return end(file)
-    return 0
-
-
 @dataclasses.dataclass(frozen=True)
 class Packet:
     """What a container says about one coded frame; PyAV's packets have the same attributes.
@@ -124,25 +132,32 @@ class Packet:
     Attributes:
       pts: presentation time in the stream's time base, None if the container does not say.
       is_keyframe: whether decoding can start here.
+      duration: how long it is shown, in the same units; None or 0 if the container does not say.
     """
 
     pts: int | None
     is_keyframe: bool
+    duration: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Track:
-    """The first stream of a kind in an opened container.
+    """The stream of a kind that is read of an opened container, by the rule of `open_track`.
 
     Attributes:
       name: how errors call the file.
       container: where it is read from; reading goes on where it last ended.
       stream: which one.
+      zero_s: what the container calls the time at which the file begins to be shown, in seconds;
+        None where this track begins first, and its first frame or sample is that moment.
+      end: when the track ends by its header, in units of its time; None if that does not say.
     """
 
     name: str
     container: av.container.InputContainer
     stream: av.stream.Stream
+    zero_s: fractions.Fraction | None = None
+    end: int | None = None
 
     def packets(self) -> Iterator[av.Packet]:
         """Reads coded frames in the order of the file; the last packet is empty.
@@ -202,7 +217,7 @@ class Track:
 
 
 def packets(file: BinaryIO, name: str, kind: str) -> list[Packet]:
-    """Lists the coded frames of the first stream of a kind without decoding or keeping them.
+    """Lists the coded frames of the track of a kind without decoding or keeping them.
 
     Frame counts in headers often say 0.
 
@@ -215,7 +230,12 @@ def packets(file: BinaryIO, name: str, kind: str) -> list[Packet]:
       errors.DataError: not such a container, no such stream, damaged or cut off.
     """
     with open_track(file, name, kind) as track:
-        return [Packet(p.pts, p.is_keyframe) for p in track.packets() if is_shown(p)]
+        return [plain(p) for p in track.packets() if is_shown(p)]
+
+
+def plain(packet: av.Packet) -> Packet:
+    """What a packet says, without its bytes."""
+    return Packet(packet.pts, packet.is_keyframe, packet.duration)
 
 
 def is_shown(packet: av.Packet) -> bool:
@@ -226,7 +246,7 @@ def is_shown(packet: av.Packet) -> bool:
 def frames(
     file: BinaryIO, name: str, kind: str, start: int | None = None
 ) -> Iterator[av.VideoFrame | av.AudioFrame]:
-    """Decodes the first stream of a kind, one frame after the other.
+    """Decodes the track of a kind, one frame after the other.
 
     Args:
       file: seekable stream of the container.
@@ -260,7 +280,7 @@ def fraction(number: numbers.Rational | None) -> fractions.Fraction | None:
 
 
 def duration_s(media: object, kind: str) -> float | None:
-    """Seconds that the first track of a kind lasts, by its container; None where it does not say.
+    """Seconds that the track of a kind lasts, by its container; None where it does not say.
 
     Raises:
       errors.DataError: as `packets`.
@@ -340,28 +360,97 @@ def has_track(media: object, kind: str) -> bool:
     """
     name = describe(media)
     with stream(media, "nothing else") as file, _opened(file, name, kind) as opened:
-        return bool(_tracks(opened, kind))
+        return bool(tracks_of(opened, kind))
 
 
 @contextlib.contextmanager
 def open_track(file: BinaryIO, name: str, kind: str) -> Iterator[Track]:
     """Opens a container at its beginning; for the arguments see `packets`.
 
+    Of several tracks of the kind that one is read which players show: of those that can be decoded
+    the one flagged as default, else one that is not for special listeners or viewers, else the
+    first. Covers are no track, nor is a single picture beside a track of more.
+
     Raises:
       errors.DataError: not such a container, or no such stream.
     """
-    with _opened(file, name, kind) as opened:
-        tracks = _tracks(opened, kind)
+    with contextlib.ExitStack() as stack:
+        opened = stack.enter_context(_opened(file, name, kind))
+        tracks = tracks_of(opened, kind)
         if not tracks:
             found = ", ".join(sorted({s.type for s in opened.streams})) or "nothing"
             raise errors.DataError(name, f"has no {kind} track (found: {found}), expected one")
+        if len(tracks) > 1:
+            index = choose_track(tracks)
+            opened = stack.enter_context(_opened(file, name, kind))  # from its beginning again
+            tracks = [opened.streams[index]]
         if tracks[0].codec_context is None:
             raise errors.DataError(
                 name, f"has a {kind} track in a codec that this FFmpeg lacks; convert it"
             )
         # One thread: files are decoded beside each other, not faster one by one.
         tracks[0].codec_context.thread_count = 1
-        yield Track(name, opened, tracks[0])
+        yield Track(name, opened, tracks[0], _zero_s(opened, tracks[0]), _end(opened, tracks[0]))
+
+
+def choose_track(tracks: Sequence[av.stream.Stream]) -> int:
+    """Number among all streams of the one of several of a kind that is read, as `open_track` says.
+
+    Reads packets from where the container is, to its end where the best one is a single picture.
+    """
+    ranked = sorted(tracks, key=lambda s: (not _can_be_decoded(s), *_preference(s)))
+    decodable = [s for s in ranked if _can_be_decoded(s)]
+    if ranked[0].type != "video" or len(decodable) < 2:
+        return ranked[0].index
+    seen = collections.Counter()
+    try:
+        for packet in ranked[0].container.demux(decodable):
+            seen[packet.stream_index] += bool(packet.size)
+            if seen[ranked[0].index] > 1:
+                break
+    except (av.error.FFmpegError, ValueError):
+        pass  # damage is told by reading the track that is chosen
+    return next((s for s in decodable if seen[s.index] > 1), ranked[0]).index
+
+
+def _can_be_decoded(stream: av.stream.Stream) -> bool:
+    if stream.codec_context is None:
+        return False
+    try:
+        stream.codec_context.open(strict=False)
+    except (av.error.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def _preference(stream: av.stream.Stream) -> tuple[bool, bool, int]:
+    """Less is better: flagged as default, for everybody, early in the file."""
+    flags = av.stream.Disposition(stream.disposition)
+    return not flags & av.stream.Disposition.default, bool(flags & _SPECIAL), stream.index
+
+
+def _zero_s(
+    opened: av.container.InputContainer, chosen: av.stream.Stream
+) -> fractions.Fraction | None:
+    """See `Track.zero_s`. Sound and pictures of a file are counted from the same moment.
+
+    It is the start of the container as FFmpeg gives it, exactly: that of the earliest sound or
+    picture. What lies before 0 is the priming of a decoder, which is not played.
+    """
+    whole = fractions.Fraction(opened.start_time or 0, av.time_base)
+    starts = {
+        s.index: s.start_time * fraction(s.time_base)
+        for kind in ("video", "audio")
+        for s in tracks_of(opened, kind)
+        if s.start_time is not None
+    }
+    own = starts.pop(chosen.index, None)
+    if own is None:
+        return None if opened.start_time is None or not starts else max(whole, 0)
+    # Another programme of a broadcast may have a clock of its own.
+    others = [start for start in starts.values() if start >= whole - _MILLISECOND]
+    first = min(others, default=own)
+    return None if own <= first else max(first, min(own, 0))
 
 
 @contextlib.contextmanager
@@ -381,12 +470,20 @@ def _opened(file: BinaryIO, name: str, kind: str) -> Iterator[av.container.Input
         yield opened
 
 
-def _tracks(opened: av.container.InputContainer, kind: str) -> list[av.stream.Stream]:
+def _end(opened: av.container.InputContainer, chosen: av.stream.Stream) -> int | None:
+    """See `Track.end`. MP4 and MOV say it by their edit list (ISO/IEC 14496-12, 8.6.6)."""
+    is_said = opened.format.name.startswith("mov,") and chosen.start_time is not None
+    if not is_said or chosen.duration is None:
+        return None
+    return chosen.start_time + chosen.duration
+
+
+def tracks_of(opened: av.container.InputContainer, kind: str) -> list[av.stream.Stream]:
     """Those of a kind, without covers of albums."""
     return [
         s
         for s in opened.streams
-        if s.type == kind and not s.disposition & av.stream.Disposition.attached_pic
+        if s.type == kind and not av.stream.Disposition(s.disposition) & _COVERS
     ]
 
 
@@ -397,179 +494,3 @@ def _refuse(name: str, condition: bool, reason: str) -> None:
 
 def _words(e: Exception) -> str:
     return getattr(e, "strerror", None) or str(e)
-
-
-def _riff_end(file: BinaryIO, byteorder: str) -> int:
-    """Walks the chunks to the samples: `data` of WAV, `SSND` of AIFF, the list `movi` of AVI."""
-    offset, held = 12, file.seek(0, io.SEEK_END)
-    while offset + 8 <= held:
-        file.seek(offset)
-        chunk, length, kind = file.read(4), int.from_bytes(file.read(4), byteorder), file.read(4)
-        if chunk in (b"data", b"SSND") or (chunk, kind) == (b"LIST", b"movi"):
-            return 0 if length >= _RIFF_UNKNOWN else offset + 8 + length
-        offset += 8 + length + length % 2
-    return offset
-
-
-def _iso_end(file: BinaryIO) -> int:
-    """Walks the top-level boxes to the last one.
-
-    Size 1 means that a 64-bit size follows, 0 that the box runs to the end of the file. What has no
-    type of four letters is no box, but something that was appended.
-    """
-    offset, held = 0, file.seek(0, io.SEEK_END)
-    while offset + 8 <= held:
-        file.seek(offset)
-        length, kind = int.from_bytes(file.read(4), "big"), file.read(4)
-        if not (kind.isascii() and kind.decode().isprintable()):
-            return offset
-        if length == 1:
-            file.seek(offset + 8)
-            length = int.from_bytes(file.read(8), "big")
-        if length < 8:
-            return offset
-        offset += length
-    return offset
-
-
-def _matroska_end(file: BinaryIO) -> int:
-    """Adds up the EBML header and the segment after it.
-
-    All ones mean an unknown size, as in live recordings.
-    """
-    offset = 0
-    for id_bytes in (4, 4):
-        file.seek(offset + id_bytes)
-        head = file.read(8)
-        width = 9 - head[0].bit_length() if head and head[0] else 9
-        if width > len(head):
-            return 0
-        size = int.from_bytes(head[:width], "big") & ((1 << 7 * width) - 1)
-        if size == (1 << 7 * width) - 1:
-            return 0
-        offset += id_bytes + width + size
-    return offset
-
-
-def _ogg_end(file: BinaryIO) -> int:
-    """Returns the end of the last page: 27 bytes of header, one size per segment, segments."""
-    held = file.seek(0, io.SEEK_END)
-    start = max(0, held - (1 << 17))  # a page has at most 65,307 bytes
-    file.seek(start)
-    tail = file.read()
-    page = tail.rfind(b"OggS")
-    if page < 0:
-        return 0
-    segments = tail[page + 26] if page + 26 < len(tail) else 0
-    return start + page + 27 + segments + sum(tail[page + 27 : page + 27 + segments])
-
-
-def _mp3_end(file: BinaryIO) -> int:
-    """Reads the byte count of the Xing or Info table.
-
-    Encoders put it into the first frame, behind any ID3 tag.
-    """
-    file.seek(0)
-    head = file.read(10)
-    start = 0
-    if head[:3] == b"ID3" and len(head) == 10:
-        start = 10 + sum(
-            (size & 127) << shift for size, shift in zip(head[6:], (21, 14, 7, 0), strict=True)
-        )
-    file.seek(start)
-    frame = file.read(64)
-    table = max(frame.find(b"Xing"), frame.find(b"Info"))
-    if frame[:1] != b"\xff" or table < 0 or len(frame) < table + 16 or not frame[table + 7] & 2:
-        return _mp3_frames_end(file, start)
-    size_at = (
-        table + 8 + 4 * (frame[table + 7] & 1)
-    )  # behind the flags, and the frame count if there is one
-    return start + int.from_bytes(frame[size_at : size_at + 4], "big")
-
-
-def _mp3_frames_end(file: BinaryIO, offset: int) -> int:
-    """Walks from frame to frame of MPEG audio layer III, to the first place where there is none.
-
-    Header and lengths: ISO/IEC 11172-3, 2.4.1.3 and 2.4.2.3; 13818-3 for the lower rates.
-    """
-    file.seek(0)
-    data = file.read()
-    while offset + 4 <= len(data):
-        head = int.from_bytes(data[offset : offset + 4], "big")
-        version, layer = head >> 19 & 3, head >> 17 & 3
-        bitrate, rate = head >> 12 & 15, head >> 10 & 3
-        if head >> 21 != 0x7FF or version == 1 or layer != 1 or bitrate in (0, 15) or rate == 3:
-            return offset
-        kbits = _MP3_KBITS[version == 3][bitrate - 1]
-        rate_hz = _MP3_RATES_HZ[rate] >> {3: 0, 2: 1, 0: 2}[version]
-        offset += (144_000 if version == 3 else 72_000) * kbits // rate_hz + (head >> 9 & 1)
-    return offset
-
-
-_MP3_RATES_HZ = (44_100, 48_000, 32_000)  # of version 1; version 2 has half, 2.5 a quarter
-_MP3_KBITS = {
-    True: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    False: (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-}
-
-
-def _gif_end(file: BinaryIO) -> int:
-    """Walks the blocks to the trailer; a colour table and data sub-blocks may follow a header.
-
-    Layout: GIF89a specification, sections 15 to 27.
-    """
-    file.seek(0)
-    data = file.read()
-
-    def table(flags: int) -> int:
-        return 3 << (flags & 7) + 1 if flags & 0x80 else 0
-
-    offset = 13 + (table(data[10]) if len(data) > 10 else 0)
-    while offset < len(data):
-        match data[offset]:
-            case 0x21:  # extension: label, sub-blocks
-                offset += 2
-            case 0x2C if offset + 9 < len(data):  # image: place, flags, colour table, code size
-                offset += 11 + table(data[offset + 9])
-            case 0x3B:
-                return offset + 1
-            case _:
-                return offset
-        while offset < len(data) and data[offset]:
-            offset += 1 + data[offset]
-        offset += 1
-    return offset + 1
-
-
-def _mpegts_end(file: BinaryIO) -> int:
-    """Rounds up to whole packets, if it is MPEG-TS: every packet begins with the same byte."""
-    held = file.seek(0, io.SEEK_END)
-    file.seek(0)
-    head = file.read(4 + 3 * 208)
-    for start, size in ((0, 188), (4, 192), (0, 204)):  # broadcast, disc, with error correction
-        if {head[start + i * size : start + i * size + 1] for i in range(3)} == {b"G"}:
-            return -(-held // size) * size
-    return 0
-
-
-_PROMISES: tuple[tuple[Callable[[bytes], bool], Callable[[BinaryIO], int]], ...] = (
-    (
-        lambda head: head[:4] == b"RIFF" and head[8:12] in (b"WAVE", b"AVI "),
-        lambda file: _riff_end(file, "little"),
-    ),
-    (
-        lambda head: head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"),
-        lambda file: _riff_end(file, "big"),
-    ),
-    (lambda head: head[:6] in (b"GIF87a", b"GIF89a"), _gif_end),
-    (lambda head: head[:1] == b"G" or head[4:5] == b"G", _mpegts_end),
-    (lambda head: head[4:8] in (b"ftyp", b"styp", b"moov"), _iso_end),
-    (lambda head: head[:4] == b"\x1a\x45\xdf\xa3", _matroska_end),
-    (lambda head: head[:4] == b"OggS", _ogg_end),
-    (
-        lambda head: (
-            head[:3] == b"ID3" or head[:2] in (b"\xff\xfb", b"\xff\xf3", b"\xff\xfa", b"\xff\xf2")
-        ),
-        _mp3_end,
-    ),
-)

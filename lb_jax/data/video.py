@@ -37,15 +37,23 @@ class Choice:
 
     Attributes:
       pick: how many frames there are in the window -> their numbers from 0 on, int64 [n], n > 0.
-      start_s: where the window begins, seconds from the first frame.
+      start_s: where the window begins, seconds from where the file begins to be shown.
       end_s: where it ends, itself left out; None is behind the last frame.
       keep: uint8 [h, w, 3] -> what is kept; None keeps the frame.
+      standing: whether the frame that stands when the window begins counts too. Without it, it is
+        taken only where no other begins in the window.
     """
 
     pick: Callable[[int], np.ndarray]
     start_s: float = 0.0
     end_s: float | None = None
     keep: Callable[[np.ndarray], np.ndarray] | None = None
+    standing: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the window is all of the file."""
+        return (self.start_s, self.end_s) == (0.0, None)
 
 
 def decode(
@@ -61,8 +69,9 @@ def decode(
       media: path or bytes of anything PyAV decodes; or frames, which are picked by the same rule:
         uint8 [t, h, w, 3], or a list or tuple of still pictures of one size.
       spec: number of frames.
-      start_s, end_s: the frames at `start_s` or later and before `end_s` are the clip, in seconds
-        from the first frame; None is the end of the file. Frames given as such have no times.
+      start_s, end_s: the frames that begin at `start_s` or later and before `end_s` are the clip,
+        or the one that stands there if none does. In seconds from where the file begins to be
+        shown, its sound included; None is the end of the file. Frames given as such have no times.
 
     Returns:
       uint8 [t, h, w, 3]; frames repeat where the clip has fewer than asked for.
@@ -101,19 +110,19 @@ def choose(media: media_lib.Media, choice: Choice) -> np.ndarray:
     """
     name = media_lib.describe(media)
     with media_lib.stream(media, ACCEPTED) as file:
-        held, is_small = [], file.seek(0, io.SEEK_END) <= HELD_BYTES
+        is_small = file.seek(0, io.SEEK_END) <= HELD_BYTES
         with media_lib.open_track(file, name, "video") as track:
             clock = Clock.of(track)
             if is_small:
                 held = list(track.packets())
+                packets = [media_lib.plain(p) for p in held if media_lib.is_shown(p)]
+                clock = clock.until(packets)
                 chosen = _pick_times(track, clock, held, choice)
                 if chosen is not None:
                     return chosen
-        packets = (
-            [media_lib.Packet(p.pts, p.is_keyframe) for p in held if media_lib.is_shown(p)]
-            if held
-            else media_lib.packets(file, name, "video")
-        )
+        if not is_small:
+            packets = media_lib.packets(file, name, "video")
+            clock = clock.until(packets)
         sought = _seek(file, name, clock, packets, choice)
         if sought is not None:
             return sought
@@ -173,16 +182,34 @@ class Clock:
       name: how errors call the file.
       time_base: seconds per unit of a frame's time.
       rate: frames per second, for containers without times; None if it does not say that either.
+      zero_s: time at which the file begins to be shown; None is that of the first frame.
+      begin, end: when the first frame begins and the last one ends, in units of the time base; None
+        if the container does not say.
     """
 
     name: str
     time_base: fractions.Fraction
     rate: fractions.Fraction | None
+    zero_s: fractions.Fraction | None = None
+    begin: int | None = None
+    end: int | None = None
 
     @classmethod
     def of(cls, track: media_lib.Track) -> "Clock":
         times, rate = track.stream.time_base, track.stream.average_rate
-        return cls(track.name, media_lib.fraction(times), media_lib.fraction(rate))
+        plain = media_lib.fraction(times), media_lib.fraction(rate)
+        return cls(track.name, *plain, track.zero_s, end=track.end)
+
+    def until(self, packets: Sequence[media_lib.Packet]) -> "Clock":
+        """Returns the clock with begin and end of the film, of all packets that are shown."""
+        timed = [p for p in packets if p.pts is not None]
+        if not timed or len(timed) < len(packets):
+            return dataclasses.replace(self, begin=None, end=None)
+        last = max(timed, key=lambda p: p.pts)
+        end = self.end
+        if end is None or end <= last.pts:  # else it is as the header says
+            end = last.pts + last.duration if last.duration else None
+        return dataclasses.replace(self, begin=min(p.pts for p in timed), end=end)
 
     def chosen(self, times: Sequence[int | None], choice: Choice) -> tuple[list[int], bool]:
         """Numbers of the chosen ones of all frames, and whether the window holds all frames.
@@ -196,11 +223,9 @@ class Clock:
         """
         self.require_frames(times)
         first, last = 0, len(times)
-        if (choice.start_s, choice.end_s) != (0.0, None):
+        if not choice.is_whole or choice.standing:
             seconds = self.seconds(times)
-            first = bisect.bisect_left(seconds, choice.start_s)
-            if choice.end_s is not None:
-                last = bisect.bisect_left(seconds, choice.end_s)
+            first, last = self.within(seconds, choice.start_s, choice.end_s, choice.standing)
             if first >= last:
                 asked = media_lib.window(choice.start_s, choice.end_s)
                 raise errors.DataError(
@@ -211,6 +236,33 @@ class Clock:
         numbers = (first + choice.pick(last - first)).tolist()
         return numbers, (first, last) == (0, len(times))
 
+    def within(
+        self, seconds: Sequence[float], start_s: float, end_s: float | None, standing: bool = False
+    ) -> tuple[int, int]:
+        """Numbers of the first frame of a window and of the first behind it; equal if there is none.
+
+        For the arguments see `Choice`; `seconds` are the times of all frames.
+        """
+        first = bisect.bisect_left(seconds, start_s)
+        last = len(seconds) if end_s is None else bisect.bisect_left(seconds, end_s)
+        if first < last and not standing:
+            return first, last
+        shown = bisect.bisect_right(seconds, start_s)
+        is_inside = start_s < self.length_s(seconds) and (end_s is None or start_s < end_s)
+        if not shown or not is_inside:
+            return first, max(first, last)
+        return shown - 1, max(shown, last)
+
+    def length_s(self, seconds: Sequence[float]) -> float:
+        """Where the last frame ends.
+
+        It is shown as long as the container says, else as long as the others on average.
+        """
+        if self.end is not None:
+            return max(*self._seconds([self.end], self.begin), seconds[-1])
+        count = len(seconds)
+        return seconds[-1] * count / max(count - 1, 1)
+
     def require_frames(self, times: Sequence[int | None]) -> None:
         """Raises DataError where there are no frames."""
         if not times:
@@ -219,21 +271,27 @@ class Clock:
             )
 
     def seconds(self, times: Sequence[int | None]) -> list[float]:
-        """When the frames are shown, in seconds from the first one on, sorted.
+        """When the frames are shown, in seconds from where the file begins, sorted.
 
         Raises:
           errors.DataError: the file says neither times nor a rate.
         """
         if None not in times:
-            zero, (up, down) = min(times), self.time_base.as_integer_ratio()
-            # One division of whole numbers: a frame at 3 s is at 3.0, not right before it.
-            return sorted((time - zero) * up / down for time in times)
+            return sorted(self._seconds(times, min(times)))
         if not self.rate:
             raise errors.DataError(
                 self.name, "says neither times nor a rate of its frames; convert it to mp4"
             )
         up, down = self.rate.as_integer_ratio()
         return [number * down / up for number in range(len(times))]
+
+    def _seconds(self, times: Sequence[int], first: int) -> list[float]:
+        """Seconds from where the file begins; `first` is the time of its first frame."""
+        up, down = self.time_base.as_integer_ratio()
+        zero = first * self.time_base if self.zero_s is None else self.zero_s
+        over, under = (zero / self.time_base).as_integer_ratio()
+        # One division of whole numbers: a frame at 3 s is at 3.0, not right before it.
+        return [(time * under - over) * up / (down * under) for time in times]
 
 
 def _pick_times(

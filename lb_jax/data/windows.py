@@ -92,9 +92,8 @@ def _video(
         length_s = film.length_s
         wanted = []  # (start, end, numbers of its frames)
         for start_s in starts(length_s, window_s, stride_s):
-            first = bisect.bisect_left(film.seconds, start_s)
-            last = bisect.bisect_left(film.seconds, start_s + window_s)
-            if first < last:  # a slide show may have no frame for long
+            first, last = film.clock.within(film.seconds, start_s, start_s + window_s)
+            if first < last:  # nothing is shown before the first frame
                 numbers = first + video.frame_indices(last - first, spec.frames)
                 wanted.append((start_s, min(start_s + window_s, length_s), numbers.tolist()))
         yield from _gather(
@@ -128,11 +127,13 @@ class _Film:
 
     Attributes:
       name: how errors call the file.
+      clock: of the file.
       times: in units of the track, rising; empty where only decoding in order tells the frames.
-      seconds: from the first one on, rising.
+      seconds: from where the file begins, rising.
     """
 
     name: str
+    clock: video.Clock
     times: Sequence[int]
     seconds: Sequence[float]
 
@@ -141,20 +142,20 @@ class _Film:
         """Reads the times of all frames, without decoding where the codec allows."""
         with media_lib.open_track(file, name, "video") as track:
             clock = video.Clock.of(track)
-            listed = [p.pts for p in track.packets() if media_lib.is_shown(p)]
+            packets = [media_lib.plain(p) for p in track.packets() if media_lib.is_shown(p)]
             one_a_packet = track.stream.codec_context.name in video.ONE_FRAME_A_PACKET
+        listed, clock = [p.pts for p in packets], clock.until(packets)
         clock.require_frames(listed)
         times = sorted({time for time in listed if time is not None})
         if one_a_packet and len(times) == len(listed) and not _is_interlaced(file, name):
-            return cls(name, times, clock.seconds(times))
+            return cls(name, clock, times, clock.seconds(times))
         shown = [frame.pts for frame in media_lib.frames(file, name, "video")]
-        return cls(name, (), clock.seconds(shown))
+        return cls(name, clock, (), clock.seconds(shown))
 
     @property
     def length_s(self) -> float:
-        """Up to the end of the last frame, which is shown as long as the others on average."""
-        count = len(self.seconds)
-        return self.seconds[-1] * count / max(count - 1, 1)
+        """Up to the end of the last frame."""
+        return self.clock.length_s(self.seconds)
 
     def frames(self, file: BinaryIO, wanted: set[int]) -> Iterator[tuple[int, np.ndarray]]:
         """Decodes once in order; yields number and uint8 [h, w, 3] of the frames wanted."""

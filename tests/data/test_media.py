@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lb_jax.core import errors
-from lb_jax.data import audio, depth, image, media, specs, video
+from lb_jax.data import audio, containers, depth, image, media, specs, video
 from tests.data import media_files
 
 WHOLE = {
@@ -64,7 +64,7 @@ def test_a_whole_file_is_opened(kind):
 @pytest.mark.parametrize("kind", [k for k in WHOLE if k not in ("mp3", *TELL_THE_END)])
 def test_a_cut_file_is_refused(kind):
     data = WHOLE[kind]()
-    assert media.promised_size(io.BytesIO(data)) > 0.6 * len(data)
+    assert containers.promised_size(io.BytesIO(data)) > 0.6 * len(data)
     with pytest.raises(errors.DataError, match="cut off"):
         _read(data[: int(0.6 * len(data))])
 
@@ -78,7 +78,7 @@ def test_a_file_without_its_last_byte_is_refused(kind):
 @pytest.mark.parametrize("kind", [k for k in WHOLE if k not in ("avi", *TELL_THE_END)])
 def test_a_file_ends_where_it_says(kind):
     data = WHOLE[kind]()
-    assert 0.99 * len(data) < media.promised_size(io.BytesIO(data)) <= len(data)
+    assert 0.99 * len(data) < containers.promised_size(io.BytesIO(data)) <= len(data)
 
 
 @pytest.mark.parametrize("kind", [k for k in WHOLE if not k.startswith(("ogg", "ts", "m2ts"))])
@@ -103,7 +103,7 @@ def test_a_streamed_wav_header_promises_nothing():
 
 def test_an_unsized_live_matroska_promises_nothing():
     assert (
-        media.promised_size(io.BytesIO(b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67\xff" + bytes(99)))
+        containers.promised_size(io.BytesIO(b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67\xff" + bytes(99)))
         == 0
     )
 

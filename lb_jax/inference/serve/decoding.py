@@ -256,7 +256,7 @@ def _thumbnail(job: Job, limits: Limits) -> bytes:
     from lb_jax.data import preprocess, video
 
     if job.modality == "video":
-        first = video.Choice(lambda count: np.array([0]), job.start_s, None)
+        first = video.Choice(lambda count: np.array([0]), job.start_s, None, standing=True)
         pixels = video.choose(job.data, first)[0]
     else:
         pixels = preprocess.decode(job.modality, job.data, job.spec)
