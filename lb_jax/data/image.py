@@ -109,7 +109,15 @@ def decode(media: media_lib.Media, spec: specs.ImageSpec) -> np.ndarray:
         if media.dtype != np.uint8 or media.ndim != 3 or media.shape[-1] != 3 or media.size == 0:
             raise media_lib.unusable(media, ACCEPTED)
         return media
-    picture = open_picture(media, ACCEPTED)
+    return rgb(open_picture(media, ACCEPTED), media)
+
+
+def rgb(picture: Image.Image, media: media_lib.Media) -> np.ndarray:
+    """An opened picture as `decode` gives it, uint8 [h, w, 3].
+
+    Raises:
+      errors.DataError: a mode without a known range.
+    """
     try:
         return np.asarray(_to_rgb(picture))
     except PILLOW_ERRORS as e:
