@@ -22,7 +22,7 @@ from PIL import Image
 
 from lb_jax.core import errors
 from lb_jax.data import media as media_lib
-from lb_jax.data import specs
+from lb_jax.data import png, specs
 
 ACCEPTED = "a PIL image or a uint8 array [h, w, 3]"
 
@@ -158,7 +158,10 @@ def open_picture(media: media_lib.Media, accepted: str) -> Image.Image:
     with media_lib.stream(media, accepted) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # remarks on odd metadata; what matters is raised
         try:
-            picture = Image.open(file, formats=FORMATS)
+            readable, profile = png.bounded(file)
+            picture = Image.open(readable, formats=FORMATS)
+            if profile:
+                picture.info["icc_profile"] = profile
         except Image.DecompressionBombError as e:  # from twice as many pixels on
             pixels = int(re.search(r"\d+", str(e))[0])
             raise _too_large(media_lib.describe(media), f"{pixels / 1e6:.0f} million") from e
