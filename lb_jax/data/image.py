@@ -22,7 +22,7 @@ from PIL import Image
 
 from lb_jax.core import errors
 from lb_jax.data import media as media_lib
-from lb_jax.data import specs
+from lb_jax.data import png, specs
 
 ACCEPTED = "a PIL image or a uint8 array [h, w, 3]"
 
@@ -109,7 +109,15 @@ def decode(media: media_lib.Media, spec: specs.ImageSpec) -> np.ndarray:
         if media.dtype != np.uint8 or media.ndim != 3 or media.shape[-1] != 3 or media.size == 0:
             raise media_lib.unusable(media, ACCEPTED)
         return media
-    picture = open_picture(media, ACCEPTED)
+    return rgb(open_picture(media, ACCEPTED), media)
+
+
+def rgb(picture: Image.Image, media: media_lib.Media) -> np.ndarray:
+    """An opened picture as `decode` gives it, uint8 [h, w, 3].
+
+    Raises:
+      errors.DataError: a mode without a known range.
+    """
     try:
         return np.asarray(_to_rgb(picture))
     except PILLOW_ERRORS as e:
@@ -150,7 +158,10 @@ def open_picture(media: media_lib.Media, accepted: str) -> Image.Image:
     with media_lib.stream(media, accepted) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # remarks on odd metadata; what matters is raised
         try:
-            picture = Image.open(file, formats=FORMATS)
+            readable, profile = png.bounded(file)
+            picture = Image.open(readable, formats=FORMATS)
+            if profile:
+                picture.info["icc_profile"] = profile
         except Image.DecompressionBombError as e:  # from twice as many pixels on
             pixels = int(re.search(r"\d+", str(e))[0])
             raise _too_large(media_lib.describe(media), f"{pixels / 1e6:.0f} million") from e
