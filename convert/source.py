@@ -377,7 +377,7 @@ def training_config(
     )
     config = languagebind.to_config(modality, vision, text)
     values = config["vision_config"]
-    ranks = set(clip.factors(shapes).values())
+    ranks = set(clip.factors(shapes, where).values())
     values |= {"lora_r": min(ranks, default=0), "lora_alpha": _ALPHA}
     if times:
         values |= {"add_time_attn": True, "num_frames": shapes[times[0]][1]}
