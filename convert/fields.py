@@ -41,6 +41,8 @@ SIDES: Check = (  # of an image
     "a whole number of pixels or two of them",
 )
 
+OBJECT: Check = (lambda value: isinstance(value, Mapping), "an object")
+
 
 def problems(values: Mapping[str, Any], checks: Mapping[str, Check], name: str) -> list[str]:
     """What is wrong with the fields of one section of a config; absent ones are not checked."""

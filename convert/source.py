@@ -151,6 +151,7 @@ def recognise(
       modality: as for `open_source`.
       configs: what is known of them: file name -> content.
     """
+    found = _with_scalar_scale(peft.rewrapped(found))
     names = list(found)
     if any(name.startswith("visual.") for name in names):
         return _open_clip(where, found, modality, configs.get(OPEN_CLIP_CONFIG))
@@ -160,6 +161,15 @@ def recognise(
         f"{where}: {len(names)} tensors of no known kind ({', '.join(names[:3])}, …); expected "
         "names with vision_model. (LanguageBind, HF CLIP) or visual. (OpenCLIP)."
     )
+
+
+def _with_scalar_scale(found: Mapping[str, LazyTensor]) -> Mapping[str, LazyTensor]:
+    """The tensors with the temperature as a number, which some writers keep as a vector of one."""
+    scale = found.get("logit_scale")
+    if scale is None or scale.shape != (1,):
+        return found
+    single = LazyTensor((), scale.dtype, lambda rows=None: scale.read().reshape(()))
+    return {**found, "logit_scale": single}
 
 
 def _hf(
@@ -179,6 +189,9 @@ def _hf(
             )
         config = training_config(where, shapes, modality)
     kind = config.get("model_type")
+    if kind == "clip":
+        found = peft.with_all_layers(found)
+        shapes = {name: tensor.shape for name, tensor in found.items()}
     if not isinstance(kind, str) or (kind != "clip" and kind not in languagebind.MODEL_TYPES):
         raise errors.CheckpointError(
             f"{where}: config.json has model_type {kind!r}; expected clip or "
@@ -264,10 +277,11 @@ def _open_adapter(path: Path, modality: str | None) -> Source:
     names = [name for name in _WEIGHTS if name.startswith("adapter") and (path / name).is_file()]
     if not names:
         raise errors.CheckpointError(f"{path}: no adapter_model.safetensors beside its config.")
-    found = peft.wrapped(
+    found, lora = peft.wrapped(
         path,
         tensors.state_dict(tensors.open_tensors(file), file),
         tensors.state_dict(tensors.open_tensors(path / names[0]), path / names[0]),
+        adapter,
     )
     configs = _config_of(file, None)
     if CONFIG not in configs:
@@ -275,13 +289,8 @@ def _open_adapter(path: Path, modality: str | None) -> Source:
             f"{path}: its base {base} has no {CONFIG}; adapters go with Hugging Face models."
         )
     config = dict(configs[CONFIG])
-    config["vision_config"] = {
-        **fields.section(config, "vision_config", folder),
-        "lora_r": adapter["r"],
-        "lora_alpha": adapter["lora_alpha"],
-        "lora_dropout": adapter.get("lora_dropout", 0.0),
-    }
-    source = _hf(path, found, modality, config)
+    config["vision_config"] = {**fields.section(config, "vision_config", folder), **lora}
+    source = _hf(path, _with_scalar_scale(found), modality, config)
     # PEFT since 0.7, which wrote the adapter, keeps the wrapped weights under `base_layer`
     return dataclasses.replace(
         source, origin={**source.origin, "base_layer": True}, files=(path, file)
@@ -377,7 +386,7 @@ def training_config(
     )
     config = languagebind.to_config(modality, vision, text)
     values = config["vision_config"]
-    ranks = set(clip.factors(shapes).values())
+    ranks = set(clip.factors(shapes, where).values())
     values |= {"lora_r": min(ranks, default=0), "lora_alpha": _ALPHA}
     if times:
         values |= {"add_time_attn": True, "num_frames": shapes[times[0]][1]}

@@ -1,9 +1,10 @@
 """Opens a file of weights of any kind, which its content tells, and finds the tensors in it."""
 
+import collections
 import importlib
 import importlib.util
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,12 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")
 TAR_MAGIC, TAR_MAGIC_AT = b"ustar", 257  # before 0.1.10
 LFS_MAGIC = b"version https://git-lfs"  # a clone without Git LFS has this in place of weights
 # Where training checkpoints keep the weights among epoch, optimizer and the like.
-STATE_DICT_KEYS = ("state_dict", "model")
-DATA_PARALLEL = "module."
+STATE_DICT_KEYS = ("state_dict", "model", "model_state_dict", "module")
+# Modules that hold another one and nothing else, and so stand in its names: those that torch puts
+# anywhere (compile, checkpointing, FSDP), and those that all names begin with (data-parallel, a
+# training loop's own).
+WRAPPERS = ("_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module")
+AROUND_ALL = ("module", "model", "clip")
 
 
 def open_tensors(path: Path) -> Any:
@@ -47,15 +52,33 @@ def state_dict(tree: Any, source: object = "the checkpoint") -> dict[str, LazyTe
       source: the file, for messages.
 
     Returns:
-      Name -> tensor, without the prefix `module.` of torch's data-parallel wrappers.
+      Name -> tensor, without the names of `WRAPPERS` and `AROUND_ALL`.
 
     Raises:
       CheckpointError: when there are none, or something else is among them.
     """
     found = _tensor_dict(tree, source)
-    if all(name.startswith(DATA_PARALLEL) for name in found):
-        return {name.removeprefix(DATA_PARALLEL): tensor for name, tensor in found.items()}
-    return found
+    plain = _unwrapped(found)
+    named = collections.defaultdict(list)
+    for name, short in zip(found, plain, strict=True):
+        named[short].append(name)
+    twice = [" and ".join(names) for names in named.values() if len(names) > 1]
+    if twice:
+        raise errors.CheckpointError(
+            f"{source}: {lazy.some(twice)} are one tensor twice; save the state dict of one model."
+        )
+    return dict(zip(plain, found.values(), strict=True))
+
+
+def _unwrapped(names: Iterable[str]) -> list[str]:
+    """Names of tensors without the modules that only hold another one."""
+    inside = re.compile(rf"(?:(?<=\.)|^)(?:{'|'.join(WRAPPERS)})\.")
+    plain = [inside.sub("", name) for name in names]
+    while True:
+        first = {name.partition(".")[0] for name in plain}
+        if len(first) != 1 or not first <= {*AROUND_ALL} or not all("." in n for n in plain):
+            return plain
+        plain = [name.partition(".")[2] for name in plain]
 
 
 def _tensor_dict(tree: Any, source: object) -> dict[str, LazyTensor]:

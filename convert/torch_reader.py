@@ -1,13 +1,15 @@
 """The zip files of `torch.save`, read without torch and without running what is in them.
 
 A file holds a pickle and one uncompressed record per storage. The pickle may use only the opcodes
-that torch writes and name only what rebuilds tensors; each name stands for a function or type of
-this module, so nothing of the file's choosing is ever called.
+that torch writes and name only what rebuilds tensors and numbers, or what training loops keep
+beside them and nobody reads; each name stands for a function or type of this module, so nothing of
+the file's choosing is ever called.
 """
 
 import dataclasses
 import io
 import pickle
+import re
 import struct
 import zipfile
 from collections.abc import Callable, Collection, Mapping
@@ -38,10 +40,12 @@ STORAGES = {
 }
 # The types wider than a byte without a sign have no storage of their own, only a name.
 DTYPES = {name: np.dtype(name) for name in (*STORAGES.values(), "uint16", "uint32", "uint64")}
-# What torch writes at protocols 2 to 5 for dicts, lists, tuples, numbers, strings and tensors.
+# What torch writes at protocols 2 to 5 for dicts, lists, tuples, numbers, strings, bytes, tensors
+# and objects.
 OPCODES = (
     "PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE "
-    "SHORT_BINUNICODE EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST APPEND APPENDS EMPTY_DICT "
+    "SHORT_BINUNICODE BINBYTES SHORT_BINBYTES EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST "
+    "APPEND APPENDS EMPTY_DICT "
     "SETITEM SETITEMS BINPUT LONG_BINPUT MEMOIZE BINGET LONG_BINGET GLOBAL STACK_GLOBAL REDUCE "
     "BUILD BINPERSID"
 )
@@ -234,8 +238,66 @@ def _ordered_dict() -> dict:
     return {}
 
 
+class _Kept:
+    """Something that a training loop keeps beside the weights, and that is not read."""
+
+    def __init__(self, *values: Any):
+        del values
+
+
+class _NumberType:
+    """A type of numpy; its state tells the byte order. Of any but numbers nothing is read."""
+
+    def __init__(self, code: Any, *rest: Any):
+        is_number = type(code) is str and re.fullmatch(r"b1|[iuf][1248]|c(?:8|16)", code)
+        self.dtype = np.dtype(code) if is_number and code != "f1" else None
+
+    def set_state(self, state: Any) -> None:
+        """Takes the second of the values that numpy keeps: `<`, `>` or `|`."""
+        if type(state) is not tuple or len(state) < 2 or state[1] not in ("<", ">", "|", "="):
+            raise pickle.UnpicklingError("numpy's type in a form that is not known")
+        self.dtype = self.dtype and self.dtype.newbyteorder(state[1])
+
+
+def _number(kind: Any, content: Any) -> bool | int | float | complex | _Kept:
+    """A scalar of numpy from its bytes, as a number of Python."""
+    if type(kind) is not _NumberType:
+        raise pickle.UnpicklingError("a scalar of numpy without a type")
+    if kind.dtype is None:
+        return _Kept()
+    if type(content) is not bytes:
+        raise pickle.UnpicklingError("a scalar of numpy without bytes")
+    if len(content) != kind.dtype.itemsize:
+        raise pickle.UnpicklingError("a scalar of numpy of another size than its type")
+    return np.frombuffer(content, kind.dtype)[0].item()
+
+
+def _bytes(text: Any, encoding: Any) -> bytes:
+    """How bytes are written at protocol 2."""
+    if type(text) is not str or encoding != "latin1":
+        raise pickle.UnpicklingError("bytes in a form that is not known")
+    return text.encode("latin1")
+
+
+def _size(*values: Any) -> tuple:
+    return values[0] if len(values) == 1 and type(values[0]) is tuple else ()
+
+
+# Values that checkpoints of training loops hold: arguments, paths, arrays of numbers.
+_BESIDE = (
+    *(("argparse", "Namespace"), ("types", "SimpleNamespace"), ("torch", "device")),
+    *(("pathlib", f"{kind}Path") for kind in ("", "Posix", "PurePosix", "Windows", "PureWindows")),
+    *(("pathlib._local", f"{kind}Path") for kind in ("", "Posix", "Windows")),
+    *((f"numpy.{core}.multiarray", "_reconstruct") for core in ("core", "_core")),
+    ("numpy", "ndarray"),
+)
 ADMITTED: dict[tuple[str, str], Callable | np.dtype] = {
     ("collections", "OrderedDict"): _ordered_dict,
+    **dict.fromkeys(_BESIDE, _Kept),
+    **{(f"numpy.{core}.multiarray", "scalar"): _number for core in ("core", "_core")},
+    ("numpy", "dtype"): _NumberType,
+    ("_codecs", "encode"): _bytes,
+    ("torch", "Size"): _size,
     ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
     ("torch._utils", "_rebuild_tensor_v3"): _rebuild_typed_tensor,
@@ -307,9 +369,17 @@ class _Unpickler(pickle._Unpickler):
     def _build(self) -> None:
         # Drops the state, which is the `_metadata` of a state dict. The stock BUILD would write
         # into whatever object is there, numpy's own types included.
-        self.stack.pop()
-        if not isinstance(self.stack[-1], dict):
+        state = self.stack.pop()
+        if type(self.stack[-1]) is _NumberType:
+            self.stack[-1].set_state(state)
+        elif not isinstance(self.stack[-1], dict | _Kept):
             raise pickle.UnpicklingError("state for an object that has none")
+
+    def _new(self) -> None:
+        arguments, kind = self.stack.pop(), self.stack.pop()
+        if kind is not _Kept or type(arguments) is not tuple:
+            raise self._refusal("an object of a type that is not one of a training loop's")
+        self.stack.append(_Kept())
 
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict.fromkeys(range(256), _refuse)
     dispatch |= {
@@ -318,6 +388,7 @@ class _Unpickler(pickle._Unpickler):
     }
     dispatch |= {
         pickle.BUILD[0]: _build,
+        pickle.NEWOBJ[0]: _new,
         pickle.SETITEM[0]: _set_item,
         pickle.SETITEMS[0]: _set_items,
     }

@@ -47,7 +47,8 @@ def add_settings(parser: argparse.ArgumentParser, what: str = "files") -> None:
     group.add_argument(
         "--thermal-unit",
         metavar="UNIT",
-        help=f"of numbers in thermal pictures: {', '.join(specs.THERMAL_UNITS)} (default: auto)",
+        help=f"of numbers in thermal pictures: {', '.join(specs.THERMAL_UNITS)}, or kelvin per "
+        "count such as 0.04 (default: auto; see docs/media.md)",
     )
 
 

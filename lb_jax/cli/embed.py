@@ -213,6 +213,9 @@ def _into_store(arguments: argparse.Namespace) -> None:
         timeout_s=arguments.timeout,
     )
     print(f"{arguments.out}: {summary.told()}")
+    for (modality, what), count in found.told.items():
+        if modality in sources.SAID:
+            print(f"  as {modality}: {count} files: {what}")
     for why, count in found.skipped.items():
         print(f"  left out: {count} files: {why}")
     if summary.bad:

@@ -30,28 +30,44 @@ class Modality:
 
 _SPATIAL = r"blocks/attn/(q|k|v|out)_proj"
 _TEMPORAL = r"blocks/temporal_attn/(q|k|v|out)_proj"
-_STILL = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+# What people use first comes first: of files that differ in their ending alone the first is taken.
+_PICTURE = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".jpe", ".jfif", ".mpo", ".apng", ".gif"),
+    *(".tif", ".tiff", ".avif", ".heic", ".heif", ".hif", ".jp2", ".j2k"),
+    *(".ppm", ".pgm", ".pnm", ".pbm"),
+)
+_FILM = (
+    *(".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".m2v", ".vob"),
+    *(".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".f4v", ".3gp", ".3g2", ".ogv"),
+    *(".mxf", ".divx"),
+)
+_SOUND = (
+    *(".wav", ".flac", ".mp3", ".ogg", ".m4a", ".aac", ".opus", ".oga", ".mka", ".weba"),
+    *(".aiff", ".aif", ".aifc", ".caf", ".w64", ".au", ".snd", ".wma", ".amr", ".m4b"),
+    *(".mp2", ".mpga", ".ac3", ".eac3", ".wv", ".tta"),
+)
+_READINGS = (".png", ".tif", ".tiff", ".pgm", ".npy", ".npz")  # grey of more than 8 bits
 
 MODALITIES = {
     m.name: m
     for m in (
-        Modality("image", False, _SPATIAL, "polish_mplug", _STILL),
+        Modality("image", False, _SPATIAL, "polish_mplug", _PICTURE),
+        Modality("video", True, _TEMPORAL, "polish_mplug", _FILM),
         Modality(
-            "video",
-            True,
-            _TEMPORAL,
-            "polish_mplug",
-            (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v"),
-        ),
-        Modality("depth", False, _SPATIAL, "polish_mplug", (".png",)),
-        Modality("thermal", False, _SPATIAL, "polish_mplug", _STILL),
-        Modality(
-            "audio",
+            "depth",
             False,
             _SPATIAL,
-            "sound_mplug",
-            (".wav", ".flac", ".mp3", ".ogg", ".m4a", ".aac", ".opus"),
+            "polish_mplug",
+            (*_READINGS, ".pfm", ".exr", ".mat", ".h5", ".hdf5"),
         ),
+        Modality(
+            "thermal",
+            False,
+            _SPATIAL,
+            "polish_mplug",
+            (*_PICTURE, ".npy", ".npz", ".irg", ".fff"),
+        ),
+        Modality("audio", False, _SPATIAL, "sound_mplug", _SOUND),
     )
 }
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lb_jax.core import errors, logging, names, notices
+from lb_jax.core import errors, logging, notices
 from lb_jax.core import processes as processes_lib
 from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.data import captions, content, preprocess, tokenizer

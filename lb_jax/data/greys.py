@@ -35,16 +35,24 @@ class Scene:
     low: float
     high: float
 
-    def between(self, low: float, high: float) -> np.ndarray:
-        """`low` to `high` as 0 to 255; beyond is its end, no reading is 0: uint8 [h, w]."""
-        grey = np.zeros(self.values.shape)
+    def shown(self, values: np.ndarray, low: float, high: float) -> np.ndarray:
+        """Values from `low` to `high` as 0 to 255.
+
+        Args:
+          values: [h, w]: those of this scene, on another scale perhaps.
+          low, high: what lies beyond has the end's grey.
+
+        Returns:
+          uint8 [h, w], 0 where there is no reading.
+        """
+        grey = np.zeros(values.shape)
         if high > low:
-            grey = np.clip((self.values - low) / (high - low), 0, 1) * 255
+            grey = np.clip((values - low) / (high - low), 0, 1) * 255
         return np.where(self.is_reading, np.rint(grey), 0).astype(np.uint8)
 
     def stretched(self) -> np.ndarray:
         """The range of the readings as 0 to 255: uint8 [h, w]."""
-        return self.between(self.low, self.high)
+        return self.shown(self.values, self.low, self.high)
 
 
 def scene(values: np.ndarray, name: str, is_missing: np.ndarray | None = None) -> Scene:

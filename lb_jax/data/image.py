@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from lb_jax.core import errors
-from lb_jax.data import icc, specs
+from lb_jax.data import icc, png, specs
 from lb_jax.data import media as media_lib
 
 ACCEPTED = "a PIL image or a uint8 array [h, w, 3]"
@@ -108,10 +108,24 @@ def decode(media: media_lib.Media, spec: specs.PictureSpec) -> np.ndarray:
         if media.dtype != np.uint8 or media.ndim != 3 or media.shape[-1] != 3 or media.size == 0:
             raise media_lib.unusable(media, ACCEPTED)
         return media
-    picture = open_picture(media, ACCEPTED)
+    colour = spec.colour if isinstance(spec, specs.ImageSpec) else "stored"
+    return rgb(open_picture(media, ACCEPTED), media, colour)
+
+
+def rgb(picture: Image.Image, media: media_lib.Media, colour: str = "stored") -> np.ndarray:
+    """An opened picture as `decode` gives it, uint8 [h, w, 3].
+
+    Args:
+      picture: what was opened.
+      media: what it was opened from.
+      colour: "srgb" applies its colour profile, "stored" takes the numbers as they are.
+
+    Raises:
+      errors.DataError: a mode without a known range.
+    """
+    managed = media_lib.describe(media) if colour == "srgb" else None
     try:
-        is_managed = isinstance(spec, specs.ImageSpec) and spec.colour == "srgb"
-        return np.asarray(_to_rgb(picture, media_lib.describe(media) if is_managed else None))
+        return np.asarray(_to_rgb(picture, managed))
     except PILLOW_ERRORS as e:
         raise errors.DataError(
             media_lib.describe(media),
@@ -150,7 +164,10 @@ def open_picture(media: media_lib.Media, accepted: str) -> Image.Image:
     with media_lib.stream(media, accepted) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # remarks on odd metadata; what matters is raised
         try:
-            picture = Image.open(file, formats=FORMATS)
+            readable, profile = png.bounded(file)
+            picture = Image.open(readable, formats=FORMATS)
+            if profile:
+                picture.info["icc_profile"] = profile
         except Image.DecompressionBombError as e:  # from twice as many pixels on
             pixels = int(re.search(r"\d+", str(e))[0])
             raise _too_large(media_lib.describe(media), f"{pixels / 1e6:.0f} million") from e

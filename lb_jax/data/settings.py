@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lb_jax.core import errors
-from lb_jax.data import depth_units, specs
+from lb_jax.data import depth_units, specs, temperatures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +95,7 @@ NOTHING = Settings()
 CHANGES = {
     "depth_unit": ("depth", lambda value: depth_units.parse(value).fields),
     "thermal_range": ("thermal", lambda value: {"range_k": tuple(map(float, value))}),
-    "thermal_unit": ("thermal", lambda value: {"unit": value}),
+    "thermal_unit": ("thermal", lambda value: {"unit": temperatures.named(value)}),
 }
 
 

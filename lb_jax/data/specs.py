@@ -15,6 +15,7 @@ import typing
 from collections.abc import Mapping
 
 from lb_jax.core import errors, modalities
+from lb_jax.data import temperatures
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -23,8 +24,8 @@ RGB = tuple[float, float, float]
 RESAMPLERS = ("soxr_hq", "soxr_vhq", "soxr_mq", "soxr_lq", "sinc_hann")
 
 
-# How the numbers of a thermal picture are told; "auto" goes by the file.
-THERMAL_UNITS = ("auto", "kelvin", "decikelvin", "centikelvin", "celsius")
+# How the numbers of a thermal picture are told; "auto" goes by the file. Or kelvin per count.
+THERMAL_UNITS = (temperatures.AUTO, *temperatures.UNITS, temperatures.COUNTS)
 
 
 def _added(default: typing.Any, before: typing.Any) -> typing.Any:
@@ -95,11 +96,15 @@ class ThermalSpec(PictureSpec):
     Attributes:
       range_k: lowest and highest temperature shown, in kelvin, so that pictures compare; None goes
         by the picture.
-      unit: how stored numbers are told, one of `THERMAL_UNITS`.
+      unit: how stored numbers are told: one of `THERMAL_UNITS`, or kelvin per count, such as 0.04.
+      stretch: of pictures of more than 8 bits. "robust" shows the range of the readings, picture by
+        picture, as the published corpus was made; "full" the range of the type, as the original.
+        A `range_k` comes before both.
     """
 
     range_k: tuple[float, float] | None = _added(None, before=None)
     unit: str = _added("auto", before="auto")
+    stretch: str = _added("robust", before="full")
 
     def __post_init__(self):
         super().__post_init__()
@@ -108,7 +113,9 @@ class ThermalSpec(PictureSpec):
             0 <= low < high < math.inf,
             f"range_k is {low:g} to {high:g}, expected two rising temperatures in kelvin",
         )
-        _require_choice("unit", self.unit, THERMAL_UNITS)
+        if not temperatures.is_unit(self.unit):
+            _require_choice("unit", self.unit, THERMAL_UNITS)
+        _require_choice("stretch", self.stretch, ("robust", "full"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -271,7 +278,7 @@ _REFERENCE = {
     "image": {"antialias": False, "colour": "stored"},
     "video": {"train_flip": 0.5, "pixel_aspect": "stored", "colour": "stored"},
     "depth": {"antialias": False},
-    "thermal": {"antialias": False},
+    "thermal": {"antialias": False, "stretch": "full"},
     "audio": {"mono": "first", "resampler": "sinc_hann"},
 }
 

@@ -3,9 +3,9 @@
 | unit | kelvin of a stored number x |
 |---|---|
 | kelvin | x |
-| decikelvin, centikelvin | 0.1 x, 0.01 x (FLIR TLinear of low and high resolution; GDAL's and ODM's files) |
+| decikelvin, centikelvin | 0.1 x, 0.01 x: FLIR TLinear of low and high resolution |
 | celsius, fahrenheit | x + 273.15, (x - 32) / 1.8 + 273.15 |
-| a number n | n x: 0.04 (FLIR TLinear of Vue, Duo and Tau), 0.4, 0.015625 (Seek, InfiRay: 64 to a kelvin) |
+| a number n | n x: 0.04 and 0.4 are FLIR TLinear of Vue, Duo and Tau, 0.015625 is 1/64 |
 | counts | none: what a sensor gives without a calibration |
 """
 
@@ -51,7 +51,14 @@ class Readings:
 
 def is_unit(unit: str) -> bool:
     """Whether a unit is known, or is a number above 0."""
-    return unit in (AUTO, COUNTS) or unit in UNITS or unit in SHORT or _number(unit) is not None
+    return unit in (AUTO, COUNTS) or unit in UNITS or _number(unit) is not None
+
+
+def named(unit: object) -> str:
+    """A unit as people write it -> as this module does: "K" is "kelvin", 0.010 is "0.01"."""
+    unit = SHORT.get(str(unit), str(unit))
+    number = _number(unit)
+    return unit.lower() if number is None else f"{number:g}"
 
 
 def kelvin(values: np.ndarray, unit: str, name: str) -> np.ndarray:
@@ -76,7 +83,7 @@ def kelvin(values: np.ndarray, unit: str, name: str) -> np.ndarray:
             "scale is known",
         )
     number = _number(unit)
-    factor, summand = UNITS[SHORT.get(unit, unit)] if number is None else (number, 0.0)
+    factor, summand = UNITS[unit] if number is None else (number, 0.0)
     return np.asarray(values, np.float64) * factor + summand
 
 

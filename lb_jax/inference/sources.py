@@ -4,20 +4,51 @@ import collections
 import dataclasses
 import os
 import re
-import struct
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
 
 import pyarrow as pa
 
-from lb_jax.core import errors
+from lb_jax.core import errors, names
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.data import files as files_lib
-from lb_jax.data import tables
+from lb_jax.data import looks, tables
 
 # A picture has the endings of three modalities; those that are told apart otherwise come after it.
 STILLS = MODALITIES["image"].suffixes
-PNG = b"\x89PNG\r\n\x1a\n"
+# Endings that no picture to look at has. Arrays are depth unless their folder is named otherwise.
+DEPTH_ALONE, THERMAL_ALONE = (
+    tuple(end for end in MODALITIES[name].suffixes if end not in (*STILLS, *others))
+    for name, others in (("depth", ()), ("thermal", MODALITIES["depth"].suffixes))
+)
+# Endings that programs share with films: TypeScript, and streams of packets of 188 bytes.
+SHARED, PACKETS, SYNC = (".ts", ".mts"), ((0, 188), (4, 196)), 0x47
+# Endings of what is near to media and not decoded, and what to do about it.
+NOT_DECODED = {
+    "RAW photos, which are not developed; export them as JPEG or TIFF": (
+        *(".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".orf", ".rw2", ".raf", ".pef"),
+        *(".srw", ".x3f", ".3fr", ".iiq"),
+    ),
+    "drawings, which are not drawn; export them as PNG": (
+        *(".svg", ".eps", ".ps", ".pdf", ".ai", ".psd", ".xcf", ".wmf", ".emf"),
+    ),
+    "pictures of a form that is not read; export them as PNG": (
+        *(".tga", ".ico", ".qoi", ".dds", ".jxl", ".hdr", ".dib", ".pcx", ".fits", ".dcm"),
+    ),
+    "sequences of a thermal camera; export their pictures as TIFF": (".seq", ".csq", ".ptw"),
+    "points in space; render them as depth maps": (".ply", ".pcd", ".las", ".laz", ".e57", ".xyz"),
+    "notes, not sound; render them as WAV": (".mid", ".midi", ".mod", ".xm"),
+    "lists of parts; give the media that they name": (".m3u", ".m3u8", ".pls", ".mpd"),
+    "archives; unpack them first": (".zip", ".tar", ".gz", ".tgz", ".rar", ".7z", ".bz2", ".xz"),
+}
+UNCLEAR = (
+    "grey pictures of more than 8 bits whose values are neither depth in millimetres nor "
+    "temperatures in centikelvin; say what they are: --as 'REGEX=depth' with --depth-unit, or "
+    "--as 'REGEX=thermal' with --thermal-unit"
+)
+SAID = ("depth", "thermal")  # what such pictures are if the user wants nothing else
+UNKNOWN = "not among the endings of media"
+ENDINGS_TOLD = 8  # of those; the others are told together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,11 +72,13 @@ class Rule:
       what: of the file, in words.
       applies: path as named, from the folder it was found in on, and the absolute path -> whether.
       modalities: what such a file is.
+      ask: why it is left out until the user says what it is.
     """
 
     what: str
     applies: Callable[[PurePath, Path], bool]
     modalities: tuple[str, ...]
+    ask: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +91,7 @@ class Found:
       folders: those that were searched, absolute.
       closed: those below them that could not be read, absolute.
       wanted: modalities that were looked for.
+      told: modality and how it was told -> how many files are embedded as it.
     """
 
     sources: tuple[Source, ...]
@@ -65,58 +99,79 @@ class Found:
     folders: tuple[str, ...]
     wanted: tuple[str, ...]
     closed: tuple[str, ...] = ()
+    told: Mapping[tuple[str, str], int] = dataclasses.field(default_factory=dict)
 
 
 def _ends_in(suffixes: Sequence[str]) -> Callable[[PurePath, Path], bool]:
     return lambda shown, path: shown.suffix.lower() in suffixes
 
 
-def _lies_in(*words: str) -> Callable[[PurePath, Path], bool]:
+def _is_film(shown: PurePath, path: Path) -> bool:
+    """By the ending; where programs share it, by the first bytes of packets."""
+    ending = shown.suffix.lower()
+    if ending not in SHARED or not path.is_file():  # a pipe would keep whoever opens it waiting
+        return ending in MODALITIES["video"].suffixes
+    try:
+        with path.open("rb") as file:
+            head = file.read(256)
+    except OSError:  # decoding it will say what is wrong
+        return True
+    ends = ((first, second) for first, second in PACKETS if second < len(head))
+    return any(head[first] == head[second] == SYNC for first, second in ends)
+
+
+def _lies_in(*words: str, alone: Sequence[str]) -> Callable[[PurePath, Path], bool]:
     """Stills below a folder with one of the words in its name: `scene1_depth`, `Depth-2`."""
 
     def applies(shown: PurePath, path: Path) -> bool:
         del path
         parts = re.split(r"[^a-z0-9]+", "/".join(shown.parts[:-1]).lower())
-        return shown.suffix.lower() in STILLS and not set(words).isdisjoint(parts)
+        return shown.suffix.lower() in (*STILLS, *alone) and not set(words).isdisjoint(parts)
 
     return applies
 
 
-def _is_deep(shown: PurePath, path: Path) -> bool:
-    """A PNG of one channel of 16 bits, by its header; a file that cannot be read is not."""
-    if shown.suffix.lower() != ".png":
-        return False
-    if not path.is_file():  # a pipe would keep whoever opens it waiting
-        return False
-    try:
-        with path.open("rb") as file:
-            head = file.read(26)
-    except OSError:  # decoding it will say what is wrong
-        return False
-    if len(head) < 26 or not head.startswith(PNG):
-        return False
-    bits, colour = struct.unpack_from("BB", head, 24)
-    return (bits, colour) == (16, 0)
+def _looks(like: str) -> Callable[[PurePath, Path], bool]:
+    return lambda shown, path: shown.suffix.lower() in looks.FORMATS and looks.what(path) == like
 
 
 # First match wins. `--as` rules come before them.
 RULES = (
     Rule("the endings of sound", _ends_in(MODALITIES["audio"].suffixes), ("audio",)),
-    Rule("the endings of video", _ends_in(MODALITIES["video"].suffixes), ("video", "audio")),
-    Rule("pictures in a folder named depth", _lies_in("depth"), ("depth",)),
+    Rule("the endings of video", _is_film, ("video", "audio")),
     Rule(
-        "pictures in a folder named thermal, infrared or ir",
-        _lies_in("thermal", "infrared", "ir"),
+        "pictures and arrays in a folder named depth",
+        _lies_in("depth", alone=DEPTH_ALONE),
+        ("depth",),
+    ),
+    Rule(
+        "pictures and arrays in a folder named thermal, infrared or ir",
+        _lies_in("thermal", "infrared", "ir", alone=(*THERMAL_ALONE, ".npy", ".npz")),
         ("thermal",),
     ),
-    Rule("PNG files of one channel of 16 bits", _is_deep, ("depth",)),
+    Rule(f"the endings {' '.join(DEPTH_ALONE)}", _ends_in(DEPTH_ALONE), ("depth",)),
+    Rule(f"the endings {' '.join(THERMAL_ALONE)}", _ends_in(THERMAL_ALONE), ("thermal",)),
+    Rule(
+        "grey pictures of more than 8 bits whose values are depth in millimetres",
+        _looks(looks.DEPTH),
+        ("depth",),
+    ),
+    Rule(
+        "grey pictures of more than 8 bits whose values are temperatures in centikelvin or kelvin",
+        _looks(looks.THERMAL),
+        ("thermal",),
+    ),
+    Rule("other grey pictures of more than 8 bits", _looks(looks.UNCLEAR), (), UNCLEAR),
     Rule("other pictures", _ends_in(STILLS), ("image",)),
 )
 
 
 def told(rules: Sequence[Rule] = RULES) -> str:
     """The rules as a sentence, for help texts."""
-    return "; ".join(f"{rule.what}: {' and '.join(rule.modalities)}" for rule in rules)
+    return "; ".join(
+        f"{rule.what}: {' and '.join(rule.modalities) or 'left out, for you to say'}"
+        for rule in rules
+    )
 
 
 def parse_rule(given: str) -> Rule:
@@ -178,7 +233,8 @@ def find(
         )
     rules, wanted = (*rules, *RULES), (only,) if only else tuple(modalities)
     kept: dict[str, dict[str, None]] = {}
-    skipped: collections.Counter[str] = collections.Counter()
+    left_out: dict[str, list[Path]] = {}
+    told: collections.Counter[tuple[str, str]] = collections.Counter()
     folders: list[str] = []
     closed: list[Path] = []
     for argument in map(Path, arguments):
@@ -189,66 +245,92 @@ def find(
             found = _in_manifest(argument, None if root is None else Path(root), rules)
         elif argument.exists():
             shown = PurePath(Path(os.path.abspath(argument)).parent.name, argument.name)
-            found = [(argument, _modalities(shown, argument, rules))]
+            found = [(argument, *_told(shown, argument, rules))]
         else:
             raise errors.DataError(
                 argument, "does not exist; give a folder, a media file or a manifest"
             )
-        for path, kinds in found:
+        for path, kinds, rule in found:
+            if rule is not None and rule.ask and only in SAID:
+                kinds = (only,)  # the user has said what such files are
             left = [kind for kind in kinds if kind in wanted]
             if left:
                 kept.setdefault(_absolute(path), {}).update(dict.fromkeys(left))
+                told.update((kind, "a manifest" if rule is None else rule.what) for kind in left)
             else:
-                skipped[_why(kinds, modalities)] += 1
+                left_out.setdefault(_why(path, kinds, rule, modalities), []).append(path)
+    skipped = _counted(left_out)
     if closed:  # who knows how many files
         skipped[f"the contents of folders that cannot be read, such as {closed[0]}"] = len(closed)
     if not kept:
-        names = ", ".join(map(str, arguments))
+        why = ", ".join(f"{count} files: {why}" for why, count in skipped.items())
         raise errors.DataError(
-            names,
-            f"nothing to embed as {', '.join(wanted)} ({_counted(skipped) or 'no files'}); files "
+            ", ".join(map(str, arguments)),
+            f"nothing to embed as {', '.join(wanted)} ({why or 'no files'}); files "
             "are known by their endings and folders, `lb-jax embed --help` tells how, and "
             "--as 'REGEX=MODALITY' tells otherwise",
         )
     sources = tuple(Source(path, tuple(kinds)) for path, kinds in kept.items())
-    return Found(sources, dict(skipped), tuple(folders), wanted, tuple(map(_absolute, closed)))
+    return Found(
+        sources, skipped, tuple(folders), wanted, tuple(map(_absolute, closed)), dict(told)
+    )
 
 
-def _why(kinds: Sequence[str], modalities: Sequence[str]) -> str:
+def _why(path: Path, kinds: Sequence[str], rule: Rule | None, modalities: Sequence[str]) -> str:
+    """Why a file is left out."""
+    if rule is not None and rule.ask:
+        return rule.ask
     if not kinds:
-        return "no media"
+        ending = path.suffix.lower()
+        for why, endings in NOT_DECODED.items():
+            if ending in endings:
+                return f"{ending}: {why}"
+        return f"{ending}: {UNKNOWN}" if ending else "without an ending, which tells what they are"
     lacking = [kind for kind in kinds if kind not in modalities]
     if len(lacking) == len(kinds):
         return f"{' and '.join(kinds)} that the model does not have"
     return f"{' and '.join(kinds)} left out by --modality"
 
 
-def _counted(skipped: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} files: {why}" for why, count in skipped.items())
+def _counted(left_out: Mapping[str, Sequence[Path]]) -> dict[str, int]:
+    """Reason -> how many files, with one of them where the user has to look."""
+    found: dict[str, int] = {}
+    unknown = [why for why in left_out if why.endswith(UNKNOWN)]
+    for why, paths in left_out.items():
+        if why in unknown[ENDINGS_TOLD:]:
+            why = f"other endings: {UNKNOWN}"
+        elif why == UNCLEAR:
+            why = f"{why}; such as {names.shown(paths[0])}"
+        found[why] = found.get(why, 0) + len(paths)
+    return found
 
 
 def _absolute(path: Path) -> str:
     return Path(os.path.abspath(path)).as_posix()  # links stay: they are what the user named
 
 
-def _modalities(shown: PurePath, path: Path, rules: Sequence[Rule]) -> tuple[str, ...]:
+# A file, what it is, and the rule that says so; no rule where a manifest does.
+_File = tuple[Path, tuple[str, ...], Rule | None]
+NO_RULE = Rule("none", lambda shown, path: True, ())
+
+
+def _told(
+    shown: PurePath, path: Path, rules: Sequence[Rule]
+) -> tuple[tuple[str, ...], Rule | None]:
     path = Path(os.path.abspath(path))
-    return next((rule.modalities for rule in rules if rule.applies(shown, path)), ())
+    rule = next((rule for rule in rules if rule.applies(shown, path)), NO_RULE)
+    return rule.modalities, rule
 
 
-def _in_folder(
-    folder: Path, rules: Sequence[Rule], closed: list[Path]
-) -> list[tuple[Path, tuple[str, ...]]]:
+def _in_folder(folder: Path, rules: Sequence[Rule], closed: list[Path]) -> list[_File]:
     own = Path(os.path.abspath(folder)).name  # `embed scans/depth` counts as a folder named depth
     return [
-        (folder / name, _modalities(PurePath(own, name), folder / name, rules))
+        (folder / name, *_told(PurePath(own, name), folder / name, rules))
         for name in files_lib.walk(folder, closed=closed)
     ]
 
 
-def _in_manifest(
-    path: Path, root: Path | None, rules: Sequence[Rule]
-) -> list[tuple[Path, tuple[str, ...]]]:
+def _in_manifest(path: Path, root: Path | None, rules: Sequence[Rule]) -> list[_File]:
     form = tables.FORMATS[path.suffix.lower()]
     table = form.read(path, {"path", "modality", *MODALITIES})
     columns = {name: _texts(path, name, column) for name, column in table.columns.items()}
@@ -275,9 +357,11 @@ def _in_manifest(
                     f"{line}: no modality {kind!r}; expected one of {', '.join(MODALITIES)}, or an "
                     f"empty cell.{errors.nearest(kind, MODALITIES)} Mend that cell",
                 )
-            kinds = (kind,) if kind else _modalities(PurePath(name), root / name, rules)
-            found.append((root / name, kinds))
-        found += [(root / cell, (kind,)) for kind in named if (cell := columns[kind].get(number))]
+            told = ((kind,), None) if kind else _told(PurePath(name), root / name, rules)
+            found.append((root / name, *told))
+        found += [
+            (root / cell, (kind,), None) for kind in named if (cell := columns[kind].get(number))
+        ]
     return found
 
 

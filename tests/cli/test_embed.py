@@ -162,6 +162,8 @@ def test_folder_goes_into_a_store_beside_what_cannot_be_used(call, media_dir, tm
     first, *more = result.out.splitlines()
     assert re.match(rf"{tmp_path}/store: 12 files, 4 embedded into 4 rows in .* rows/s\)", first)
     # a broken film is listed as video and as audio
+    how = "grey pictures of more than 8 bits whose values are depth in millimetres"
+    assert more.pop(0) == f"  as depth: 1 files: {how}"
     assert more == [f"  cannot be used: 10, see {tmp_path}/store.quarantine.jsonl"]
     again = call(line)
     assert "4 unchanged, 10 in quarantine" in again.out

@@ -257,8 +257,8 @@ MISTAKES = {
     ),
     "object in the pickle": (
         "clip",
-        as_pickle({"args": Call(Global("argparse", "Namespace"), ())}),
-        r"holds argparse\.Namespace; only tensors",
+        as_pickle({"args": Call(Global("builtins", "print"), ())}),
+        r"holds builtins\.print; only tensors",
     ),
     "pickle of nothing": ("clip", as_pickle({"epoch": 1}), r"expected tensors by name.*'epoch'"),
     "LoRA rank": (
@@ -543,10 +543,14 @@ ADAPTER = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "bias": "none", "fan_in
 ADAPTERS = {
     "no base": ({}, r"has no base_model_name_or_path; add the folder"),
     "another kind": ({"peft_type": "IA3"}, r"peft_type is 'IA3'; expected LORA"),
+    "options of the wrong kind": (
+        {"use_rslora": 1, "bias": "some", "rank_pattern": [4]},
+        r"use_rslora is 1, expected true or false; bias is 'some', .*rank_pattern is \[4\]",
+    ),
     "no rank": ({"r": None}, r"r is None, expected a whole number"),
     "another scale": (
-        {"use_rslora": True, "use_dora": True},
-        r"use_rslora is True; use_dora is True; .*merge_and_unload",
+        {"use_qalora": True, "use_dora": True},
+        r"use_qalora is True; use_dora is True; .*merge_and_unload",
     ),
     "an option we do not know": (
         {"use_new_thing": 2},

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from lb_jax.convert import safetensors_reader, tensors
+from lb_jax.convert import lazy, safetensors_reader, tensors
 from lb_jax.core import errors
 from tests.convert import torch_files
 
@@ -182,6 +182,37 @@ def test_state_dict_is_found_where_training_loops_put_it(tmp_path):
     assert tensors.state_dict({"state_dict": wrapped}) == flat
     partly = {**wrapped, "logit_bias": flat["logit_scale"]}
     assert tensors.state_dict(partly) == partly
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        "_orig_mod.{}",
+        "module._orig_mod.{}",
+        "_orig_mod.module.{}",
+        "model.{}",
+        "model._orig_mod.module.{}",
+        "_fsdp_wrapped_module.{}",
+        "module.clip.{}",
+    ],
+)
+def test_modules_that_only_hold_another_are_taken_off(around):
+    flat = {"visual.conv1.weight": None, "visual.proj": None, "logit_scale": None}
+    plain = {name: lazy.LazyTensor((n,), np.dtype("f4"), None) for n, name in enumerate(flat)}
+    named = {around.format(name): tensor for name, tensor in plain.items()}
+    assert tensors.state_dict(named) == plain
+
+
+def test_compiled_modules_inside_are_taken_off():
+    tensor = lazy.LazyTensor((1,), np.dtype("f4"), None)
+    found = tensors.state_dict({"visual._orig_mod.a": tensor, "x_orig_mod.b": tensor})
+    assert list(found) == ["visual.a", "x_orig_mod.b"]
+
+
+def test_weights_of_two_models_are_not_mixed():
+    tensor = lazy.LazyTensor((1,), np.dtype("f4"), None)
+    with pytest.raises(errors.CheckpointError, match=r"a and _orig_mod\.a are one tensor twice"):
+        tensors.state_dict({"a": tensor, "_orig_mod.a": tensor})
 
 
 def test_flat_tensor_called_model_is_a_tensor(tmp_path):

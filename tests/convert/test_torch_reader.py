@@ -1,15 +1,17 @@
 """Files of torch.save: read bit for bit without torch; what they hold is never run."""
 
+import argparse
 import pickle
 import random
 import struct
 import warnings
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lb_jax.convert import lazy, torch_reader
+from lb_jax.convert import lazy, tensors, torch_reader
 from lb_jax.core import errors
 from tests.convert import torch_files
 from tests.convert.torch_files import Call, Global, Persistent
@@ -236,6 +238,60 @@ def test_names_are_those_of_the_pickle(tmp_path):
         read(tmp_path, Call(Global("numpy", "load"), ("x",)))
 
 
+KEPT_BESIDE = {
+    "best": np.float64(0.5),
+    "loss": np.float32(0.25),
+    "steps": np.int64(-3),
+    "seen": np.uint8(200),
+    "done": np.bool_(True),
+    "other order": np.array(7, ">i4")[()],
+    "name": np.str_("run"),
+    "curve": np.arange(6.0).reshape(2, 3),
+    "args": argparse.Namespace(lr=0.1, out=Path("x")),
+    "raw": b"bytes\xff",
+}
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+def test_what_training_loops_keep_is_no_obstacle(tmp_path, protocol):
+    pickled = pickle.dumps(KEPT_BESIDE, protocol)
+    tree = torch_reader.read_torch(torch_files.write(tmp_path / "a.pt", pickled, {}))
+    numbers = {name: tree[name] for name in ("best", "loss", "steps", "seen", "done")}
+    assert numbers == {"best": 0.5, "loss": 0.25, "steps": -3, "seen": 200, "done": True}
+    assert all(type(value) in (bool, int, float) for value in numbers.values())
+    assert tree["other order"] == 7
+    assert tree["raw"] == b"bytes\xff"
+    assert not {"lr", "out"} & {*dir(tree["args"])}  # nothing of it is made
+
+
+def test_scalars_beside_weights_are_read_as_torch_saves_them(tmp_path):
+    torch = pytest.importorskip("torch")
+    shape = torch.Size([2, 3])
+    torch.save({"state_dict": {"w": torch.ones(2)}, "shape": shape, **KEPT_BESIDE}, tmp_path / "a")
+    tree = torch_reader.read_torch(tmp_path / "a")
+    assert tensors.state_dict(tree)["w"].read().tolist() == [1, 1]
+    assert (tree["best"], tree["shape"]) == (0.5, (2, 3))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        Call(Global("numpy.core.multiarray", "scalar"), (Global("numpy", "dtype"), "x")),
+        Call(
+            Global("numpy.core.multiarray", "scalar"),
+            (Call(Global("numpy", "dtype"), ("f8", False, True)), "12345678"),
+        ),
+        Call(Global("_codecs", "encode"), ("eval", "rot13")),
+        b"cposix\nsystem\n",
+        b"ccollections\nOrderedDict\n)\x81",
+    ],
+)
+def test_strange_scalars_are_errors(tmp_path, call):
+    path = torch_files.write(tmp_path / "a.pt", torch_files.dumps({"x": call}), {})
+    with pytest.raises(errors.CheckpointError):
+        torch_reader.read_torch(path)
+
+
 @pytest.mark.parametrize(
     ("opcodes", "found"),
     [
@@ -260,7 +316,7 @@ def test_names_are_those_of_the_pickle(tmp_path):
         (b"\x80\x02N" + b"\x85" * 300_000 + b"}" + b"h\0.", "UnpicklingError"),
         (b"\x80\x02}N" + b"\x85" * 300_000 + b"Ns.", "a dict key that is neither"),
         (b"\x80\x02\x8f.", "does not write for tensors"),
-        (b"\x80\x03C\x01a.", "does not write for tensors"),
+        (b"\x80\x04\x8e\x01\0\0\0\0\0\0\0a.", "does not write for tensors"),
     ],
 )
 def test_strange_pickles_are_errors(tmp_path, opcodes, found):

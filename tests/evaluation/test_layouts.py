@@ -388,9 +388,9 @@ def test_two_files_of_an_item_are_a_duplicate_and_the_first_ending_counts(name, 
 def test_file_of_an_ending_that_is_not_read_is_named(tmp_path):
     folder = write(tmp_path, "didemo")
     path = folder / f"videos/{DIDEMO[0]}.mp4"
-    path.rename(path.with_suffix(".3gp"))
+    path.rename(path.with_suffix(".rm"))
     (problem,) = read(folder).problems
-    assert "there is 12340@N00_5550_abcdef.3gp, an ending that is not read" in problem.reason
+    assert "there is 12340@N00_5550_abcdef.rm, an ending that is not read" in problem.reason
 
 
 def test_names_and_captions_that_are_no_text_can_be_printed(tmp_path):

@@ -69,7 +69,7 @@ def test_own_rules_come_first_and_modalities_restrict(folder):
         "depth that the model does not have": 1,
         "audio left out by --modality": 1,
         "video and audio left out by --modality": 1,
-        "no media": 1,
+        ".txt: not among the endings of media": 1,
     }
     assert kinds(sources.find([folder / "e.mp4"], ("audio",)), folder) == {"e.mp4": ("audio",)}
 
