@@ -12,7 +12,7 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
-from lb_jax.data import audio, image, specs, video
+from lb_jax.data import audio, depth_film, image, specs, video
 from lb_jax.data import media as media_lib
 from lb_jax.data import preprocess as preprocess_lib
 
@@ -128,6 +128,8 @@ def views(clip: Clip, spec: specs.VideoSpec, views: Views) -> np.ndarray:
             clip.start_s,
             clip.end_s,
             keep=lambda frame: image.resize(frame, spec.size, kernel),
+            pixel_aspect=spec.pixel_aspect,
+            colour=spec.colour,
         ),
     )  # [temporal * frames, h, w, 3]
     statistics = {name: getattr(views, name) for name in ("mean", "std") if getattr(views, name)}
@@ -179,8 +181,22 @@ def _audio(modality: str, clip: Clip, spec: specs.AudioSpec) -> np.ndarray:
 def _image(modality: str, clip: Clip, spec: specs.ImageSpec) -> np.ndarray:
     if Path(clip.path).suffix.lower() not in MODALITIES["video"].suffixes:
         return _still(modality, clip, spec)
-    middle = video.Choice(lambda count: np.array([count // 2]), clip.start_s, clip.end_s)
+    middle = video.Choice(
+        lambda count: np.array([count // 2]),
+        clip.start_s,
+        clip.end_s,
+        pixel_aspect="square" if spec.colour == "srgb" else "stored",
+        colour=spec.colour,
+    )
     return video.choose(clip.path, middle)[0]
+
+
+def _depth(modality: str, clip: Clip, spec: specs.DepthSpec) -> np.ndarray:
+    if clip.is_whole or Path(clip.path).suffix.lower() not in MODALITIES["video"].suffixes:
+        return _still(modality, clip, spec)
+    stored = depth_film.middle(clip.path, clip.start_s, clip.end_s)
+    with depth_film.named(clip.path):
+        return preprocess_lib.decode(modality, stored, spec)
 
 
 def _still(modality: str, clip: Clip, spec: specs.Spec) -> np.ndarray:
@@ -197,4 +213,5 @@ _DECODERS: dict[str, Callable[[str, Clip, specs.Spec], np.ndarray]] = {
     "video": _video,
     "audio": _audio,
     "image": _image,
+    "depth": _depth,
 }

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from lb_jax.core import errors
-from lb_jax.data import image, specs
+from lb_jax.data import depth_film, image, specs
 from lb_jax.data import media as media_lib
 
 ACCEPTED = (
@@ -100,6 +100,9 @@ def _metres(media: media_lib.Media, spec: specs.DepthSpec) -> np.ndarray:
         with media_lib.stream(media, ACCEPTED) as file:
             if file.read(len(NPY_MAGIC)) == NPY_MAGIC:
                 return _from_array(_load_npy(file, media), spec, media)
+            is_film = depth_film.is_film(file)
+        if is_film:
+            return _from_array(depth_film.middle(media), spec, media)
     picture = image.open_picture(media, ACCEPTED)
     if not picture.mode.startswith("I;16"):
         found = f"{_bits(picture)} with channels {'/'.join(picture.getbands())}"

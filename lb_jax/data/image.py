@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image
 
 from lb_jax.core import errors
+from lb_jax.data import icc, png, specs
 from lb_jax.data import media as media_lib
-from lb_jax.data import png, specs
 
 ACCEPTED = "a PIL image or a uint8 array [h, w, 3]"
 
@@ -87,7 +87,7 @@ UPRIGHT = {
 BAND = 16
 
 
-def decode(media: media_lib.Media, spec: specs.ImageSpec) -> np.ndarray:
+def decode(media: media_lib.Media, spec: specs.PictureSpec) -> np.ndarray:
     """Decodes a still image to upright RGB.
 
     EXIF orientation is applied. Transparency is composited over white, as viewers and the usual web
@@ -95,8 +95,8 @@ def decode(media: media_lib.Media, spec: specs.ImageSpec) -> np.ndarray:
     and the other 8-bit modes become RGB.
 
     Args:
-      media: path, bytes, PIL image or uint8 array [h, w, 3].
-      spec: unused; decoding is the same for every spec.
+      media: path, bytes, PIL image or uint8 array [h, w, 3], which is in sRGB.
+      spec: `colour`; specs without it take the numbers as they are stored.
 
     Returns:
       uint8 [h, w, 3].
@@ -104,22 +104,27 @@ def decode(media: media_lib.Media, spec: specs.ImageSpec) -> np.ndarray:
     Raises:
       errors.DataError: undecodable, too large, or of another type, dtype or shape.
     """
-    del spec
     if isinstance(media, np.ndarray):
         if media.dtype != np.uint8 or media.ndim != 3 or media.shape[-1] != 3 or media.size == 0:
             raise media_lib.unusable(media, ACCEPTED)
         return media
-    return rgb(open_picture(media, ACCEPTED), media)
+    is_managed = isinstance(spec, specs.ImageSpec) and spec.colour == "srgb"
+    return rgb(open_picture(media, ACCEPTED), media, is_managed=is_managed)
 
 
-def rgb(picture: Image.Image, media: media_lib.Media) -> np.ndarray:
+def rgb(picture: Image.Image, media: media_lib.Media, *, is_managed: bool = False) -> np.ndarray:
     """An opened picture as `decode` gives it, uint8 [h, w, 3].
+
+    Args:
+      picture: loaded and upright.
+      media: it came from, for errors and warnings.
+      is_managed: whether its colour profile is followed.
 
     Raises:
       errors.DataError: a mode without a known range.
     """
     try:
-        return np.asarray(_to_rgb(picture))
+        return np.asarray(_to_rgb(picture, media_lib.describe(media) if is_managed else None))
     except PILLOW_ERRORS as e:
         raise errors.DataError(
             media_lib.describe(media),
@@ -128,7 +133,7 @@ def rgb(picture: Image.Image, media: media_lib.Media) -> np.ndarray:
 
 
 def transform(
-    decoded: np.ndarray, spec: specs.ImageSpec, rng: np.random.Generator | None = None
+    decoded: np.ndarray, spec: specs.PictureSpec, rng: np.random.Generator | None = None
 ) -> np.ndarray:
     """Resizes the short side (bicubic), crops the centre and normalises.
 
@@ -175,7 +180,7 @@ def open_picture(media: media_lib.Media, accepted: str) -> Image.Image:
 
 def square(
     x: np.ndarray,
-    spec: specs.ImageSpec | specs.VideoSpec,
+    spec: specs.PictureSpec | specs.VideoSpec,
     kernel: "Kernel",
     *,
     white: float,
@@ -245,7 +250,7 @@ def resize(x: np.ndarray, size: int, kernel: "Kernel") -> np.ndarray:
 
 
 def normaliser(
-    spec: specs.ImageSpec | specs.VideoSpec, white: float
+    spec: specs.PictureSpec | specs.VideoSpec, white: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scale and shift per channel, float32 [3] each: (x / white - mean) / std is x * scale + shift.
 
@@ -400,15 +405,20 @@ def _orientation(picture: Image.Image) -> object:
         return 1
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
+def _to_rgb(picture: Image.Image, managed: str | None) -> Image.Image:
+    """Makes it RGB; `managed` is how errors call it where its colour profile is applied."""
     if picture.mode.startswith("I;16"):
         grey = np.asarray(picture).astype(np.float32) / 257
-        return Image.fromarray(np.rint(grey).astype(np.uint8)).convert("RGB")
+        eight = Image.fromarray(np.rint(grey).astype(np.uint8))
+        eight.info = picture.info
+        picture = eight
     if picture.mode in ("I", "F"):
         raise ValueError("32-bit values without a known range")
     if not picture.has_transparency_data:
-        return picture.convert("RGB")
+        return (icc.to_srgb(picture, managed) if managed else picture).convert("RGB")
     rgba = picture.convert("RGBA")
+    opaque = picture.convert("L") if picture.mode in ("L", "LA") else rgba.convert("RGB")
     white = Image.new("RGB", rgba.size, "white")
-    white.paste(rgba, mask=rgba.getchannel("A"))
+    shown = (icc.to_srgb(opaque, managed) if managed else opaque).convert("RGB")
+    white.paste(shown, mask=rgba.getchannel("A"))
     return white

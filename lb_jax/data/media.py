@@ -379,7 +379,9 @@ def open_track(file: BinaryIO, name: str, kind: str) -> Iterator[Track]:
         tracks = tracks_of(opened, kind)
         if not tracks:
             found = ", ".join(sorted({s.type for s in opened.streams})) or "nothing"
-            raise errors.DataError(name, f"has no {kind} track (found: {found}), expected one")
+            raise errors.DataError(
+                name, f"has no {kind} track (found: {found}), expected {_TRACKS.get(kind, 'one')}"
+            )
         if len(tracks) > 1:
             index = choose_track(tracks)
             opened = stack.enter_context(_opened(file, name, kind))  # from its beginning again
@@ -479,12 +481,34 @@ def _end(opened: av.container.InputContainer, chosen: av.stream.Stream) -> int |
 
 
 def tracks_of(opened: av.container.InputContainer, kind: str) -> list[av.stream.Stream]:
-    """Those of a kind, without covers of albums."""
-    return [
+    """Those of a kind, without covers of albums.
+
+    "depth" is grey video of more than 8 bits, of several tracks those titled so. Where there is
+    other video, it is not "video".
+    """
+    found = [
         s
         for s in opened.streams
-        if s.type == kind and not av.stream.Disposition(s.disposition) & _COVERS
+        if s.type == ("video" if kind == "depth" else kind)
+        and not av.stream.Disposition(s.disposition) & _COVERS
     ]
+    if kind == "audio":
+        return found
+    deep = [s for s in found if s.codec_context and grey_bits(s.codec_context.format) > 8]
+    if kind == "video":
+        return [s for s in found if s not in deep] or found
+    return [s for s in deep if "depth" in s.metadata.get("title", "").lower()] or deep
+
+
+def grey_bits(format: av.VideoFormat | None) -> int:
+    """Bits of a pixel format without colours; 0 for those with colours."""
+    parts = [] if format is None else format.components
+    return parts[0].bits if format is not None and len(parts) < 3 and not format.has_palette else 0
+
+
+_TRACKS = {
+    "depth": "grey of more than 8 bits; a rendering in colours or 8 bits holds no depth to read"
+}
 
 
 def _refuse(name: str, condition: bool, reason: str) -> None:

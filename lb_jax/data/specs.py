@@ -51,8 +51,8 @@ def _require_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class ImageSpec:
-    """Preprocessing of still images.
+class PictureSpec:
+    """Preprocessing that pictures of all modalities share.
 
     Attributes:
       size: side of the square crop in pixels; the short side is resized to it.
@@ -73,8 +73,25 @@ class ImageSpec:
 
 
 @dataclasses.dataclass(frozen=True)
-class ThermalSpec(ImageSpec):
-    """Preprocessing of thermal images: as still images.
+class ImageSpec(PictureSpec):
+    """Preprocessing of still images.
+
+    Attributes:
+      colour: "srgb" shows the picture as viewers do: an ICC profile is applied. "stored" takes the
+        numbers as they are. Of an image out of a film it also says what `colour` and `pixel_aspect`
+        of `VideoSpec` do.
+    """
+
+    colour: str = _added("srgb", before="stored")
+
+    def __post_init__(self):
+        super().__post_init__()
+        _require_choice("colour", self.colour, ("srgb", "stored"))
+
+
+@dataclasses.dataclass(frozen=True)
+class ThermalSpec(PictureSpec):
+    """Preprocessing of thermal images: as still images, their numbers as stored.
 
     Attributes:
       range_k: lowest and highest temperature shown, in kelvin, so that pictures compare; None goes
@@ -102,7 +119,7 @@ class ThermalSpec(ImageSpec):
 
 
 @dataclasses.dataclass(frozen=True)
-class DepthSpec(ImageSpec):
+class DepthSpec(PictureSpec):
     """Preprocessing of depth maps.
 
     Attributes:
@@ -157,6 +174,10 @@ class VideoSpec:
       std: divided by per channel.
       train_crop: place of the crop in training; evaluation always crops the centre.
       train_flip: probability of mirroring a whole clip in training; evaluation never mirrors.
+      pixel_aspect: "square" scales frames whose pixels are not square (DVD, DV) to the shape that
+        players show; "stored" takes the grid as it is.
+      colour: "srgb" maps HDR (PQ, HLG) and wide gamuts to it, and applies the ICC profiles of still
+        pictures; "stored" takes the numbers as they are.
     """
 
     frames: int = 8
@@ -166,6 +187,8 @@ class VideoSpec:
     std: RGB = CLIP_STD
     train_crop: str = "random"
     train_flip: float = 0.0
+    pixel_aspect: str = _added("square", before="stored")
+    colour: str = _added("srgb", before="stored")
 
     def __post_init__(self):
         _require(self.frames > 0, f"frames is {self.frames}, expected at least 1")
@@ -176,6 +199,8 @@ class VideoSpec:
             0 <= self.train_flip <= 1,
             f"train_flip is {self.train_flip}, expected a probability from 0 to 1",
         )
+        _require_choice("pixel_aspect", self.pixel_aspect, ("square", "stored"))
+        _require_choice("colour", self.colour, ("srgb", "stored"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -250,8 +275,8 @@ SPECS = {
 DECODING = {"video": 2, "audio": 2}
 
 _REFERENCE = {
-    "image": {"antialias": False},
-    "video": {"train_flip": 0.5},
+    "image": {"antialias": False, "colour": "stored"},
+    "video": {"train_flip": 0.5, "pixel_aspect": "stored", "colour": "stored"},
     "depth": {"antialias": False},
     "thermal": {"antialias": False, "stretch": "full"},
     "audio": {"mono": "first", "resampler": "sinc_hann"},

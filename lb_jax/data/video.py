@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence, Set
 from typing import BinaryIO
 
 import av
-import av.error
 import numpy as np
 
 from lb_jax.core import errors
+from lb_jax.data import display as display_lib
 from lb_jax.data import image, specs
 from lb_jax.data import media as media_lib
 
@@ -42,6 +42,9 @@ class Choice:
       keep: uint8 [h, w, 3] -> what is kept; None keeps the frame.
       standing: whether the frame that stands when the window begins counts too. Without it, it is
         taken only where no other begins in the window.
+      pixel_aspect, colour: how a frame is shown, as in `specs.VideoSpec`.
+      kind: of the track, as `media.open_track` takes it.
+      read: frame and its display -> an array instead of what players show.
     """
 
     pick: Callable[[int], np.ndarray]
@@ -49,11 +52,20 @@ class Choice:
     end_s: float | None = None
     keep: Callable[[np.ndarray], np.ndarray] | None = None
     standing: bool = False
+    pixel_aspect: str = "square"
+    colour: str = "srgb"
+    kind: str = "video"
+    read: Callable[[av.VideoFrame, display_lib.Display], np.ndarray] | None = None
 
     @property
     def is_whole(self) -> bool:
         """Whether the window is all of the file."""
         return (self.start_s, self.end_s) == (0.0, None)
+
+    def kept(self, display: display_lib.Display, frame: av.VideoFrame) -> np.ndarray:
+        """What is kept of a decoded frame."""
+        shown = display.show(frame) if self.read is None else self.read(frame, display)
+        return shown if self.keep is None else self.keep(shown)
 
 
 def decode(
@@ -63,12 +75,13 @@ def decode(
     start_s: float = 0.0,
     end_s: float | None = None,
 ) -> np.ndarray:
-    """Decodes `spec.frames` frames spread evenly over the clip, upright, at their own size.
+    """Decodes `spec.frames` frames spread evenly over the clip, upright, at the size they show at.
 
     Args:
       media: path or bytes of anything PyAV decodes; or frames, which are picked by the same rule:
         uint8 [t, h, w, 3], or a list or tuple of still pictures of one size.
-      spec: number of frames.
+      spec: number of frames, pixel_aspect and colour; frames given as an array have square pixels
+        of sRGB.
       start_s, end_s: the frames that begin at `start_s` or later and before `end_s` are the clip,
         or the one that stands there if none does. In seconds from where the file begins to be
         shown, its sound included; None is the end of the file. Frames given as such have no times.
@@ -90,9 +103,10 @@ def decode(
             raise media_lib.unusable(media, ACCEPTED)
         return media[frame_indices(len(media), spec.frames)]
     if isinstance(media, list | tuple):
-        return _stills(media, spec.frames)
+        return _stills(media, spec)
     spread = functools.partial(frame_indices, wanted=spec.frames)
-    return choose(media, Choice(spread, start_s, end_s))
+    look = {"pixel_aspect": spec.pixel_aspect, "colour": spec.colour}
+    return choose(media, Choice(spread, start_s, end_s, **look))
 
 
 def choose(media: media_lib.Media, choice: Choice) -> np.ndarray:
@@ -111,22 +125,23 @@ def choose(media: media_lib.Media, choice: Choice) -> np.ndarray:
     name = media_lib.describe(media)
     with media_lib.stream(media, ACCEPTED) as file:
         is_small = file.seek(0, io.SEEK_END) <= HELD_BYTES
-        with media_lib.open_track(file, name, "video") as track:
+        with media_lib.open_track(file, name, choice.kind) as track:
             clock = Clock.of(track)
+            display = display_lib.Display.of(track, choice.pixel_aspect, choice.colour)
             if is_small:
                 held = list(track.packets())
                 packets = [media_lib.plain(p) for p in held if media_lib.is_shown(p)]
                 clock = clock.until(packets)
-                chosen = _pick_times(track, clock, held, choice)
+                chosen = _pick_times(track, clock, held, choice, display)
                 if chosen is not None:
                     return chosen
         if not is_small:
-            packets = media_lib.packets(file, name, "video")
+            packets = media_lib.packets(file, name, choice.kind)
             clock = clock.until(packets)
-        sought = _seek(file, name, clock, packets, choice)
+        sought = _seek(file, clock, packets, choice, display)
         if sought is not None:
             return sought
-        return _pick(file, name, clock, [p.pts for p in packets], choice)
+        return _pick(file, clock, [p.pts for p in packets], choice, display)
 
 
 def transform(
@@ -165,12 +180,13 @@ def frame_indices(available: int, wanted: int) -> np.ndarray:
     return np.linspace(0, available - 1, wanted).astype(np.int64)
 
 
-def _stills(pictures: Sequence[media_lib.Picture], wanted: int) -> np.ndarray:
-    """Decodes the evenly spaced ones of some pictures, uint8 [wanted, h, w, 3]."""
+def _stills(pictures: Sequence[media_lib.Picture], spec: specs.VideoSpec) -> np.ndarray:
+    """Decodes the evenly spaced ones of some pictures, uint8 [spec.frames, h, w, 3]."""
     if not pictures:
         raise media_lib.unusable(pictures, ACCEPTED)
-    indices = frame_indices(len(pictures), wanted).tolist()
-    decoded = {i: image.decode(pictures[i], specs.ImageSpec()) for i in set(indices)}
+    indices = frame_indices(len(pictures), spec.frames).tolist()
+    still = specs.ImageSpec(colour=spec.colour)
+    decoded = {i: image.decode(pictures[i], still) for i in set(indices)}
     return _stack([decoded[i] for i in indices], media_lib.describe(pictures))
 
 
@@ -295,7 +311,11 @@ class Clock:
 
 
 def _pick_times(
-    track: media_lib.Track, clock: Clock, packets: list[av.Packet], choice: Choice
+    track: media_lib.Track,
+    clock: Clock,
+    packets: list[av.Packet],
+    choice: Choice,
+    display: display_lib.Display,
 ) -> np.ndarray | None:
     """Decodes once in order, without the frames that no wanted one is made of.
 
@@ -324,11 +344,11 @@ def _pick_times(
     whole = last == len(times) - 1
     wanted = needed | {shown[-1]} if whole else needed
     start = packets[begin].pts if begin else None
-    for frame in track.decode(packets[begin:], start=start, wanted=wanted):
+    for frame in display.watched(track.decode(packets[begin:], start=start, wanted=wanted)):
         if frame.interlaced_frame:  # then a packet may hold half of it
             return None
         if frame.pts in needed:
-            kept[frame.pts] = _keep(frame, track.name, choice)
+            kept[frame.pts] = choice.kept(display, frame)
         if len(kept) == len(needed) and not whole:
             break
     if len(kept) < len(needed):
@@ -338,10 +358,10 @@ def _pick_times(
 
 def _pick(
     file: BinaryIO,
-    name: str,
     clock: Clock,
     times: Sequence[int | None],
     choice: Choice,
+    display: display_lib.Display,
     *,
     found: bool = False,
 ) -> np.ndarray:
@@ -351,31 +371,32 @@ def _pick(
     found are the right ones and the clip is decoded again with their times.
 
     Args:
-      file, name, clock: of the clip.
+      file, clock: of the clip.
       times: of its frames, or of its packets.
       choice: of frames.
+      display: how to show them.
       found: whether they are those of the frames.
     """
     numbers, _ = clock.chosen(times, choice)
     needed, kept, seen = set(numbers), {}, []
     enough = max(numbers) + 1 if found else len(times)
-    for frame in media_lib.frames(file, name, "video"):
+    for frame in display.watched(media_lib.frames(file, clock.name, choice.kind)):
         if len(seen) in needed:
-            kept[len(seen)] = _keep(frame, name, choice)
+            kept[len(seen)] = choice.kept(display, frame)
         seen.append(frame.pts)
         if len(seen) == enough:
             break
     if len(seen) < enough:
-        return _pick(file, name, clock, seen, choice, found=True)
-    return _stack([kept[i] for i in numbers], name)
+        return _pick(file, clock, seen, choice, display, found=True)
+    return _stack([kept[i] for i in numbers], clock.name)
 
 
 def _seek(
     file: BinaryIO,
-    name: str,
     clock: Clock,
     packets: Sequence[media_lib.Packet],
     choice: Choice,
+    display: display_lib.Display,
 ) -> np.ndarray | None:
     """Decodes from the keyframe before each wanted frame that lies far from the one before it.
 
@@ -392,13 +413,15 @@ def _seek(
     kept = {}
     for run in _runs(sorted(set(numbers))):
         key = keys[bisect.bisect_right(keys, times[run[0]]) - 1]
-        with contextlib.closing(media_lib.frames(file, name, "video", key)) as frames:
+        decoded = media_lib.frames(file, clock.name, choice.kind, key)
+        with contextlib.closing(decoded):
+            frames = display.watched(decoded)
             for time in (times[i] for i in run):
                 frame = next((f for f in frames if f.pts is not None and f.pts >= time), None)
                 if frame is None or frame.pts != time:
                     return None
-                kept[time] = _keep(frame, name, choice)
-    return _stack([kept[times[i]] for i in numbers], name)
+                kept[time] = choice.kept(display, frame)
+    return _stack([kept[times[i]] for i in numbers], clock.name)
 
 
 def _runs(numbers: Sequence[int]) -> list[list[int]]:
@@ -411,11 +434,6 @@ def _runs(numbers: Sequence[int]) -> list[list[int]]:
     return runs
 
 
-def _keep(frame: av.VideoFrame, name: str, choice: Choice) -> np.ndarray:
-    rgb = to_rgb(frame, name)
-    return rgb if choice.keep is None else choice.keep(rgb)
-
-
 def _stack(frames: list[np.ndarray], name: str) -> np.ndarray:
     require_one_size({f.shape for f in frames}, name)
     return np.stack(frames)
@@ -426,19 +444,3 @@ def require_one_size(shapes: Set[tuple[int, ...]], name: str) -> None:
     if len(shapes) > 1:
         found = ", ".join(f"{w}x{h}" for w, h in sorted(shape[1::-1] for shape in shapes))
         raise errors.DataError(name, f"changes its frame size ({found}); export it at one size")
-
-
-def to_rgb(frame: av.VideoFrame, name: str) -> np.ndarray:
-    """Returns uint8 [h, w, 3], turned by the quarter turns of the display matrix."""
-    if frame.width * frame.height > image.MAX_PIXELS:
-        raise errors.DataError(
-            name, f"has frames of {frame.width}x{frame.height} pixels; shrink it first"
-        )
-    try:
-        rgb = frame.to_ndarray(format="rgb24")
-    except (av.error.FFmpegError, ValueError) as e:  # pixel formats without a conversion
-        raise errors.DataError(
-            name, f"has frames of format {frame.format.name} ({e}); convert it to yuv420p"
-        ) from e
-    turns = round(frame.rotation / 90) % 4  # counter-clockwise
-    return np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb

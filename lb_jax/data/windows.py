@@ -19,7 +19,8 @@ import av
 import numpy as np
 
 from lb_jax.core import errors
-from lb_jax.data import audio, image, specs, video
+from lb_jax.data import audio, depth, depth_film, image, specs, video
+from lb_jax.data import display as display_lib
 from lb_jax.data import media as media_lib
 
 REST = 0.1  # of a window: less than this is not worth one of its own
@@ -50,7 +51,8 @@ def windows(
     """Cuts a file into windows.
 
     Args:
-      modality: "video" or "audio"; sound may lie in a video file.
+      modality: "video", "audio" or "depth"; sound may lie in a video file. Of depth the map in the
+        middle of each window is taken.
       media: path or bytes of a file; for audio also (samples, rate).
       spec: the modality's preprocessing.
       window_s: length of a window in seconds.
@@ -86,37 +88,64 @@ def starts(length_s: float, window_s: float, stride_s: float) -> list[float]:
 def _video(
     media: media_lib.Media, spec: specs.VideoSpec, window_s: float, stride_s: float
 ) -> Iterator[Window]:
+    kernel = image.KERNELS["bilinear", spec.antialias]
+    choice = video.Choice(
+        lambda count: video.frame_indices(count, spec.frames),
+        keep=lambda frame: image.square(frame, spec, kernel, white=255.0),
+        pixel_aspect=spec.pixel_aspect,
+        colour=spec.colour,
+    )
+    return _film(media, choice, np.stack, window_s, stride_s)
+
+
+def _depth(
+    media: media_lib.Media, spec: specs.DepthSpec, window_s: float, stride_s: float
+) -> Iterator[Window]:
+    def one(stored: np.ndarray) -> np.ndarray:
+        with depth_film.named(media):
+            return depth.transform(depth.decode(stored, spec), spec)
+
+    choice = dataclasses.replace(depth_film.MIDDLE, keep=one)
+    return _film(media, choice, lambda maps: maps[0], window_s, stride_s)
+
+
+def _film(
+    media: media_lib.Media,
+    choice: video.Choice,
+    join: Callable[[list[np.ndarray]], np.ndarray],
+    window_s: float,
+    stride_s: float,
+) -> Iterator[Window]:
+    """Windows of a film: what `join` makes of what the choice picks and keeps of each."""
     name = media_lib.describe(media)
     with media_lib.stream(media, "nothing else") as file:
-        film = _Film.of(file, name)
+        film = _Film.of(file, name, choice)
         length_s = film.length_s
         wanted = []  # (start, end, numbers of its frames)
         for start_s in starts(length_s, window_s, stride_s):
             first, last = film.clock.within(film.seconds, start_s, start_s + window_s)
             if first < last:  # nothing is shown before the first frame
-                numbers = first + video.frame_indices(last - first, spec.frames)
+                numbers = first + choice.pick(last - first)
                 wanted.append((start_s, min(start_s + window_s, length_s), numbers.tolist()))
         yield from _gather(
-            film.frames(file, {n for *_, some in wanted for n in some}), wanted, spec
+            film.frames(file, {n for *_, some in wanted for n in some}), wanted, join
         )
 
 
 def _gather(
     frames: Iterator[tuple[int, np.ndarray]],
     wanted: Sequence[tuple[float, float, list[int]]],
-    spec: specs.VideoSpec,
+    join: Callable[[list[np.ndarray]], np.ndarray],
 ) -> Iterator[Window]:
-    """Makes windows of frames that come in order; a frame is resized once and kept while needed."""
-    kernel = image.KERNELS["bilinear", spec.antialias]
+    """Makes windows of frames that come in order; a frame is kept while needed."""
     waiting = collections.deque(wanted)
     kept: dict[int, np.ndarray] = {}
     with contextlib.closing(frames):
         for number, frame in frames:
-            kept[number] = np.empty((spec.size, spec.size, 3), np.float32)
-            image.square(frame, spec, kernel, white=255.0, out=kept[number])
+            kept[number] = frame
             while waiting and waiting[0][2][-1] <= number:
                 start_s, end_s, numbers = waiting.popleft()
-                yield Window(start_s, end_s, np.stack([kept[n] for n in numbers]))
+                yield Window(start_s, end_s, join([kept[n] for n in numbers]))
                 needed = waiting[0][2][0] if waiting else number + 1
                 kept = {n: one for n, one in kept.items() if n >= needed}
 
@@ -130,27 +159,33 @@ class _Film:
       clock: of the file.
       times: in units of the track, rising; empty where only decoding in order tells the frames.
       seconds: from where the file begins, rising.
+      display: how they are shown.
+      choice: what is kept of them.
     """
 
     name: str
     clock: video.Clock
     times: Sequence[int]
     seconds: Sequence[float]
+    display: display_lib.Display
+    choice: video.Choice
 
     @classmethod
-    def of(cls, file: BinaryIO, name: str) -> "_Film":
+    def of(cls, file: BinaryIO, name: str, choice: video.Choice) -> "_Film":
         """Reads the times of all frames, without decoding where the codec allows."""
-        with media_lib.open_track(file, name, "video") as track:
+        with media_lib.open_track(file, name, choice.kind) as track:
             clock = video.Clock.of(track)
+            display = display_lib.Display.of(track, choice.pixel_aspect, choice.colour)
             packets = [media_lib.plain(p) for p in track.packets() if media_lib.is_shown(p)]
             one_a_packet = track.stream.codec_context.name in video.ONE_FRAME_A_PACKET
         listed, clock = [p.pts for p in packets], clock.until(packets)
         clock.require_frames(listed)
         times = sorted({time for time in listed if time is not None})
-        if one_a_packet and len(times) == len(listed) and not _is_interlaced(file, name):
-            return cls(name, clock, times, clock.seconds(times))
-        shown = [frame.pts for frame in media_lib.frames(file, name, "video")]
-        return cls(name, clock, (), clock.seconds(shown))
+        is_plain = one_a_packet and len(times) == len(listed)
+        if is_plain and not _is_interlaced(file, name, choice.kind):
+            return cls(name, clock, times, clock.seconds(times), display, choice)
+        shown = [frame.pts for frame in media_lib.frames(file, name, choice.kind)]
+        return cls(name, clock, (), clock.seconds(shown), display, choice)
 
     @property
     def length_s(self) -> float:
@@ -158,32 +193,32 @@ class _Film:
         return self.clock.length_s(self.seconds)
 
     def frames(self, file: BinaryIO, wanted: set[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """Decodes once in order; yields number and uint8 [h, w, 3] of the frames wanted."""
+        """Decodes once in order; yields number and what is kept of the frames wanted."""
         size = None
         with contextlib.closing(self._decoded(file, wanted)) as decoded:
             for number, frame in decoded:
                 if number not in wanted:
                     continue
-                rgb = video.to_rgb(frame, self.name)
-                size = size or rgb.shape
-                video.require_one_size({size, rgb.shape}, self.name)
-                yield number, rgb
+                shape = (frame.height, frame.width)
+                size = size or shape
+                video.require_one_size({size, shape}, self.name)
+                yield number, self.choice.kept(self.display, frame)
 
     def _decoded(self, file: BinaryIO, wanted: set[int]) -> Iterator[tuple[int, av.VideoFrame]]:
-        with media_lib.open_track(file, self.name, "video") as track:
+        with media_lib.open_track(file, self.name, self.choice.kind) as track:
             if not self.times:
-                yield from enumerate(track.decode(track.packets()))
+                yield from enumerate(self.display.watched(track.decode(track.packets())))
                 return
             # the last one is decoded whether needed or not: a cut would show there
             needed = {self.times[number] for number in wanted} | {self.times[-1]}
-            for frame in track.decode(track.packets(), wanted=needed):
+            for frame in self.display.watched(track.decode(track.packets(), wanted=needed)):
                 if frame.pts in needed:
                     yield bisect.bisect_left(self.times, frame.pts), frame
 
 
-def _is_interlaced(file: BinaryIO, name: str) -> bool:
+def _is_interlaced(file: BinaryIO, name: str, kind: str) -> bool:
     """Whether a packet may hold half a frame."""
-    with contextlib.closing(media_lib.frames(file, name, "video")) as frames:
+    with contextlib.closing(media_lib.frames(file, name, kind)) as frames:
         first = next(frames, None)
         return first is not None and first.interlaced_frame
 
@@ -222,4 +257,8 @@ def _audio(
         yield cut(total - length, total, (total - length) / rate_hz)
 
 
-_CUTTERS: dict[str, Callable[..., Iterator[Window]]] = {"video": _video, "audio": _audio}
+_CUTTERS: dict[str, Callable[..., Iterator[Window]]] = {
+    "video": _video,
+    "audio": _audio,
+    "depth": _depth,
+}

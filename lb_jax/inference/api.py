@@ -245,7 +245,8 @@ class Model:
           media: path or bytes of a file, or (samples, rate).
           window_s: length of a window in seconds.
           stride_s: from one window to the next; None is `window_s`, without overlap.
-          modality: "video" or "audio"; None goes by the ending of a path. A video file has both.
+          modality: "video", "audio" or "depth"; None goes by the ending of a path, which is never
+            depth. A video file has both of the others.
 
         Returns:
           Times and vectors, see `long.Moments`; windows as in `lb_jax.data.windows`.

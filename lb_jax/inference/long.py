@@ -18,7 +18,8 @@ from lb_jax.data import windows
 if TYPE_CHECKING:
     from lb_jax.inference import api
 
-MODALITIES_WITH_TIME = ("video", "audio")
+MODALITIES_WITH_TIME = ("video", "audio", "depth")
+NAMED_BY_ENDING = ("video", "audio")  # films of depth are called like other films
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,13 +27,13 @@ class Moments:
     """The windows of a file.
 
     Attributes:
-      modality: "video" or "audio".
+      modality: "video", "audio" or "depth".
       start_s: float64 [n], seconds from the first frame or sample.
       end_s: float64 [n], at most the length of the file.
       vectors: float32 [n, e], unit norm.
-      frames: that were taken of each window; None for audio.
-      trained_frames: that the model was trained with; None for audio. Where the two differ, its
-        time embedding was interpolated (`lb_jax.inference.frames`).
+      frames: that were taken of each window; None without a time embedding.
+      trained_frames: that the model was trained with; None without a time embedding. Where the two
+        differ, it was interpolated (`lb_jax.inference.frames`).
     """
 
     modality: str
@@ -90,10 +91,10 @@ def _chunks(found: Iterator[windows.Window], size: int) -> Iterator[list[windows
 def _by_ending(media: media_lib.Media) -> str:
     if isinstance(media, str | os.PathLike):
         ending = Path(media).suffix.lower()
-        for name in MODALITIES_WITH_TIME:
+        for name in NAMED_BY_ENDING:
             if ending in MODALITIES[name].suffixes:
                 return name
-    endings = [end for name in MODALITIES_WITH_TIME for end in MODALITIES[name].suffixes]
+    endings = [end for name in NAMED_BY_ENDING for end in MODALITIES[name].suffixes]
     raise errors.ConfigError(
         f"embed_long: {media_lib.describe(media)} does not say whether it is video or sound; give "
         f"modality=, or a path ending in {', '.join(endings)}."

@@ -29,10 +29,10 @@ def test_reference_differs_from_default_only_where_stated():
         for modality, cls in specs.SPECS.items()
     }
     assert changed == {
-        "image": {"antialias"},
+        "image": {"antialias", "colour"},
         "thermal": {"antialias"},
         "depth": {"antialias"},
-        "video": {"train_flip"},
+        "video": {"train_flip", "pixel_aspect", "colour"},
         "audio": {"mono", "resampler"},
         "text": set(),
     }
