@@ -197,14 +197,14 @@ def _hf(
             f"{where}: config.json has model_type {kind!r}; expected clip or "
             f"{', '.join(languagebind.MODEL_TYPES)}."
         )
+    more = languagebind.DEFAULTS if kind in languagebind.MODEL_TYPES else None
+    config = clip.resolved(config, where, more)
     native = languagebind.MODEL_TYPES.get(kind, "image")
     modality = _fitting(where, modality, native)
     factors = clip.factors(shapes, where)
     with fields.told_of(where):
         vision = languagebind.vision_config(config, modality, factors, where)
         _, text = clip.shapes_config(config, where)
-    if kind == "clip":
-        clip.require_end_token(config, text.vocab, where)
     base_layer = any(".base_layer." in name for name in found)
     table = (
         clip.peft_rules(vision.lora.targets, base_layer=base_layer) if vision.lora else clip.RULES
@@ -288,7 +288,7 @@ def _open_adapter(path: Path, modality: str | None) -> Source:
         raise errors.CheckpointError(
             f"{path}: its base {base} has no {CONFIG}; adapters go with Hugging Face models."
         )
-    config = dict(configs[CONFIG])
+    config = clip.resolved(configs[CONFIG], folder)
     config["vision_config"] = {**fields.section(config, "vision_config", folder), **lora}
     source = _hf(path, _with_scalar_scale(found), modality, config)
     # PEFT since 0.7, which wrote the adapter, keeps the wrapped weights under `base_layer`

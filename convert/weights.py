@@ -221,7 +221,9 @@ class Published:
     def digest(self) -> str:
         total = hashlib.sha256()
         for name, one in sorted(self.sources.items()):
-            total.update(f"{name} {one.vision} {one.text} {one.preprocess}\n".encode())
+            end = "" if one.text.end is None else f" end={one.text.end}"
+            told = f"{name} {one.vision} {one.text}{end} {one.preprocess}\n"
+            total.update(told.encode())
             for tensor in sorted({place.name for place in one.places}):
                 total.update(f"{tensor}\n".encode())
                 total.update(one.tensors[tensor].read())
