@@ -23,6 +23,7 @@ setup(
     package_dir={"lb_jax": "lb_jax", "lb_jax.convert": "convert", "lb_jax.configs": "configs"},
     include_package_data=True,
     package_data={
+        "lb_jax.data": ["clip_merges.txt.gz", "clip_merges.LICENSE"],
         "lb_jax.demo": ["model.zip"],
         "lb_jax.evaluation": ["published.json"],
         "lb_jax.evaluation.prompts": ["*.json", "classes/*.json"],
@@ -46,7 +47,7 @@ setup(
         "pyarrow>=20",
         "soundfile>=0.13",
         "soxr>=1.0",
-        "instant-clip-tokenizer>=0.1.1",
+        "tokenizers>=0.22",
         "ftfy>=6.3",
         "safetensors>=0.8",
         "flatbuffers>=24",  # jax.export needs it and does not ask for it

@@ -15,6 +15,7 @@ The files are made here, in a folder that is removed.
 import argparse
 import functools
 import html
+import itertools
 import json
 import math
 import os
@@ -35,14 +36,13 @@ os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = "threads;1"
 import av
 import cv2
 import ftfy
-import instant_clip_tokenizer
 import numpy as np
 import soundfile
 import torch
 import transformers
 from PIL import Image
 
-from lb_jax.data import preprocess, specs
+from lb_jax.data import clip_bpe, preprocess, specs
 
 SECONDS, RATE_HZ, MEL_BINS, MEL_FRAMES = 10, 16000, 112, 1036
 MEAN = torch.tensor(specs.CLIP_MEAN)
@@ -118,7 +118,21 @@ def rows(files: dict[str, Path]) -> dict[str, Row]:
         ),
         "audio wav 16 kHz 10 s": Row("audio", "default", [files["16"]], mixed, 2e-3),
         "text": Row("text", "default", CAPTIONS, functools.partial(text, tokenizer), 0),
+        "text, 10,000 captions": Row(
+            "text", "default", captions(10_000), functools.partial(text, tokenizer), 0
+        ),
     }
+
+
+def captions(count: int) -> list[str]:
+    """Captions of 5 to 25 words of CLIP's own, as often as words of their rank are."""
+    pieces = [piece[:-4] for piece in clip_bpe.vocabulary()[512:] if piece.endswith("</w>")]
+    words = [piece for piece in pieces if piece.isascii() and piece.isalpha()]
+    often = 1 / np.arange(1, len(words) + 1)
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(5, 26, count)
+    drawn = iter(rng.choice(words, lengths.sum(), p=often / often.sum()))
+    return [" ".join(itertools.islice(drawn, int(length))) for length in lengths]
 
 
 def measure(row: Row, repetitions: int) -> dict[str, float]:
@@ -312,19 +326,10 @@ def mel_bank() -> torch.Tensor:
 
 
 def clip_tokenizer() -> transformers.PreTrainedTokenizerBase:
-    """The fast CLIP tokenizer on the merges that are part of instant_clip_tokenizer's library.
-
-    They stand there as the text of OpenAI's file.
-    """
-    library = next(Path(instant_clip_tokenizer.__file__).parent.glob("*.so")).read_bytes()
-    lines = library[library.index(b"#version: 0.2\n") :].split(b"\n", 48895)[1:-1]
-    merges = [tuple(line.decode().split()) for line in lines]
-    # Bytes in the order of OpenAI's table: printable ones first, the others moved beyond 255.
-    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    letters = [chr(b) for b in plain] + [chr(256 + i) for i in range(256 - len(plain))]
-    words = [*letters, *(letter + "</w>" for letter in letters), *map("".join, merges)]
-    words += ["<|startoftext|>", "<|endoftext|>"]
-    return transformers.CLIPTokenizerFast({word: i for i, word in enumerate(words)}, merges)
+    """The fast CLIP tokenizer of transformers on the same merges."""
+    words = [*clip_bpe.vocabulary(), "<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {word: i for i, word in enumerate(words)}
+    return transformers.CLIPTokenizerFast(vocabulary, clip_bpe.merges())
 
 
 def text(tokenizer: transformers.PreTrainedTokenizerBase, items: list[str]) -> np.ndarray:

@@ -1,19 +1,17 @@
 """CLIP byte-pair tokenisation with the text cleaning of training (LanguageBind spec 5.6)."""
 
-import functools
 import html
 from collections.abc import Sequence
 
 import ftfy
-import instant_clip_tokenizer
 import numpy as np
 
 from lb_jax.core import errors
-from lb_jax.data import specs
+from lb_jax.data import clip_bpe, specs
 
 START = 49406
 END = 49407
-# Merging is quadratic in the length of one word; no caption is near this.
+# No caption is near this.
 MAX_CHARACTERS = 100_000
 
 
@@ -59,6 +57,8 @@ def clean(text: str) -> str:
 
     Entities are decoded twice: titles are often escaped twice.
     """
+    if text.isascii() and text.isprintable() and "&" not in text:
+        return text.strip(" ")  # nothing to repair, and nine captions of ten are such
     return html.unescape(html.unescape(ftfy.fix_text(text))).strip()
 
 
@@ -79,9 +79,8 @@ def transform(
 
 def _encode(texts: str | Sequence[str]) -> list[list[int]]:
     """Returns the tokens of each text without start and end."""
-    encoder = _encoder()
     return [
-        encoder.encode(_checked(t, i))
+        clip_bpe.encode(_checked(t, i))
         for i, t in enumerate([texts] if isinstance(texts, str) else texts)
     ]
 
@@ -107,8 +106,3 @@ def _not_text(found: object, position: int) -> errors.DataError:
     return errors.DataError(
         f"text {position}", f"is of type {type(found).__name__}, expected str; convert it first"
     )
-
-
-@functools.cache
-def _encoder() -> instant_clip_tokenizer.Tokenizer:
-    return instant_clip_tokenizer.Tokenizer()

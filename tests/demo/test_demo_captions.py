@@ -3,13 +3,12 @@
 import dataclasses
 import itertools
 
-import instant_clip_tokenizer
 import numpy as np
 import pytest
 
+from lb_jax.data import clip_bpe
 from lb_jax.demo import captions, scene, words
 
-TOKENIZER = instant_clip_tokenizer.Tokenizer()
 PLAN = scene.schedule(0, 400)
 TEXTS = [captions.captions(a, np.random.default_rng([0, i])) for i, a in enumerate(PLAN)]
 
@@ -94,7 +93,7 @@ def test_every_text_fits_28_tokens():
         t for classes in captions.prompts().values() for t in classes.values()
     )
     for text in itertools.chain(prompts, *(flat(t) for t in TEXTS)):
-        assert len(TOKENIZER.encode(text)) + 2 <= 28, text
+        assert len(clip_bpe.encode(text)) + 2 <= 28, text
 
 
 def test_captions_are_varied():
