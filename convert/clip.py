@@ -84,6 +84,8 @@ _DEFAULTS = {
     },
 }
 
+_END = 49407  # transformers' default, and the end token of CLIP's tokenizer
+
 _CHECKS = {
     **dict.fromkeys((*_SIZE, "patch_size", "projection_dim"), fields.whole()),
     **dict.fromkeys(("vocab_size", "max_position_embeddings"), fields.whole()),
@@ -157,18 +159,54 @@ def factors(shapes: Mapping[str, Sequence[int]], where: object) -> dict[str, int
     return found
 
 
-def require_end_token(config: Mapping[str, Any], vocab: int, where: object) -> None:
-    """Checks that texts are pooled where ours are: at their largest id, the end token.
+def resolved(
+    config: Mapping[str, Any], where: object, more: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The config as transformers understands it.
+
+    `vision_config_dict` and `text_config_dict`, which configs of some years have, win over the
+    sections of the same name; so do their defaults: a field that they leave out is back at what
+    transformers has for it, whatever the section says.
+
+    Args:
+      config: a `config.json`.
+      where: for messages.
+      more: defaults of a vision section besides those of CLIP.
 
     Raises:
-      CheckpointError: for another end token. 2 stood in old configs and meant the largest id.
+      CheckpointError: for a section that is no JSON object.
     """
-    end = fields.section(config, "text_config", where).get("eos_token_id")
-    if end not in (None, 2, vocab - 1):
+    found = {name: value for name, value in config.items() if not name.endswith("_config_dict")}
+    for name, usual in _DEFAULTS.items():
+        if (winner := config.get(f"{name}_dict")) is not None:
+            winner = fields.as_object(winner, f"{where}: {name}_dict")
+            usual = {**usual, **(more or {} if name == "vision_config" else {})}
+            stated = {**fields.section(config, name, where), **usual}
+            stated.pop("eos_token_id", None)  # which has a default as well
+            found[name] = stated | winner
+    return found
+
+
+def end_token(config: Mapping[str, Any], vocab: int, where: object) -> int | None:
+    """The token at whose first place texts are pooled; None where that is the largest of a text.
+
+    Raises:
+      CheckpointError: for one that the tokenizer here does not end texts with. 2 stood in old
+        configs and means the largest id.
+    """
+    if config.get("model_type") != "clip":
+        return None  # LanguageBind pools at the largest, whatever it states
+    stated = fields.section(config, "text_config", where)
+    end, last = stated.get("eos_token_id", _END), min(vocab - 1, _END)
+    is_plain = vocab <= _END + 1
+    if end == 2 or (is_plain and (end == last or "eos_token_id" not in stated)):
+        return None
+    if type(end) is not int or end != last:
         raise errors.CheckpointError(
-            f"{where}: text_config.eos_token_id is {end!r}, expected {vocab - 1}, the last of the "
-            "vocabulary, at which texts are pooled here."
+            f"{where}: text_config.eos_token_id is {end!r}, expected {last}, with which the "
+            "tokenizer here ends texts and at which they are pooled."
         )
+    return end
 
 
 def shapes_config(config: Mapping[str, Any], where: object) -> tuple[VisionConfig, TextConfig]:
@@ -201,6 +239,7 @@ def shapes_config(config: Mapping[str, Any], where: object) -> tuple[VisionConfi
             vocab=text["vocab_size"],
             context=text["max_position_embeddings"],
             activation=text["hidden_act"],
+            end=end_token(config, text["vocab_size"], where),
         ),
     )
 
@@ -224,8 +263,8 @@ def to_config(vision: VisionConfig, text: TextConfig) -> dict[str, Any]:
         "text_config": {
             **dict(zip(_SIZE, dataclasses.astuple(text), strict=False)),
             "vocab_size": text.vocab,
-            "bos_token_id": text.vocab - 2,
-            "eos_token_id": text.vocab - 1,  # where texts are pooled
+            "bos_token_id": (text.end or text.vocab - 1) - 1,
+            "eos_token_id": text.end or text.vocab - 1,  # where texts are pooled
             "max_position_embeddings": text.context,
             "hidden_act": text.activation,
             "layer_norm_eps": LAYER_NORM_EPSILON,

@@ -15,7 +15,7 @@ MODEL_TYPES = {f"LanguageBind{name.capitalize()}": name for name in MODALITIES}
 VERSION_1_5 = "vl_new"  # the `clip_type` of 3-D patches with a class embedding per tube
 
 # What the LanguageBind configuration classes leave out of a config.json.
-_DEFAULTS = {
+DEFAULTS = {
     "add_time_attn": False,
     "num_frames": 1,
     "tube_size": 1,
@@ -37,7 +37,7 @@ _CHECKS = {
 }
 # A plain CLIP says nothing of these: a clip is the mean of its frames, LoRA is as the weights have
 # it, and alpha must be given.
-_PLAIN = {**_DEFAULTS, "num_frames": 8, "lora_r": None, "lora_alpha": None}
+_PLAIN = {**DEFAULTS, "num_frames": 8, "lora_r": None, "lora_alpha": None}
 
 
 def vision_config(
@@ -59,7 +59,7 @@ def vision_config(
     """
     tower, _ = clip.shapes_config(config, where)
     given = fields.section(config, "vision_config", where)
-    values = {**(_DEFAULTS if config.get("model_type") in MODEL_TYPES else _PLAIN), **given}
+    values = {**(DEFAULTS if config.get("model_type") in MODEL_TYPES else _PLAIN), **given}
     fields.require(fields.problems(values, _CHECKS, "vision_config."), where)
     tower = dataclasses.replace(tower, lora=_lora(values, factors, where))
     if modality == "audio" and values["num_mel_bins"]:

@@ -86,8 +86,16 @@ QUICK = "-quickgelu"  # the ending of a model's name whose activation is quick_g
 # Fields of a config that our towers follow, and those that do not change what they compute.
 _VISION = {"image_size", "patch_size", "width", "layers", "head_width", "mlp_ratio"}
 _TEXT = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"}
-_NEUTRAL = {"patch_dropout", "hf_tokenizer_name", "tokenizer_kwargs", "tokenizer_mode"}
-_NEUTRAL |= {"custom_text", "init_logit_scale"}
+_END = 49407  # of CLIP's tokenizer
+_NEUTRAL = {"patch_dropout", "custom_text", "init_logit_scale", "output_tokens"}
+_NEUTRAL |= {"hf_tokenizer_name", "tokenizer_kwargs", "tokenizer_mode"}  # see `convert.texts`
+# What OpenCLIP takes for fields that a config leaves out, where that is not nothing: switched off.
+_OFF = {
+    **{"pos_embed_type": ("learnable",), "block_type": ("default",), "proj_type": ("linear",)},
+    **{"attn_pooler_queries": (256,), "attn_pooler_heads": (8,), "timm_pool": ("avg",)},
+    **{"timm_proj": ("linear",), "hf_model_pretrained": (True,), "hf_proj_type": ("mlp",)},
+    **{"hf_pooler_type": ("mean_pooler",), "pool_type": ("tok", "argmax"), "eos_id": (2,)},
+}
 
 _CHECKS = {
     **dict.fromkeys(("embed_dim", "width", "heads", "head_width", "patch_size"), fields.whole()),
@@ -97,33 +105,6 @@ _CHECKS = {
     "image_size": fields.SIDES,
     "quick_gelu": (lambda value: isinstance(value, bool), "true or false"),
 }
-
-
-# How images are prepared, where a config says so; nothing else is done here.
-_PREPROCESS = {"mode": "RGB", "interpolation": "bicubic", "resize_mode": "shortest"}
-
-
-def require_preprocessing(
-    given: Mapping[str, Any], image_size: tuple[int, int], where: object
-) -> None:
-    """Checks that a `preprocess_cfg` asks for what this package does to images.
-
-    Raises:
-      CheckpointError: naming what it asks for instead.
-    """
-    other = [
-        f"{name}={given[name]!r} (done here: {value!r})"
-        for name, value in _PREPROCESS.items()
-        if name in given and given[name] != value
-    ]
-    size = given.get("size", image_size)
-    if (size if isinstance(size, int) else list(size)) not in (image_size[0], list(image_size)):
-        other.append(f"{size=!r} (the tower takes {list(image_size)})")
-    if other:
-        raise errors.CheckpointError(
-            f"{where}: preprocess_cfg asks for {', '.join(other)}, so images would not get the "
-            "numbers the model was trained on; take these fields out to load it regardless."
-        )
 
 
 def model_cfg(name: str) -> dict[str, Any]:
@@ -190,7 +171,9 @@ def towers(config: Mapping[str, Any], where: object) -> tuple[VisionConfig, Text
             for name in ("vision_cfg", "text_cfg")
         )
         _require_plain(vision, _VISION, f"{where}: vision_cfg")
-        _require_plain(text, _TEXT, f"{where}: text_cfg")
+        at_end = text.get("pool_type") == "eos" and text.get("eos_id") == _END
+        followed = _TEXT | ({"pool_type", "eos_id"} if at_end else set())
+        _require_plain(text, followed, f"{where}: text_cfg")
         _require_plain(config, {"vision_cfg", "text_cfg", "embed_dim", "quick_gelu"}, str(where))
         found = fields.problems(config, _CHECKS, "")
         found += fields.problems(vision, _CHECKS, "vision_cfg.")
@@ -218,6 +201,7 @@ def towers(config: Mapping[str, Any], where: object) -> tuple[VisionConfig, Text
                 vocab=text.get("vocab_size", 49408),
                 context=text.get("context_length", 77),
                 activation=activation,
+                end=_END if at_end and text.get("vocab_size", 49408) > _END + 1 else None,
             ),
         )
     except KeyError as error:
@@ -257,6 +241,7 @@ def to_config(vision: VisionConfig, text: TextConfig) -> dict[str, Any]:
                 "heads": text.heads,
                 "layers": text.depth,
                 "mlp_ratio": _ratio(text.mlp_dim, text.width),
+                **({"pool_type": "eos", "eos_id": text.end} if text.end else {}),
             },
         }
     }
@@ -271,7 +256,7 @@ def _ratio(mlp_dim: int, width: int) -> float:
 def _require_plain(values: Mapping[str, Any], followed: set[str], where: str) -> None:
     """Fields we do not know must be switched off."""
     for name, value in values.items():
-        if name not in followed | _NEUTRAL and value:
+        if name not in followed | _NEUTRAL and value and value not in _OFF.get(name, ()):
             raise errors.CheckpointError(
                 f"{where}: {name} is {value!r}; the towers follow "
                 f"{', '.join(sorted(followed))} of the ViT family."

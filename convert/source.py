@@ -19,7 +19,19 @@ from typing import Any
 
 import numpy as np
 
-from lb_jax.convert import clip, fields, hub, languagebind, lazy, open_clip, peft, rules, tensors
+from lb_jax.convert import (
+    clip,
+    fields,
+    hub,
+    languagebind,
+    lazy,
+    open_clip,
+    peft,
+    pictures,
+    rules,
+    tensors,
+    texts,
+)
 from lb_jax.convert.lazy import LazyTensor
 from lb_jax.core import checkpoint, errors, paths
 from lb_jax.core.modalities import MODALITIES, TEXT
@@ -28,6 +40,8 @@ from lb_jax.models.text import TextConfig
 from lb_jax.models.vision import VisionConfig
 
 CONFIG, OPEN_CLIP_CONFIG = "config.json", "open_clip_config.json"
+# What else a Hugging Face folder says of its model: how pictures and texts are prepared.
+BESIDE = (pictures.PREPROCESSOR, pictures.PROCESSOR, texts.TOKENIZER_CONFIG, texts.VOCABULARY)
 _WEIGHTS = tuple(form[0] for form in hub.WEIGHTS)
 
 # Rows of the position table -> mel bins and spectrogram frames, for audio checkpoints without a
@@ -51,6 +65,7 @@ class Source:
       ignored: names of tensors that are not read.
       origin: what writing the same files back needs, as JSON values.
       files: what is read besides `where`.
+      text_preprocess: as `preprocess`, of the texts.
     """
 
     where: Path
@@ -64,6 +79,7 @@ class Source:
     ignored: tuple[str, ...]
     origin: dict[str, Any]
     files: tuple[Path, ...] = ()
+    text_preprocess: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def _stored(self, places: Sequence[rules.Place]) -> np.dtype:
         """The type that holds all layers of a leaf exactly."""
@@ -156,7 +172,8 @@ def recognise(
     if any(name.startswith("visual.") for name in names):
         return _open_clip(where, found, modality, configs.get(OPEN_CLIP_CONFIG))
     if any(name.startswith("vision_model.") for name in names):
-        return _hf(where, found, modality, configs.get(CONFIG), foreign_config=bool(configs))
+        foreign = OPEN_CLIP_CONFIG in configs
+        return _hf(where, found, modality, configs.get(CONFIG), configs, foreign_config=foreign)
     raise errors.CheckpointError(
         f"{where}: {len(names)} tensors of no known kind ({', '.join(names[:3])}, …); expected "
         "names with vision_model. (LanguageBind, HF CLIP) or visual. (OpenCLIP)."
@@ -177,6 +194,7 @@ def _hf(
     found: Mapping[str, LazyTensor],
     modality: str | None,
     config: Mapping[str, Any] | None,
+    beside: Mapping[str, Mapping[str, Any]],
     *,
     foreign_config: bool = False,
 ) -> Source:
@@ -197,6 +215,8 @@ def _hf(
             f"{where}: config.json has model_type {kind!r}; expected clip or "
             f"{', '.join(languagebind.MODEL_TYPES)}."
         )
+    more = languagebind.DEFAULTS if kind in languagebind.MODEL_TYPES else None
+    config = clip.resolved(config, where, more)
     native = languagebind.MODEL_TYPES.get(kind, "image")
     modality = _fitting(where, modality, native)
     factors = clip.factors(shapes, where)
@@ -204,7 +224,8 @@ def _hf(
         vision = languagebind.vision_config(config, modality, factors, where)
         _, text = clip.shapes_config(config, where)
     if kind == "clip":
-        clip.require_end_token(config, text.vocab, where)
+        texts.require_hf(beside, text.context, where)
+    prepared = pictures.of_hf(beside, vision.image_size[0], modality, where)
     base_layer = any(".base_layer." in name for name in found)
     table = (
         clip.peft_rules(vision.lora.targets, base_layer=base_layer) if vision.lora else clip.RULES
@@ -216,7 +237,7 @@ def _hf(
             modality=modality,
             vision=vision,
             text=text,
-            preprocess=languagebind.preprocessing(config, modality, vision),
+            preprocess=languagebind.preprocessing(config, modality, vision) | prepared,
             tensors=found,
             places=(),
             ignored=clip.IGNORED,
@@ -239,11 +260,9 @@ def _open_clip(
         vision, text = open_clip.towers(cfg, where)
     modality = _fitting(where, modality, "image")
     given = fields.section(config, "preprocess_cfg", where)
-    if modality == "image":
-        open_clip.require_preprocessing(given, vision.image_size, where)
     preprocess = languagebind.preprocessing({}, modality, vision)
-    if modality != "audio":
-        preprocess |= {name: given[name] for name in ("mean", "std") if name in given}
+    preprocess |= pictures.of_open_clip(given, vision.image_size, modality, where)
+    text_preprocess = texts.of_open_clip(cfg["text_cfg"], where)
     custom = any(name.startswith("text.") for name in found)
     return _proven(
         Source(
@@ -253,6 +272,7 @@ def _open_clip(
             vision=vision,
             text=text,
             preprocess=preprocess,
+            text_preprocess=text_preprocess,
             tensors=found,
             places=(),
             ignored=open_clip.IGNORED,
@@ -288,9 +308,10 @@ def _open_adapter(path: Path, modality: str | None) -> Source:
         raise errors.CheckpointError(
             f"{path}: its base {base} has no {CONFIG}; adapters go with Hugging Face models."
         )
-    config = dict(configs[CONFIG])
+    config = clip.resolved(configs[CONFIG], folder)
     config["vision_config"] = {**fields.section(config, "vision_config", folder), **lora}
-    source = _hf(path, _with_scalar_scale(found), modality, config)
+    configs |= _read_beside(path, BESIDE)
+    source = _hf(path, _with_scalar_scale(found), modality, config, configs)
     # PEFT since 0.7, which wrote the adapter, keeps the wrapped weights under `base_layer`
     return dataclasses.replace(
         source, origin={**source.origin, "base_layer": True}, files=(path, file)
@@ -466,24 +487,29 @@ def _config_of(
 ) -> dict[str, Mapping[str, Any]]:
     """The configs that go with a file of weights: those given, else those beside it."""
     if given is None:
-        return {
-            name: _read_config(file.parent / name)
-            for name in (CONFIG, OPEN_CLIP_CONFIG)
-            if (file.parent / name).is_file()
-        }
+        return _read_beside(file.parent, (CONFIG, OPEN_CLIP_CONFIG, *BESIDE))
+    beside: dict[str, Mapping[str, Any]] = {}
     if isinstance(given, Mapping):
         content = given
     elif Path(given).is_file():
-        content = _read_config(Path(given))
+        content, beside = _read_config(Path(given)), _read_beside(Path(given).parent, BESIDE)
     elif isinstance(given, str) and Path(given).name == given and not given.endswith(".json"):
         content = {"model_cfg": open_clip.model_cfg(given)}
     else:
         raise errors.ConfigError(
             f"config={given!r}: no such file; give a JSON file or the name of an OpenCLIP model."
         )
-    return {
-        OPEN_CLIP_CONFIG if "model_cfg" in content or "vision_cfg" in content else CONFIG: content
-    }
+    is_open_clip = "model_cfg" in content or "vision_cfg" in content
+    return {**beside, OPEN_CLIP_CONFIG if is_open_clip else CONFIG: content}
+
+
+def _read_beside(folder: Path, names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """Those of some JSON files that a folder holds."""
+    found = {name: folder / name for name in names if (folder / name).is_file()}
+    whole = folder / texts.TOKENIZER  # holds the vocabulary too, among much else
+    if texts.VOCABULARY in names and texts.VOCABULARY not in found and whole.is_file():
+        found[texts.TOKENIZER] = whole
+    return {name: _read_config(file) for name, file in found.items()}
 
 
 def _read_config(file: Path) -> Mapping[str, Any]:

@@ -38,7 +38,7 @@ class Weights(Protocol):
     Attributes:
       where: what was opened, for messages.
       config: the towers.
-      preprocess: modality -> fields of its preprocessing spec that the weights fix.
+      preprocess: modality, or "text" -> fields of its preprocessing spec that the weights fix.
       ignored: names of stored tensors that are not read.
       origin: modality -> what writing the same foreign files back needs.
       files: what is read.
@@ -153,7 +153,7 @@ class Stored:
         try:
             self.config = model_config(stored["model"])
             given = stored.get("preprocess")
-            if not isinstance(given, dict) or set(given) != set(self.config.towers):
+            if not isinstance(given, dict) or {*given} - {TEXT} != set(self.config.towers):
                 raise errors.ConfigError(
                     f'"preprocess" is of {sorted(given or ())}, the towers of '
                     f"{sorted(self.config.towers)}"
@@ -211,6 +211,8 @@ class Published:
         self.config = ModelConfig({name: one.vision for name, one in sources.items()}, first.text)
         self.files = tuple(path for one in sources.values() for path in (one.where, *one.files))
         self.preprocess = {name: one.preprocess for name, one in sources.items()}
+        if first.text_preprocess:
+            self.preprocess[TEXT] = first.text_preprocess
         self.ignored = tuple(name for one in sources.values() for name in one.ignored)
         self.origin = {
             name: {"kind": one.kind, **one.origin, **({"dtypes": one.dtypes} if one.dtypes else {})}
@@ -221,7 +223,10 @@ class Published:
     def digest(self) -> str:
         total = hashlib.sha256()
         for name, one in sorted(self.sources.items()):
-            total.update(f"{name} {one.vision} {one.text} {one.preprocess}\n".encode())
+            end = "" if one.text.end is None else f" end={one.text.end}"
+            cleaned = f" {one.text_preprocess}" if one.text_preprocess else ""
+            told = f"{name} {one.vision} {one.text}{end} {one.preprocess}{cleaned}\n"
+            total.update(told.encode())
             for tensor in sorted({place.name for place in one.places}):
                 total.update(f"{tensor}\n".encode())
                 total.update(one.tensors[tensor].read())
@@ -388,6 +393,8 @@ def _require_one_text(sources: Mapping[str, Source]) -> None:
     (name, first), *others = sources.items()
     for other, source in others:
         different = "sizes" if source.text != first.text else _first_difference(first, source)
+        if source.text_preprocess != first.text_preprocess:
+            different = f"texts are cleaned otherwise, {source.text_preprocess or 'as usual'}"
         if different:
             raise errors.ConfigError(
                 f"the text towers of {name} ({first.where}) and {other} ({source.where}) differ "

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from lb_jax.convert import clip, languagebind, open_clip, rules
+from lb_jax.convert import clip, languagebind, open_clip, pictures, rules, texts
 from lb_jax.convert.source import CONFIG, OPEN_CLIP_CONFIG, leaf_shapes
 from lb_jax.convert.weights import Weights, layers, leaf_origins, shared_leaves, tower_leaf
 from lb_jax.core import checkpoint, errors, paths
@@ -37,7 +37,8 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 # Files that a folder written here may hold, by their path in it.
 _ANY_MODALITY = "|".join(MODALITIES)
 _WRITTEN = re.compile(
-    rf"(({_ANY_MODALITY})/)?(config\.json|model\.safetensors)|(calibration|golden)\.json"
+    rf"(({_ANY_MODALITY})/)?((preprocessor_)?config\.json|model\.safetensors)"
+    r"|(calibration|golden)\.json"
     rf"|(({_ANY_MODALITY})/)?open_clip_(config\.json|model\.safetensors)"
     rf"|inputs\.json|({_ANY_MODALITY}|{TEXT})\.(safetensors|stablehlo)"
     rf"|{checkpoint.ORBAX}/.*"
@@ -173,21 +174,60 @@ def _hf(weights: Weights, folder: Path, report: Report) -> None:
         if vision.lora:
             base_layer = origin.get("base_layer", False)
             table = clip.peft_rules(vision.lora.targets, base_layer=base_layer)
+        is_plain = modality == "image" and origin.get("kind") == "OpenCLIP"
         if origin.get("kind") in ("CLIP", "LanguageBind"):
             config = origin["config"]
             if not vision.lora and config.get("vision_config", {}).get("lora_r"):
                 config = languagebind.without_lora(config)
+        elif is_plain and not vision.lora:
+            config = clip.to_config(vision, weights.config.text)
         else:
             config = languagebind.to_config(modality, vision, weights.config.text)
         into = _folder_of(weights, folder, modality)
         checkpoint.write_json(into / CONFIG, config)
+        if (stated := _preprocessor(weights, modality, config)) is not None:
+            checkpoint.write_json(into / pictures.PREPROCESSOR, stated)
         _write_foreign(weights, modality, table, into / "model.safetensors", report)
+
+
+def _preprocessor(
+    weights: Weights, modality: str, config: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """What `preprocessor_config.json` says of the pictures of one tower.
+
+    LanguageBind's own code reads none, and normalises with CLIP's numbers.
+
+    Raises:
+      CheckpointError: for texts that are cleaned as no tokenizer of this format states, and for
+        pictures that the code which reads the folder would normalise with other numbers.
+    """
+    if clean := weights.preprocess.get(TEXT, {}).get("clean"):
+        raise errors.CheckpointError(
+            f"Hugging Face's CLIP tokenizer has no cleaning {clean!r} of texts, with which these "
+            "weights were trained; choose --to=open_clip or safetensors."
+        )
+    spec = weights.preprocess.get(modality, {})
+    if modality == "audio":
+        return None
+    if config.get("model_type") == "clip":
+        return pictures.to_hf(spec, weights.config.towers[modality].image_size[0])
+    if not pictures.are_usual(spec):
+        raise errors.CheckpointError(
+            f"the pictures of {modality} are normalised with mean {pictures.numbers(spec)[0]} and "
+            f"std {pictures.numbers(spec)[1]}, and LanguageBind's code, which reads such a folder, "
+            "always with CLIP's; choose --to=safetensors."
+        )
+    return None
 
 
 def _open_clip(weights: Weights, folder: Path, report: Report) -> None:
     for modality, vision in weights.config.towers.items():
         origin = weights.origin.get(modality, {})
         config = open_clip.to_config(vision, weights.config.text)
+        config["model_cfg"]["text_cfg"] |= texts.to_open_clip(weights.preprocess.get(TEXT, {}))
+        spec = weights.preprocess.get(modality, {})
+        if modality != "audio":
+            config["preprocess_cfg"] = pictures.to_open_clip(spec, vision.image_size[0])
         if origin.get("kind") == "OpenCLIP":
             config = origin["config"]
         table = open_clip.custom_text_rules() if origin.get("custom_text") else open_clip.RULES

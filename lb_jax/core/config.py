@@ -10,6 +10,10 @@ from lb_jax.core import errors
 
 T = TypeVar("T")
 
+# Metadata of a field that is not written while it is None, so that what was stored before there was
+# such a field stays the same.
+OPTIONAL = {"optional": True}
+
 # JSON and literals may write a float as an int; nothing else stands for something else.
 _PLAIN = {int: int, float: (int, float), bool: bool, str: str}
 
@@ -20,7 +24,11 @@ def to_dict(value: Any) -> Any:
     Dataclasses may be nested in dicts, tuples and other dataclasses.
     """
     if dataclasses.is_dataclass(value):
-        return {f.name: to_dict(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {
+            f.name: to_dict(getattr(value, f.name))
+            for f in dataclasses.fields(value)
+            if not f.metadata.get("optional") or getattr(value, f.name) is not None
+        }
     if isinstance(value, Mapping):
         return {key: to_dict(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):

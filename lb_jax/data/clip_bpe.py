@@ -13,17 +13,25 @@ import tokenizers
 from tokenizers import models, pre_tokenizers
 
 _WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
+# Where capitals stay, the endings are known in either case, as by Python's `regex` in OpenCLIP.
+_ANY_CASE = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
 _KEPT, _KEPT_CHARACTERS = 1 << 16, 32  # stretches whose tokens are kept, and their length
 
 
-def encode(text: str) -> list[int]:
+def encode(text: str, *, small: bool = True) -> list[int]:
     """Returns the tokens of a cleaned text, without start and end.
+
+    Its letters are made small unless that is switched off.
 
     Special tokens written out in it are ordinary characters. The tokens of what stands between
     spaces are kept, as captions are the same words again and again. One text at a time: the
     library's own threads would print warnings in processes that are forked afterwards.
     """
     tokens: list[int] = []
+    if not small:
+        for stretch in text.split():
+            tokens += _encoder(_ANY_CASE).encode(stretch, add_special_tokens=False).ids
+        return tokens
     for stretch in text.lower().split():
         tokens += _kept(stretch) if len(stretch) <= _KEPT_CHARACTERS else _encode(stretch)
     return tokens
@@ -53,14 +61,14 @@ def vocabulary() -> list[str]:
 
 
 @functools.cache
-def _encoder() -> tokenizers.Tokenizer:
+def _encoder(words: str = _WORDS) -> tokenizers.Tokenizer:
     vocab = {piece: token for token, piece in enumerate(vocabulary())}
     encoder = tokenizers.Tokenizer(
         models.BPE(vocab=vocab, merges=merges(), end_of_word_suffix="</w>")
     )
     encoder.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(tokenizers.Regex(_WORDS), behavior="removed", invert=True),
+            pre_tokenizers.Split(tokenizers.Regex(words), behavior="removed", invert=True),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )

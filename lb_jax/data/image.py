@@ -108,24 +108,23 @@ def decode(media: media_lib.Media, spec: specs.PictureSpec) -> np.ndarray:
         if media.dtype != np.uint8 or media.ndim != 3 or media.shape[-1] != 3 or media.size == 0:
             raise media_lib.unusable(media, ACCEPTED)
         return media
-    colour = spec.colour if isinstance(spec, specs.ImageSpec) else "stored"
-    return rgb(open_picture(media, ACCEPTED), media, colour)
+    is_managed = isinstance(spec, specs.ImageSpec) and spec.colour == "srgb"
+    return rgb(open_picture(media, ACCEPTED), media, is_managed=is_managed)
 
 
-def rgb(picture: Image.Image, media: media_lib.Media, colour: str = "stored") -> np.ndarray:
+def rgb(picture: Image.Image, media: media_lib.Media, *, is_managed: bool = False) -> np.ndarray:
     """An opened picture as `decode` gives it, uint8 [h, w, 3].
 
     Args:
-      picture: what was opened.
-      media: what it was opened from.
-      colour: "srgb" applies its colour profile, "stored" takes the numbers as they are.
+      picture: loaded and upright.
+      media: it came from, for errors and warnings.
+      is_managed: whether its colour profile is followed.
 
     Raises:
       errors.DataError: a mode without a known range.
     """
-    managed = media_lib.describe(media) if colour == "srgb" else None
     try:
-        return np.asarray(_to_rgb(picture, managed))
+        return np.asarray(_to_rgb(picture, media_lib.describe(media) if is_managed else None))
     except PILLOW_ERRORS as e:
         raise errors.DataError(
             media_lib.describe(media),

@@ -34,36 +34,38 @@ class Split:
     weight: np.ndarray
 
 
-def tokenize(texts: Sequence[str], context: int) -> Split:
+def tokenize(texts: Sequence[str], context: int, cleaning: str = tokenizer.USUAL) -> Split:
     """Splits texts into windows and tokenises them.
 
     Args:
       texts: any number, of any length up to `tokenizer.MAX_CHARACTERS`.
       context: tokens per window, start and end included.
+      cleaning: see `specs.TextSpec`.
 
     Raises:
       errors.DataError: as `tokenizer.tokenize`, naming the text by its place.
       errors.ConfigError: `context` is too small.
     """
-    lengths = tokenizer.lengths(texts)
+    lengths = tokenizer.lengths(texts, cleaning)
     windows = [
-        [text] if length <= context - SPECIAL else split(text, context)
+        [text] if length <= context - SPECIAL else split(text, context, cleaning)
         for text, length in zip(texts, lengths, strict=True)
     ]
     flat = [window for some in windows for window in some]
     return Split(
-        tokenizer.tokenize(flat, context),
+        tokenizer.tokenize(flat, context, cleaning),
         np.repeat(np.arange(len(texts)), [len(some) for some in windows]),
-        np.array(tokenizer.lengths(flat), np.float32),
+        np.array(tokenizer.lengths(flat, cleaning), np.float32),
     )
 
 
-def split(text: str, context: int) -> list[str]:
+def split(text: str, context: int, cleaning: str = tokenizer.USUAL) -> list[str]:
     """Windows of whole sentences of at most `context` tokens, start and end included."""
     room = context - SPECIAL
-    pieces = _pieces(tokenizer.clean(text), room)
+    # punctuation ends sentences, and is taken out of them afterwards
+    pieces = _pieces(tokenizer.clean(text), room, cleaning)
     windows, used = [], room + 1
-    for piece, length in zip(pieces, tokenizer.lengths(pieces), strict=True):
+    for piece, length in zip(pieces, tokenizer.lengths(pieces, cleaning), strict=True):
         if used + length > room:
             windows.append(piece)
             used = length
@@ -73,14 +75,14 @@ def split(text: str, context: int) -> list[str]:
     return windows
 
 
-def _pieces(text: str, room: int) -> list[str]:
+def _pieces(text: str, room: int, cleaning: str) -> list[str]:
     """Sentences that fit; longer ones as words, longer words as halves that fit."""
     fitting, waiting = [], [one.strip() for one in ENDS.split(text)][::-1]
     while waiting:
         piece = waiting.pop()
-        if not piece:
+        if not tokenizer.clean(piece, cleaning):
             continue
-        if tokenizer.lengths([piece])[0] <= room:
+        if tokenizer.lengths([piece], cleaning)[0] <= room:
             fitting.append(piece)
         elif len(words := piece.split()) > 1:
             waiting += words[::-1]

@@ -248,11 +248,15 @@ class TextSpec:
 
     Attributes:
       context: tokens per text, start and end included.
+      clean: what is done to a text before: "lower" makes its letters small, as in the training of
+        the published weights; "canonicalize" also takes its punctuation out; "whitespace" neither.
     """
 
     context: int = 77
+    clean: str = "lower"
 
     def __post_init__(self):
+        _require_choice("clean", self.clean, ("lower", "canonicalize", "whitespace"))
         _require(
             self.context >= 3,
             f"context is {self.context}, expected at least 3: start, one token, end",

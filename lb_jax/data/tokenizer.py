@@ -1,6 +1,7 @@
 """CLIP byte-pair tokenisation with the text cleaning of training (LanguageBind spec 5.6)."""
 
 import html
+import string
 from collections.abc import Sequence
 
 import ftfy
@@ -13,9 +14,11 @@ START = 49406
 END = 49407
 # No caption is near this.
 MAX_CHARACTERS = 100_000
+USUAL = specs.TextSpec().clean
+_NO_PUNCTUATION = str.maketrans("_", " ", string.punctuation.replace("_", ""))
 
 
-def tokenize(texts: str | Sequence[str], context: int = 77) -> np.ndarray:
+def tokenize(texts: str | Sequence[str], context: int = 77, cleaning: str = USUAL) -> np.ndarray:
     """Tokenises texts; a text that is too long is cut and keeps its end token.
 
     Special tokens written out in a text (`<|endoftext|>`) are ordinary characters.
@@ -23,6 +26,7 @@ def tokenize(texts: str | Sequence[str], context: int = 77) -> np.ndarray:
     Args:
       texts: one text or several.
       context: tokens per text, start and end included.
+      cleaning: what is done to the texts before, see `specs.TextSpec`.
 
     Returns:
       int32 [n, context]: 49406, the text, 49407, zeros.
@@ -30,33 +34,36 @@ def tokenize(texts: str | Sequence[str], context: int = 77) -> np.ndarray:
     Raises:
       errors.DataError: an element is no string, empty after cleaning or absurdly long; names its
         position.
-      errors.ConfigError: `context` is too small.
+      errors.ConfigError: `context` is too small, or there is no such cleaning.
     """
-    specs.TextSpec(context)
+    specs.TextSpec(context, cleaning)
     out = np.zeros((1 if isinstance(texts, str) else len(texts), context), np.int32)
-    for row, ids in zip(out, _encode(texts), strict=True):
+    for row, ids in zip(out, _encode(texts, cleaning), strict=True):
         kept = [START, *ids[: context - 2], END]
         row[: len(kept)] = kept
     return out
 
 
-def count_truncated(texts: str | Sequence[str], context: int = 77) -> int:
+def count_truncated(texts: str | Sequence[str], context: int = 77, cleaning: str = USUAL) -> int:
     """Returns how many texts `tokenize` would cut. Raises as it does."""
-    specs.TextSpec(context)
-    found = lengths([texts] if isinstance(texts, str) else texts)
+    specs.TextSpec(context, cleaning)
+    found = lengths([texts] if isinstance(texts, str) else texts, cleaning)
     return sum(length > context - 2 for length in found)
 
 
-def lengths(texts: Sequence[str]) -> list[int]:
+def lengths(texts: Sequence[str], cleaning: str = USUAL) -> list[int]:
     """Returns how many tokens each text has, without start and end. Raises as `tokenize` does."""
-    return [len(ids) for ids in _encode(texts)]
+    return [len(ids) for ids in _encode(texts, cleaning)]
 
 
-def clean(text: str) -> str:
+def clean(text: str, cleaning: str = USUAL) -> str:
     """Repairs mis-decoded characters and HTML entities and strips the ends.
 
-    Entities are decoded twice: titles are often escaped twice.
+    Entities are decoded twice: titles are often escaped twice. "canonicalize" then puts a space for
+    each `_` and takes ASCII's other punctuation out, as big_vision and OpenCLIP do.
     """
+    if cleaning == "canonicalize":
+        return " ".join(clean(text).translate(_NO_PUNCTUATION).split())
     if text.isascii() and text.isprintable() and "&" not in text:
         return text.strip(" ")  # nothing to repair, and nine captions of ten are such
     return html.unescape(html.unescape(ftfy.fix_text(text))).strip()
@@ -66,7 +73,7 @@ def decode(media: str, spec: specs.TextSpec) -> np.ndarray:
     """Tokenises one text, str -> int32 [context]; the text row of the modality table."""
     if not isinstance(media, str):
         raise _not_text(media, 0)
-    return tokenize(media, spec.context)[0]
+    return tokenize(media, spec.context, spec.clean)[0]
 
 
 def transform(
@@ -77,15 +84,16 @@ def transform(
     return decoded
 
 
-def _encode(texts: str | Sequence[str]) -> list[list[int]]:
+def _encode(texts: str | Sequence[str], cleaning: str) -> list[list[int]]:
     """Returns the tokens of each text without start and end."""
+    small = cleaning != "whitespace"
     return [
-        clip_bpe.encode(_checked(t, i))
+        clip_bpe.encode(_checked(t, i, cleaning), small=small)
         for i, t in enumerate([texts] if isinstance(texts, str) else texts)
     ]
 
 
-def _checked(text: object, position: int) -> str:
+def _checked(text: object, position: int, cleaning: str) -> str:
     if not isinstance(text, str):
         raise _not_text(text, position)
     if len(text) > MAX_CHARACTERS:
@@ -93,7 +101,7 @@ def _checked(text: object, position: int) -> str:
             f"text {position}",
             f"has {len(text)} characters, expected at most {MAX_CHARACTERS}; cut it",
         )
-    cleaned = clean(text)
+    cleaned = clean(text, cleaning)
     if not cleaned:
         raise errors.DataError(
             f"text {position}",

@@ -4,6 +4,7 @@
 """
 
 import collections
+import dataclasses
 import functools
 import hashlib
 import json
@@ -220,7 +221,7 @@ class Model:
         return np.concatenate(vectors)
 
     def _embed_texts(self, texts: Sequence[str], batch_size: int | None) -> np.ndarray:
-        split = sentences.tokenize(texts, self.config.text.context)
+        split = sentences.tokenize(texts, self.config.text.context, self.specs[TEXT].clean)
         rows = self.encode(TEXT, split.tokens, batch_size=batch_size)
         total = np.zeros((len(texts), rows.shape[1]), np.float32)
         for row, place, weight in zip(rows, split.text, split.weight, strict=True):
@@ -612,4 +613,5 @@ def read_specs(weights: Weights, preset: str) -> dict[str, specs.Spec]:
         raise errors.CheckpointError(
             f"{weights.where}: {str(error).removesuffix('.')}; write the checkpoint again."
         ) from error
-    return {**found, TEXT: specs.TextSpec(context=weights.config.text.context)}
+    text = found.get(TEXT, specs.preset(TEXT, preset))
+    return {**found, TEXT: dataclasses.replace(text, context=weights.config.text.context)}

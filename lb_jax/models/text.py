@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from lb_jax.core import config as config_lib
 from lb_jax.core import errors
 from lb_jax.models import layers
 from lb_jax.models.stack import make_stack, run_stack
@@ -16,7 +17,9 @@ from lb_jax.models.stack import make_stack, run_stack
 class TextConfig:
     """Shape of the text tower.
 
-    Transformer size, vocabulary, longest input in tokens, and size e of the shared space.
+    Transformer size, vocabulary, longest input in tokens, and size e of the shared space; `end` is
+    the token at whose first place a text is pooled, where that is not the largest of the text, as
+    in a vocabulary with tokens added behind it.
     """
 
     width: int
@@ -27,8 +30,13 @@ class TextConfig:
     vocab: int = 49408
     context: int = 77
     activation: str = "gelu"
+    end: int | None = dataclasses.field(default=None, repr=False, metadata=config_lib.OPTIONAL)
 
     def __post_init__(self):
+        if self.end is not None and not 0 <= self.end < self.vocab:
+            raise errors.ConfigError(
+                f"the end token {self.end} is not in a vocabulary of {self.vocab}."
+            )
         if self.heads < 1 or self.width % self.heads:
             raise errors.ConfigError(
                 f"a text tower of width {self.width} does not split into {self.heads} heads."
@@ -101,6 +109,7 @@ class TextTower(nnx.Module):
         x = self.token_embed(ids).astype(jnp.float32) + self.position_embed[: ids.shape[1]]
         x = x.astype(self.dtype)
         x = run_stack(self.blocks, x, scan=self.scan, remat=self.remat, **options)
-        end = jnp.argmax(ids, axis=-1)  # the end token has the largest id of the vocabulary
+        # the end token has the largest id, but for tokens that were added to the vocabulary later
+        end = jnp.argmax(ids if self.cfg.end is None else ids == self.cfg.end, axis=-1)
         pooled = self.final_norm(jnp.take_along_axis(x, end[:, None, None], axis=1)[:, 0])
         return layers.TowerOutput(embed=self.proj(pooled), pooled=pooled, hidden=x)

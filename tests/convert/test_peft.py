@@ -7,6 +7,7 @@ import pytest
 import safetensors
 
 import lb_jax
+from lb_jax.convert import clip as clip_lib
 from lb_jax.convert import weights, write
 from lb_jax.core import errors
 
@@ -23,14 +24,14 @@ IDS = np.random.default_rng(1).integers(1, VOCAB - 1, (3, CONTEXT))
 IDS[[0, 1, 2], [4, 8, 2]] = VOCAB - 1  # the end token
 
 
-def clip(*, act="quick_gelu", image_size=20, width=16):
+def clip(*, act="quick_gelu", image_size=20, width=16, vocab=VOCAB, end=VOCAB - 1):
     """A drawn CLIP; images that no whole number of patches fills."""
     torch.manual_seed(0)
     size = {"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_act": act}
-    tokens = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": VOCAB - 1}
+    tokens = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": end}
     config = transformers.CLIPConfig(
         text_config={
-            **{"hidden_size": 12, "intermediate_size": 20, "vocab_size": VOCAB},
+            **{"hidden_size": 12, "intermediate_size": 20, "vocab_size": vocab},
             **{"max_position_embeddings": CONTEXT, **size, **tokens},
         },
         vision_config={
@@ -72,7 +73,7 @@ def pixels(size):
 def load(source, **options):
     """`lb_jax.load`; models of the same shape share what is compiled."""
     model = lb_jax.load(source, batch_size=3, **options)
-    model._encode = COMPILED.setdefault(str(model.config), model._encode)
+    model._encode = COMPILED.setdefault(model.config, model._encode)
     return model
 
 
@@ -190,6 +191,61 @@ def test_adapter_of_another_kind_is_refused(tmp_path, targets, options, message)
         weights.open_weights(tmp_path / "adapter")
 
 
+# What beside the sections of config.json transformers takes for them; empty is not absent.
+@pytest.mark.parametrize(
+    "winner",
+    [
+        {"hidden_act": "gelu"},
+        {"hidden_act": "gelu", "hidden_size": 16, "num_attention_heads": 2},
+        {},
+        None,
+    ],
+)
+def test_config_dicts_win_as_in_transformers(tmp_path, winner):
+    theirs = clip(act="quick_gelu")
+    theirs.save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    config["vision_config"]["hidden_act"] = "gelu_new"  # of no tower here
+    config |= {"vision_config_dict": winner, "text_config_dict": None}
+    if winner is None:
+        config["vision_config"]["hidden_act"] = "quick_gelu"
+    path.write_text(json.dumps(config))
+    expected = transformers.CLIPConfig.from_pretrained(tmp_path).vision_config
+    ours, _ = clip_lib.shapes_config(clip_lib.resolved(config, path), path)
+    sizes = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+    assert [ours.width, ours.depth, ours.heads, ours.mlp_dim] == [
+        getattr(expected, name) for name in sizes
+    ]
+    assert (ours.activation, ours.patch_size) == (expected.hidden_act, expected.patch_size)
+    if winner is None:
+        assert_agree(load(tmp_path), theirs)
+
+
+# The end token, and ids added behind it: transformers pools at the first one that its config names,
+# and for 2, which old configs have, at the largest id.
+@pytest.mark.parametrize("end", [49407, 2, "absent"])
+def test_texts_are_pooled_where_transformers_does(tmp_path, end):
+    theirs = clip(vocab=49410, end=49407 if end == "absent" else end)
+    theirs.save_pretrained(tmp_path)
+    if end == "absent":
+        path = tmp_path / "config.json"
+        config = json.loads(path.read_text())
+        del config["text_config"]["eos_token_id"]
+        path.write_text(json.dumps(config))
+    ids = np.array([[49406, 49409, 5, 49407, 49407, 0], [49406, 7, 49407, 49408, 0, 0]])
+    with torch.no_grad():
+        expected = features(theirs.get_text_features(input_ids=torch.tensor(ids)))
+    ours = load(tmp_path)
+    np.testing.assert_allclose(ours.encode("text", ids), expected, atol=TOLERANCE, rtol=0)
+    opened = weights.open_weights(tmp_path)
+    write.write(opened, tmp_path / "ours", "safetensors")
+    again = load(tmp_path / "ours")
+    np.testing.assert_allclose(again.encode("text", ids), expected, atol=TOLERANCE, rtol=0)
+    write.write(weights.open_weights(tmp_path / "ours"), tmp_path / "hf", "hf")
+    assert weights.open_weights(tmp_path / "hf").config == opened.config
+
+
 # name: (what carries factors, other options of LoraConfig, whether factors are left in the tower)
 ADAPTERS = {
     "some layers": (["q_proj", "v_proj"], {"layers_to_transform": [1]}, True),
@@ -221,8 +277,8 @@ def test_adapter_of_any_layers_agrees(tmp_path, name):
     if options.get("bias") or options.get("modules_to_save"):
         draw(one for one in adapter.parameters() if one.requires_grad)
     name_base(adapter, tmp_path)
-    ours = load(tmp_path / "adapter")
-    assert bool(ours.config.towers["image"].lora) == keeps
+    assert bool(weights.open_weights(tmp_path / "adapter").config.towers["image"].lora) == keeps
+    ours = load(tmp_path / "adapter", merge_lora=True)  # all of the same shape
     assert_agree(ours, adapter.base_model.model)
 
 

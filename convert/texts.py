@@ -1,0 +1,102 @@
+"""How texts become tokens, as foreign folders state it: followed, or refused by name."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lb_jax.convert import fields
+from lb_jax.core import errors
+from lb_jax.data import clip_bpe, specs
+
+TOKENIZER_CONFIG, TOKENIZER, VOCABULARY = "tokenizer_config.json", "tokenizer.json", "vocab.json"
+SPECIAL = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>"}
+
+_CLASSES = ("CLIPTokenizer", "CLIPTokenizerFast", None)
+_CLEANINGS = ("lower", "canonicalize", "whitespace")
+
+
+def of_open_clip(text_cfg: Mapping[str, Any], where: object) -> dict[str, Any]:
+    """What a `text_cfg` fixes of the texts' preprocessing spec.
+
+    Raises:
+      CheckpointError: naming every field that asks for what is not done here.
+    """
+    given = fields.section(text_cfg, "tokenizer_kwargs", f"{where}: text_cfg")
+    other = [
+        f"{name}={text_cfg[name]!r}"
+        for name in ("hf_tokenizer_name", "tokenizer_mode")
+        if text_cfg.get(name)
+    ]
+    context = text_cfg.get("context_length", 77)
+    for name, value in given.items():
+        known = (
+            value in _CLEANINGS
+            if name == "clean"
+            else name == "context_length" and value == context
+        )
+        if not known and value:
+            other.append(f"tokenizer_kwargs.{name}={value!r}")
+    if other:
+        raise errors.CheckpointError(
+            f"{where}: text_cfg asks for {', '.join(other)}; texts are tokenised as CLIP's are, "
+            f"with tokenizer_kwargs.clean one of {', '.join(_CLEANINGS)}. Embed texts where that "
+            "tokenizer is, or take these fields out to load the model regardless."
+        )
+    clean = given.get("clean") or specs.TextSpec().clean
+    return {} if clean == specs.TextSpec().clean else {"clean": clean}
+
+
+def to_open_clip(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a `text_cfg` that say how texts are cleaned."""
+    return {"tokenizer_kwargs": {"clean": spec["clean"]}} if spec.get("clean") else {}
+
+
+def require_hf(folder: Mapping[str, Mapping[str, Any]], context: int, where: object) -> None:
+    """Checks that the tokenizer of a Hugging Face folder is CLIP's.
+
+    Raises:
+      CheckpointError: naming every field that is not.
+    """
+    given = folder.get(TOKENIZER_CONFIG, {})
+    other = []
+    if given.get("tokenizer_class") not in _CLASSES:
+        other.append(f"tokenizer_class={given['tokenizer_class']!r}")
+    longest = given.get("model_max_length")
+    if isinstance(longest, int | float) and longest < context:
+        other.append(f"model_max_length={longest!r} (the tower takes {context} tokens)")
+    for name, expected in SPECIAL.items():
+        found = given.get(name)
+        found = found.get("content") if isinstance(found, Mapping) else found
+        if found not in (None, expected):
+            other.append(f"{name}={found!r} (here: {expected!r})")
+    if other:
+        raise _refusal(where, TOKENIZER_CONFIG, other)
+    for name in (VOCABULARY, TOKENIZER):
+        if name in folder:
+            _require_vocabulary(folder[name], name, where)
+            return  # the other says the same
+
+
+def _require_vocabulary(content: Mapping[str, Any], name: str, where: object) -> None:
+    """Compares a vocabulary with CLIP's, special and added tokens left out."""
+    if name == TOKENIZER:
+        model = fields.section(content, "model", f"{where}: {name}")
+        content = fields.section(model, "vocab", f"{where}: {name}: model")
+    ours = clip_bpe.vocabulary()
+    wrong = [piece for token, piece in enumerate(ours) if content.get(piece) != token]
+    if wrong:
+        raise _refusal(where, name, _differences(wrong, ours, content))
+
+
+def _differences(wrong: list[str], ours: list[str], content: Mapping[str, Any]) -> Iterable[str]:
+    first = wrong[0]
+    yield (
+        f"another vocabulary: {len(wrong):,} of CLIP's {len(ours):,} pieces are not at their "
+        f"place, {first!r} at {content.get(first)!r} instead of {ours.index(first)}"
+    )
+
+
+def _refusal(where: object, name: str, other: Iterable[str]) -> errors.CheckpointError:
+    return errors.CheckpointError(
+        f"{where}: {name} asks for {', '.join(other)}; texts are tokenised as CLIP's are. Embed "
+        "texts where that tokenizer is, or take that file away to load the model regardless."
+    )
