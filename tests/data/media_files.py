@@ -1,5 +1,6 @@
 """Small real media files, made in memory for the tests of this folder."""
 
+import fractions
 import io
 from collections.abc import Sequence
 
@@ -72,6 +73,44 @@ def clip(
             tone.rate, tone.pts = 16000, 0
             container.mux(track.encode(tone))
             container.mux(track.encode(None))
+    return file.getvalue()
+
+
+def film(
+    format: str,
+    codec: str,
+    pixels: str,
+    *,
+    transfer: int | None = None,
+    aspect: fractions.Fraction | None = None,
+) -> bytes:
+    """Encodes 6 frames of 64x48 as they are given to FFmpeg, of noise around a rising level.
+
+    Args:
+      format, codec, pixels: container, codec and pixel format.
+      transfer: number of the transfer characteristic, with the primaries of BT.2020.
+      aspect: width of a pixel by its height.
+    """
+    file, rng = io.BytesIO(), np.random.default_rng(0)
+    with av.open(file, "w", format=format) as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
+        context = stream.codec_context
+        if transfer is not None:
+            context.color_trc, context.color_primaries, context.colorspace = transfer, 9, 9
+        if aspect is not None:
+            context.sample_aspect_ratio = aspect
+        word = np.uint8 if av.VideoFormat(pixels).components[0].bits == 8 else np.uint16
+        for i in range(6):
+            frame = av.VideoFrame(64, 48, pixels)
+            for plane in frame.planes:
+                size = plane.buffer_size // np.dtype(word).itemsize
+                plane.update((rng.integers(0, 60, size) + 80 + 20 * i).astype(word).tobytes())
+            frame.pts = i
+            if transfer is not None:
+                frame.color_trc, frame.color_primaries, frame.colorspace = transfer, 9, 9
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
     return file.getvalue()
 
 
