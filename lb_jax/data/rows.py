@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from lb_jax.core import names
+
 # A media file, its content, or the stills that make up one clip.
 Ref = Path | bytes | tuple[Path | bytes, ...]
 
@@ -26,7 +28,7 @@ class Row:
 
 def name_of(file: Ref, row: str) -> str:
     """What a file is called in messages: its path, or the row it is part of."""
-    return str(file) if isinstance(file, Path) else row
+    return names.shown(file) if isinstance(file, Path) else row
 
 
 class Source(Protocol):

@@ -758,7 +758,7 @@ class Store:
                 row.path.encode()
             except UnicodeEncodeError as error:
                 raise errors.DataError(
-                    ascii(row.path), "the name is not UTF-8, which a store takes; rename the file."
+                    row.path, "the name is not UTF-8, which a store takes; rename the file."
                 ) from error
         vectors = np.stack([np.asarray(row.vector, np.float32) for row in rows])
         fits = np.abs(np.linalg.norm(vectors, axis=1) - 1) <= UNIT_TOLERANCE
