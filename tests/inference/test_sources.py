@@ -137,3 +137,29 @@ def test_closed_folders_are_counted(tmp_path, monkeypatch):
     assert any("cannot be read" in why for why in found.skipped)
     known = [(str(tmp_path / name), "image") for name in ("a/kept.jpg", "gone.jpg", "x.jpg")]
     assert bulk._pruned(found, known) == known[1:2]
+
+
+def test_manifest_gives_units_of_depth(folder):
+    manifest = folder / "list.csv"
+    manifest.write_text(
+        "path,modality,depth_unit\nc.png,,tum\na.jpg,image,kitti\nir/a.png,depth,\n"
+    )
+    found = sources.find([manifest], ALL)
+    assert [(one.modalities, one.depth_unit) for one in found.sources] == [
+        (("depth",), "tum"),
+        (("image",), ""),
+        (("depth",), ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ("c.png,kiti", "line 3: depth unit is 'kiti'.*'kitti'.*Mend that cell"),
+        ("c.png,kitti", "line 3: gives .*c.png the depth unit kitti, after tum in another row"),
+    ],
+)
+def test_wrong_units_of_a_manifest_are_refused_with_their_line(folder, lines, reason):
+    (folder / "list.csv").write_text(f"path,depth_unit\nc.png,tum\n{lines}\n")
+    with pytest.raises(errors.DataError, match=reason):
+        sources.find([folder / "list.csv"], ALL)
