@@ -124,7 +124,7 @@ def run(
 
     if isinstance(model, str | Path):
         model = api.load(model)
-    found = sources.find(arguments, model.modalities)
+    found = sources.find(arguments, model.modalities, unclear=sources.said(model.settings))
     settings.setdefault("quarantine", quarantine_of(uri))
     maker = Maker.of(model, window_s, window_s if stride_s is None else stride_s)
     return hosts.update(found, model, uri, maker, **settings)

@@ -14,6 +14,7 @@ from lb_jax.core.modalities import MODALITIES
 from lb_jax.data import depth_units, looks, tables
 from lb_jax.data import files as files_lib
 from lb_jax.data.manifest import UNIT
+from lb_jax.data.settings import Settings
 
 # A picture has the endings of three modalities; those that are told apart otherwise come after it.
 STILLS = MODALITIES["image"].suffixes
@@ -44,8 +45,8 @@ NOT_DECODED = {
 }
 UNCLEAR = (
     "grey pictures of more than 8 bits whose values are neither depth in millimetres nor "
-    "temperatures in centikelvin; say what they are: --as 'REGEX=depth' with --depth-unit, or "
-    "--as 'REGEX=thermal' with --thermal-unit"
+    "temperatures in centikelvin; say what they are: --depth-unit if all are depth, --thermal-unit "
+    "if all are thermal, and --as 'REGEX=depth' or --as 'REGEX=thermal' for some"
 )
 SAID = ("depth", "thermal")  # what such pictures are if the user wants nothing else
 UNKNOWN = "not among the endings of media"
@@ -177,6 +178,13 @@ def told(rules: Sequence[Rule] = RULES) -> str:
     )
 
 
+def said(settings: Settings) -> str | None:
+    """What pictures are that might be depth or thermal, by the units that were given."""
+    depth = settings.depth_unit is not None
+    thermal = settings.thermal_unit is not None or settings.thermal_range is not None
+    return None if depth == thermal else "depth" if depth else "thermal"
+
+
 def parse_rule(given: str) -> Rule:
     """`REGEX=MODALITY` as a rule; the expression is searched for in the absolute path.
 
@@ -213,6 +221,7 @@ def find(
     rules: Sequence[Rule] = (),
     only: str | None = None,
     root: str | Path | None = None,
+    unclear: str | None = None,
 ) -> Found:
     """Lists what is to be embedded.
 
@@ -223,6 +232,8 @@ def find(
       rules: come before `RULES`.
       only: leaves out the other modalities.
       root: folder that the paths of manifests are relative to; None takes the manifest's own.
+      unclear: what pictures are of which no rule says it, see `said`; None leaves them out, unless
+        `only` says it.
 
     Raises:
       ConfigError: for a modality that the model does not have.
@@ -235,6 +246,7 @@ def find(
             f"{errors.nearest(only, modalities)}"
         )
     rules, wanted = (*rules, *RULES), (only,) if only else tuple(modalities)
+    unclear = only if only in SAID else unclear
     kept: dict[str, dict[str, None]] = {}
     left_out: dict[str, list[Path]] = {}
     told: collections.Counter[tuple[str, str]] = collections.Counter()
@@ -255,8 +267,8 @@ def find(
                 argument, "does not exist; give a folder, a media file or a manifest"
             )
         for path, kinds, rule in found:
-            if rule is not None and rule.ask and only in SAID:
-                kinds = (only,)  # the user has said what such files are
+            if rule is not None and rule.ask and unclear is not None:
+                kinds = (unclear,)
             left = [kind for kind in kinds if kind in wanted]
             if left:
                 kept.setdefault(_absolute(path), {}).update(dict.fromkeys(left))

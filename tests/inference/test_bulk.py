@@ -290,3 +290,28 @@ def test_upgrade_keeps_the_units_of_files(tmp_path):
     (row,) = rows(tmp_path / "s")
     assert row["preprocessing"].endswith("depth_unit=tum")
     assert not [one for one in Store.open(str(tmp_path / "s")).check() if one.is_serious]
+
+
+def test_warnings_of_decoding_come_to_the_summary_and_into_a_list(tmp_path):
+    folder = tmp_path / "media"
+    (folder / "thermal").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        palette = rng.integers(0, 256, (40, 40, 3), np.uint8)
+        (folder / "thermal" / f"{number}.png").write_bytes(media_files.picture(palette))
+    grey = rng.integers(0, 256, (40, 40), np.uint8)
+    (folder / "thermal" / "grey.png").write_bytes(media_files.picture(grey))
+    summary, stored, _ = update(folder, tmp_path / "store", quarantine=tmp_path / "q.jsonl")
+    assert len(stored) == 4
+    assert [path[-5:] for path, _ in summary.remarks] == ["0.png", "1.png", "2.png"]
+    assert all("false colours" in reason for _, reason in summary.remarks)
+    assert summary.warnings == tmp_path / "q.warnings.jsonl"
+    listed = [json.loads(line) for line in summary.warnings.read_text().splitlines()]
+    assert [(row["modality"], row["path"][-5:]) for row in listed] == [
+        ("thermal", f"{number}.png") for number in range(3)
+    ]
+    assert not (tmp_path / "q.jsonl").exists()
+    again, _, _ = update(folder, tmp_path / "store", quarantine=tmp_path / "q.jsonl")
+    assert again.unchanged == 4
+    assert not again.remarks
+    assert len(summary.warnings.read_text().splitlines()) == 3
