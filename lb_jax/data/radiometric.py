@@ -242,7 +242,7 @@ def _dji_kelvin(file: BinaryIO) -> Readings | None:
     file.seek(0)
     try:
         celsius = tsdk.open(file.read()).measure_temperature_c()
-    except (tsdk.TsdkError, struct.error, ValueError, IndexError):  # not a camera that it knows
+    except Exception:  # a camera that it does not know, told in many ways; the counts remain
         return None
     return Readings(celsius, "celsius")
 

@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import sys
+import types
 
 import flyr
 import numpy as np
@@ -91,6 +93,29 @@ def test_dji_counts_have_the_shape_of_the_picture(side):
     found = read(cameras.dji(cameras.rainbow(WARM[:, :60], side), square, size=1500))
     assert found.unit == "counts"
     np.testing.assert_array_equal(found.values, square)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_dji_temperatures_come_from_the_library_if_it_knows_the_camera(monkeypatch, known):
+    square = RAW[:, :60]
+
+    class Picture:
+        def measure_temperature_c(self):
+            if not known:
+                raise KeyError("curve")
+            return CELSIUS[:, :60].astype(np.float32)
+
+    library = types.SimpleNamespace(tsdk=types.SimpleNamespace(open=lambda content: Picture()))
+    monkeypatch.setitem(sys.modules, "dji_thermal_cli", library)
+    found = read(cameras.dji(cameras.rainbow(WARM[:, :60]), square))
+    assert found.unit == ("celsius" if known else "counts")
+    np.testing.assert_allclose(found.values, CELSIUS[:, :60] if known else square, rtol=1e-6)
+
+
+def test_a_missing_library_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "infiray_irg", None)
+    with pytest.raises(errors.DataError, match=r"infiray_irg reads; .*lb_jax\[sensors\]"):
+        read(cameras.irg(CELSIUS))
 
 
 def test_other_segments_are_no_readings():
