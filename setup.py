@@ -66,6 +66,12 @@ setup(
         "mteb": ["mteb>=2.26"],  # lb_jax.inference.mteb
         "search": ["lancedb>=0.40"],  # stores of vectors: lb-jax embed, lb-jax index
         "serve": ["lancedb>=0.40", "gradio>=6", "litserve>=0.2.19"],  # lb-jax serve
+        # files of cameras: HEIC pictures; InfiRay's readings; temperatures of DJI's
+        "sensors": [
+            "pillow-heif>=1.8",
+            "infiray_irg>=1.6",
+            "dji-thermal-cli>=1.4; python_version >= '3.12'",
+        ],
         "plan": ["jax[tpu]>=0.10.2"],  # libtpu, in the version of this JAX: it compiles anywhere
         "test": [
             "tensorboardX>=2.6",
@@ -73,6 +79,9 @@ setup(
             "gradio>=6",
             "litserve>=0.2.19",
             "playwright>=1.50",  # drives the page in a Chromium that is there
+            "pillow-heif>=1.8",
+            "infiray_irg>=1.6",
+            "flyr>=5.1",  # the peer of readings of FLIR cameras
             "faiss-cpu>=1.12",  # the peer of benchmarks/index.py
             "pytest>=8",
             "pytest-xdist>=3.6",

@@ -8,6 +8,8 @@ import difflib
 import signal
 from collections.abc import Iterable
 
+from lb_jax.core import names
+
 
 class LbJaxError(Exception):
     """Base of every mistake a user can make and mend; never raised itself."""
@@ -21,14 +23,13 @@ class DataError(LbJaxError):
     """A media file, annotation or text cannot be used.
 
     Attributes:
-      path: the file or row at fault, as the user named it.
+      path: the file or row at fault, as the user named it, see `names.shown`.
       reason: what is wrong and what to do, without the path.
     """
 
     def __init__(self, path: object, reason: str):
-        super().__init__(f"{path}: {reason}")
-        self.path = str(path)
-        self.reason = reason
+        self.path, self.reason = names.shown(path), names.shown(reason)
+        super().__init__(f"{self.path}: {self.reason}")
 
     def __reduce__(self):  # both arguments survive the trip back from a worker process
         return type(self), (self.path, self.reason)
@@ -38,14 +39,13 @@ class DataWarning(UserWarning):
     """A media file is used, but probably is not what it is taken for.
 
     Attributes:
-      path: the file, as the user named it.
+      path: the file, as the user named it, see `names.shown`.
       reason: what was found and what to do, without the path.
     """
 
     def __init__(self, path: object, reason: str):
-        super().__init__(f"{path}: {reason}")
-        self.path = str(path)
-        self.reason = reason
+        self.path, self.reason = names.shown(path), names.shown(reason)
+        super().__init__(f"{self.path}: {self.reason}")
 
     def __reduce__(self):
         return type(self), (self.path, self.reason)

@@ -23,8 +23,8 @@ import numpy as np
 
 from lb_jax.core import errors, notices, processes
 from lb_jax.core.modalities import MODALITIES
+from lb_jax.data import depth_units, preprocess, specs
 from lb_jax.data import media as media_lib
-from lb_jax.data import preprocess, specs
 from lb_jax.data import windows as windows_lib
 
 HELD_BYTES = 64 << 20  # files up to this size are read once, hashed and decoded from memory
@@ -131,12 +131,15 @@ class Decoders:
         """Processes without a file."""
         return sum(worker.job is None for worker in self._workers)
 
-    def submit(self, job: int, path: str, modalities: Sequence[str]) -> None:
-        """Gives a file to an idle process; `job` names it in what comes back."""
+    def submit(self, job: int, path: str, modalities: Sequence[str], depth_unit: str = "") -> None:
+        """Gives a file to an idle process; `job` names it in what comes back.
+
+        Its depth, if it is read as that, has a unit of its own or that of its spec.
+        """
         number = next(n for n, worker in enumerate(self._workers) if worker.job is None)
         if not self._workers[number].process.is_alive():
             self._replace(number)
-        self._workers[number].start(job, (path, tuple(modalities)))
+        self._workers[number].start(job, (path, tuple(modalities), depth_unit))
 
     def answer(self, job: int, modalities: Sequence[str]) -> None:
         """Says what is wanted of an opened file."""
@@ -253,9 +256,9 @@ def _work(
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the run ended
         pipe.send(None)
         while True:
-            path, modalities = pipe.recv()
+            path, modalities, unit = pipe.recv()
             with notices.collected() as warned:
-                for message in _decode(pipe, path, modalities, specs, window_s, stride_s):
+                for message in _decode(pipe, path, modalities, specs, window_s, stride_s, unit):
                     if isinstance(message, Bad | Done):  # the last word on a modality
                         for reason in dict.fromkeys(one.reason for one in warned):
                             pipe.send(Warned(message.modality, reason))
@@ -271,6 +274,7 @@ def _decode(
     specs: Mapping[str, specs.Spec],
     window_s: float,
     stride_s: float,
+    depth_unit: str = "",
 ) -> Iterator[Message]:
     try:
         if "audio" in modalities and _is_silent_film(path):
@@ -288,8 +292,10 @@ def _decode(
             if modality in LONG:
                 yield from _windows(modality, media, spec, window_s, stride_s)
             else:
+                is_measured = depth_unit and modality == "depth"
+                item = depth_units.Measured(media, depth_unit) if is_measured else media
                 array = preprocess.transform(
-                    modality, preprocess.decode(modality, media, spec), spec
+                    modality, preprocess.decode(modality, item, spec), spec
                 )
                 yield Arrays(modality, (None,), array[None])
             require_same(path, stamp)

@@ -3,6 +3,7 @@
 Files are 16-bit, single-channel, in millimetres.
 """
 
+import dataclasses
 import io
 import struct
 import tokenize
@@ -13,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from lb_jax.core import errors
-from lb_jax.data import depth_film, image, specs
+from lb_jax.data import depth_film, depth_units, image, specs
 from lb_jax.data import media as media_lib
 
 ACCEPTED = (
@@ -54,6 +55,9 @@ def decode(media: media_lib.Media, spec: specs.DepthSpec) -> np.ndarray:
       errors.DataError: undecodable, not 16-bit single-channel, not finite, or no reading inside the
         range (wrong unit).
     """
+    if isinstance(media, depth_units.Measured):
+        spec = dataclasses.replace(spec, **depth_units.parse(media.unit).fields)
+        media = media.file
     metres = _metres(media, spec)
     if not np.isfinite(metres).all():
         raise errors.DataError(

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from lb_jax.core import errors
@@ -42,6 +43,19 @@ class Unit:
     def along(self) -> str:
         """What depth is: the distance along the axis of the camera, or along the ray to it."""
         return AXIS if self.ray_focal is None else RAY
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """A depth map whose unit is another than that of the preprocessing.
+
+    Attributes:
+      file: path, bytes, picture or array.
+      unit: see `parse`.
+    """
+
+    file: Any
+    unit: str | float
 
 
 MM = 0.001
@@ -122,6 +136,20 @@ def parse(given: str | float) -> Unit:
             f"depth unit is {given!r}; expected {EXPECTED}.{errors.nearest(name, UNITS)}"
         )
     return Unit("", value, "")
+
+
+def unknown(units: Iterable[str]) -> tuple[int, str] | None:
+    """The place of the first unit that is none, and what is wrong with it; None if all are."""
+    right: set[str] = set()
+    for place, unit in enumerate(units):
+        if unit in right:
+            continue
+        try:
+            parse(unit)
+        except errors.ConfigError as error:
+            return place, str(error).removesuffix(".")
+        right.add(unit)
+    return None
 
 
 def _number(text: str) -> float | None:

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from lb_jax.core import errors
-from lb_jax.data import icc, png, specs
+from lb_jax.data import heic, icc, png, specs
 from lb_jax.data import media as media_lib
 
 ACCEPTED = "a PIL image or a uint8 array [h, w, 3]"
@@ -162,9 +162,13 @@ def open_picture(media: media_lib.Media, accepted: str) -> Image.Image:
         return _load(media, media)
     with media_lib.stream(media, accepted) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # remarks on odd metadata; what matters is raised
+        formats = FORMATS
+        if heic.is_heic(file):
+            heic.require(media_lib.describe(media))
+            formats = (heic.FORMAT,)
         try:
             readable, profile = png.bounded(file)
-            picture = Image.open(readable, formats=FORMATS)
+            picture = Image.open(readable, formats=formats)
             if profile:
                 picture.info["icc_profile"] = profile
         except Image.DecompressionBombError as e:  # from twice as many pixels on

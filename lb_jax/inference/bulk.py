@@ -23,7 +23,7 @@ from lb_jax.data import decoders
 from lb_jax.data.quarantine import BadSample, Quarantine, Remarks, remarks_of
 from lb_jax.inference import sources
 from lb_jax.inference.sources import Source
-from lb_jax.inference.store import FileStamp, Maker, Row, Store
+from lb_jax.inference.store import FileStamp, Maker, Row, Store, stamp_of, with_unit
 
 WINDOW_S = 10.0
 # What a kill loses at most. Rows are committed after as many, or so many seconds.
@@ -39,10 +39,15 @@ GONE = -1, -1  # size and time of change of a file that is not there
 
 @dataclasses.dataclass(frozen=True)
 class BadFile(BadSample):
-    """A file that could not be used as a modality, with what it was then; -1 where not known."""
+    """A file that could not be used as a modality, with what it was then; -1 where not known.
+
+    Attributes:
+      preprocessing: it was read with, see `store.Row`.
+    """
 
     size: int
     mtime_ns: int
+    preprocessing: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +124,7 @@ def run(
 
     if isinstance(model, str | Path):
         model = api.load(model)
-    found = sources.find(arguments, model.modalities)
+    found = sources.find(arguments, model.modalities, unclear=sources.said(model.settings))
     settings.setdefault("quarantine", quarantine_of(uri))
     maker = Maker.of(model, window_s, window_s if stride_s is None else stride_s)
     return hosts.update(found, model, uri, maker, **settings)
@@ -181,14 +186,15 @@ def update(
     mended = store.repeated() & {(one.path, name) for one in mine for name in one.modalities}
     store.remove(mended)
     known = store.files()
-    listed = _Listed.read(Path(quarantine), mine, max_bad_rate, retry=retry)
+    made = store.maker.preprocessing
+    listed = _Listed.read(Path(quarantine), mine, max_bad_rate, made, retry=retry)
     todo, unchanged, bad = [], 0, 0
     for source in mine:
         left = [name for name in source.modalities if (source.path, name) not in listed.reasons]
         bad += len(source.modalities) - len(left)
-        wanted = _changed(source.path, left, known)
+        wanted = _changed(source, left, known)
         if wanted:
-            todo.append(Source(source.path, wanted))
+            todo.append(dataclasses.replace(source, modalities=wanted))
         unchanged += bool(left and not wanted)
     pruned = _pruned(found, known) if prune and number == 0 else []
     store.remove(pruned)
@@ -229,13 +235,22 @@ def update(
 
 
 def _changed(
-    path: str, modalities: Sequence[str], known: Mapping[tuple[str, str], FileStamp]
+    source: Source, modalities: Sequence[str], known: Mapping[tuple[str, str], FileStamp]
 ) -> tuple[str, ...]:
     """The modalities as which the store does not have the file as it is."""
-    now = _now(path)
+    path, now = source.path, _now(source.path)
     stamps = {name: known[path, name] for name in modalities if (path, name) in known}
-    there = {name for name, one in stamps.items() if (one.size, one.mtime_ns) == now}
+    there = {
+        name
+        for name, one in stamps.items()
+        if (one.size, one.mtime_ns, one.depth_unit) == (*now, _unit(source, name))
+    }
     return tuple(name for name in modalities if name not in there)
+
+
+def _unit(source: Source, modality: str) -> str:
+    """The unit of its own that a file is read in; empty for none."""
+    return source.depth_unit if modality == "depth" else ""
 
 
 def _pruned(found: sources.Found, known: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -262,16 +277,28 @@ class _Listed:
 
     @classmethod
     def read(
-        cls, path: Path, files: Sequence[Source], max_bad_rate: float, *, retry: bool
+        cls,
+        path: Path,
+        files: Sequence[Source],
+        max_bad_rate: float,
+        made: str,
+        *,
+        retry: bool,
     ) -> "_Listed":
-        """Drops from the list the files of this run that changed, or all with `retry`."""
-        mine = {names.shown(source.path): source.path for source in files}
+        """Drops from the list the files of this run that changed, or all with `retry`.
+
+        So does a file that is read with another preprocessing now, such as another unit of depth.
+        """
+        mine = {names.shown(source.path): source for source in files}
         reasons, kept = {}, []
         for row in logging.read_metrics(path):
-            if (file := mine.get(row.get("path"))) is not None:
-                if retry or _now(file) != (row.get("size"), row.get("mtime_ns")):
+            if source := mine.get(row.get("path")):
+                if retry or _now(source.path) != (row.get("size"), row.get("mtime_ns")):
                     continue
-                reasons[file, row.get("modality")] = row.get("reason")
+                now = with_unit(made, _unit(source, row.get("modality")))
+                if row.get("preprocessing", now) not in ("", now):
+                    continue
+                reasons[source.path, row.get("modality")] = row.get("reason")
             kept.append(row)
         if path.exists():
             logging.rewrite(path, kept)
@@ -362,17 +389,20 @@ class _Work:
         self._todo, self._model, self._store, self._known = todo, model, store, known
         self._quarantine, self._remarks = quarantine, remarks
         self._commit_rows, self._commit_s = commit_rows, commit_s
-        self._contents = {(one.sha256, modality) for (_, modality), one in known.items()}
+        self._contents = {
+            (one.sha256, modality, one.depth_unit) for (_, modality), one in known.items()
+        }
         self._files: dict[int, _File] = {}  # handed out and not in the store, in order
         self._next = 0  # number of the next file to hand out
-        self._first: dict[tuple[str, str], _Part] = {}  # content and modality, of this run
+        # content, modality and unit, of this run
+        self._first: dict[tuple[str, str, str], _Part] = {}
         self._batches: dict[str, list[tuple[_Part, int, np.ndarray]]] = collections.defaultdict(
             list
         )
         self._encoding: collections.deque[tuple[futures.Future, list]] = collections.deque()
         self._rows: list[Row] = []  # of the next commit
         self._stale: list[tuple[str, str]] = []  # what it replaces
-        self._settled: list[tuple[str, str]] = []  # contents that are in the store after it
+        self._settled: list[tuple[str, str, str]] = []  # contents that are in the store after it
         self._committed_s = time.monotonic()
         self._waiting_rows = 0  # of files that are not ready to be committed
         self.embedded = self.reused = self.rows = self.silent = 0
@@ -404,7 +434,7 @@ class _Work:
             source = self._todo[self._next]
             self._files[self._next] = _File(source)
             if names.is_text(source.path):
-                pool.submit(self._next, source.path, source.modalities)
+                pool.submit(self._next, source.path, source.modalities, source.depth_unit)
             else:
                 self._refuse(self._files[self._next], "its name is not UTF-8; rename it")
                 self._files[self._next].is_done = True
@@ -432,7 +462,7 @@ class _Work:
 
     def _is_new(self, file: _File, modality: str) -> bool:
         """Whether content has to be decoded; notes where its rows come from otherwise."""
-        content = file.stamp.sha256, modality
+        content = file.stamp.sha256, modality, _unit(file.source, modality)
         if content in self._first:
             file.parts[modality] = _Part(same=self._first[content])
             return False
@@ -521,15 +551,17 @@ class _Work:
             if (path, modality) in self._known and now != GONE:
                 self._stale.append((path, modality))
         for modality, part in file.parts.items():
+            unit = _unit(file.source, modality)
+            made = with_unit(self._store.maker.preprocessing, unit)
             origin = part.same or part
             self._waiting_rows -= len(part.vectors)
             if origin.reason is not None:
-                bad.append(BadFile(modality, names.shown(path), origin.reason, *now))
+                bad.append(BadFile(modality, names.shown(path), origin.reason, *now, made))
                 part.vectors = []  # equal content need not be tried again
                 continue
             reused += origin is not part or part.is_stored
-            rows += self._made(path, file.stamp, modality, origin)
-            self._settled.append((file.stamp.sha256, modality))
+            rows += self._made(path, file.stamp, modality, origin, made)
+            self._settled.append((file.stamp.sha256, modality, unit))
         self._quarantine.record(len(file.parts) - len(bad), bad)
         lost = {one.modality for one in bad}  # of those the quarantine list tells
         self._remarks.record(
@@ -542,16 +574,19 @@ class _Work:
         self.reused += bool(reused)
         self.silent += not file.parts
 
-    def _made(self, path: str, stamp: decoders.Stamp, modality: str, part: _Part) -> Iterator[Row]:
-        by = self._store.maker
-        told = stamp.sha256, stamp.size, stamp.mtime_ns, by.digest, by.preprocessing
+    def _made(
+        self, path: str, stamp: decoders.Stamp, modality: str, part: _Part, made: str
+    ) -> Iterator[Row]:
+        told = stamp.sha256, stamp.size, stamp.mtime_ns, self._store.maker.digest, made
         for times, vector in zip(part.times, part.vectors, strict=True):
             yield Row(path, modality, *(times or (None, None)), *told, vector)
 
     def _commit(self) -> None:
         self._committed_s = time.monotonic()
         made = {
-            (row.path, row.modality): FileStamp(row.sha256, row.size, row.mtime_ns)
+            (row.path, row.modality): stamp_of(
+                row.sha256, row.size, row.mtime_ns, row.preprocessing
+            )
             for row in self._rows
         }
         # another run may have come before this one with the same files, or older ones

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from lb_jax.core import errors
-from lb_jax.data import decoders
-from lb_jax.inference import bulk, sources
+from lb_jax.data import decoders, preprocess
+from lb_jax.inference import bulk, sources, upgrade
 from lb_jax.inference.store import Maker, Store
 from tests.data import media_files
 from tests.inference import fake
@@ -250,3 +250,68 @@ def test_decoding_processes_need_no_jax():
     code = "import sys, lb_jax.data.decoders, lb_jax.inference.bulk; print('jax' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def _listed(tmp_path, unit):
+    """A manifest of one depth map of 2 m at 5,000 units a metre."""
+    picture = media_files.picture(np.full((40, 40), 10_000, np.uint16))
+    if not (tmp_path / "a.png").exists():
+        (tmp_path / "a.png").write_bytes(picture)
+    (tmp_path / "list.csv").write_text(f"depth,depth_unit\na.png,{unit}\n")
+    return tmp_path / "list.csv"
+
+
+def test_depth_of_a_unit_of_its_own_is_embedded_again_when_that_changes(tmp_path):
+    _, (first,), model = update(_listed(tmp_path, "tum"), tmp_path / "s")
+    metres = np.full((40, 40), 2, np.float32)
+    expected = preprocess.preprocess("depth", metres, model.specs["depth"])
+    np.testing.assert_array_equal(first["vector"], model.encode("depth", expected)[0])
+    assert first["preprocessing"] == f"{model.preprocessing} depth_unit=tum"
+    summary, (same,), _ = update(_listed(tmp_path, "tum"), tmp_path / "s")
+    assert (summary.unchanged, same) == (1, first)
+    summary, (other,), _ = update(_listed(tmp_path, "1/2500"), tmp_path / "s")
+    assert summary.embedded == 1
+    assert other["preprocessing"].endswith("depth_unit=1/2500")
+    assert other["vector"] != first["vector"]
+
+
+def test_quarantined_depth_is_tried_again_in_another_unit(tmp_path):
+    summary, found, _ = update(_listed(tmp_path, "1"), tmp_path / "s", max_bad_rate=1.0)
+    assert (summary.bad, found) == (1, [])
+    summary, found, _ = update(_listed(tmp_path, "1"), tmp_path / "s", max_bad_rate=1.0)
+    assert (summary.bad, found) == (1, [])
+    summary, found, _ = update(_listed(tmp_path, "tum"), tmp_path / "s", max_bad_rate=1.0)
+    assert (summary.bad, len(found)) == (0, 1)
+
+
+def test_upgrade_keeps_the_units_of_files(tmp_path):
+    update(_listed(tmp_path, "tum"), tmp_path / "s")
+    upgrade.run(str(tmp_path / "s"), fake.Fake(source="other"), workers=1, shown=False)
+    (row,) = rows(tmp_path / "s")
+    assert row["preprocessing"].endswith("depth_unit=tum")
+    assert not [one for one in Store.open(str(tmp_path / "s")).check() if one.is_serious]
+
+
+def test_warnings_of_decoding_come_to_the_summary_and_into_a_list(tmp_path):
+    folder = tmp_path / "media"
+    (folder / "thermal").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        palette = rng.integers(0, 256, (40, 40, 3), np.uint8)
+        (folder / "thermal" / f"{number}.png").write_bytes(media_files.picture(palette))
+    grey = rng.integers(0, 256, (40, 40), np.uint8)
+    (folder / "thermal" / "grey.png").write_bytes(media_files.picture(grey))
+    summary, stored, _ = update(folder, tmp_path / "store", quarantine=tmp_path / "q.jsonl")
+    assert len(stored) == 4
+    assert [path[-5:] for path, _ in summary.remarks] == ["0.png", "1.png", "2.png"]
+    assert all("false colours" in reason for _, reason in summary.remarks)
+    assert summary.warnings == tmp_path / "q.warnings.jsonl"
+    listed = [json.loads(line) for line in summary.warnings.read_text().splitlines()]
+    assert [(row["modality"], row["path"][-5:]) for row in listed] == [
+        ("thermal", f"{number}.png") for number in range(3)
+    ]
+    assert not (tmp_path / "q.jsonl").exists()
+    again, _, _ = update(folder, tmp_path / "store", quarantine=tmp_path / "q.jsonl")
+    assert again.unchanged == 4
+    assert not again.remarks
+    assert len(summary.warnings.read_text().splitlines()) == 3

@@ -206,6 +206,9 @@ def warm_up() -> None:
 
     from lb_jax.data import preprocess, specs
 
+    for name in ("infiray_irg", "pillow_heif", "dji_thermal_cli"):
+        with contextlib.suppress(ImportError):  # of the extra `sensors`, which may be lacking
+            importlib.import_module(name)
     cv2.setNumThreads(1)
     for module in pkgutil.walk_packages(av.__path__, "av."):
         if not module.name.endswith("__main__"):
