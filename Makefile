@@ -37,7 +37,7 @@ clean:
 
 $(VENV)/installed: setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[search,serve]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[search,serve,sensors]'
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed

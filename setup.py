@@ -44,6 +44,7 @@ setup(
         "pillow>=12",
         "opencv-python-headless>=4.10",
         "pyarrow>=20",
+        "scipy>=1.14",  # .mat files before v7.3
         "soundfile>=0.13",
         "soxr>=1.0",
         "instant-clip-tokenizer>=0.1.1",
@@ -65,6 +66,8 @@ setup(
         "mteb": ["mteb>=2.26"],  # lb_jax.inference.mteb
         "search": ["lancedb>=0.40"],  # stores of vectors: lb-jax embed, lb-jax index
         "serve": ["lancedb>=0.40", "gradio>=6", "litserve>=0.2.19"],  # lb-jax serve
+        # files of depth cameras, renderers and phones
+        "sensors": ["h5py>=3.12", "OpenEXR>=3.4", "tifffile>=2025.1", "pillow-heif>=1"],
         "plan": ["jax[tpu]>=0.10.2"],  # libtpu, in the version of this JAX: it compiles anywhere
         "test": [
             "tensorboardX>=2.6",

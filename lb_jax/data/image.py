@@ -153,7 +153,7 @@ def open_picture(media: media_lib.Media, accepted: str) -> Image.Image:
             picture = Image.open(file, formats=FORMATS)
         except Image.DecompressionBombError as e:  # from twice as many pixels on
             pixels = int(re.search(r"\d+", str(e))[0])
-            raise _too_large(media_lib.describe(media), f"{pixels / 1e6:.0f} million") from e
+            raise too_large(media_lib.describe(media), f"{pixels / 1e6:.0f} million") from e
         except PILLOW_ERRORS as e:
             reason = (
                 "is not a readable image; expected jpg, png, webp, bmp, gif, tiff, avif or the like"
@@ -363,7 +363,7 @@ def _resize(plane: np.ndarray, down: tuple[_Band, ...], right: tuple[_Band, ...]
 def _load(picture: Image.Image, media: media_lib.Media) -> Image.Image:
     name = media_lib.describe(media)
     if picture.width * picture.height > MAX_PIXELS:
-        raise _too_large(name, f"{picture.width}x{picture.height}")
+        raise too_large(name, f"{picture.width}x{picture.height}")
     try:
         picture.load()
     except PILLOW_ERRORS as e:
@@ -374,7 +374,8 @@ def _load(picture: Image.Image, media: media_lib.Media) -> Image.Image:
     return picture if turn is None else picture.transpose(turn)
 
 
-def _too_large(name: str, pixels: str) -> errors.DataError:
+def too_large(name: str, pixels: str) -> errors.DataError:
+    """Returns the error for a picture of more than `MAX_PIXELS`, which are told as `pixels`."""
     return errors.DataError(
         name,
         f"is {pixels} pixels, more than {MAX_PIXELS / 1e6:.0f} megapixels; shrink it first",
