@@ -164,7 +164,7 @@ def _doubt_unit(stored: np.ndarray, metres: np.ndarray, spec: specs.DepthSpec, n
     low, middle, high = (float(one) for one in np.quantile(readings, (0, 0.5, 1)))
     share = "all" if outside == 1 else f"{100 * outside:.0f} % of it"
     found = (
-        f"depth runs from {low:.4g} to {high:.4g} m (half of it beyond {middle:.4g} m), {share} "
+        f"depth runs from {low:.4g} to {high:.4g} m (its middle at {middle:.4g} m), {share} "
         f"outside {spec.min_depth_m:g} to {top:g} m"
     )
     reason = f"{found}; {_remedy(stored, middle, spec)}"
@@ -184,13 +184,13 @@ def _remedy(stored: np.ndarray, middle_m: float, spec: specs.DepthSpec) -> str:
     # three places to the left leave three zeros at the end of all but the largest numbers
     is_rotated = stored.itemsize == 2 and not (stored[stored > 0] & 7).any()
     found: dict[tuple[float, int], str] = {}
-    for name, unit in depth_units.UNITS.items():
+    for name, unit in sorted(depth_units.UNITS.items(), key=lambda one: -one[1].rotated_bits):
         value_m = middle / 2**unit.rotated_bits * unit.unit_m
         is_other = is_rotated if unit.rotated_bits else unit.unit_m != spec.unit_m
         if is_other and LIKELY_M[0] <= value_m <= LIKELY_M[1]:
-            found.setdefault((unit.unit_m, unit.rotated_bits), f"{name} ({value_m:.2g} m)")
+            found.setdefault((unit.unit_m, unit.rotated_bits), f"{value_m:.2g} m with {name}")
     likely = ", ".join(list(found.values())[:NAMED])
-    told = f"; half of it would be beyond what is in brackets with {likely}" if likely else ""
+    told = f"; its middle would be at {likely}" if likely else ""
     return (
         f"if its unit is not {spec.unit_m:g} m, give it with --depth-unit, depth_unit or the "
         f"spec's unit_m{told}"

@@ -99,7 +99,7 @@ def _npz(file: BinaryIO, name: str) -> np.ndarray:
         chosen = choose(arrays, name) + ".npy"
         if sizes[chosen] > MAX_BYTES:
             raise image.too_large(name, f"{sizes[chosen]} bytes")
-        return _loaded(io.BytesIO(opened.read(chosen)), name)
+        return _two_axes(_loaded(io.BytesIO(opened.read(chosen)), name))
 
 
 def _header(member: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
@@ -145,6 +145,11 @@ def choose(arrays: Mapping[str, tuple[tuple[int, ...], np.dtype]], name: str) ->
     )
 
 
+def _two_axes(array: np.ndarray) -> np.ndarray:
+    """A map without axes of length 1 beside its own two."""
+    return array if array.ndim == 2 else array.squeeze()
+
+
 def _map(file: BinaryIO, name: str) -> np.ndarray:
     """PGM of any maximum, the numbers as they are; None where they are of 8 bits."""
     fields, start = _netpbm(file.read(1 << 12), 4, name)
@@ -172,8 +177,13 @@ def _map(file: BinaryIO, name: str) -> np.ndarray:
 
 
 def _float_map(file: BinaryIO, name: str) -> np.ndarray:
-    """PFM: rows from the bottom up, byte order by the sign of the scale, which multiplies."""
+    """PFM: rows from the bottom up, byte order by the sign of the scale.
+
+    The size of the scale is not used: Middlebury's maps have 1/255 there, and are meant as stored.
+    """
     fields, start = _netpbm(file.read(1 << 12), 4, name)
+    if fields[0] == b"PF":
+        raise errors.DataError(name, "is a PFM of three colours; expected one channel (Pf)")
     width, height = map(_whole(name), fields[1:3])
     _require_size(width, height, name)
     try:
@@ -186,9 +196,12 @@ def _float_map(file: BinaryIO, name: str) -> np.ndarray:
     data = file.read(4 * width * height)
     if len(data) < 4 * width * height:
         raise errors.DataError(name, f"is a PFM that is cut off; {media_lib.AGAIN}")
-    values = np.frombuffer(data, "<f4" if scale < 0 else ">f4").reshape(height, width)[::-1]
-    with np.errstate(over="ignore", invalid="ignore"):
-        return values * np.float32(abs(scale)) if abs(scale) != 1 else values
+    if abs(scale) != 1:
+        told = f"has the PFM scale {abs(scale):g}, which programs multiply by, divide by or ignore"
+        warnings.warn(
+            errors.DataWarning(name, f"{told}; its numbers are taken as they are"), stacklevel=5
+        )
+    return np.frombuffer(data, "<f4" if scale < 0 else ">f4").reshape(height, width)[::-1]
 
 
 def _netpbm(head: bytes, count: int, name: str) -> tuple[list[bytes], int]:
@@ -240,14 +253,21 @@ def _exr(file: BinaryIO, name: str) -> np.ndarray:
         ) from e
     content = file.read()
     with _told("EXR", name), _quiet():
-        header = OpenEXR.File(io.BytesIO(content), header_only=True, num_threads=0).header()
-        low, high = (np.asarray(corner, np.int64) for corner in header["dataWindow"])
-        width, height = map(int, high - low + 1)
-        _require_size(width, height, name)
+        header = OpenEXR.File(io.BytesIO(content), header_only=True, num_threads=0)
+        for part in header.parts:
+            low, high = (np.asarray(one, np.int64) for one in part.header["dataWindow"])
+            _require_size(*map(int, high - low + 1), name)
         opened = OpenEXR.File(io.BytesIO(content), separate_channels=True, num_threads=0)
-        pixels = {key: np.asarray(one.pixels) for key, one in opened.channels().items()}
-    key = _exr_channel(pixels, name)
-    return pixels[key]
+        if len(opened.parts) < len(header.parts):  # it left out what it could not read
+            raise errors.DataError(name, f"is an EXR file that is damaged; {media_lib.AGAIN}")
+        parts = [dict(part.channels) for part in opened.parts]
+        several = len(parts) > 1
+        pixels = {
+            f"{number}.{key}" if several else key: np.asarray(one.pixels)
+            for number, part in enumerate(parts)
+            for key, one in part.items()
+        }
+    return pixels[_exr_channel(pixels, name)]
 
 
 def _exr_channel(pixels: Mapping[str, np.ndarray], name: str) -> str:
@@ -295,7 +315,7 @@ def _hdf5(file: BinaryIO, name: str) -> np.ndarray:
         if chosen.nbytes > MAX_BYTES:
             raise image.too_large(name, f"{chosen.nbytes} bytes")
         array = np.asarray(chosen[()])
-    return array.T if is_matlab else array
+    return _two_axes(array.T if is_matlab else array)
 
 
 def _datasets(h5py: Any, group: Any, path: str, found: dict[str, Any], depth: int = 0) -> None:
@@ -325,7 +345,7 @@ def _matlab(file: BinaryIO, name: str) -> np.ndarray:
         if np.prod(shapes[key][0], dtype=object) > image.MAX_PIXELS:
             raise image.too_large(name, f"{shapes[key][0]}")
         content.seek(0)
-        return np.asarray(scipy.io.loadmat(content, variable_names=[key])[key])
+        return _two_axes(np.asarray(scipy.io.loadmat(content, variable_names=[key])[key]))
 
 
 MATLAB_TYPES = {
@@ -403,8 +423,12 @@ _QUIET = threading.Lock()
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps what OpenEXR writes to the error stream itself off it; it raises the same."""
-    with _QUIET, open(os.devnull, "wb") as nothing:
+    """Keeps what OpenEXR says itself off the screen: it raises the same, or leaves parts out."""
+    with (
+        _QUIET,
+        open(os.devnull, "wb") as nothing,
+        contextlib.redirect_stdout(io.StringIO()) as said,
+    ):
         before = os.dup(2)
         os.dup2(nothing.fileno(), 2)
         try:
@@ -412,6 +436,8 @@ def _quiet() -> Iterator[None]:
         finally:
             os.dup2(before, 2)
             os.close(before)
+            others = [one for one in said.getvalue().splitlines(True) if "reading pixel" not in one]
+    print("".join(others), end="")  # of other threads
 
 
 def _short(error: Exception) -> str:
@@ -429,7 +455,7 @@ FORMATS: tuple[
     (_starts(b"\x93NUMPY"), _npy),
     (_starts(b"PK\3\4"), _npz),
     (_starts(b"P2", b"P5"), _map),
-    (_starts(b"Pf"), _float_map),
+    (_starts(b"Pf", b"PF"), _float_map),
     (_starts(*tiff.MAGIC), _tiff),
     (_starts(b"\x76\x2f\x31\x01"), _exr),
     (lambda head: HDF5 in (head[:8], head[512:520]), _hdf5),

@@ -105,7 +105,8 @@ def grey(content: bytes, about: Layout, name: str) -> np.ndarray:
             f"is a TIFF of {about.bits}-bit {kind.get(about.kind, 'unknown')} numbers that is "
             "damaged or of a kind that cannot be read; write it again, uncompressed",
         )
-    return found
+    # OpenCV moves numbers of 9 to 15 bits to the upper end of 16
+    return found >> (16 - about.bits) if 8 < about.bits < 16 else found
 
 
 def upright(values: np.ndarray, about: Layout | None) -> np.ndarray:
