@@ -45,6 +45,7 @@ setup(
         "pillow>=12",
         "opencv-python-headless>=4.10",
         "pyarrow>=20",
+        "scipy>=1.14",  # .mat files before v7.3
         "soundfile>=0.13",
         "soxr>=1.0",
         "tokenizers>=0.22",
@@ -66,8 +67,11 @@ setup(
         "mteb": ["mteb>=2.26"],  # lb_jax.inference.mteb
         "search": ["lancedb>=0.40"],  # stores of vectors: lb-jax embed, lb-jax index
         "serve": ["lancedb>=0.40", "gradio>=6", "litserve>=0.2.19"],  # lb-jax serve
-        # files of cameras: HEIC pictures; InfiRay's readings; temperatures of DJI's
+        # files of depth and thermal cameras, renderers and phones
         "sensors": [
+            "h5py>=3.12",
+            "OpenEXR>=3.4",
+            "tifffile>=2025.1",
             "pillow-heif>=1.8",
             "infiray_irg>=1.6",
             "dji-thermal-cli>=1.4; python_version >= '3.12'",
@@ -79,7 +83,6 @@ setup(
             "gradio>=6",
             "litserve>=0.2.19",
             "playwright>=1.50",  # drives the page in a Chromium that is there
-            "pillow-heif>=1.8",
             "infiray_irg>=1.6",
             "flyr>=5.1",  # the peer of readings of FLIR cameras
             "faiss-cpu>=1.12",  # the peer of benchmarks/index.py

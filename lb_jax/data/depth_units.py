@@ -67,6 +67,7 @@ UNITS: dict[str, Unit] = {
     "cm": Unit("centimetres", 0.01, "the word"),
     "mm": Unit("millimetres, the usual", MM, "the word"),
     "um": Unit("micrometres", 1e-6, "the word"),
+    "tum": Unit("TUM RGB-D", 1 / 5000, "its web page, section File Formats"),
     "7scenes": Unit("7-Scenes", MM, "its web page, section Data", LARGEST),
     "arkitscenes": Unit("ARKitScenes", MM, "its DATA.md"),
     "azure": Unit("Azure Kinect", MM, "its SDK, `K4A_IMAGE_FORMAT_DEPTH16`"),
@@ -104,7 +105,6 @@ UNITS: dict[str, Unit] = {
     ),
     "taskonomy": Unit("Taskonomy, depth_zbuffer", 1 / 512, "its README", LARGEST),
     "tless": Unit("T-LESS and others of BOP with depth_scale 0.1", 1e-4, "the BOP format"),
-    "tum": Unit("TUM RGB-D", 1 / 5000, "its web page, section File Formats"),
     "vkitti2": Unit("Virtual KITTI 2", 0.01, "its web page", remark="65535 is the sky: far"),
     "ycbv": Unit("YCB-Video", 1e-4, "its README: factor_depth 10000"),
 }

@@ -1,6 +1,7 @@
 """Thermal pictures: readings of any range become the grey pictures that the corpus is made of."""
 
 import io
+import struct
 import warnings
 
 import cv2
@@ -37,12 +38,41 @@ def whole(values):
     return np.rint(values).astype(np.uint16)
 
 
+def plain_tiff(array, order, photometric=1):
+    """An uncompressed grey TIFF, written byte by byte."""
+    data = array.astype(array.dtype.newbyteorder(order)).tobytes()
+    kind = {"u": 1, "i": 2, "f": 3}[array.dtype.kind]
+    height, width = array.shape
+    out = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8 + len(data)) + data
+    tags = (
+        *((256, 4, width), (257, 4, height), (258, 3, 8 * array.itemsize), (259, 3, 1)),
+        *((262, 3, photometric), (273, 4, 8), (277, 3, 1), (278, 4, height)),
+        *((279, 4, len(data)), (339, 3, kind)),
+    )
+    out += struct.pack(f"{order}H", len(tags))
+    for tag, form, value in tags:
+        room = struct.pack(f"{order}HH", value, 0) if form == 3 else struct.pack(f"{order}I", value)
+        out += struct.pack(f"{order}HHI", tag, form, 1) + room
+    return out + bytes(4)
+
+
+def archive(array):
+    file = io.BytesIO()
+    np.savez(file, array)
+    return file.getvalue()
+
+
 ENCODINGS = {
     "centikelvin, PNG": saved(whole(100 * (CELSIUS + 273.15)), "PNG"),
     "TLinear of 0.04 K, TIFF": saved(whole((CELSIUS + 273.15) / 0.04), "TIFF"),
     "degrees, TIFF of floats": saved(CELSIUS.astype(np.float32), "TIFF"),
     "Fahrenheit, array": saved(1.8 * CELSIUS + 32, "NPY"),
     "kelvin in integers of 32 bits": saved((1000 * (CELSIUS + 273.15)).astype(np.int32), "TIFF"),
+    "degrees in half precision": plain_tiff(CELSIUS.astype(np.float16), "<"),
+    "kelvin in double precision, big-endian": plain_tiff((CELSIUS + 273.15), ">"),
+    "white at zero": plain_tiff(65_535 - whole(100 * (CELSIUS + 273.15)), "<", photometric=0),
+    "counts of 14 bits, PGM": b"P5 120 120 16383\n" + whole(7200 + 700 * WARM).byteswap().tobytes(),
+    "an archive of arrays": archive(CELSIUS),
     "counts, PGM": saved(whole(7200 + 700 * WARM), "PPM"),
     "FLIR, raw": cameras.flir(cameras.rainbow(WARM), cameras.counts(CELSIUS)),
     "FLIR, PNG": cameras.flir(cameras.rainbow(WARM), cameras.counts(CELSIUS), form="png"),
@@ -237,3 +267,20 @@ def test_the_range_of_a_small_hot_spot_is_kept():
     values[40:44, 40:44] = 310  # sixteen pixels
     scene = greys.scene(values, "a")
     assert scene.high > 309
+
+
+def test_the_first_of_several_pages_is_read_and_the_others_are_told():
+    first, second = (Image.fromarray(whole(100 * (CELSIUS + more))) for more in (273.15, 290))
+    file = io.BytesIO()
+    first.save(file, "TIFF", save_all=True, append_images=[second])
+    with pytest.warns(errors.DataWarning, match="several pages, of which the first is read"):
+        grey = thermal.decode(file.getvalue(), SPEC)[..., 0].astype(int)
+    assert np.abs(grey - CORPUS).max() <= 6
+
+
+def test_colours_of_16_bits_are_a_rendering():
+    colours = np.random.default_rng(0).integers(0, 65_536, (8, 8, 3), np.uint16)
+    content = cv2.imencode(".png", colours)[1].tobytes()
+    with pytest.warns(errors.DataWarning, match="false colours"):
+        found = thermal.decode(content, SPEC)
+    np.testing.assert_array_equal(found, colours[..., ::-1] >> 8)
