@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lb_jax.core import errors
-from lb_jax.data import image, tiff
+from lb_jax.data import image, matlab, tiff
 from lb_jax.data import media as media_lib
 
 SENSORS = "`pip install 'lb_jax[sensors]'` brings it"
@@ -332,27 +332,16 @@ def _datasets(h5py: Any, group: Any, path: str, found: dict[str, Any], depth: in
 
 
 def _matlab(file: BinaryIO, name: str) -> np.ndarray:
-    import scipy.io
-
-    content = io.BytesIO(file.read())
-    with _told("MATLAB", name):
-        shapes = {
-            key: (tuple(shape), np.dtype(MATLAB_TYPES[kind]))
-            for key, shape, kind in scipy.io.whosmat(content)
-            if kind in MATLAB_TYPES
-        }
-        key = choose(shapes, name)
-        if np.prod(shapes[key][0], dtype=object) > image.MAX_PIXELS:
-            raise image.too_large(name, f"{shapes[key][0]}")
-        content.seek(0)
-        return _two_axes(np.asarray(scipy.io.loadmat(content, variable_names=[key])[key]))
+    content = file.read()
+    with _told("MATLAB", name, MATLAB_ERRORS):
+        found = {one.name: one for one in matlab.entries(content)}
+        key = choose({key: (one.shape, one.dtype) for key, one in found.items()}, name)
+        height, width, *_ = [n for n in found[key].shape if n != 1]
+        _require_size(width, height, name)
+        return _two_axes(matlab.read(content, found[key]))
 
 
-MATLAB_TYPES = {
-    "double": "f8",
-    "single": "f4",
-    **{f"{sign}int{8 * n}": f"{sign or 'i'}{n}" for sign in ("", "u") for n in (1, 2, 4, 8)},
-}
+MATLAB_ERRORS = (ValueError, LookupError, StopIteration, struct.error, MemoryError)
 
 
 def _heif(file: BinaryIO, name: str) -> np.ndarray:
