@@ -31,6 +31,11 @@ class Modality:
 _SPATIAL = r"blocks/attn/(q|k|v|out)_proj"
 _TEMPORAL = r"blocks/temporal_attn/(q|k|v|out)_proj"
 _STILL = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+# numbers of sensors and renderers
+_MAPS = (
+    *(".tif", ".tiff", ".pgm", ".pfm", ".exr", ".jp2"),
+    *(".npy", ".npz", ".h5", ".hdf5", ".mat"),
+)
 
 MODALITIES = {
     m.name: m
@@ -43,7 +48,7 @@ MODALITIES = {
             "polish_mplug",
             (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v"),
         ),
-        Modality("depth", False, _SPATIAL, "polish_mplug", (".png",)),
+        Modality("depth", False, _SPATIAL, "polish_mplug", (".png", *_MAPS)),
         Modality("thermal", False, _SPATIAL, "polish_mplug", _STILL),
         Modality(
             "audio",

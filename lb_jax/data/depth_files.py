@@ -136,7 +136,8 @@ def choose(arrays: Mapping[str, tuple[tuple[int, ...], np.dtype]], name: str) ->
     if len(maps) == 1:
         return maps[0]
     found = ", ".join(
-        f"{key} {dtype} {list(shape)}" for key, (shape, dtype) in list(arrays.items())[:8]
+        f"{_printable(key)} {dtype} {list(shape)}"
+        for key, (shape, dtype) in list(arrays.items())[:8]
     )
     raise errors.DataError(
         name,
@@ -283,7 +284,7 @@ def _exr_channel(pixels: Mapping[str, np.ndarray], name: str) -> str:
             return found[0]
     raise errors.DataError(
         name,
-        f"is an EXR file of the channels {', '.join(list(pixels)[:8])}; expected Z, a layer's "
+        f"is an EXR file of the channels {', '.join(map(_printable, list(pixels)[:8]))}; expected Z, a layer's "
         "….Z or a single channel. Write the depth alone",
     )
 
@@ -427,6 +428,11 @@ def _quiet() -> Iterator[None]:
             os.close(before)
             others = [one for one in said.getvalue().splitlines(True) if "reading pixel" not in one]
     print("".join(others), end="")  # of other threads
+
+
+def _printable(key: str) -> str:
+    """A name in a file, fit for a line."""
+    return key[:40] if key.isprintable() else ascii(key[:40])
 
 
 def _short(error: Exception) -> str:

@@ -81,11 +81,11 @@ def read(content: bytes, entry: Entry) -> np.ndarray:
     kind, start, stop = next(_elements(content, entry.start, entry.stop, order))
     size = int(np.prod(entry.shape, dtype=object))
     if min(entry.shape) < 0 or size > len(content) * 1100:  # what deflate can make of it
-        raise ValueError(f"{entry.name} claims the shape {list(entry.shape)}")
+        raise ValueError(f"an array claims the shape {list(entry.shape)}")
     body = _body(content, kind, start, stop, 8 * size + PREVIEW)
     *_, (stored, numbers) = itertools.islice(_parts(body, order), 4)
     if stored not in TYPES:
-        raise ValueError(f"{entry.name} holds elements of type {stored}")
+        raise ValueError(f"an array holds elements of type {stored}")
     values = np.frombuffer(numbers, np.dtype(TYPES[stored]).newbyteorder(order), count=size)
     return values.astype(entry.dtype).reshape(entry.shape, order="F")
 

@@ -18,6 +18,7 @@ from lb_jax.data.manifest import UNIT
 
 # A picture has the endings of three modalities; those that are told apart otherwise come after it.
 STILLS = MODALITIES["image"].suffixes
+MAPS = tuple(one for one in MODALITIES["depth"].suffixes if one not in STILLS)
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -85,6 +86,17 @@ def _lies_in(*words: str) -> Callable[[PurePath, Path], bool]:
     return applies
 
 
+def _is_map(*words: str) -> Callable[[PurePath, Path], bool]:
+    """Arrays and the like with one of the words in the name of a folder or in their own."""
+
+    def applies(shown: PurePath, path: Path) -> bool:
+        del path
+        parts = re.split(r"[^a-z0-9]+", shown.with_suffix("").as_posix().lower())
+        return shown.suffix.lower() in MAPS and not set(words).isdisjoint(parts)
+
+    return applies
+
+
 def _is_deep(shown: PurePath, path: Path) -> bool:
     """A PNG of one channel of 16 bits, by its header; a file that cannot be read is not."""
     if shown.suffix.lower() != ".png":
@@ -107,6 +119,7 @@ RULES = (
     Rule("the endings of sound", _ends_in(MODALITIES["audio"].suffixes), ("audio",)),
     Rule("the endings of video", _ends_in(MODALITIES["video"].suffixes), ("video", "audio")),
     Rule("pictures in a folder named depth", _lies_in("depth"), ("depth",)),
+    Rule(f"{', '.join(MAPS)} with depth in the name or folder", _is_map("depth"), ("depth",)),
     Rule(
         "pictures in a folder named thermal, infrared or ir",
         _lies_in("thermal", "infrared", "ir"),

@@ -163,3 +163,12 @@ def test_wrong_units_of_a_manifest_are_refused_with_their_line(folder, lines, re
     (folder / "list.csv").write_text(f"path,depth_unit\nc.png,tum\n{lines}\n")
     with pytest.raises(errors.DataError, match=reason):
         sources.find([folder / "list.csv"], ALL)
+
+
+def test_maps_are_depth_by_their_name_or_folder(folder):
+    names = ("Depth-2/a.npy", "frame.0000.depth_meters.hdf5", "left_depth.npy", "features.npy")
+    for name in (*names, "Depth-2/b.exr"):
+        (folder / name).write_bytes(b"")
+    found = kinds(sources.find([folder], ALL), folder)
+    assert [found.get(name) for name in names] == [("depth",)] * 3 + [None]
+    assert found["Depth-2/b.exr"] == ("depth",)
