@@ -41,7 +41,6 @@ NPY_ERRORS = (
     zlib.error,
 )
 HDF5 = b"\x89HDF\r\n\x1a\n"
-EXR_CHANNELS = ("Z", "V", "Y", "R")  # the last part of a name; single channels count before them
 NAMES = ("depth", "depths", "depthmap", "z", "dataset", "data", "arr0")
 MAX_BYTES = 16 * image.MAX_PIXELS
 HEAD = 520  # of a file, for its format
@@ -282,10 +281,11 @@ def _exr_channel(pixels: Mapping[str, np.ndarray], name: str) -> str:
         found = [key for key in pixels if is_one(key)]
         if len(found) == 1:
             return found[0]
+    channels = ", ".join(map(_printable, list(pixels)[:8]))
     raise errors.DataError(
         name,
-        f"is an EXR file of the channels {', '.join(map(_printable, list(pixels)[:8]))}; expected Z, a layer's "
-        "….Z or a single channel. Write the depth alone",
+        f"is an EXR file of the channels {channels}; expected Z, a layer's ….Z or a single "
+        "channel. Write the depth alone",
     )
 
 
