@@ -18,10 +18,11 @@ from lb_jax.data.settings import Settings
 
 # A picture has the endings of three modalities; those that are told apart otherwise come after it.
 STILLS = MODALITIES["image"].suffixes
-# Endings that no picture to look at has. Arrays are depth unless their folder is named otherwise.
+ARRAYS = (".npy", ".npz", ".mat", ".h5", ".hdf5")  # may hold anything
+# Endings of what is neither: no picture to look at has them.
 DEPTH_ALONE, THERMAL_ALONE = (
-    tuple(end for end in MODALITIES[name].suffixes if end not in (*STILLS, *others))
-    for name, others in (("depth", ()), ("thermal", MODALITIES["depth"].suffixes))
+    tuple(end for end in MODALITIES[name].suffixes if end not in (*STILLS, *ARRAYS))
+    for name in ("depth", "thermal")
 )
 # Endings that programs share with films: TypeScript, and streams of packets of 188 bytes.
 SHARED, PACKETS, SYNC = (".ts", ".mts"), ((0, 188), (4, 196)), 0x47
@@ -47,6 +48,10 @@ UNCLEAR = (
     "grey pictures of more than 8 bits whose values are neither depth in millimetres nor "
     "temperatures in centikelvin; say what they are: --depth-unit if all are depth, --thermal-unit "
     "if all are thermal, and --as 'REGEX=depth' or --as 'REGEX=thermal' for some"
+)
+NAMELESS = (
+    "arrays, which may hold anything; name them or their folder depth or thermal, or say it by "
+    "--as 'REGEX=depth'"
 )
 SAID = ("depth", "thermal")  # what such pictures are if the user wants nothing else
 UNKNOWN = "not among the endings of media"
@@ -124,13 +129,19 @@ def _is_film(shown: PurePath, path: Path) -> bool:
     return any(head[first] == head[second] == SYNC for first, second in ends)
 
 
-def _lies_in(*words: str, alone: Sequence[str]) -> Callable[[PurePath, Path], bool]:
-    """Stills below a folder with one of the words in its name: `scene1_depth`, `Depth-2`."""
+def _named(*words: str) -> Callable[[PurePath, Path], bool]:
+    """Stills below a folder with one of the words in its name: `scene1_depth`, `Depth-2`.
+
+    Arrays and what no picture to look at has may have it in their own name: `left_depth.npy`.
+    """
 
     def applies(shown: PurePath, path: Path) -> bool:
         del path
-        parts = re.split(r"[^a-z0-9]+", "/".join(shown.parts[:-1]).lower())
-        return shown.suffix.lower() in (*STILLS, *alone) and not set(words).isdisjoint(parts)
+        ending = shown.suffix.lower()
+        if ending not in (*STILLS, *ARRAYS, *DEPTH_ALONE, *THERMAL_ALONE):
+            return False
+        named = shown.parent if ending in STILLS else shown.with_suffix("")
+        return not set(words).isdisjoint(re.split(r"[^a-z0-9]+", named.as_posix().lower()))
 
     return applies
 
@@ -143,18 +154,15 @@ def _looks(like: str) -> Callable[[PurePath, Path], bool]:
 RULES = (
     Rule("the endings of sound", _ends_in(MODALITIES["audio"].suffixes), ("audio",)),
     Rule("the endings of video", _is_film, ("video", "audio")),
+    Rule("pictures in a folder, and arrays, named depth", _named("depth"), ("depth",)),
     Rule(
-        "pictures and arrays in a folder named depth",
-        _lies_in("depth", alone=DEPTH_ALONE),
-        ("depth",),
-    ),
-    Rule(
-        "pictures and arrays in a folder named thermal, infrared or ir",
-        _lies_in("thermal", "infrared", "ir", alone=(*THERMAL_ALONE, ".npy", ".npz")),
+        "pictures in a folder, and arrays, named thermal, infrared or ir",
+        _named("thermal", "infrared", "ir"),
         ("thermal",),
     ),
     Rule(f"the endings {' '.join(DEPTH_ALONE)}", _ends_in(DEPTH_ALONE), ("depth",)),
     Rule(f"the endings {' '.join(THERMAL_ALONE)}", _ends_in(THERMAL_ALONE), ("thermal",)),
+    Rule("other arrays", _ends_in(ARRAYS), (), NAMELESS),
     Rule(
         "grey pictures of more than 8 bits whose values are depth in millimetres",
         _looks(looks.DEPTH),
