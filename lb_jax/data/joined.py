@@ -52,6 +52,11 @@ def _ogg_page(file: BinaryIO, offset: int) -> int | None:
     return offset if len(head) == 27 else None
 
 
+def is_mpeg_audio(head: bytes) -> bool:
+    """Whether a file begins as MPEG audio does: MP3, AAC in ADTS, or a tag in front of them."""
+    return head.startswith((b"ID3", b"APETAGEX")) or _is_frame(head)
+
+
 def without_tags(file: BinaryIO) -> BinaryIO:
     """Returns MPEG audio without the tags between its frames, which a decoder takes for damage.
 

@@ -103,7 +103,9 @@ def test_a_streamed_wav_header_promises_nothing():
 
 def test_an_unsized_live_matroska_promises_nothing():
     assert (
-        containers.promised_size(io.BytesIO(b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67\xff" + bytes(99)))
+        containers.promised_size(
+            io.BytesIO(b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67\xff" + bytes(99))
+        )
         == 0
     )
 
