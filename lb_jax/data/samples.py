@@ -42,6 +42,9 @@ SNDFILE_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"FORM", b"caff", 
 # Containers whose writers give every packet a time. Elsewhere FFmpeg counts it from bytes or
 # packets, which tells nothing of gaps, and is wrong for AVI with a varying bit rate.
 TIMED = ("mov", "matroska", "mpegts", "mpeg", "flv", "asf", "ogg", "nut", "mxf", "gxf")
+# First bytes of the formats of which several may lie end to end.
+_LINKS = {b"OggS": joined.ogg_links, b"fLaC": joined.flac_links}
+
 # libsndfile's subtype -> what is read and its full scale; exactly its own floats in a tenth of the
 # time. Everything else is read as floats.
 STORED = {"PCM_16": ("int16", np.float32(2**-15))}
@@ -258,7 +261,7 @@ def _blocks(file: BinaryIO, name: str) -> Iterator[_Block]:
     file.seek(0)
     if joined.is_mpeg_audio(head):
         yield from _av_blocks(joined.without_tags(file), name)
-    elif head.startswith(b"OggS") and len(links := joined.ogg_links(file)) > 1:
+    elif head[:4] in _LINKS and len(links := _LINKS[head[:4]](file)) > 1:
         for link in links:
             yield from (dataclasses.replace(b, begins_s=None) for b in _known(link, name))
     elif head[8:12] == b"AVI ":
