@@ -41,7 +41,7 @@ from lb_jax.models.vision import VisionConfig
 
 CONFIG, OPEN_CLIP_CONFIG = "config.json", "open_clip_config.json"
 # What else a Hugging Face folder says of its model: how pictures and texts are prepared.
-BESIDE = (pictures.PREPROCESSOR, pictures.PROCESSOR, texts.TOKENIZER_CONFIG, texts.VOCABULARY)
+BESIDE = (pictures.PREPROCESSOR, pictures.PROCESSOR, *texts.FILES)
 _WEIGHTS = tuple(form[0] for form in hub.WEIGHTS)
 
 # Rows of the position table -> mel bins and spectrogram frames, for audio checkpoints without a

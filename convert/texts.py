@@ -8,6 +8,8 @@ from lb_jax.convert import fields
 from lb_jax.core import errors
 
 TOKENIZER_CONFIG, TOKENIZER, VOCABULARY = "tokenizer_config.json", "tokenizer.json", "vocab.json"
+SPECIAL_TOKENS = "special_tokens_map.json"
+FILES = (TOKENIZER_CONFIG, SPECIAL_TOKENS, VOCABULARY)  # or, without the last, TOKENIZER
 SPECIAL = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>"}
 
 _CLASSES = ("CLIPTokenizer", "CLIPTokenizerFast", None)
@@ -58,7 +60,8 @@ def require_hf(folder: Mapping[str, Mapping[str, Any]], context: int, where: obj
     Raises:
       CheckpointError: naming every field that is not.
     """
-    given = folder.get(TOKENIZER_CONFIG, {})
+    # transformers takes what the second states where the first does not
+    given = {**folder.get(SPECIAL_TOKENS, {}), **folder.get(TOKENIZER_CONFIG, {})}
     other = []
     if given.get("tokenizer_class") not in _CLASSES:
         other.append(f"tokenizer_class={given['tokenizer_class']!r}")
@@ -71,7 +74,7 @@ def require_hf(folder: Mapping[str, Mapping[str, Any]], context: int, where: obj
         if found not in (None, expected):
             other.append(f"{name}={found!r} (here: {expected!r})")
     if other:
-        raise _refusal(where, TOKENIZER_CONFIG, other)
+        raise _refusal(where, f"{TOKENIZER_CONFIG} or {SPECIAL_TOKENS}", other)
     for name in (VOCABULARY, TOKENIZER):
         if name in folder:
             _require_vocabulary(folder[name], name, where)

@@ -107,6 +107,7 @@ def test_tokenizer_of_clip_is_known(tmp_path):
         ({"tokenizer_config": {**CONFIG, "tokenizer_class": "BertTokenizer"}}, "='BertTokenizer'"),
         ({"tokenizer_config": {**CONFIG, "model_max_length": 8}}, r"=8 \(the tower takes 10"),
         ({"tokenizer_config": {**CONFIG, "eos_token": "</s>"}}, "eos_token='</s>'"),
+        ({"special_tokens_map": {"bos_token": {"content": "<s>"}}}, "bos_token='<s>' "),
         ({"vocab": {"a": 0, "b": 1}}, r"vocab\.json asks for another vocabulary: 2 pieces"),
         (
             {"tokenizer": {"model": {"vocab": {**VOCABULARY, "dog</w>": 1930, "x": 1929}}}},
