@@ -6,7 +6,7 @@ import json
 import pytest
 
 import lb_jax
-from lb_jax.convert import clip, texts, weights, write
+from lb_jax.convert import clip, open_clip, texts, weights, write
 from lb_jax.core import errors
 from lb_jax.data import clip_bpe, specs
 from tests.convert import small
@@ -86,6 +86,18 @@ def test_usual_cleaning_changes_nothing(tmp_path):
 def test_other_texts_of_open_clip_are_refused_by_name(tmp_path, text_cfg, message):
     with pytest.raises(errors.CheckpointError, match=message):
         weights.open_weights(open_clip_folder(tmp_path, **text_cfg))
+
+
+@pytest.mark.parametrize("vocab", [49408, 49410])
+def test_texts_of_open_clip_are_pooled_at_the_end_token(tmp_path, vocab):
+    text_cfg = {"width": 64, "heads": 1, "layers": 1, "vocab_size": vocab, "pool_type": "eos"}
+    config = {"embed_dim": 8, "vision_cfg": {"width": 64, "layers": 1}, "text_cfg": text_cfg}
+    vision, text = open_clip.towers(config | {"text_cfg": text_cfg | {"eos_id": 49407}}, "x")
+    assert text.end == (49407 if vocab > 49408 else None)
+    again = open_clip.towers(open_clip.to_config(vision, text)["model_cfg"], "x")
+    assert again == (vision, text)
+    with pytest.raises(errors.CheckpointError, match="pool_type is 'eos'"):
+        open_clip.towers(config, "x")
 
 
 def test_fields_of_open_clip_that_state_what_is_usual_are_no_obstacle(tmp_path):
