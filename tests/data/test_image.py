@@ -4,6 +4,7 @@ import io
 import cv2
 import numpy as np
 import pytest
+import threadpoolctl
 from PIL import Image
 
 from lb_jax.core import errors
@@ -201,3 +202,13 @@ def test_thermal_is_treated_as_an_image():
     np.testing.assert_array_equal(
         thermal.transform(pixels, specs.ThermalSpec()), image.transform(pixels, SPEC)
     )
+
+
+@pytest.mark.parametrize("sides", [(700, 901), (3000, 500), (2000, 3000)])
+def test_pixels_do_not_depend_on_the_threads_of_blas(sides):
+    picture = np.random.default_rng(0).integers(0, 256, (*sides, 3), np.uint8)
+    kernel, found = image.KERNELS["bicubic", True], []
+    for threads in (1, 2, 3):
+        with threadpoolctl.threadpool_limits(threads, "blas"):
+            found.append(image.square(picture, specs.ImageSpec(), kernel, white=255).tobytes())
+    assert len(set(found)) == 1
