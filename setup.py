@@ -18,7 +18,12 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
-    python_requires=">=3.11",
+    python_requires=">=3.11,<3.14",  # those that constraints.txt covers
+    classifiers=[
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+    ],
     packages=[*find_packages(include=["lb_jax", "lb_jax.*"]), "lb_jax.convert", "lb_jax.configs"],
     package_dir={"lb_jax": "lb_jax", "lb_jax.convert": "convert", "lb_jax.configs": "configs"},
     include_package_data=True,

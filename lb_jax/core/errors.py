@@ -1,7 +1,8 @@
 """The errors a user can cause, and the nearest-name hint they share.
 
 Every message says what was found, what was expected and what to do. The command line prints any
-`LbJaxError` as one line on stderr and exits with status 2; a Python caller catches the subclass.
+`LbJaxError` as one line on stderr and exits with its status, 2 for mistakes of the user; a Python
+caller catches the subclass.
 """
 
 import difflib
@@ -13,6 +14,8 @@ from lb_jax.core import names
 
 class LbJaxError(Exception):
     """Base of every mistake a user can make and mend; never raised itself."""
+
+    status = 2  # of the command that it ends
 
 
 class ConfigError(LbJaxError):
@@ -57,6 +60,12 @@ class TrainingError(LbJaxError):
 
 class CheckpointError(LbJaxError):
     """A checkpoint or work directory is missing, damaged or of another run."""
+
+
+class InternalError(LbJaxError):
+    """This package is at fault, and going on would only repeat it."""
+
+    status = 1
 
 
 class Stopped(Exception):

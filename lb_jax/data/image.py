@@ -86,6 +86,9 @@ UPRIGHT = {
 LARGEST = "lb_jax largest"  # in the info of a grey picture: the value of white
 # Outputs computed by one multiplication: few enough that their weights are mostly not zero.
 BAND = 16
+# From twice as many multiplications on OpenBLAS uses a second thread (interface/gemm.c).
+PRODUCT = (1 << 19) - 1
+UNROLLED = 48  # rows that its kernels take at once divide it: parts round as the whole does
 
 
 def decode(media: media_lib.Media, spec: specs.PictureSpec) -> np.ndarray:
@@ -379,9 +382,28 @@ def _resize(plane: np.ndarray, down: tuple[_Band, ...], right: tuple[_Band, ...]
     """Resizes what the bands show, float32 [h, w] -> [h', w']."""
     top, left = down[0].start, right[0].start
     narrow = np.concatenate(
-        [plane[:, b.start - left : b.stop - left] @ b.weights.T for b in right], axis=1
+        [_product(plane[:, b.start - left : b.stop - left], b.weights.T) for b in right], axis=1
     )
-    return np.concatenate([b.weights @ narrow[b.start - top : b.stop - top] for b in down])
+    return np.concatenate([_product(b.weights, narrow[b.start - top : b.stop - top]) for b in down])
+
+
+def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a @ b, float32 [n, k] and [k, m], the same bit by bit however many threads BLAS has.
+
+    OpenBLAS cuts a large product into a part for each thread, and rounds otherwise where its parts
+    end: so it gets small ones.
+    """
+    longer = max(len(a), b.shape[1])
+    size = max(PRODUCT // (a.size * b.shape[1] // longer) // UNROLLED, 1) * UNROLLED
+    if longer <= size:
+        return a @ b
+    out = np.empty((len(a), b.shape[1]), np.float32)
+    for part in (slice(start, start + size) for start in range(0, longer, size)):
+        if len(a) == longer:
+            np.matmul(a[part], b, out=out[part])
+        else:
+            np.matmul(a, b[:, part], out=out[:, part])
+    return out
 
 
 def _grey_tiff(file: BinaryIO, name: str) -> Image.Image | None:

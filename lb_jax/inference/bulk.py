@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from lb_jax.core import logging, names
-from lb_jax.data import decoders
+from lb_jax.core import errors, logging, names
+from lb_jax.data import decoders, faults
 from lb_jax.data.quarantine import BadSample, Quarantine, Remarks, remarks_of
 from lb_jax.inference import sources
 from lb_jax.inference.sources import Source
@@ -43,11 +43,15 @@ class BadFile(BadSample):
 
     Attributes:
       preprocessing: it was read with, see `store.Row`.
+      traceback: where this package is at fault; None where the file is.
+      versions: with which it was so, see `faults.versions`.
     """
 
     size: int
     mtime_ns: int
     preprocessing: str = ""
+    traceback: str | None = None
+    versions: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +65,7 @@ class Summary:
       unchanged: files that the store held already.
       bad: files, by modality, in the quarantine list: found by this run, or before and unchanged.
       pruned: files, by modality, that were removed.
+      faults: of this package, among those of this run.
       rows: that were added.
       seconds: from beginning to end.
       quarantine: the list.
@@ -74,6 +79,7 @@ class Summary:
     reused: int
     unchanged: int
     bad: int
+    faults: int
     pruned: int
     rows: int
     seconds: float
@@ -89,6 +95,7 @@ class Summary:
             "known under another name": self.reused,
             "removed": self.pruned,
             "in quarantine": self.bad,
+            "of them by faults of lb_jax, which need a report": self.faults,
         }
         more = "".join(f", {count} {what}" for what, count in counts.items() if count)
         return (
@@ -225,6 +232,7 @@ def update(
         reused=work.reused,
         unchanged=unchanged + work.silent,
         bad=listed.quarantine.bad + bad,
+        faults=work.judge.count,
         pruned=len(pruned),
         rows=work.rows,
         seconds=time.monotonic() - start,
@@ -270,7 +278,10 @@ def _pruned(found: sources.Found, known: Iterable[tuple[str, str]]) -> list[tupl
 
 @dataclasses.dataclass(frozen=True)
 class _Listed:
-    """The quarantine list at the start of a run: what still holds, and where more is written."""
+    """The quarantine list at the start of a run: what still holds, and where more is written.
+
+    What ended in a fault of this package holds for the same versions alone.
+    """
 
     reasons: Mapping[tuple[str, str], str]
     quarantine: Quarantine
@@ -293,7 +304,8 @@ class _Listed:
         reasons, kept = {}, []
         for row in logging.read_metrics(path):
             if source := mine.get(row.get("path")):
-                if retry or _now(source.path) != (row.get("size"), row.get("mtime_ns")):
+                same = _now(source.path) == (row.get("size"), row.get("mtime_ns"))
+                if retry or not same or row.get("versions") not in (None, faults.versions()):
                     continue
                 now = with_unit(made, _unit(source, row.get("modality")))
                 if row.get("preprocessing", now) not in ("", now):
@@ -324,6 +336,7 @@ class _Part:
       is_whole: whether all arrays came.
       missing: vectors that are.
       reason: why it cannot be used.
+      fault: of this package, where that is the reason.
       same: part of another file of this run with equal content.
       is_stored: whether the vectors come from the store.
     """
@@ -333,6 +346,7 @@ class _Part:
     is_whole: bool = False
     missing: int = 0
     reason: str | None = None
+    fault: faults.Fault | None = None
     same: "_Part | None" = None
     is_stored: bool = False
 
@@ -372,6 +386,7 @@ class _Work:
     Attributes:
       embedded, reused, rows: see `Summary`.
       silent: films that were looked at for sound and have none.
+      judge: of faults of this package.
     """
 
     def __init__(
@@ -406,10 +421,19 @@ class _Work:
         self._committed_s = time.monotonic()
         self._waiting_rows = 0  # of files that are not ready to be committed
         self.embedded = self.reused = self.rows = self.silent = 0
+        coming = (modality for source in todo for modality in source.modalities)
+        self.judge = faults.Judge(coming, {name for _, name in known}, quarantine.path)
 
     def run(self, pool: decoders.Decoders, progress: logging.Progress) -> None:
+        try:
+            self._run(pool, progress)
+        except errors.InternalError:
+            self._commit()  # what was embedded before
+            raise
+
+    def _run(self, pool: decoders.Decoders, progress: logging.Progress) -> None:
         wakes, wake = multiprocessing.Pipe(duplex=False)
-        with futures.ThreadPoolExecutor(1) as encoder, contextlib.closing(wakes):
+        with contextlib.closing(wakes), futures.ThreadPoolExecutor(1) as encoder:
             self._encoder, self._wake = encoder, wake
             while self._next < len(self._todo) or self._files:
                 self._hand_out(pool)
@@ -457,6 +481,10 @@ class _Work:
                 file.parts[modality].is_whole = True
             case decoders.Bad(None, reason):
                 self._refuse(file, reason)
+            case faults.Fault(None):
+                self._refuse(file, message.reason, message)
+            case faults.Fault(modality):
+                file.parts[modality].reason, file.parts[modality].fault = message.reason, message
             case decoders.Bad(modality, reason):
                 file.parts[modality].reason = reason
 
@@ -477,13 +505,13 @@ class _Work:
         self._waiting_rows += len(rows)
         return not rows
 
-    def _refuse(self, file: _File, reason: str) -> None:
+    def _refuse(self, file: _File, reason: str, fault: faults.Fault | None = None) -> None:
         """Gives up a file, but for modalities that are complete."""
         if file.stamp is None:  # not opened, so nothing is known of its modalities
             file.parts = {modality: _Part() for modality in file.source.modalities}
         for part in file.parts.values():
             if not (part.is_whole or part.same):
-                part.reason = reason
+                part.reason, part.fault = reason, fault
 
     def _gather(self, part: _Part, modality: str, times: Sequence[Any], values: np.ndarray) -> None:
         first = len(part.vectors)
@@ -556,7 +584,9 @@ class _Work:
             origin = part.same or part
             self._waiting_rows -= len(part.vectors)
             if origin.reason is not None:
-                bad.append(BadFile(modality, names.shown(path), origin.reason, *now, made))
+                fault = origin.fault and (origin.fault.traceback, faults.versions())
+                told = names.shown(path), origin.reason, *now, made, *(fault or ())
+                bad.append(BadFile(modality, *told))
                 part.vectors = []  # equal content need not be tried again
                 continue
             reused += origin is not part or part.is_stored
@@ -573,6 +603,10 @@ class _Work:
         self.embedded += bool(rows)
         self.reused += bool(reused)
         self.silent += not file.parts
+        for modality in file.source.modalities:
+            part = file.parts.get(modality, _Part())  # none: a film without sound
+            is_used = modality in file.parts and (part.same or part).reason is None
+            self.judge.passed(modality, names.shown(path), part.fault, is_used=is_used)
 
     def _made(
         self, path: str, stamp: decoders.Stamp, modality: str, part: _Part, made: str

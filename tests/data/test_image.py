@@ -4,6 +4,7 @@ import io
 import cv2
 import numpy as np
 import pytest
+import threadpoolctl
 import tifffile
 from PIL import Image
 
@@ -222,3 +223,13 @@ def test_grey_of_12_bits_is_shown_over_its_own_range(is_white):
     shown = image.decode(item, specs.ImageSpec())[..., 0]
     grey = np.rint(values / 4095 * 255)
     np.testing.assert_allclose(shown, 255 - grey if is_white else grey, atol=1)
+
+
+@pytest.mark.parametrize("sides", [(700, 901), (3000, 500), (2000, 3000)])
+def test_pixels_do_not_depend_on_the_threads_of_blas(sides):
+    picture = np.random.default_rng(0).integers(0, 256, (*sides, 3), np.uint8)
+    kernel, found = image.KERNELS["bicubic", True], []
+    for threads in (1, 2, 3):
+        with threadpoolctl.threadpool_limits(threads, "blas"):
+            found.append(image.square(picture, specs.ImageSpec(), kernel, white=255).tobytes())
+    assert len(set(found)) == 1

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -203,6 +204,60 @@ def test_a_process_that_dies_or_hangs_costs_its_file_alone(tmp_path):
     assert [one["path"][-5:] for one in listed] == ["2.png", "5.png"]
     assert "the process that decoded it ended with SIGSEGV" in listed[0]["reason"]
     assert "was not decoded within 3 s" in listed[1]["reason"]
+
+
+def pictures(folder, *reds):
+    folder.mkdir()
+    for number, red in enumerate(reds):
+        (folder / f"{number}.png").write_bytes(fake.colour(red, seed=number))
+    return folder, fake.Fake(image=fake.Faulty(size=32))
+
+
+def listed(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_fault_of_ours_is_listed_as_such_with_its_traceback(tmp_path, monkeypatch, capfd):
+    folder, model = pictures(tmp_path / "media", 255, 0, 255, 0)
+    summary, found, _ = update(folder, tmp_path / "s", model, workers=1)
+    assert named(found) == ["1.png", "3.png"]
+    assert (summary.bad, summary.faults) == (2, 2)
+    assert "2 of them by faults of lb_jax" in summary.told()
+    for row in listed(tmp_path / "s.bad"):
+        assert row["reason"].startswith("lb_jax failed, which is no fault of the file; report it: ")
+        assert "AttributeError: 'numpy.ndarray' object has no attribute 'no_such" in row["reason"]
+        assert "(lb_jax/data/image.py:" in row["reason"]
+        assert row["traceback"].startswith("Traceback (most recent call last):")
+    assert capfd.readouterr() == ("", "")
+    summary, *_ = update(folder, tmp_path / "s", model, workers=1)
+    assert (summary.bad, summary.faults) == (2, 0)
+    monkeypatch.setattr(bulk.faults, "versions", lambda: "mended")
+    summary, *_ = update(folder, tmp_path / "s", model, workers=1)
+    assert (summary.bad, summary.faults) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("reds", "files"), [((255,) * 5, "3 image files"), ((255,), "1 image file")]
+)
+def test_faults_at_the_first_files_stop_the_run(tmp_path, capfd, reds, files):
+    folder, model = pictures(tmp_path / "media", *reds)
+    (folder / "0-sound.wav").write_bytes(media_files.sound(media_files.noise(16000)))
+    with pytest.raises(errors.InternalError, match=f"lb_jax failed on the first {files}") as caught:
+        update(folder, tmp_path / "s", model, workers=1)
+    assert re.search(
+        r"AttributeError: .*\(lb_jax/data/image.py:\d+, \w+\); last: ", str(caught.value)
+    )
+    assert "no_such_thing" in str(caught.value.__cause__)
+    assert named(rows(tmp_path / "s")) == ["0-sound.wav"]  # what was embedded before stays
+    assert len(listed(tmp_path / "s.bad")) == min(len(reds), 3)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_damaged_file_is_no_success_and_no_fault(tmp_path):
+    folder, model = pictures(tmp_path / "media", 255, 0, 255)
+    (folder / "1.png").write_bytes(b"no picture")
+    with pytest.raises(errors.InternalError, match="the first 2 image files"):
+        update(folder, tmp_path / "s", model, workers=1)
 
 
 def test_shares_of_several_processes_make_up_the_whole(folder, tmp_path):
