@@ -13,6 +13,7 @@ Cases run in a child process, one after the other; a case is the same whatever r
 import argparse
 import contextlib
 import dataclasses
+import fractions
 import functools
 import io
 import json
@@ -30,9 +31,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 
-from lb_jax.core import errors
+from lb_jax.core import errors, notices
 from lb_jax.data import preprocess
 from tests.data import media_files
 
@@ -76,8 +77,17 @@ def _sound(format: str, subtype: str | None = None) -> Callable[[], bytes]:
     return functools.partial(media_files.sound, stereo, 16000, format, subtype)
 
 
+def _profiled(format: str, mode: str) -> Callable[[], bytes]:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return _picture(format, mode, icc_profile=profile)
+
+
 def _clip(format: str, codec: str, **options: object) -> Callable[[], bytes]:
     return functools.partial(media_files.clip, 12, format, codec, **options)
+
+
+def _film(format: str, codec: str, pixels: str, **options: object) -> Callable[[], bytes]:
+    return functools.partial(media_files.film, format, codec, pixels, **options)
 
 
 # name -> modality, whole file.
@@ -87,6 +97,8 @@ FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "jpg cmyk": ("image", _picture("JPEG", "CMYK")),
     "png": ("image", _picture("PNG")),
     "png palette": ("image", _picture("PNG", "P", transparency=0)),
+    "jpg with a profile": ("image", _profiled("JPEG", "RGB")),
+    "png with a profile": ("image", _profiled("PNG", "RGBA")),
     "webp": ("image", _picture("WEBP")),
     "webp lossless": ("image", _picture("WEBP", "RGBA", lossless=True)),
     "bmp": ("image", _picture("BMP")),
@@ -125,6 +137,9 @@ FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "avi": ("video", _clip("avi", "mpeg4")),
     "avi mjpeg": ("video", _clip("avi", "mjpeg", pixels="yuvj420p")),
     "ts": ("video", _clip("mpegts", "libx264", rough=True)),
+    "hdr": ("video", _film("matroska", "ffv1", "yuv420p10le", transfer=16)),
+    "dvd": ("video", _film("mp4", "libx264", "yuv420p", aspect=fractions.Fraction(64, 45))),
+    "film of depth": ("depth", _film("matroska", "ffv1", "gray16le")),
     "gif": ("video", functools.partial(media_files.animation, 12)),
 }
 
@@ -230,7 +245,8 @@ def child(seed: int, first: int, report: int) -> None:
 def run(modality: str, data: bytes) -> tuple[bool, str]:
     """Returns whether the file was refused, and what is wrong with how it went, or nothing."""
     try:
-        array = preprocess.preprocess(modality, data)
+        with notices.collected():  # warnings that a file is used, but suspicious
+            array = preprocess.preprocess(modality, data)
     except errors.DataError as e:
         return True, "an error of several lines" if "\n" in str(e) else ""
     except BaseException as e:

@@ -77,6 +77,44 @@ def clip(
     return file.getvalue()
 
 
+def film(
+    format: str,
+    codec: str,
+    pixels: str,
+    *,
+    transfer: int | None = None,
+    aspect: fractions.Fraction | None = None,
+) -> bytes:
+    """Encodes 6 frames of 64x48 as they are given to FFmpeg, of noise around a rising level.
+
+    Args:
+      format, codec, pixels: container, codec and pixel format.
+      transfer: number of the transfer characteristic, with the primaries of BT.2020.
+      aspect: width of a pixel by its height.
+    """
+    file, rng = io.BytesIO(), np.random.default_rng(0)
+    with av.open(file, "w", format=format) as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
+        context = stream.codec_context
+        if transfer is not None:
+            context.color_trc, context.color_primaries, context.colorspace = transfer, 9, 9
+        if aspect is not None:
+            context.sample_aspect_ratio = aspect
+        word = np.uint8 if av.VideoFormat(pixels).components[0].bits == 8 else np.uint16
+        for i in range(6):
+            frame = av.VideoFrame(64, 48, pixels)
+            for plane in frame.planes:
+                size = plane.buffer_size // np.dtype(word).itemsize
+                plane.update((rng.integers(0, 60, size) + 80 + 20 * i).astype(word).tobytes())
+            frame.pts = i
+            if transfer is not None:
+                frame.color_trc, frame.color_primaries, frame.colorspace = transfer, 9, 9
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
 def animation(frames: int = 20) -> bytes:
     """Encodes frames of 64x48 that brighten by 10 each as a GIF."""
     file = io.BytesIO()
