@@ -1,17 +1,22 @@
 # make demo   the whole job on this machine: corpus, pretrain, bind five modalities, evaluate, report (build/demo/report.html)
 # make test   the whole test suite
+# make test-peers   the tests that the last `make test` skipped, on Python 3.11: torch, transformers, peft and mteb are there
 # make demo-model   the demo, and from it the model that comes with the package
 # make lint   ruff
-# All three set up .venv first. Choose the interpreter with PYTHON=python3.12.
+# All of them set up an environment first, in .venv, with the newest Python here of those that
+# constraints.txt covers; it stays until `make clean`. Another Python: make PYTHON=python3.12, which
+# makes an environment of another Python anew. Several beside each other: make VENV=.venv312.
 
-PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
+FOUND := $(shell .ci/python $(VENV) $(PYTHON))
+VERSION := $(if $(FOUND),$(shell $(FOUND) -c 'import platform; print(platform.python_version())'))
 BIN := $(VENV)/bin
 DEMO := build/demo
+SKIPPED := build/skipped.txt
 
 # GLIBC_TUNABLES: a training step on CPU asks for its memory anew; huge pages save a quarter of it.
 
-.PHONY: demo demo-model test lint clean
+.PHONY: demo demo-model test test-peers skipped lint clean
 
 demo: $(VENV)/installed
 	GLIBC_TUNABLES=glibc.malloc.hugetlb=1 $(BIN)/lb-jax demo --out $(DEMO)
@@ -26,7 +31,13 @@ demo-model: demo
 	$(BIN)/python -m lb_jax.core.shipped build/demo-model
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --skipped-to=$(SKIPPED)
+
+test-peers:
+	test ! -s $(SKIPPED) || $(MAKE) VENV=.venv311 PYTHON=python3.11 skipped
+
+skipped: $(VENV)/installed-test
+	$(BIN)/python -m pytest -n 2 @$(SKIPPED)
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
@@ -35,9 +46,14 @@ lint: $(VENV)/installed-test
 clean:
 	rm -rf build $(VENV)
 
-$(VENV)/installed: setup.py constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[search,serve]'
+$(VENV)/python-$(VERSION):
+	@test -n "$(VERSION)"
+	@test ! -e $(VENV) || echo "$(VENV) is not of Python $(VERSION), it is made anew"
+	$(FOUND) -m venv --clear $(VENV)
+	touch $@
+
+$(VENV)/installed: setup.py constraints.txt $(VENV)/python-$(VERSION)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[search,serve,sensors]'
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed

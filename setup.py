@@ -18,7 +18,12 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
-    python_requires=">=3.11",
+    python_requires=">=3.11,<3.14",  # those that constraints.txt covers
+    classifiers=[
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+    ],
     packages=[*find_packages(include=["lb_jax", "lb_jax.*"]), "lb_jax.convert", "lb_jax.configs"],
     package_dir={"lb_jax": "lb_jax", "lb_jax.convert": "convert", "lb_jax.configs": "configs"},
     include_package_data=True,
@@ -66,6 +71,15 @@ setup(
         "mteb": ["mteb>=2.26"],  # lb_jax.inference.mteb
         "search": ["lancedb>=0.40"],  # stores of vectors: lb-jax embed, lb-jax index
         "serve": ["lancedb>=0.40", "gradio>=6", "litserve>=0.2.19"],  # lb-jax serve
+        # files of depth and thermal cameras, renderers and phones
+        "sensors": [
+            "h5py>=3.12",
+            "OpenEXR>=3.4",
+            "tifffile>=2025.1",
+            "pillow-heif>=1.8",
+            "infiray_irg>=1.6",
+            "dji-thermal-cli>=1.4; python_version >= '3.12'",
+        ],
         "plan": ["jax[tpu]>=0.10.2"],  # libtpu, in the version of this JAX: it compiles anywhere
         "test": [
             "tensorboardX>=2.6",
@@ -73,6 +87,8 @@ setup(
             "gradio>=6",
             "litserve>=0.2.19",
             "playwright>=1.50",  # drives the page in a Chromium that is there
+            "infiray_irg>=1.6",
+            "flyr>=5.1",  # the peer of readings of FLIR cameras
             "faiss-cpu>=1.12",  # the peer of benchmarks/index.py
             "pytest>=8",
             "pytest-xdist>=3.6",

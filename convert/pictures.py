@@ -12,10 +12,12 @@ from typing import Any
 from lb_jax.convert import fields
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
-from lb_jax.data import specs
 
 PREPROCESSOR, PROCESSOR = "preprocessor_config.json", "processor_config.json"
 
+# What both take where nothing is stated, and `lb_jax.data.specs` too.
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 WHITE = 255.0
 _CLIP = "CLIPImageProcessor"
 # The classes that do the same with the same fields.
@@ -84,7 +86,7 @@ def of_hf(
     mean, std = _three(given.get("image_mean")), _three(given.get("image_std"))
     if not does["do_normalize"]:
         mean, std = (0.0,) * 3, (1.0,) * 3
-    mean, std = mean or specs.CLIP_MEAN, std or specs.CLIP_STD
+    mean, std = mean or CLIP_MEAN, std or CLIP_STD
     found = {"mean": [one / white for one in mean], "std": [one / white for one in std]}
     return {} if are_usual(found) else found
 
@@ -198,12 +200,12 @@ def _three(value: Any) -> tuple[float, ...] | None:
 
 def numbers(spec: Mapping[str, Any]) -> tuple[list[float], list[float]]:
     """Mean and deviation of a preprocessing spec's fields."""
-    return list(spec.get("mean", specs.CLIP_MEAN)), list(spec.get("std", specs.CLIP_STD))
+    return list(spec.get("mean", CLIP_MEAN)), list(spec.get("std", CLIP_STD))
 
 
 def are_usual(spec: Mapping[str, Any]) -> bool:
     """Whether a spec normalises with CLIP's numbers."""
-    pairs = zip(numbers(spec), (specs.CLIP_MEAN, specs.CLIP_STD), strict=True)
+    pairs = zip(numbers(spec), (CLIP_MEAN, CLIP_STD), strict=True)
     return all(
         math.isclose(a, b, rel_tol=1e-6)
         for one, two in pairs

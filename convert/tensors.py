@@ -1,5 +1,7 @@
 """Opens a file of weights of any kind, which its content tells, and finds the tensors in it."""
 
+import argparse
+import codecs
 import collections
 import importlib
 import importlib.util
@@ -144,7 +146,9 @@ def _open_legacy(path: Path) -> Any:
         )
     torch = importlib.import_module("torch")
     try:
-        return _lazy(torch.load(path, map_location="cpu", weights_only=True), path, torch)
+        with torch.serialization.safe_globals(_harmless()):
+            found = torch.load(path, map_location="cpu", weights_only=True)
+        return _lazy(found, path, torch)
     except torch_reader.DAMAGE as error:
         refused = re.search(r"GLOBAL (\S+) was not an allowed", str(error))
         if refused:
@@ -156,6 +160,15 @@ def _open_legacy(path: Path) -> Any:
             f"{path}: damaged, or more than tensors: torch.load says {str(error)[:200]!r}; "
             f"{lazy.AGAIN}."
         ) from error
+
+
+def _harmless() -> list[Any]:
+    """What torch may make besides tensors: what `torch_reader.ADMITTED` has, of these files."""
+    scalar = np._core.multiarray.scalar
+    numbers = {type(np.dtype(code)) for code in "?bBhHiIlLqQefdFD"}
+    # the second is the name of the first before numpy 2
+    old = scalar, "numpy.core.multiarray.scalar"
+    return [scalar, old, np.dtype, *numbers, codecs.encode, argparse.Namespace]
 
 
 def _lazy(value: Any, path: Path, torch: Any) -> Any:

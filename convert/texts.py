@@ -1,17 +1,21 @@
 """How texts become tokens, as foreign folders state it: followed, or refused by name."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lb_jax.convert import fields
 from lb_jax.core import errors
-from lb_jax.data import clip_bpe, specs
 
 TOKENIZER_CONFIG, TOKENIZER, VOCABULARY = "tokenizer_config.json", "tokenizer.json", "vocab.json"
+SPECIAL_TOKENS = "special_tokens_map.json"
+FILES = (TOKENIZER_CONFIG, SPECIAL_TOKENS, VOCABULARY)  # or, without the last, TOKENIZER
 SPECIAL = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>"}
 
 _CLASSES = ("CLIPTokenizer", "CLIPTokenizerFast", None)
-_CLEANINGS = ("lower", "canonicalize", "whitespace")
+_CLEANINGS = ("lower", "canonicalize", "whitespace")  # the first is OpenCLIP's usual, and ours
+# CLIP's pieces in the order of their tokens, one to a line, without the two special ones.
+PIECES, DIGEST = 49406, ("ee7a4423aea96d705babd8004aa41e3696ffd366e5d8f3227d4fa057768d60e0")
 
 
 def of_open_clip(text_cfg: Mapping[str, Any], where: object) -> dict[str, Any]:
@@ -41,8 +45,8 @@ def of_open_clip(text_cfg: Mapping[str, Any], where: object) -> dict[str, Any]:
             f"with tokenizer_kwargs.clean one of {', '.join(_CLEANINGS)}. Embed texts where that "
             "tokenizer is, or take these fields out to load the model regardless."
         )
-    clean = given.get("clean") or specs.TextSpec().clean
-    return {} if clean == specs.TextSpec().clean else {"clean": clean}
+    clean = given.get("clean") or _CLEANINGS[0]
+    return {} if clean == _CLEANINGS[0] else {"clean": clean}
 
 
 def to_open_clip(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,7 +60,8 @@ def require_hf(folder: Mapping[str, Mapping[str, Any]], context: int, where: obj
     Raises:
       CheckpointError: naming every field that is not.
     """
-    given = folder.get(TOKENIZER_CONFIG, {})
+    # transformers takes what the second states where the first does not
+    given = {**folder.get(SPECIAL_TOKENS, {}), **folder.get(TOKENIZER_CONFIG, {})}
     other = []
     if given.get("tokenizer_class") not in _CLASSES:
         other.append(f"tokenizer_class={given['tokenizer_class']!r}")
@@ -69,7 +74,7 @@ def require_hf(folder: Mapping[str, Mapping[str, Any]], context: int, where: obj
         if found not in (None, expected):
             other.append(f"{name}={found!r} (here: {expected!r})")
     if other:
-        raise _refusal(where, TOKENIZER_CONFIG, other)
+        raise _refusal(where, f"{TOKENIZER_CONFIG} or {SPECIAL_TOKENS}", other)
     for name in (VOCABULARY, TOKENIZER):
         if name in folder:
             _require_vocabulary(folder[name], name, where)
@@ -81,18 +86,16 @@ def _require_vocabulary(content: Mapping[str, Any], name: str, where: object) ->
     if name == TOKENIZER:
         model = fields.section(content, "model", f"{where}: {name}")
         content = fields.section(model, "vocab", f"{where}: {name}: model")
-    ours = clip_bpe.vocabulary()
-    wrong = [piece for token, piece in enumerate(ours) if content.get(piece) != token]
-    if wrong:
-        raise _refusal(where, name, _differences(wrong, ours, content))
-
-
-def _differences(wrong: list[str], ours: list[str], content: Mapping[str, Any]) -> Iterable[str]:
-    first = wrong[0]
-    yield (
-        f"another vocabulary: {len(wrong):,} of CLIP's {len(ours):,} pieces are not at their "
-        f"place, {first!r} at {content.get(first)!r} instead of {ours.index(first)}"
-    )
+    tokens = {token: piece for piece, token in content.items() if type(token) is int}
+    pieces = [tokens.get(token) for token in range(PIECES)]
+    text = "\n".join("" if piece is None else piece for piece in pieces)
+    if hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() != DIGEST:
+        shown = ", ".join(repr(tokens.get(token)) for token in (320, 1929))
+        raise _refusal(
+            where,
+            name,
+            [f"another vocabulary: {len(content):,} pieces, tokens 320 and 1929 are {shown}"],
+        )
 
 
 def _refusal(where: object, name: str, other: Iterable[str]) -> errors.CheckpointError:

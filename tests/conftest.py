@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from importlib import metadata
+from pathlib import Path
 
 # Tests compile much and compute little: one LLVM module for each program and, where jaxlib still
 # has them (0.12 does not), the plain emitters compile in a third of the time. Plain emitters take
@@ -23,6 +24,42 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # workers share that of the p
 
 # Modules of long tests: begun first, they leave no worker waiting for another at the end.
 LONG = ("test_drill", "test_multihost", "test_loop")
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--skipped-to", metavar="FILE", help="list of the tests that were skipped, for pytest @FILE"
+    )
+
+
+def pytest_configure(config):
+    path = config.getoption("--skipped-to")
+    if path:
+        worker = getattr(config, "workerinput", {}).get("workerid")  # of xdist
+        if worker is None:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).write_text("")
+        if worker or not config.getoption("numprocesses", None):
+            config.pluginmanager.register(Skipped(Path(path), files=worker in (None, "gw0")))
+
+
+class Skipped:
+    """Writes down tests that this process skipped and, in one of all processes, files of them."""
+
+    def __init__(self, path, *, files):
+        self._path, self._files = path, files
+
+    def pytest_runtest_logreport(self, report):
+        if report.skipped:
+            self._write(report.nodeid)
+
+    def pytest_collectreport(self, report):
+        if report.skipped and self._files:
+            self._write(report.nodeid)
+
+    def _write(self, name):
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(f"{name}\n")
 
 
 def pytest_collection_modifyitems(items):

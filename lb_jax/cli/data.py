@@ -45,11 +45,19 @@ def convert(argv: Sequence[str]) -> None:
         help="share of rows that may be left out as unreadable; they are listed in "
         "DST/quarantine.jsonl (default: 0.01)",
     )
+    parser.add_argument(
+        "--depth-unit",
+        metavar="UNIT",
+        help="of the depth maps, kept with them: metres per unit, or a name as `lb-jax embed` "
+        "takes (default: none is kept)",
+    )
     arguments = parser.parse_args(argv)
 
-    from lb_jax.data import pack
+    from lb_jax.data import pack, rows
 
     source = open_source(arguments)
+    if arguments.depth_unit is not None:
+        source = rows.InUnit(source, arguments.depth_unit)
     given = {
         name: getattr(arguments, name)
         for name in ("rows_per_shard", "max_bad_rate")

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from lb_jax.cli.arguments import Parser, make_folder
+from lb_jax.cli.arguments import Parser, add_settings, given_settings, make_folder
 from lb_jax.core import errors, logging
 from lb_jax.core.modalities import MODALITIES
 
@@ -27,6 +27,7 @@ def main(argv: Sequence[str]) -> None:
       ConfigError: no such test set.
       DataError: no such folder, or its annotation is absent or unreadable.
     """
+    from lb_jax.data.settings import Settings
     from lb_jax.evaluation import layouts
     from lb_jax.evaluation.layouts import pictures
 
@@ -53,7 +54,9 @@ def main(argv: Sequence[str]) -> None:
         help=f"for {', '.join(pictures.LISTED)}: write the items that are there now into "
         f"{pictures.LIST}, so that a file that goes missing later is named",
     )
+    add_settings(parser)
     arguments = parser.parse_args(argv)
+    given = Settings(**given_settings(arguments))
     name = arguments.benchmark
     if name not in layouts.LAYOUTS:
         raise errors.ConfigError(
@@ -86,7 +89,7 @@ def main(argv: Sequence[str]) -> None:
         (folder / pictures.LIST).write_text(text, encoding="utf-8")
         print(folder / pictures.LIST)
     if arguments.decode:
-        found = unreadable(split, folder)
+        found = unreadable(split, folder, given)
         split = dataclasses.replace(split, problems=(*split.problems, *found))
     report = as_dict(name, layout, split, folder)
     print("\n".join(lines(report)))
@@ -97,21 +100,24 @@ def main(argv: Sequence[str]) -> None:
         print(arguments.json)
 
 
-def unreadable(split, folder: Path) -> list:
+def unreadable(split, folder: Path, settings=None) -> list:
     """Decodes every file of a split as its modality, whole; an image may be a frame of a video.
 
     Returns:
       A problem for each item and modality that cannot be decoded, in the order of the split.
     """
     from lb_jax.data import preprocess, specs
+    from lb_jax.data.settings import NOTHING
     from lb_jax.evaluation import splits
+
+    known = (settings or NOTHING).apply(specs.PRESETS["default"], str(folder))
 
     def reason(job: tuple[str, str, Path]) -> str | None:
         modality, _, path = job
         is_video = path.suffix.lower() in MODALITIES["video"].suffixes
         kind = "video" if modality == "image" and is_video else modality
         try:
-            preprocess.decode(kind, path, specs.preset(kind))
+            preprocess.decode(kind, path, known[kind])
         except errors.DataError as error:
             return error.reason
         return None

@@ -114,6 +114,7 @@ def sampled_files(source, modality: str) -> Iterator:
 
 def exists(file) -> bool:
     """Whether a file is there, or is its own content."""
+    file = getattr(file, "file", file)  # of depth in a unit of its own
     return not isinstance(file, Path) or file.exists()
 
 

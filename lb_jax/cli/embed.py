@@ -197,6 +197,7 @@ def _into_store(arguments: argparse.Namespace) -> None:
         rules=rules,
         only=arguments.modality,
         root=arguments.root,
+        unclear=sources.said(model.settings),
     )
     window_s = arguments.window or bulk.WINDOW_S
     maker = Maker.of(model, window_s, arguments.stride or window_s)

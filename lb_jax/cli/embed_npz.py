@@ -72,7 +72,7 @@ def files(paths: Sequence[str], modality: str) -> Iterator[str]:
 def content_hash(item: str, modality: str) -> str:
     """SHA-256 of a file's bytes, or of a text; empty for no file, which embedding will say."""
     if modality == TEXT:
-        return hashlib.sha256(item.encode()).hexdigest()
+        return hashlib.sha256(item.encode("utf-8", "surrogatepass")).hexdigest()
     if not Path(item).is_file():
         return ""
     with open(item, "rb") as file:

@@ -235,7 +235,9 @@ def run_suite(
     if out:
         checkpoint.write_json(out / "metrics.json", metrics)
         checkpoint.write_json(out / "outcomes.json", results.outcomes(found))
-        suite_report.write(out / "report.html", found, metrics)
+        unit = loading.get("depth_unit")
+        shown = found if unit is None else suite_report.in_unit(found, str(unit))
+        suite_report.write(out / "report.html", shown, metrics)
     return metrics
 
 

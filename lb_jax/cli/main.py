@@ -87,7 +87,7 @@ def guarded(
         if debug:
             raise
         print(f"lb-jax: {' '.join(names.shown(error).split())}", file=sys.stderr)
-        return 2
+        return error.status
     except errors.Stopped as stopped:
         print(f"lb-jax: {stopped}", file=sys.stderr)
         return 128 + stopped.signal

@@ -1,16 +1,21 @@
 """The errors a user can cause, and the nearest-name hint they share.
 
 Every message says what was found, what was expected and what to do. The command line prints any
-`LbJaxError` as one line on stderr and exits with status 2; a Python caller catches the subclass.
+`LbJaxError` as one line on stderr and exits with its status, 2 for mistakes of the user; a Python
+caller catches the subclass.
 """
 
 import difflib
 import signal
 from collections.abc import Iterable
 
+from lb_jax.core import names
+
 
 class LbJaxError(Exception):
     """Base of every mistake a user can make and mend; never raised itself."""
+
+    status = 2  # of the command that it ends
 
 
 class ConfigError(LbJaxError):
@@ -21,14 +26,13 @@ class DataError(LbJaxError):
     """A media file, annotation or text cannot be used.
 
     Attributes:
-      path: the file or row at fault, as the user named it.
+      path: the file or row at fault, as the user named it, see `names.shown`.
       reason: what is wrong and what to do, without the path.
     """
 
     def __init__(self, path: object, reason: str):
-        super().__init__(f"{path}: {reason}")
-        self.path = str(path)
-        self.reason = reason
+        self.path, self.reason = names.shown(path), names.shown(reason)
+        super().__init__(f"{self.path}: {self.reason}")
 
     def __reduce__(self):  # both arguments survive the trip back from a worker process
         return type(self), (self.path, self.reason)
@@ -38,14 +42,13 @@ class DataWarning(UserWarning):
     """A media file is used, but probably is not what it is taken for.
 
     Attributes:
-      path: the file, as the user named it.
+      path: the file, as the user named it, see `names.shown`.
       reason: what was found and what to do, without the path.
     """
 
     def __init__(self, path: object, reason: str):
-        super().__init__(f"{path}: {reason}")
-        self.path = str(path)
-        self.reason = reason
+        self.path, self.reason = names.shown(path), names.shown(reason)
+        super().__init__(f"{self.path}: {self.reason}")
 
     def __reduce__(self):
         return type(self), (self.path, self.reason)
@@ -57,6 +60,12 @@ class TrainingError(LbJaxError):
 
 class CheckpointError(LbJaxError):
     """A checkpoint or work directory is missing, damaged or of another run."""
+
+
+class InternalError(LbJaxError):
+    """This package is at fault, and going on would only repeat it."""
+
+    status = 1
 
 
 class Stopped(Exception):

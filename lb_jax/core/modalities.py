@@ -46,7 +46,7 @@ _SOUND = (
     *(".aiff", ".aif", ".aifc", ".caf", ".w64", ".au", ".snd", ".wma", ".amr", ".m4b"),
     *(".mp2", ".mpga", ".ac3", ".eac3", ".wv", ".tta"),
 )
-_READINGS = (".png", ".tif", ".tiff", ".pgm", ".npy", ".npz")  # grey of more than 8 bits
+_READINGS = (".png", ".tif", ".tiff", ".pgm", ".jp2", ".npy", ".npz")  # grey of more than 8 bits
 
 MODALITIES = {
     m.name: m

@@ -15,6 +15,7 @@ from lb_jax.core.modalities import MODALITIES
 from lb_jax.data import audio, depth_film, image, specs, video
 from lb_jax.data import media as media_lib
 from lb_jax.data import preprocess as preprocess_lib
+from lb_jax.data.depth_units import Measured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,11 +26,13 @@ class Clip:
       path: the file. Audio may lie in a video file, an image may be taken out of one.
       start_s: seconds from its beginning.
       end_s: seconds from its beginning, cut to its length; None is its end.
+      depth_unit: of its depth; empty for that of the preprocessing.
     """
 
     path: Path
     start_s: float = 0.0
     end_s: float | None = None
+    depth_unit: str = ""
 
     @property
     def is_whole(self) -> bool:
@@ -206,7 +209,8 @@ def _still(modality: str, clip: Clip, spec: specs.Spec) -> np.ndarray:
             f"is a still picture for {modality}, and has nothing "
             f"{media_lib.window(clip.start_s, clip.end_s)}; leave the window out",
         )
-    return preprocess_lib.decode(modality, clip.path, spec)
+    item = Measured(clip.path, clip.depth_unit) if clip.depth_unit else clip.path
+    return preprocess_lib.decode(modality, item, spec)
 
 
 _DECODERS: dict[str, Callable[[str, Clip, specs.Spec], np.ndarray]] = {

@@ -9,14 +9,16 @@ from typing import BinaryIO
 
 # RIFF sizes from here on mean "unknown": what programs write into the header while they stream.
 _RIFF_UNKNOWN = 0x7FFF_F000
+# The same of sizes of 64 bits: all ones, or the largest positive number.
+_UNKNOWN = 0x7FFF_FFFF_0000_0000
 
 
 def promised_size(file: BinaryIO) -> int:
     """Returns where a container says its last structure ends, 0 for formats that do not say.
 
-    Comparing this with the real size finds the cut.
-    Knows WAV, AVI, AIFF, MP4 and MOV, Matroska and WebM, Ogg, MP3, GIF and MPEG-TS. An MP3 without
-    a table of contents and an MPEG-TS file only tell that their last frame or packet is not whole.
+    Comparing this with the real size finds the cut. Knows WAV, RF64, AVI, AIFF, AU, Wave64, CAF,
+    MP4 and MOV, Matroska and WebM, Ogg, MP3, GIF and MPEG-TS. An MP3 without a table of contents
+    and an MPEG-TS file only tell that their last frame or packet is not whole.
     """
     file.seek(0)
     head = file.read(12)
@@ -36,6 +38,52 @@ def _riff_end(file: BinaryIO, byteorder: str) -> int:
             return 0 if length >= _RIFF_UNKNOWN else offset + 8 + length
         offset += 8 + length + length % 2
     return offset
+
+
+def _rf64_end(file: BinaryIO) -> int:
+    """Walks to `data`; its size is in `ds64` where 32 bits say it is (EBU Tech 3306)."""
+    offset, held, wide = 12, file.seek(0, io.SEEK_END), 0
+    while offset + 8 <= held:
+        file.seek(offset)
+        chunk, length = file.read(4), int.from_bytes(file.read(4), "little")
+        if chunk == b"ds64":
+            file.seek(offset + 16)
+            wide = int.from_bytes(file.read(8), "little")
+        if chunk == b"data":
+            length = wide if length == 0xFFFF_FFFF else length
+            return 0 if length >= _UNKNOWN else offset + 8 + length
+        offset += 8 + length + length % 2
+    return offset
+
+
+def _wave64_end(file: BinaryIO) -> int:
+    """Walks to `data`; a chunk counts its header of 24 bytes and is filled up to eight."""
+    offset, held = 40, file.seek(0, io.SEEK_END)
+    while offset + 24 <= held:
+        file.seek(offset)
+        chunk, length = file.read(16), int.from_bytes(file.read(8), "little")
+        if chunk[:4] == b"data" or length < 24:
+            return 0 if length >= _UNKNOWN else offset + length
+        offset += length + -length % 8
+    return offset
+
+
+def _caf_end(file: BinaryIO) -> int:
+    """Walks to `data`, which may have an unknown size."""
+    offset, held = 8, file.seek(0, io.SEEK_END)
+    while offset + 12 <= held:
+        file.seek(offset)
+        chunk, length = file.read(4), int.from_bytes(file.read(8), "big")
+        if chunk == b"data":
+            return 0 if length >= _UNKNOWN else offset + 12 + length
+        offset += 12 + length
+    return offset
+
+
+def _au_end(file: BinaryIO) -> int:
+    file.seek(4)
+    start, length = (int.from_bytes(file.read(4), "big") for _ in range(2))
+    return 0 if length == 0xFFFF_FFFF else start + length
 
 
 def _iso_end(file: BinaryIO) -> int:
@@ -191,6 +239,14 @@ _PROMISES: tuple[tuple[Callable[[bytes], bool], Callable[[BinaryIO], int]], ...]
         lambda head: head[:4] == b"RIFF" and head[8:12] in (b"WAVE", b"AVI "),
         lambda file: _riff_end(file, "little"),
     ),
+    (
+        lambda head: head[:4] == b"RIFX" and head[8:12] == b"WAVE",
+        lambda file: _riff_end(file, "big"),
+    ),
+    (lambda head: head[:4] in (b"RF64", b"BW64") and head[8:12] == b"WAVE", _rf64_end),
+    (lambda head: head == b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb", _wave64_end),
+    (lambda head: head[:4] == b"caff", _caf_end),
+    (lambda head: head[:4] == b".snd", _au_end),
     (
         lambda head: head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"),
         lambda file: _riff_end(file, "big"),

@@ -23,8 +23,8 @@ import numpy as np
 
 from lb_jax.core import errors, notices, processes
 from lb_jax.core.modalities import MODALITIES
+from lb_jax.data import depth_units, faults, preprocess, specs
 from lb_jax.data import media as media_lib
-from lb_jax.data import preprocess, specs
 from lb_jax.data import windows as windows_lib
 
 HELD_BYTES = 64 << 20  # files up to this size are read once, hashed and decoded from memory
@@ -94,7 +94,7 @@ class Done:
     modality: str | None
 
 
-Message = Opened | Arrays | Bad | Warned | Done
+Message = Opened | Arrays | Bad | Warned | faults.Fault | Done
 
 
 class Decoders:
@@ -131,12 +131,15 @@ class Decoders:
         """Processes without a file."""
         return sum(worker.job is None for worker in self._workers)
 
-    def submit(self, job: int, path: str, modalities: Sequence[str]) -> None:
-        """Gives a file to an idle process; `job` names it in what comes back."""
+    def submit(self, job: int, path: str, modalities: Sequence[str], depth_unit: str = "") -> None:
+        """Gives a file to an idle process; `job` names it in what comes back.
+
+        Its depth, if it is read as that, has a unit of its own or that of its spec.
+        """
         number = next(n for n, worker in enumerate(self._workers) if worker.job is None)
         if not self._workers[number].process.is_alive():
             self._replace(number)
-        self._workers[number].start(job, (path, tuple(modalities)))
+        self._workers[number].start(job, (path, tuple(modalities), depth_unit))
 
     def answer(self, job: int, modalities: Sequence[str]) -> None:
         """Says what is wanted of an opened file."""
@@ -157,7 +160,7 @@ class Decoders:
             worker = self._workers[number]
             is_late = worker.is_busy and now - worker.since > self._timeout_s
             if is_late and not worker.connection.poll():  # else it is this process that is late
-                found += self._give_up(number, _late(self._timeout_s))
+                found += self._give_up(number, Bad(None, _late(self._timeout_s)))
         return found
 
     def _receive(self, number: int) -> list[tuple[int, Message]]:
@@ -168,10 +171,10 @@ class Decoders:
         except (EOFError, ConnectionResetError):
             return self._give_up(number, _died(worker.process))
 
-    def _give_up(self, number: int, reason: str) -> list[tuple[int, Message]]:
+    def _give_up(self, number: int, why: Bad | faults.Fault) -> list[tuple[int, Message]]:
         job = self._workers[number].job
         self._replace(number)
-        return [(job, Bad(None, reason)), (job, Done(None))]
+        return [(job, why), (job, Done(None))]
 
     def _replace(self, number: int) -> None:
         self._workers[number].end()
@@ -223,15 +226,15 @@ class _Worker:
         self.connection.close()
 
 
-def _died(process: multiprocessing.Process) -> str:
+def _died(process: multiprocessing.Process) -> Bad | faults.Fault:
     process.join(10)
     status = process.exitcode
-    how = f"status {status}"
-    if status is not None and status < 0:
-        how = signal.Signals(-status).name
-    return (
-        f"the process that decoded it ended with {how}; it is damaged so that a decoder breaks, or "
-        "memory ran out. Look at the file, then run again with --retry"
+    if status is None or status >= 0:  # nothing that a decoder does to it
+        return faults.Fault(None, f"the process that decoded it ended with status {status}")
+    return Bad(
+        None,
+        f"the process that decoded it ended with {signal.Signals(-status).name}; it is damaged so "
+        "that a decoder breaks, or memory ran out. Look at the file, then run again with --retry",
     )
 
 
@@ -253,10 +256,12 @@ def _work(
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the run ended
         pipe.send(None)
         while True:
-            path, modalities = pipe.recv()
+            path, modalities, unit = pipe.recv()
             with notices.collected() as warned:
-                for message in _decode(pipe, path, modalities, specs, window_s, stride_s):
-                    if isinstance(message, Bad | Done):  # the last word on a modality
+                for message in _decode(pipe, path, modalities, specs, window_s, stride_s, unit):
+                    if isinstance(
+                        message, Bad | faults.Fault | Done
+                    ):  # the last word on a modality
                         for reason in dict.fromkeys(one.reason for one in warned):
                             pipe.send(Warned(message.modality, reason))
                         warned.clear()
@@ -271,6 +276,7 @@ def _decode(
     specs: Mapping[str, specs.Spec],
     window_s: float,
     stride_s: float,
+    depth_unit: str = "",
 ) -> Iterator[Message]:
     try:
         if "audio" in modalities and _is_silent_film(path):
@@ -281,6 +287,9 @@ def _decode(
     except errors.DataError as error:
         yield Bad(None, _reason(error))
         return
+    except Exception as error:  # whatever it is, it must not be taken for a damaged file
+        yield _unforeseen(None, error)
+        return
     yield Opened(stamp, tuple(modalities))
     for modality in pipe.recv():
         spec = specs[modality]
@@ -288,15 +297,25 @@ def _decode(
             if modality in LONG:
                 yield from _windows(modality, media, spec, window_s, stride_s)
             else:
+                is_measured = depth_unit and modality == "depth"
+                item = depth_units.Measured(media, depth_unit) if is_measured else media
                 array = preprocess.transform(
-                    modality, preprocess.decode(modality, media, spec), spec
+                    modality, preprocess.decode(modality, item, spec), spec
                 )
                 yield Arrays(modality, (None,), array[None])
             require_same(path, stamp)
         except errors.DataError as error:
             yield Bad(modality, error.reason)
+        except Exception as error:  # as above
+            yield _unforeseen(modality, error)
         else:
             yield Done(modality)
+
+
+def _unforeseen(modality: str | None, error: Exception) -> Bad | faults.Fault:
+    if isinstance(error, MemoryError):
+        return Bad(modality, "memory ran out while it was decoded; run again with fewer --workers")
+    return faults.Fault.of(modality, error)
 
 
 def _is_silent_film(path: str) -> bool:

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from lb_jax.core import errors
@@ -44,6 +45,19 @@ class Unit:
         return AXIS if self.ray_focal is None else RAY
 
 
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """A depth map whose unit is another than that of the preprocessing.
+
+    Attributes:
+      file: path, bytes, picture or array.
+      unit: see `parse`.
+    """
+
+    file: Any
+    unit: str | float
+
+
 MM = 0.001
 LARGEST = (65535,)
 
@@ -53,6 +67,7 @@ UNITS: dict[str, Unit] = {
     "cm": Unit("centimetres", 0.01, "the word"),
     "mm": Unit("millimetres, the usual", MM, "the word"),
     "um": Unit("micrometres", 1e-6, "the word"),
+    "tum": Unit("TUM RGB-D", 1 / 5000, "its web page, section File Formats"),
     "7scenes": Unit("7-Scenes", MM, "its web page, section Data", LARGEST),
     "arkitscenes": Unit("ARKitScenes", MM, "its DATA.md"),
     "azure": Unit("Azure Kinect", MM, "its SDK, `K4A_IMAGE_FORMAT_DEPTH16`"),
@@ -90,7 +105,6 @@ UNITS: dict[str, Unit] = {
     ),
     "taskonomy": Unit("Taskonomy, depth_zbuffer", 1 / 512, "its README", LARGEST),
     "tless": Unit("T-LESS and others of BOP with depth_scale 0.1", 1e-4, "the BOP format"),
-    "tum": Unit("TUM RGB-D", 1 / 5000, "its web page, section File Formats"),
     "vkitti2": Unit("Virtual KITTI 2", 0.01, "its web page", remark="65535 is the sky: far"),
     "ycbv": Unit("YCB-Video", 1e-4, "its README: factor_depth 10000"),
 }
@@ -122,6 +136,20 @@ def parse(given: str | float) -> Unit:
             f"depth unit is {given!r}; expected {EXPECTED}.{errors.nearest(name, UNITS)}"
         )
     return Unit("", value, "")
+
+
+def unknown(units: Iterable[str]) -> tuple[int, str] | None:
+    """The place of the first unit that is none, and what is wrong with it; None if all are."""
+    right: set[str] = set()
+    for place, unit in enumerate(units):
+        if unit in right:
+            continue
+        try:
+            parse(unit)
+        except errors.ConfigError as error:
+            return place, str(error).removesuffix(".")
+        right.add(unit)
+    return None
 
 
 def _number(text: str) -> float | None:

@@ -87,6 +87,8 @@ def scene(values: np.ndarray, name: str, is_missing: np.ndarray | None = None) -
 def _readings(values: np.ndarray) -> np.ndarray:
     """Which numbers are readings: finite, possible, and none of the marks that lie far off."""
     marks = [*MARKS]
+    if values.dtype.kind == "f":
+        values = values.astype(np.float64)  # halves cannot be compared with the largest
     if np.issubdtype(values.dtype, np.integer):
         found = np.ones(values.shape, bool)
         marks += [np.iinfo(values.dtype).max, np.iinfo(values.dtype).min]

@@ -14,14 +14,14 @@ import struct
 import warnings
 import zlib
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
 from PIL import Image
 
 from lb_jax.core import errors
-from lb_jax.data import icc, png, specs
+from lb_jax.data import heic, icc, png, specs, tiff
 from lb_jax.data import media as media_lib
 
 ACCEPTED = "a PIL image or a uint8 array [h, w, 3]"
@@ -83,8 +83,12 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
+LARGEST = "lb_jax largest"  # in the info of a grey picture: the value of white
 # Outputs computed by one multiplication: few enough that their weights are mostly not zero.
 BAND = 16
+# From twice as many multiplications on OpenBLAS uses a second thread (interface/gemm.c).
+PRODUCT = (1 << 19) - 1
+UNROLLED = 48  # rows that its kernels take at once divide it: parts round as the whole does
 
 
 def decode(media: media_lib.Media, spec: specs.PictureSpec) -> np.ndarray:
@@ -162,14 +166,21 @@ def open_picture(media: media_lib.Media, accepted: str) -> Image.Image:
         return _load(media, media)
     with media_lib.stream(media, accepted) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # remarks on odd metadata; what matters is raised
+        if (grey := _grey_tiff(file, media_lib.describe(media))) is not None:
+            return grey
+        formats = FORMATS
+        if heic.is_heic(file):
+            heic.require(media_lib.describe(media))
+            formats = (heic.FORMAT,)
+        file.seek(0)
         try:
             readable, profile = png.bounded(file)
-            picture = Image.open(readable, formats=FORMATS)
+            picture = Image.open(readable, formats=formats)
             if profile:
                 picture.info["icc_profile"] = profile
         except Image.DecompressionBombError as e:  # from twice as many pixels on
             pixels = int(re.search(r"\d+", str(e))[0])
-            raise _too_large(media_lib.describe(media), f"{pixels / 1e6:.0f} million") from e
+            raise too_large(media_lib.describe(media), f"{pixels / 1e6:.0f} million") from e
         except PILLOW_ERRORS as e:
             reason = (
                 "is not a readable image; expected jpg, png, webp, bmp, gif, tiff, avif or the like"
@@ -371,15 +382,53 @@ def _resize(plane: np.ndarray, down: tuple[_Band, ...], right: tuple[_Band, ...]
     """Resizes what the bands show, float32 [h, w] -> [h', w']."""
     top, left = down[0].start, right[0].start
     narrow = np.concatenate(
-        [plane[:, b.start - left : b.stop - left] @ b.weights.T for b in right], axis=1
+        [_product(plane[:, b.start - left : b.stop - left], b.weights.T) for b in right], axis=1
     )
-    return np.concatenate([b.weights @ narrow[b.start - top : b.stop - top] for b in down])
+    return np.concatenate([_product(b.weights, narrow[b.start - top : b.stop - top]) for b in down])
+
+
+def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a @ b, float32 [n, k] and [k, m], the same bit by bit however many threads BLAS has.
+
+    OpenBLAS cuts a large product into a part for each thread, and rounds otherwise where its parts
+    end: so it gets small ones.
+    """
+    longer = max(len(a), b.shape[1])
+    size = max(PRODUCT // (a.size * b.shape[1] // longer) // UNROLLED, 1) * UNROLLED
+    if longer <= size:
+        return a @ b
+    out = np.empty((len(a), b.shape[1]), np.float32)
+    for part in (slice(start, start + size) for start in range(0, longer, size)):
+        if len(a) == longer:
+            np.matmul(a[part], b, out=out[part])
+        else:
+            np.matmul(a, b[:, part], out=out[:, part])
+    return out
+
+
+def _grey_tiff(file: BinaryIO, name: str) -> Image.Image | None:
+    """A grey TIFF of 9 to 16 bits that Pillow would take for another; None for other files.
+
+    Such as are white at zero are turned, and its `info` says what is the largest value of its bits.
+    """
+    about = tiff.layout(file)
+    if about is None or about.samples != 1 or not 8 < about.bits <= 16 or about.largest is None:
+        return None
+    if about.bits == 16 and not about.is_white_at_zero:
+        return None
+    if about.width * about.height > MAX_PIXELS:
+        raise too_large(name, f"{about.width}x{about.height}")
+    file.seek(0)
+    values = tiff.upright(tiff.grey(file.read(), about, name), about)
+    picture = Image.fromarray(np.ascontiguousarray(values))
+    picture.info[LARGEST] = about.largest
+    return picture
 
 
 def _load(picture: Image.Image, media: media_lib.Media) -> Image.Image:
     name = media_lib.describe(media)
     if picture.width * picture.height > MAX_PIXELS:
-        raise _too_large(name, f"{picture.width}x{picture.height}")
+        raise too_large(name, f"{picture.width}x{picture.height}")
     try:
         picture.load()
     except PILLOW_ERRORS as e:
@@ -390,7 +439,8 @@ def _load(picture: Image.Image, media: media_lib.Media) -> Image.Image:
     return picture if turn is None else picture.transpose(turn)
 
 
-def _too_large(name: str, pixels: str) -> errors.DataError:
+def too_large(name: str, pixels: str) -> errors.DataError:
+    """Returns the error for a picture of more than `MAX_PIXELS`, which are told as `pixels`."""
     return errors.DataError(
         name,
         f"is {pixels} pixels, more than {MAX_PIXELS / 1e6:.0f} megapixels; shrink it first",
@@ -408,7 +458,7 @@ def _orientation(picture: Image.Image) -> object:
 def _to_rgb(picture: Image.Image, managed: str | None) -> Image.Image:
     """Makes it RGB; `managed` is how errors call it where its colour profile is applied."""
     if picture.mode.startswith("I;16"):
-        grey = np.asarray(picture).astype(np.float32) / 257
+        grey = np.asarray(picture).astype(np.float32) / (picture.info.get(LARGEST, 65535) / 255)
         eight = Image.fromarray(np.rint(grey).astype(np.uint8))
         eight.info = picture.info
         picture = eight

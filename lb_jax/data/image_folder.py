@@ -6,7 +6,7 @@ Not only pictures: any modality, its files known by their endings.
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from lb_jax.core import errors
+from lb_jax.core import errors, names
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.data import captions
 from lb_jax.data import files as files_lib
@@ -17,8 +17,8 @@ class ImageFolder:
     """The files of `path/<class>/.../<file>`, sorted by their paths.
 
     The caption is the name of the class folder with `_` as a space, the row's id the path below
-    `path`. Hidden files and files of other endings are left out. Links are followed, except back
-    into a folder they lie in.
+    `path`, both as `names.shown` writes them. Hidden files and files of other endings are left out.
+    Links are followed, except back into a folder they lie in.
 
     Args:
       path: the folder.
@@ -58,8 +58,9 @@ class ImageFolder:
 
     def __getitem__(self, index: int) -> Row:
         name = self._files[index]
-        label = name.partition("/")[0].replace("_", " ")
-        return Row(name, {"caption": label}, {self.modalities[0]: (self._path / name,)})
+        shown = names.shown(name)
+        label = shown.partition("/")[0].replace("_", " ")
+        return Row(shown, {"caption": label}, {self.modalities[0]: (self._path / name,)})
 
 
 def _files(path: Path, suffixes: tuple[str, ...]) -> list[str]:

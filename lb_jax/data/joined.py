@@ -1,7 +1,7 @@
 """Sound files joined end to end, which decoders stop at or stumble over.
 
 Ogg may hold one stream behind the other ("chained", RFC 3533 section 4): radio captures, `cat`. MP3
-files are joined with `cat` too; each may bring tags and a table of its own.
+and FLAC files are joined with `cat` too; each MP3 may bring tags and a table of its own.
 """
 
 import io
@@ -39,6 +39,22 @@ def ogg_links(file: BinaryIO) -> list[BinaryIO]:
     ]
 
 
+def flac_links(file: BinaryIO) -> list[BinaryIO]:
+    """Returns the streams of joined FLAC files; one is the file itself.
+
+    Each begins with its mark and the header of STREAMINFO (RFC 9639, section 8).
+    """
+    starts = _found(file, (b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22"))
+    held = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    if len(starts) < 2 or starts[0]:
+        return [file]
+    return [
+        spliced.spliced(file, [stretch])
+        for stretch in zip(starts, [*starts[1:], held], strict=True)
+    ]
+
+
 def _ogg_page(file: BinaryIO, offset: int) -> int | None:
     """Where the next whole header of a page begins, from an offset on."""
     file.seek(offset)
@@ -52,11 +68,16 @@ def _ogg_page(file: BinaryIO, offset: int) -> int | None:
     return offset if len(head) == 27 else None
 
 
+def is_mpeg_audio(head: bytes) -> bool:
+    """Whether a file begins as MPEG audio does: MP3, AAC in ADTS, or a tag in front of them."""
+    return head.startswith((b"ID3", b"APETAGEX")) or _is_frame(head)
+
+
 def without_tags(file: BinaryIO) -> BinaryIO:
     """Returns MPEG audio without the tags between its frames, which a decoder takes for damage.
 
-    Left out are ID3v2 and APE tags that are followed by a frame, and behind each the frame that
-    holds a table of contents and no sound. The tags that a file begins with stay.
+    Left out are ID3 and APE tags that are followed by a frame, and behind each the frame that holds
+    a table of contents and no sound. The tags that a file begins with stay.
     """
     held, first = file.seek(0, io.SEEK_END), _behind_tags(file, 0)
     parts, done = [], 0
@@ -70,13 +91,16 @@ def without_tags(file: BinaryIO) -> BinaryIO:
 
 def _tags(file: BinaryIO) -> Iterator[tuple[int, int]]:
     """Where tags lie that a frame follows, with the frame of its table."""
-    for at in _found(file, (b"ID3", b"APETAGEX")):
+    for at in _found(file, (b"ID3", b"APETAGEX", b"TAG")):
         file.seek(at)
-        start, stop = _tag(file.read(32), at)
+        head = file.read(128)
+        mark, (start, stop) = head[:3], _tag(head, at)
         stop = _behind_tags(file, stop)
         file.seek(stop)
         frame = file.read(64)
         if stop <= start or not _is_frame(frame):
+            continue
+        if mark == b"TAG" and not _are_frames(file, stop):  # three letters come by chance
             continue
         if b"Xing" in frame or b"Info" in frame:
             stop += containers.mp3_frame_bytes(frame)
@@ -106,7 +130,9 @@ def _tag(head: bytes, at: int) -> tuple[int, int]:
             return at, at
         length = sum(size << shift for size, shift in zip(sizes, (21, 14, 7, 0), strict=True))
         return at, at + 10 + length + (10 if head[5] & 0x10 else 0)
-    if head[:8] == b"APETAGEX" and len(head) == 32:
+    if head[:3] == b"TAG" and len(head) == 128:
+        return at, at + 128
+    if head[:8] == b"APETAGEX" and len(head) >= 32:
         version, length, _, flags = struct.unpack("<4I", head[8:24])
         if version not in (1000, 2000):
             return at, at
@@ -120,11 +146,22 @@ def _behind_tags(file: BinaryIO, offset: int) -> int:
     """Goes on behind further tags."""
     while True:
         file.seek(offset)
-        head = file.read(32)
-        stop = offset + 128 if head[:3] == b"TAG" else _tag(head, offset)[1]
+        head = file.read(128)
+        stop = _tag(head, offset)[1]
         if stop <= offset or (head[:8] == b"APETAGEX" and stop == offset + 32):
             return max(offset, stop)
         offset = stop
+
+
+def _are_frames(file: BinaryIO, offset: int) -> bool:
+    """Whether two frames of MP3 follow each other."""
+    for _ in range(2):
+        file.seek(offset)
+        length = containers.mp3_frame_bytes(file.read(4))
+        if not length:
+            return False
+        offset += length
+    return True
 
 
 def _is_frame(head: bytes) -> bool:

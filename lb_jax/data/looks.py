@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from lb_jax.core import errors
-from lb_jax.data import image, temperatures
+from lb_jax.data import depth_files, image, temperatures
 from lb_jax.data import media as media_lib
 
 FORMATS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".pgm": "PPM", ".pnm": "PPM"}
@@ -67,11 +67,13 @@ def _values(path: str) -> np.ndarray | None:
     if kind is None or not os.path.isfile(path):  # a pipe would keep whoever opens it waiting
         return None
     try:
+        if (values := depth_files.read(path, "a path")) is not None:
+            return values if values.ndim == 2 else None
         with warnings.catch_warnings(), media_lib.stream(path, "a path") as file:
             warnings.simplefilter("ignore")
             mode = Image.open(file, formats=[kind]).mode
-            if mode in ("I", "F") or mode.startswith("I;16"):
-                return np.asarray(image.open_picture(path, "a path"))
+        if mode in ("I", "F") or mode.startswith("I;16"):
+            return np.asarray(image.open_picture(path, "a path"))
     except (errors.DataError, *image.PILLOW_ERRORS):  # decoding it will say what is wrong
         return None
     return None

@@ -3,7 +3,8 @@
 Cells of a CSV or TSV are separated by commas, tabs, semicolons or bars, as its first line tells.
 
 Columns, by their names or by `columns`: one for each modality (`image`, `video`, ...) with paths of
-media files, or a single `path`; one for each caption kind (`caption`, `raw`, ..., `ofa_3`); `id`.
+media files, or a single `path`; one for each caption kind (`caption`, `raw`, ..., `ofa_3`); `id`;
+`depth_unit`, the unit of the row's depth maps where it is another than the preprocessing says.
 Others are left out. In JSONL and Parquet a cell may be a list: several captions to draw from, or a
 file for each frame. An empty cell means that the row lacks it.
 
@@ -20,11 +21,13 @@ import pyarrow.compute as pc
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
-from lb_jax.data import captions, tables
+from lb_jax.data import captions, depth_units, tables
+from lb_jax.data.depth_units import Measured
 from lb_jax.data.rows import Ref, Row
 
+UNIT = "depth_unit"
 # What a column may hold; also the name that its column has unless `columns` says otherwise.
-KEYS = ("id", "path", *MODALITIES, *captions.TEXT_KINDS, *captions.FRAME_KINDS)
+KEYS = ("id", "path", UNIT, *MODALITIES, *captions.TEXT_KINDS, *captions.FRAME_KINDS)
 
 
 class Manifest:
@@ -68,6 +71,7 @@ class Manifest:
             kind: self._column(kind, named, table) for kind in keys if kind in captions.DRAW_KINDS
         }
         self._ids = self._column("id", named, table) if "id" in keys else None
+        self._units = self._unit_column(named, table) if UNIT in keys else None
         self._rows, self._named, self._names = table.rows, named, table.names
         self.modalities = tuple(self._media)
         split = captions.FRAME_KINDS if self._has_gaps() else ()
@@ -136,8 +140,19 @@ class Manifest:
         if any("\0" in name for name in names):
             raise self._unusable(index, f"names a file with a zero byte under {modality}; mend it")
         refs = tuple(self.root / name for name in names)
+        if modality == "depth" and self._units is not None and (unit := self._units[index]):
+            return tuple(Measured(ref, unit) for ref in refs)
         clip = MODALITIES[modality].has_frames and isinstance(cell, list) and refs
         return (refs,) if clip else refs
+
+    def _unit_column(self, named: Mapping[str, str], table: tables.Table) -> list[str]:
+        """The unit of each row, empty where none is given."""
+        cells = self._column(UNIT, named, table).to_pylist()
+        units = ["" if cell is None else str(cell).strip() for cell in cells]
+        given = [place for place, unit in enumerate(units) if unit]
+        if wrong := depth_units.unknown(units[place] for place in given):
+            raise self._unusable(given[wrong[0]], f"{wrong[1]} Mend that cell")
+        return units
 
     def _unusable(self, index: int, reason: str) -> errors.DataError:
         line = f"row {index}" if self._format.lines is None else f"line {self._lines[index]}"
@@ -218,6 +233,7 @@ _ONE, _SEVERAL = {"text": _is_text}, {"lists of text": _is_texts}
 # What the cells of a column may be: in words -> whether an Arrow type is that.
 HOLDS = {
     "id": _ONE | {"whole numbers": pa.types.is_integer},
+    UNIT: _ONE | {"numbers": lambda type: pa.types.is_integer(type) or pa.types.is_floating(type)},
     "ofa": _SEVERAL,
     "frame caption": _ONE,
     "other": _ONE | _SEVERAL,

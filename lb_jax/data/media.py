@@ -12,7 +12,7 @@ import io
 import numbers
 import operator
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import BinaryIO
 
@@ -149,7 +149,7 @@ class Track:
       container: where it is read from; reading goes on where it last ended.
       stream: which one.
       zero_s: what the container calls the time at which the file begins to be shown, in seconds;
-        None where this track begins first, and its first frame or sample is that moment.
+        None where that is the first frame or sample of this track.
       end: when the track ends by its header, in units of its time; None if that does not say.
     """
 
@@ -436,23 +436,20 @@ def _zero_s(
 ) -> fractions.Fraction | None:
     """See `Track.zero_s`. Sound and pictures of a file are counted from the same moment.
 
-    It is the start of the container as FFmpeg gives it, exactly: that of the earliest sound or
-    picture. What lies before 0 is the priming of a decoder, which is not played.
+    It is the start of the container, which FFmpeg gives in microseconds and the track that begins
+    then exactly. What lies before 0 is the priming of a decoder, which is not played.
     """
-    whole = fractions.Fraction(opened.start_time or 0, av.time_base)
-    starts = {
-        s.index: s.start_time * fraction(s.time_base)
-        for kind in ("video", "audio")
-        for s in tracks_of(opened, kind)
+    tracks = [*tracks_of(opened, "video"), *tracks_of(opened, "audio")]
+    if opened.start_time is None or len(tracks) == 1:
+        return None
+    zero = fractions.Fraction(opened.start_time, av.time_base)
+    exact = [
+        start
+        for s in [chosen, *tracks]
         if s.start_time is not None
-    }
-    own = starts.pop(chosen.index, None)
-    if own is None:
-        return None if opened.start_time is None or not starts else max(whole, 0)
-    # Another programme of a broadcast may have a clock of its own.
-    others = [start for start in starts.values() if start >= whole - _MILLISECOND]
-    first = min(others, default=own)
-    return None if own <= first else max(first, min(own, 0))
+        and abs((start := s.start_time * fraction(s.time_base)) - zero) < _MILLISECOND
+    ]
+    return max([*exact, zero][0], fractions.Fraction(0))
 
 
 @contextlib.contextmanager

@@ -27,6 +27,7 @@ from absl import flags
 
 from lb_jax.core import errors, modalities, names, notices
 from lb_jax.data import captions, content, preprocess, tokenizer
+from lb_jax.data.depth_units import Measured
 from lb_jax.data.quarantine import BadSample, Quarantine, Remarks, remarks_of
 from lb_jax.data.rows import Ref, Row, Source, name_of
 
@@ -247,7 +248,11 @@ def _file_names(row: Row) -> list[str]:
     """Names of a row's media that are files, without the folder, which may move."""
     every = itertools.chain.from_iterable(row.media.values())
     flat = (part for one in every for part in (one if isinstance(one, tuple) else (one,)))
-    return [part.name for part in flat if isinstance(part, Path)]
+    return [
+        f"{part.file.name} {part.unit}" if isinstance(part, Measured) else part.name
+        for part in flat
+        if isinstance(getattr(part, "file", part), Path)
+    ]
 
 
 class CaptionPairs(Loader):

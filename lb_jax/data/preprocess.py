@@ -10,6 +10,7 @@ from PIL import Image
 from lb_jax.core import errors, modalities
 from lb_jax.data import audio, depth, image, specs, thermal, tokenizer, video
 from lb_jax.data import media as media_lib
+from lb_jax.data.depth_units import Measured
 
 # Every row has `decode(media, spec)` and `transform(decoded, spec, rng=None)`.
 MODULES: dict[str, types.ModuleType] = {
@@ -126,4 +127,4 @@ def _is_one(items: object) -> bool:
             and isinstance(items[0], np.ndarray)
             and not isinstance(items[1], np.ndarray)
         )
-    return isinstance(items, str | os.PathLike | bytes | Image.Image | np.ndarray)
+    return isinstance(items, str | os.PathLike | bytes | Image.Image | np.ndarray | Measured)

@@ -101,8 +101,9 @@ class Quarantine:
             self.bad += 1
             if (sample.modality, sample.path) not in self._known:
                 self._known.add((sample.modality, sample.path))
+                told = {k: v for k, v in dataclasses.asdict(sample).items() if v is not None}
                 with self.path.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(dataclasses.asdict(sample)) + "\n")
+                    file.write(json.dumps(told) + "\n")
             if self.seen >= BAD_RATE_FROM and self.bad > self.max_bad_rate * self.seen:
                 raise errors.DataError(
                     self.path,

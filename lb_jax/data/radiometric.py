@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from lb_jax.core import errors
-from lb_jax.data import temperatures
+from lb_jax.data import image, temperatures
 from lb_jax.data.temperatures import Readings
 
 SOI = b"\xff\xd8"
@@ -93,7 +93,7 @@ def _flir(block: bytes, name: str) -> Readings | None:
         if RAW_DATA not in records:  # saved again by an editor, or not radiometric
             return None
         raw = _flir_raw(records[RAW_DATA])
-    except (struct.error, ValueError, OSError, SyntaxError) as error:
+    except image.PILLOW_ERRORS as error:
         raise errors.DataError(
             name, f"has a FLIR block whose readings cannot be read ({error!r}); {AGAIN}"
         ) from error
@@ -242,7 +242,7 @@ def _dji_kelvin(file: BinaryIO) -> Readings | None:
     file.seek(0)
     try:
         celsius = tsdk.open(file.read()).measure_temperature_c()
-    except (tsdk.TsdkError, struct.error, ValueError, IndexError):  # not a camera that it knows
+    except Exception:  # a camera that it does not know, told in many ways; the counts remain
         return None
     return Readings(celsius, "celsius")
 
@@ -260,7 +260,7 @@ def _irg(content: bytes, name: str) -> Readings:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that the file names two zero points
             _, celsius, _ = infiray_irg.load(content)
-    except (ValueError, struct.error, OSError, SyntaxError) as error:
+    except image.PILLOW_ERRORS as error:
         raise errors.DataError(
             name, f"is no InfiRay IRG file that can be read ({error}); {AGAIN}"
         ) from error

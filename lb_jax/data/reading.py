@@ -10,6 +10,7 @@ from typing import Any
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.data import media
+from lb_jax.data.depth_units import Measured
 from lb_jax.data.rows import Ref, Row, Source
 
 MAX_BAD_RATE, THREADS = 0.01, 8
@@ -91,12 +92,14 @@ class Reading:
             return {"row": number, "id": row_id, "path": e.path, "reason": e.reason}
 
 
-def content(ref: Ref) -> bytes | tuple[bytes, ...]:
-    """The bytes of a media file, or of each still picture of a clip.
+def content(ref: Ref) -> bytes | tuple[bytes, ...] | Measured:
+    """The bytes of a media file, or of each still picture of a clip; a unit stays with them.
 
     Raises:
       errors.DataError: missing, empty, unreadable or cut off.
     """
+    if isinstance(ref, Measured):
+        return Measured(content(ref.file), ref.unit)
     if isinstance(ref, tuple):
         return tuple(map(content, ref))
     with media.stream(ref, "a path or bytes") as file:

@@ -1,16 +1,20 @@
 """A row as bytes with the content of its media files inside: one record of a packed corpus.
 
 msgpack, one map of "id" (string), "texts" (caption kind -> string, or several) and "media"
-(modality -> files). A file is its bytes, or several for a clip kept as still pictures.
+(modality -> files). A file is its bytes, several for a clip kept as still pictures, or a map of
+"file" and "unit" for depth in a unit of its own.
 """
 
+import dataclasses
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import msgpack
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
-from lb_jax.data import captions
+from lb_jax.data import captions, depth_units
+from lb_jax.data.depth_units import Measured
 from lb_jax.data.rows import Row
 
 
@@ -24,7 +28,7 @@ def encode(row: Row) -> bytes:
     if problem := _problem(fields):
         raise errors.DataError(row.id, problem)
     try:
-        return msgpack.packb(fields)
+        return msgpack.packb(fields, default=dataclasses.asdict)
     except ValueError as e:  # half a surrogate pair in a caption, a file of 4 GiB
         raise errors.DataError(row.id, f"cannot be written as a record ({e}); mend it") from e
 
@@ -45,9 +49,22 @@ def decode(content: bytes, name: str) -> Row:
         raise errors.DataError(
             name, f"is no row of a packed corpus ({e}); pack the corpus again"
         ) from e
+    fields = _measured(fields)
     if problem := _problem(fields):
         raise errors.DataError(name, f"{problem}; pack the corpus again with this version")
     return Row(**fields)
+
+
+def _measured(fields: Any) -> Any:
+    """Makes what it is of each map that stands for depth in a unit of its own."""
+    try:
+        depth = fields["media"]["depth"]
+        if not any(isinstance(one, dict) for one in depth):
+            return fields
+        found = tuple(Measured(**one) if isinstance(one, dict) else one for one in depth)
+    except (TypeError, LookupError):  # what is wrong with it is told later
+        return fields
+    return {**fields, "media": {**fields["media"], "depth": found}}
 
 
 def _problem(fields: object) -> str:
@@ -76,8 +93,17 @@ def _is_caption(kind: str, value: object) -> bool:
 
 
 def _is_files(_: str, value: object) -> bool:
-    return _is_several(value, (bytes, tuple)) and all(
-        isinstance(one, bytes) or _is_several(one, bytes) for one in value
+    return _is_several(value, (bytes, tuple, Measured)) and all(
+        isinstance(one, bytes) or _is_several(one, bytes) or _is_measured(one) for one in value
+    )
+
+
+def _is_measured(value: object) -> bool:
+    return (
+        isinstance(value, Measured)
+        and isinstance(value.file, bytes)
+        and isinstance(value.unit, str)
+        and depth_units.unknown([value.unit]) is None
     )
 
 

@@ -5,8 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-# A media file, its content, or the stills that make up one clip.
-Ref = Path | bytes | tuple[Path | bytes, ...]
+from lb_jax.core import names
+from lb_jax.data.depth_units import Measured, parse
+
+# A media file, its content, the stills that make up one clip, or depth in a unit of its own.
+Ref = Path | bytes | tuple[Path | bytes, ...] | Measured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,9 +27,47 @@ class Row:
     media: Mapping[str, tuple[Ref, ...]]
 
 
+class InUnit:
+    """A corpus whose depth is in a unit, but for rows that have one of their own.
+
+    Args:
+      source: the corpus.
+      unit: see `depth_units.parse`.
+
+    Raises:
+      ConfigError: the unit is none.
+    """
+
+    def __init__(self, source: "Source", unit: str):
+        parse(unit)
+        self._source, self._unit = source, unit
+        self.where = f"{source.where} (depth unit {unit})"
+        self.modalities, self.text_kinds = source.modalities, source.text_kinds
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def having(self, modality: str) -> Sequence[int]:
+        return self._source.having(modality)
+
+    def require(self, kinds: Iterable[str]) -> None:
+        self._source.require(kinds)
+
+    def __getitem__(self, index: int) -> Row:
+        row = self._source[index]
+        if "depth" not in row.media:
+            return row
+        depth = tuple(
+            one if isinstance(one, Measured) else Measured(one, self._unit)
+            for one in row.media["depth"]
+        )
+        return dataclasses.replace(row, media={**row.media, "depth": depth})
+
+
 def name_of(file: Ref, row: str) -> str:
     """What a file is called in messages: its path, or the row it is part of."""
-    return str(file) if isinstance(file, Path) else row
+    file = file.file if isinstance(file, Measured) else file
+    return names.shown(file) if isinstance(file, Path) else row
 
 
 class Source(Protocol):

@@ -18,6 +18,7 @@ import tensorflow_datasets as tfds
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.data import pack, reading, record
+from lb_jax.data.depth_units import Measured
 from lb_jax.data.rows import Row, Source
 
 NAME, VERSION, SPLIT = "lb_jax_corpus", "1.0.0", "train"
@@ -52,6 +53,12 @@ def example(
         found[kind] = [given] if isinstance(given, str) else list(given)
     for name in modalities:
         items = row.media.get(name, ())
+        if any(isinstance(item, Measured) for item in items):
+            raise errors.DataError(
+                row.id,
+                "has depth in a unit of its own, which TFDS has no place for; convert it to one "
+                "unit, or pack as array_record",
+            )
         stills = [isinstance(item, tuple) for item in items]
         if any(stills) and name not in PARTS:
             raise errors.DataError(row.id, f"has several pictures as one {name}; expected files")

@@ -14,12 +14,11 @@ import numpy as np
 from PIL import Image
 
 from lb_jax.core import errors
-from lb_jax.data import depth, greys, image, radiometric, specs, temperatures
+from lb_jax.data import depth_files, greys, heic, image, radiometric, specs, temperatures, tiff
 from lb_jax.data import media as media_lib
 from lb_jax.data.temperatures import Readings
 
 ACCEPTED = "a PIL image, a uint8 array [h, w, 3], or an array [h, w] of readings of any real type"
-NPZ_MAGIC = b"PK\x03\x04"
 PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 # A grey picture that went through JPEG has channels this close; a palette shows far wider ones.
 GREY_SPREAD = 48
@@ -87,12 +86,18 @@ def _read(media: media_lib.Media) -> Readings | np.ndarray:
         name = media_lib.describe(media)
         if (found := radiometric.read(file, name)) is not None:
             return found
-        file.seek(0)
+        is_heic = heic.is_heic(file)
         head = file.read(26)
-        if head.startswith(depth.NPY_MAGIC):
-            return _from_array(depth._load_npy(file, media), media)
-        if head.startswith(PNG_HEAD) and len(head) == 26 and head[24] == 16 and head[25] != 0:
-            return _from_array(_deep_png(file, name), media)
+        is_deep = head.startswith(PNG_HEAD) and len(head) == 26 and head[24] == 16 and head[25] != 0
+        if (about := tiff.layout(file)) is not None:
+            is_deep = about.bits > 8 and about.samples > 1
+            if tiff.has_more(file):
+                reason = "is a TIFF of several pages, of which the first is read"
+                warnings.warn(errors.DataWarning(name, reason), stacklevel=3)
+        if is_deep and (plane := _deep(file)) is not None:
+            return Readings(plane)
+    if not is_heic and (array := depth_files.read(media, ACCEPTED)) is not None:
+        return _from_array(array, media)
     return _from_picture(media, media)
 
 
@@ -122,16 +127,23 @@ def _from_array(array: np.ndarray, media: media_lib.Media) -> Readings | np.ndar
     return Readings(plane)
 
 
-def _deep_png(file: BinaryIO, name: str) -> np.ndarray:
-    """A PNG of 16 bits and several channels, of which Pillow keeps 8 bits: uint16 [h, w, c]."""
+def _deep(file: BinaryIO) -> np.ndarray | None:
+    """A channel [h, w] of a picture of several of more than 8 bits, if all are equal.
+
+    Pillow keeps 8 bits of such.
+    """
     file.seek(0)
-    content = np.frombuffer(file.read(), np.uint8)
-    array = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
-    if array is None:
-        raise errors.DataError(name, f"is no PNG that can be read; {media_lib.AGAIN}")
-    if array.shape[-1] in (2, 4):  # the last is how opaque
+    try:
+        array = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None
+    if array is None or array.dtype == np.uint8:
+        return None
+    if array.ndim == 3 and array.shape[-1] in (2, 4):  # the last is how opaque
         array = array[..., :-1]
-    return array
+    if array.ndim == 2:
+        return array
+    return array[..., 0] if (array == array[..., :1]).all() else None
 
 
 def _warn_of_colours(picture: np.ndarray, media: media_lib.Media) -> None:

@@ -255,7 +255,7 @@ class Clock:
     def within(
         self, seconds: Sequence[float], start_s: float, end_s: float | None, standing: bool = False
     ) -> tuple[int, int]:
-        """Numbers of the first frame of a window and of the first behind it; equal if there is none.
+        """Numbers of the first frame of a window and of the first behind it; equal if none is.
 
         For the arguments see `Choice`; `seconds` are the times of all frames.
         """

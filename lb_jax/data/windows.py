@@ -19,7 +19,7 @@ import av
 import numpy as np
 
 from lb_jax.core import errors
-from lb_jax.data import audio, depth, depth_film, image, specs, video
+from lb_jax.data import audio, depth, depth_film, fbank, image, samples, specs, video
 from lb_jax.data import display as display_lib
 from lb_jax.data import media as media_lib
 
@@ -226,35 +226,72 @@ def _is_interlaced(file: BinaryIO, name: str, kind: str) -> bool:
 def _audio(
     media: media_lib.Media, spec: specs.AudioSpec, window_s: float, stride_s: float
 ) -> Iterator[Window]:
-    name = media_lib.describe(media)
-    held, offset, rate_hz = np.zeros(0, np.float32), 0, 0  # samples from `offset` on
-    number, done = 0, 0  # of the next window; sample up to which windows were cut
+    sound = _Sound(spec, media_lib.describe(media), window_s, stride_s)
+    with contextlib.closing(samples.mono_blocks(media, spec)) as blocks:
+        for block in blocks:
+            yield from sound.followed_by(block)
+    yield from sound.rest()
 
-    def cut(first: int, stop: int, start_s: float) -> Window:
-        wave = held[first - offset : stop - offset]
-        mel = audio.log_mel(wave, rate_hz, spec, name)
-        return Window(start_s, stop / rate_hz, audio.transform(mel, spec))
 
-    with contextlib.closing(audio.mono_blocks(media, spec)) as blocks:
-        for block, rate_hz in blocks:
-            held = np.concatenate([held, block])
-            total = offset + len(held)
-            while (stop := audio.sample(number * stride_s + window_s, rate_hz)) <= total:
-                start_s = number * stride_s
-                yield cut(audio.sample(start_s, rate_hz), stop, start_s)
-                number, done = number + 1, stop
-            # what the next window needs, and a last one that ends with the file
-            keep = min(
-                audio.sample(number * stride_s, rate_hz), total - audio.sample(window_s, rate_hz)
-            )
-            if keep > offset:
-                held, offset = held[keep - offset :], keep
-    total = offset + len(held)
-    length = audio.sample(window_s, rate_hz)
-    if number == 0:
-        yield cut(0, total, 0.0)
-    elif total - done >= REST * length:
-        yield cut(total - length, total, (total - length) / rate_hz)
+class _Sound:
+    """Cuts windows out of sound that comes in blocks, and keeps what later ones need.
+
+    Windows without a sample, in a gap or before the first one, are left out.
+    """
+
+    def __init__(self, spec: specs.AudioSpec, name: str, window_s: float, stride_s: float):
+        self._spec, self._name = spec, name
+        self._window_s, self._stride_s = window_s, stride_s
+        self._pieces: collections.deque[samples.Mono] = collections.deque()
+        self._first: int | None = None  # sample of the file
+        self._total = 0  # where the sound ends, so far
+        self._number, self._done = 0, 0  # of the next window; where the last one ended
+        self._rate_hz, self._is_empty = 0, True
+
+    def followed_by(self, block: samples.Mono) -> Iterator[Window]:
+        """Takes a block; yields the windows that end in the gap before it or within it."""
+        self._rate_hz = block.rate_hz
+        self._first = block.first if self._first is None else self._first
+        yield from self._until(block.first)
+        self._pieces.append(block)
+        self._total = block.stop
+        yield from self._until(block.stop)
+        # what the next window needs, and a last one that ends with the file
+        keep = min(self._sample(self._begins_s), self._total - self._sample(self._window_s))
+        while self._pieces and self._pieces[0].stop <= keep:
+            self._pieces.popleft()
+
+    def rest(self) -> Iterator[Window]:
+        """Yields the last window, which ends with the file."""
+        length = self._sample(self._window_s)
+        first = max(self._total - length, 0)
+        if self._is_empty or self._total - self._done >= REST * length:
+            yield self._cut(first, self._total, first / self._rate_hz)
+
+    @property
+    def _begins_s(self) -> float:
+        return self._number * self._stride_s
+
+    def _sample(self, time_s: float) -> int:
+        return samples.sample(time_s, self._rate_hz)
+
+    def _until(self, limit: int) -> Iterator[Window]:
+        """Yields the windows that end there or before."""
+        while (stop := self._sample(self._begins_s + self._window_s)) <= limit:
+            first = self._sample(self._begins_s)
+            if first >= self._total:  # leave out the others of the gap, too
+                ahead = (limit / self._rate_hz - self._window_s) / self._stride_s
+                self._number = max(self._number, math.floor(ahead - 1e-6))
+                stop = self._sample(self._begins_s + self._window_s)
+            elif first >= self._first or stop - self._first >= fbank.FRAME_S * self._rate_hz:
+                yield self._cut(first, stop, self._begins_s)
+            self._number, self._done = self._number + 1, stop
+
+    def _cut(self, first: int, stop: int, start_s: float) -> Window:
+        wave = samples.assemble(self._pieces, max(first, self._first), stop)
+        self._is_empty = False
+        mel = audio.log_mel(wave, self._rate_hz, self._spec, self._name)
+        return Window(start_s, stop / self._rate_hz, audio.transform(mel, self._spec))
 
 
 _CUTTERS: dict[str, Callable[..., Iterator[Window]]] = {

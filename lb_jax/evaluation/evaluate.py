@@ -14,6 +14,7 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core import modalities as rows
+from lb_jax.data.depth_units import Measured
 from lb_jax.evaluation import emergent, labelled, retrieval, zero_shot
 from lb_jax.evaluation import scoring as rows_of
 
@@ -128,7 +129,7 @@ def evaluate(
     """
     started = time.perf_counter()
     seconds = {}
-    corpus = labelled.read(corpus_dir, split)
+    corpus = _measured(labelled.read(corpus_dir, split), model)
     names = _choose(model, corpus, modalities)
     tasks = [task for task in corpus.tasks if task.modality in names]
     run = _Embedder(model, progress or _silent, seconds, scoring)
@@ -193,8 +194,21 @@ def _embed(
     return Embedded(corpus, ids, embeddings, spoken), vector
 
 
-def _files(corpus: labelled.Labelled, name: str, ids: Sequence[str]) -> list[str]:
-    return [str(corpus.files[id_][name]) for id_ in ids]
+def _measured(corpus: labelled.Labelled, model) -> labelled.Labelled:
+    """The corpus with the unit that the model was loaded with, which thumbnails need too."""
+    settings = getattr(model, "settings", None)
+    if settings is None or settings.depth_unit is None:
+        return corpus
+    units = dict.fromkeys(corpus.ids, str(settings.depth_unit)) | corpus.units
+    return dataclasses.replace(corpus, units=units)
+
+
+def _files(corpus: labelled.Labelled, name: str, ids: Sequence[str]) -> list[str | Measured]:
+    found = [str(corpus.files[id_][name]) for id_ in ids]
+    if name != "depth":
+        return found
+    units = [corpus.units.get(id_) for id_ in ids]
+    return [Measured(one, unit) if unit else one for one, unit in zip(found, units, strict=True)]
 
 
 def _silent(what: str, done: int, total: int) -> None:

@@ -1,6 +1,7 @@
 """Reads a labelled corpus: media files, their attributes, prompts of the tasks, captions.
 
-    attributes.json   id -> {"split", "category", …, "files": {modality: path in the corpus}}
+    attributes.json   id -> {"split", "category", …, "files": {modality: path in the corpus}};
+                      "depth_unit" of depth that is not in the unit of the preprocessing
     prompts.json      "modality/attribute" -> class -> list of texts
     <split>.json      VIDAL annotation: id -> {"raw", "mplug", "polish_mplug", "sound_mplug", "ofa"}
 
@@ -14,7 +15,9 @@ import pathlib
 from collections.abc import Sequence
 
 from lb_jax.core import errors, modalities
+from lb_jax.data import depth_units
 from lb_jax.data.clips import Clip
+from lb_jax.data.manifest import UNIT
 from lb_jax.evaluation import splits
 
 
@@ -51,6 +54,7 @@ class Labelled:
       files: id -> modality -> file.
       prompts: task name -> class -> texts.
       captions: id -> the annotation row.
+      units: id -> unit of its depth, of those that have one of their own.
     """
 
     root: pathlib.Path
@@ -59,6 +63,7 @@ class Labelled:
     files: dict[str, dict[str, pathlib.Path]]
     prompts: dict[str, dict[str, list[str]]]
     captions: dict[str, dict]
+    units: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -86,6 +91,11 @@ class Labelled:
             )
         return text
 
+    def clip(self, id_: str, name: str) -> Clip:
+        """The file of one item and modality."""
+        unit = self.units.get(id_, "") if name == "depth" else ""
+        return Clip(self.files[id_][name], depth_unit=unit)
+
     def as_split(self, names: Sequence[str]) -> splits.Split:
         """The items as those of a benchmark, each with the captions of all named modalities.
 
@@ -98,9 +108,7 @@ class Labelled:
                 modalities.MODALITIES[name].text_kind for name in names if name in self.files[id_]
             ]
             texts[id_] = tuple(dict.fromkeys(self.caption(id_, kind) for kind in kinds))
-        media = {
-            name: {id_: Clip(self.files[id_][name]) for id_ in self.having(name)} for name in names
-        }
+        media = {name: {id_: self.clip(id_, name) for id_ in self.having(name)} for name in names}
         return splits.Split(self.ids, media, {id_: said for id_, said in texts.items() if said})
 
 
@@ -143,7 +151,7 @@ def read(corpus_dir: str | pathlib.Path, split: str = "test") -> Labelled:
         root=root,
         ids=tuple(rows),
         attributes={
-            id_: {k: str(v) for k, v in row.items() if k not in ("split", "files")}
+            id_: {k: str(v) for k, v in row.items() if k not in ("split", "files", UNIT)}
             for id_, row in rows.items()
         },
         files={
@@ -152,6 +160,7 @@ def read(corpus_dir: str | pathlib.Path, split: str = "test") -> Labelled:
         },
         prompts=prompts,
         captions={id_: captions[id_] for id_ in rows},
+        units={id_: str(row[UNIT]) for id_, row in rows.items() if row.get(UNIT)},
     )
 
 
@@ -177,6 +186,8 @@ def _object(path: pathlib.Path) -> dict:
 def _file_problems(root: pathlib.Path, rows: dict) -> list[str]:
     problems = []
     for id_, row in rows.items():
+        if row.get(UNIT) and (wrong := depth_units.unknown([str(row[UNIT])])):
+            problems.append(f"item {id_}: {wrong[1]}")
         if not isinstance(row.get("files"), dict) or not row["files"]:
             problems.append(
                 f'item {id_} names no files in attributes.json, expected "files": '

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from lb_jax.core import modalities
-from lb_jax.data import clips
 from lb_jax.evaluation import evaluate, figures, metrics, report_page, table, thumbnails
 from lb_jax.evaluation.report_page import escaped
 
@@ -331,6 +330,8 @@ def _hits(result: evaluate.Result, query: np.ndarray, id_: str, modality: str) -
 
 
 def _thumbnail(result: evaluate.Result, modality: str, id_: str) -> str:
-    path = result.corpus.files[id_][modality]
-    shown = escaped(f"{modality} of item {id_}: {path.relative_to(result.corpus.root).as_posix()}")
-    return f'<img alt="{shown}" title="{shown}" src="{thumbnails.data_uri(modality, clips.Clip(path))}">'
+    clip = result.corpus.clip(id_, modality)
+    shown = escaped(
+        f"{modality} of item {id_}: {clip.path.relative_to(result.corpus.root).as_posix()}"
+    )
+    return f'<img alt="{shown}" title="{shown}" src="{thumbnails.data_uri(modality, clip)}">'

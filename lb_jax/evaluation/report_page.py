@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from lb_jax.core import names
 from lb_jax.evaluation import report_style
 
 BROAD_CLASSES = 8  # more do not fit one column of panels
@@ -47,7 +48,7 @@ def write(
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    partial.write_text(page, encoding="utf-8")
+    partial.write_text(names.shown(page), encoding="utf-8")
     os.replace(partial, path)
 
 

@@ -49,3 +49,11 @@ class Split:
     texts: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     labels: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+
+    def in_unit(self, unit: str) -> "Split":
+        """The same items, their depth in a unit, for who looks at the files without the model."""
+        depth = {
+            id_: dataclasses.replace(clip, depth_unit=clip.depth_unit or unit)
+            for id_, clip in self.media.get("depth", {}).items()
+        }
+        return dataclasses.replace(self, media={**self.media, "depth": depth}) if depth else self

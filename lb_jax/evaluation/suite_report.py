@@ -4,6 +4,7 @@ It shows the published tables beside ours, then each benchmark: classes, confusi
 queries, how the scores of right and wrong pairs lie, and where the modalities lie in the space.
 """
 
+import dataclasses
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -194,6 +195,15 @@ def _captions(result: BenchmarkResult, task: TaskResult) -> list[str]:
 
 def _words(text: str) -> str:
     return f"<blockquote>{escaped(text if len(text) < 200 else text[:199] + '…')}</blockquote>"
+
+
+def in_unit(found: SuiteResult, unit: str) -> SuiteResult:
+    """A result whose depth files are shown in a unit, as the model read them."""
+    results = {
+        name: dataclasses.replace(one, split=one.split.in_unit(unit))
+        for name, one in found.results.items()
+    }
+    return dataclasses.replace(found, results=results)
 
 
 def _media(result: BenchmarkResult, side: Sequence[str], id_: str) -> str:

@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from lb_jax.core import logging, names
-from lb_jax.data import decoders
+from lb_jax.core import errors, logging, names
+from lb_jax.data import decoders, faults
 from lb_jax.data.quarantine import BadSample, Quarantine, Remarks, remarks_of
 from lb_jax.inference import sources
 from lb_jax.inference.sources import Source
-from lb_jax.inference.store import FileStamp, Maker, Row, Store
+from lb_jax.inference.store import FileStamp, Maker, Row, Store, stamp_of, with_unit
 
 WINDOW_S = 10.0
 # What a kill loses at most. Rows are committed after as many, or so many seconds.
@@ -39,10 +39,19 @@ GONE = -1, -1  # size and time of change of a file that is not there
 
 @dataclasses.dataclass(frozen=True)
 class BadFile(BadSample):
-    """A file that could not be used as a modality, with what it was then; -1 where not known."""
+    """A file that could not be used as a modality, with what it was then; -1 where not known.
+
+    Attributes:
+      preprocessing: it was read with, see `store.Row`.
+      traceback: where this package is at fault; None where the file is.
+      versions: with which it was so, see `faults.versions`.
+    """
 
     size: int
     mtime_ns: int
+    preprocessing: str = ""
+    traceback: str | None = None
+    versions: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +65,7 @@ class Summary:
       unchanged: files that the store held already.
       bad: files, by modality, in the quarantine list: found by this run, or before and unchanged.
       pruned: files, by modality, that were removed.
+      faults: of this package, among those of this run.
       rows: that were added.
       seconds: from beginning to end.
       quarantine: the list.
@@ -69,6 +79,7 @@ class Summary:
     reused: int
     unchanged: int
     bad: int
+    faults: int
     pruned: int
     rows: int
     seconds: float
@@ -84,6 +95,7 @@ class Summary:
             "known under another name": self.reused,
             "removed": self.pruned,
             "in quarantine": self.bad,
+            "of them by faults of lb_jax, which need a report": self.faults,
         }
         more = "".join(f", {count} {what}" for what, count in counts.items() if count)
         return (
@@ -119,7 +131,7 @@ def run(
 
     if isinstance(model, str | Path):
         model = api.load(model)
-    found = sources.find(arguments, model.modalities)
+    found = sources.find(arguments, model.modalities, unclear=sources.said(model.settings))
     settings.setdefault("quarantine", quarantine_of(uri))
     maker = Maker.of(model, window_s, window_s if stride_s is None else stride_s)
     return hosts.update(found, model, uri, maker, **settings)
@@ -181,14 +193,15 @@ def update(
     mended = store.repeated() & {(one.path, name) for one in mine for name in one.modalities}
     store.remove(mended)
     known = store.files()
-    listed = _Listed.read(Path(quarantine), mine, max_bad_rate, retry=retry)
+    made = store.maker.preprocessing
+    listed = _Listed.read(Path(quarantine), mine, max_bad_rate, made, retry=retry)
     todo, unchanged, bad = [], 0, 0
     for source in mine:
         left = [name for name in source.modalities if (source.path, name) not in listed.reasons]
         bad += len(source.modalities) - len(left)
-        wanted = _changed(source.path, left, known)
+        wanted = _changed(source, left, known)
         if wanted:
-            todo.append(Source(source.path, wanted))
+            todo.append(dataclasses.replace(source, modalities=wanted))
         unchanged += bool(left and not wanted)
     pruned = _pruned(found, known) if prune and number == 0 else []
     store.remove(pruned)
@@ -219,6 +232,7 @@ def update(
         reused=work.reused,
         unchanged=unchanged + work.silent,
         bad=listed.quarantine.bad + bad,
+        faults=work.judge.count,
         pruned=len(pruned),
         rows=work.rows,
         seconds=time.monotonic() - start,
@@ -229,13 +243,22 @@ def update(
 
 
 def _changed(
-    path: str, modalities: Sequence[str], known: Mapping[tuple[str, str], FileStamp]
+    source: Source, modalities: Sequence[str], known: Mapping[tuple[str, str], FileStamp]
 ) -> tuple[str, ...]:
     """The modalities as which the store does not have the file as it is."""
-    now = _now(path)
+    path, now = source.path, _now(source.path)
     stamps = {name: known[path, name] for name in modalities if (path, name) in known}
-    there = {name for name, one in stamps.items() if (one.size, one.mtime_ns) == now}
+    there = {
+        name
+        for name, one in stamps.items()
+        if (one.size, one.mtime_ns, one.depth_unit) == (*now, _unit(source, name))
+    }
     return tuple(name for name in modalities if name not in there)
+
+
+def _unit(source: Source, modality: str) -> str:
+    """The unit of its own that a file is read in; empty for none."""
+    return source.depth_unit if modality == "depth" else ""
 
 
 def _pruned(found: sources.Found, known: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -255,23 +278,39 @@ def _pruned(found: sources.Found, known: Iterable[tuple[str, str]]) -> list[tupl
 
 @dataclasses.dataclass(frozen=True)
 class _Listed:
-    """The quarantine list at the start of a run: what still holds, and where more is written."""
+    """The quarantine list at the start of a run: what still holds, and where more is written.
+
+    What ended in a fault of this package holds for the same versions alone.
+    """
 
     reasons: Mapping[tuple[str, str], str]
     quarantine: Quarantine
 
     @classmethod
     def read(
-        cls, path: Path, files: Sequence[Source], max_bad_rate: float, *, retry: bool
+        cls,
+        path: Path,
+        files: Sequence[Source],
+        max_bad_rate: float,
+        made: str,
+        *,
+        retry: bool,
     ) -> "_Listed":
-        """Drops from the list the files of this run that changed, or all with `retry`."""
-        mine = {names.shown(source.path): source.path for source in files}
+        """Drops from the list the files of this run that changed, or all with `retry`.
+
+        So does a file that is read with another preprocessing now, such as another unit of depth.
+        """
+        mine = {names.shown(source.path): source for source in files}
         reasons, kept = {}, []
         for row in logging.read_metrics(path):
-            if (file := mine.get(row.get("path"))) is not None:
-                if retry or _now(file) != (row.get("size"), row.get("mtime_ns")):
+            if source := mine.get(row.get("path")):
+                same = _now(source.path) == (row.get("size"), row.get("mtime_ns"))
+                if retry or not same or row.get("versions") not in (None, faults.versions()):
                     continue
-                reasons[file, row.get("modality")] = row.get("reason")
+                now = with_unit(made, _unit(source, row.get("modality")))
+                if row.get("preprocessing", now) not in ("", now):
+                    continue
+                reasons[source.path, row.get("modality")] = row.get("reason")
             kept.append(row)
         if path.exists():
             logging.rewrite(path, kept)
@@ -297,6 +336,7 @@ class _Part:
       is_whole: whether all arrays came.
       missing: vectors that are.
       reason: why it cannot be used.
+      fault: of this package, where that is the reason.
       same: part of another file of this run with equal content.
       is_stored: whether the vectors come from the store.
     """
@@ -306,6 +346,7 @@ class _Part:
     is_whole: bool = False
     missing: int = 0
     reason: str | None = None
+    fault: faults.Fault | None = None
     same: "_Part | None" = None
     is_stored: bool = False
 
@@ -345,6 +386,7 @@ class _Work:
     Attributes:
       embedded, reused, rows: see `Summary`.
       silent: films that were looked at for sound and have none.
+      judge: of faults of this package.
     """
 
     def __init__(
@@ -362,24 +404,36 @@ class _Work:
         self._todo, self._model, self._store, self._known = todo, model, store, known
         self._quarantine, self._remarks = quarantine, remarks
         self._commit_rows, self._commit_s = commit_rows, commit_s
-        self._contents = {(one.sha256, modality) for (_, modality), one in known.items()}
+        self._contents = {
+            (one.sha256, modality, one.depth_unit) for (_, modality), one in known.items()
+        }
         self._files: dict[int, _File] = {}  # handed out and not in the store, in order
         self._next = 0  # number of the next file to hand out
-        self._first: dict[tuple[str, str], _Part] = {}  # content and modality, of this run
+        # content, modality and unit, of this run
+        self._first: dict[tuple[str, str, str], _Part] = {}
         self._batches: dict[str, list[tuple[_Part, int, np.ndarray]]] = collections.defaultdict(
             list
         )
         self._encoding: collections.deque[tuple[futures.Future, list]] = collections.deque()
         self._rows: list[Row] = []  # of the next commit
         self._stale: list[tuple[str, str]] = []  # what it replaces
-        self._settled: list[tuple[str, str]] = []  # contents that are in the store after it
+        self._settled: list[tuple[str, str, str]] = []  # contents that are in the store after it
         self._committed_s = time.monotonic()
         self._waiting_rows = 0  # of files that are not ready to be committed
         self.embedded = self.reused = self.rows = self.silent = 0
+        coming = (modality for source in todo for modality in source.modalities)
+        self.judge = faults.Judge(coming, {name for _, name in known}, quarantine.path)
 
     def run(self, pool: decoders.Decoders, progress: logging.Progress) -> None:
+        try:
+            self._run(pool, progress)
+        except errors.InternalError:
+            self._commit()  # what was embedded before
+            raise
+
+    def _run(self, pool: decoders.Decoders, progress: logging.Progress) -> None:
         wakes, wake = multiprocessing.Pipe(duplex=False)
-        with futures.ThreadPoolExecutor(1) as encoder, contextlib.closing(wakes):
+        with contextlib.closing(wakes), futures.ThreadPoolExecutor(1) as encoder:
             self._encoder, self._wake = encoder, wake
             while self._next < len(self._todo) or self._files:
                 self._hand_out(pool)
@@ -404,7 +458,7 @@ class _Work:
             source = self._todo[self._next]
             self._files[self._next] = _File(source)
             if names.is_text(source.path):
-                pool.submit(self._next, source.path, source.modalities)
+                pool.submit(self._next, source.path, source.modalities, source.depth_unit)
             else:
                 self._refuse(self._files[self._next], "its name is not UTF-8; rename it")
                 self._files[self._next].is_done = True
@@ -427,12 +481,16 @@ class _Work:
                 file.parts[modality].is_whole = True
             case decoders.Bad(None, reason):
                 self._refuse(file, reason)
+            case faults.Fault(None):
+                self._refuse(file, message.reason, message)
+            case faults.Fault(modality):
+                file.parts[modality].reason, file.parts[modality].fault = message.reason, message
             case decoders.Bad(modality, reason):
                 file.parts[modality].reason = reason
 
     def _is_new(self, file: _File, modality: str) -> bool:
         """Whether content has to be decoded; notes where its rows come from otherwise."""
-        content = file.stamp.sha256, modality
+        content = file.stamp.sha256, modality, _unit(file.source, modality)
         if content in self._first:
             file.parts[modality] = _Part(same=self._first[content])
             return False
@@ -447,13 +505,13 @@ class _Work:
         self._waiting_rows += len(rows)
         return not rows
 
-    def _refuse(self, file: _File, reason: str) -> None:
+    def _refuse(self, file: _File, reason: str, fault: faults.Fault | None = None) -> None:
         """Gives up a file, but for modalities that are complete."""
         if file.stamp is None:  # not opened, so nothing is known of its modalities
             file.parts = {modality: _Part() for modality in file.source.modalities}
         for part in file.parts.values():
             if not (part.is_whole or part.same):
-                part.reason = reason
+                part.reason, part.fault = reason, fault
 
     def _gather(self, part: _Part, modality: str, times: Sequence[Any], values: np.ndarray) -> None:
         first = len(part.vectors)
@@ -521,15 +579,19 @@ class _Work:
             if (path, modality) in self._known and now != GONE:
                 self._stale.append((path, modality))
         for modality, part in file.parts.items():
+            unit = _unit(file.source, modality)
+            made = with_unit(self._store.maker.preprocessing, unit)
             origin = part.same or part
             self._waiting_rows -= len(part.vectors)
             if origin.reason is not None:
-                bad.append(BadFile(modality, names.shown(path), origin.reason, *now))
+                fault = origin.fault and (origin.fault.traceback, faults.versions())
+                told = names.shown(path), origin.reason, *now, made, *(fault or ())
+                bad.append(BadFile(modality, *told))
                 part.vectors = []  # equal content need not be tried again
                 continue
             reused += origin is not part or part.is_stored
-            rows += self._made(path, file.stamp, modality, origin)
-            self._settled.append((file.stamp.sha256, modality))
+            rows += self._made(path, file.stamp, modality, origin, made)
+            self._settled.append((file.stamp.sha256, modality, unit))
         self._quarantine.record(len(file.parts) - len(bad), bad)
         lost = {one.modality for one in bad}  # of those the quarantine list tells
         self._remarks.record(
@@ -541,17 +603,24 @@ class _Work:
         self.embedded += bool(rows)
         self.reused += bool(reused)
         self.silent += not file.parts
+        for modality in file.source.modalities:
+            part = file.parts.get(modality, _Part())  # none: a film without sound
+            is_used = modality in file.parts and (part.same or part).reason is None
+            self.judge.passed(modality, names.shown(path), part.fault, is_used=is_used)
 
-    def _made(self, path: str, stamp: decoders.Stamp, modality: str, part: _Part) -> Iterator[Row]:
-        by = self._store.maker
-        told = stamp.sha256, stamp.size, stamp.mtime_ns, by.digest, by.preprocessing
+    def _made(
+        self, path: str, stamp: decoders.Stamp, modality: str, part: _Part, made: str
+    ) -> Iterator[Row]:
+        told = stamp.sha256, stamp.size, stamp.mtime_ns, self._store.maker.digest, made
         for times, vector in zip(part.times, part.vectors, strict=True):
             yield Row(path, modality, *(times or (None, None)), *told, vector)
 
     def _commit(self) -> None:
         self._committed_s = time.monotonic()
         made = {
-            (row.path, row.modality): FileStamp(row.sha256, row.size, row.mtime_ns)
+            (row.path, row.modality): stamp_of(
+                row.sha256, row.size, row.mtime_ns, row.preprocessing
+            )
             for row in self._rows
         }
         # another run may have come before this one with the same files, or older ones

@@ -315,7 +315,8 @@ def _key(clip: clips_lib.Clip, file: _File, views: clips_lib.Views | None) -> by
     if file.content is None:
         return None
     end_s = None if clip.end_s is None else float(clip.end_s)
-    return vector_cache.key(RECIPE, file.content, float(clip.start_s), end_s, views)
+    told = file.content, float(clip.start_s), end_s, views
+    return vector_cache.key(RECIPE, *told, *([clip.depth_unit] if clip.depth_unit else []))
 
 
 def _read(

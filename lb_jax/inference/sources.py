@@ -11,15 +11,18 @@ import pyarrow as pa
 
 from lb_jax.core import errors, names
 from lb_jax.core.modalities import MODALITIES
+from lb_jax.data import depth_units, looks, tables
 from lb_jax.data import files as files_lib
-from lb_jax.data import looks, tables
+from lb_jax.data.manifest import UNIT
+from lb_jax.data.settings import Settings
 
 # A picture has the endings of three modalities; those that are told apart otherwise come after it.
 STILLS = MODALITIES["image"].suffixes
-# Endings that no picture to look at has. Arrays are depth unless their folder is named otherwise.
+ARRAYS = (".npy", ".npz", ".mat", ".h5", ".hdf5")  # may hold anything
+# Endings of what is neither: no picture to look at has them.
 DEPTH_ALONE, THERMAL_ALONE = (
-    tuple(end for end in MODALITIES[name].suffixes if end not in (*STILLS, *others))
-    for name, others in (("depth", ()), ("thermal", MODALITIES["depth"].suffixes))
+    tuple(end for end in MODALITIES[name].suffixes if end not in (*STILLS, *ARRAYS))
+    for name in ("depth", "thermal")
 )
 # Endings that programs share with films: TypeScript, and streams of packets of 188 bytes.
 SHARED, PACKETS, SYNC = (".ts", ".mts"), ((0, 188), (4, 196)), 0x47
@@ -43,8 +46,12 @@ NOT_DECODED = {
 }
 UNCLEAR = (
     "grey pictures of more than 8 bits whose values are neither depth in millimetres nor "
-    "temperatures in centikelvin; say what they are: --as 'REGEX=depth' with --depth-unit, or "
-    "--as 'REGEX=thermal' with --thermal-unit"
+    "temperatures in centikelvin; say what they are: --depth-unit if all are depth, --thermal-unit "
+    "if all are thermal, and --as 'REGEX=depth' or --as 'REGEX=thermal' for some"
+)
+NAMELESS = (
+    "arrays, which may hold anything; name them or their folder depth or thermal, or say it by "
+    "--as 'REGEX=depth'"
 )
 SAID = ("depth", "thermal")  # what such pictures are if the user wants nothing else
 UNKNOWN = "not among the endings of media"
@@ -58,10 +65,12 @@ class Source:
     Attributes:
       path: absolute, with forward slashes.
       modalities: it is embedded as; a video with sound is both.
+      depth_unit: of its depth, as a manifest gives it; empty for that of the model.
     """
 
     path: str
     modalities: tuple[str, ...]
+    depth_unit: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,13 +129,19 @@ def _is_film(shown: PurePath, path: Path) -> bool:
     return any(head[first] == head[second] == SYNC for first, second in ends)
 
 
-def _lies_in(*words: str, alone: Sequence[str]) -> Callable[[PurePath, Path], bool]:
-    """Stills below a folder with one of the words in its name: `scene1_depth`, `Depth-2`."""
+def _named(*words: str) -> Callable[[PurePath, Path], bool]:
+    """Stills below a folder with one of the words in its name: `scene1_depth`, `Depth-2`.
+
+    Arrays and what no picture to look at has may have it in their own name: `left_depth.npy`.
+    """
 
     def applies(shown: PurePath, path: Path) -> bool:
         del path
-        parts = re.split(r"[^a-z0-9]+", "/".join(shown.parts[:-1]).lower())
-        return shown.suffix.lower() in (*STILLS, *alone) and not set(words).isdisjoint(parts)
+        ending = shown.suffix.lower()
+        if ending not in (*STILLS, *ARRAYS, *DEPTH_ALONE, *THERMAL_ALONE):
+            return False
+        named = shown.parent if ending in STILLS else shown.with_suffix("")
+        return not set(words).isdisjoint(re.split(r"[^a-z0-9]+", named.as_posix().lower()))
 
     return applies
 
@@ -139,18 +154,15 @@ def _looks(like: str) -> Callable[[PurePath, Path], bool]:
 RULES = (
     Rule("the endings of sound", _ends_in(MODALITIES["audio"].suffixes), ("audio",)),
     Rule("the endings of video", _is_film, ("video", "audio")),
+    Rule("pictures in a folder, and arrays, named depth", _named("depth"), ("depth",)),
     Rule(
-        "pictures and arrays in a folder named depth",
-        _lies_in("depth", alone=DEPTH_ALONE),
-        ("depth",),
-    ),
-    Rule(
-        "pictures and arrays in a folder named thermal, infrared or ir",
-        _lies_in("thermal", "infrared", "ir", alone=(*THERMAL_ALONE, ".npy", ".npz")),
+        "pictures in a folder, and arrays, named thermal, infrared or ir",
+        _named("thermal", "infrared", "ir"),
         ("thermal",),
     ),
     Rule(f"the endings {' '.join(DEPTH_ALONE)}", _ends_in(DEPTH_ALONE), ("depth",)),
     Rule(f"the endings {' '.join(THERMAL_ALONE)}", _ends_in(THERMAL_ALONE), ("thermal",)),
+    Rule("other arrays", _ends_in(ARRAYS), (), NAMELESS),
     Rule(
         "grey pictures of more than 8 bits whose values are depth in millimetres",
         _looks(looks.DEPTH),
@@ -172,6 +184,13 @@ def told(rules: Sequence[Rule] = RULES) -> str:
         f"{rule.what}: {' and '.join(rule.modalities) or 'left out, for you to say'}"
         for rule in rules
     )
+
+
+def said(settings: Settings) -> str | None:
+    """What pictures are that might be depth or thermal, by the units that were given."""
+    depth = settings.depth_unit is not None
+    thermal = settings.thermal_unit is not None or settings.thermal_range is not None
+    return None if depth == thermal else "depth" if depth else "thermal"
 
 
 def parse_rule(given: str) -> Rule:
@@ -210,16 +229,19 @@ def find(
     rules: Sequence[Rule] = (),
     only: str | None = None,
     root: str | Path | None = None,
+    unclear: str | None = None,
 ) -> Found:
     """Lists what is to be embedded.
 
     Args:
       arguments: folders, media files, and manifests (CSV, TSV, JSONL, Parquet): a column `path`,
-        with `modality` or without, or one column of paths for each modality.
+        with `modality` or without, or one column of paths for each modality; `depth_unit`.
       modalities: those that the model has.
       rules: come before `RULES`.
       only: leaves out the other modalities.
       root: folder that the paths of manifests are relative to; None takes the manifest's own.
+      unclear: what pictures are of which no rule says it, see `said`; None leaves them out, unless
+        `only` says it.
 
     Raises:
       ConfigError: for a modality that the model does not have.
@@ -232,17 +254,19 @@ def find(
             f"{errors.nearest(only, modalities)}"
         )
     rules, wanted = (*rules, *RULES), (only,) if only else tuple(modalities)
+    unclear = only if only in SAID else unclear
     kept: dict[str, dict[str, None]] = {}
     left_out: dict[str, list[Path]] = {}
     told: collections.Counter[tuple[str, str]] = collections.Counter()
     folders: list[str] = []
     closed: list[Path] = []
+    units: dict[str, str] = {}
     for argument in map(Path, arguments):
         if argument.is_dir():
             folders.append(_absolute(argument))
             found = _in_folder(argument, rules, closed)
         elif argument.suffix.lower() in tables.FORMATS:
-            found = _in_manifest(argument, None if root is None else Path(root), rules)
+            found = _in_manifest(argument, None if root is None else Path(root), rules, units)
         elif argument.exists():
             shown = PurePath(Path(os.path.abspath(argument)).parent.name, argument.name)
             found = [(argument, *_told(shown, argument, rules))]
@@ -251,8 +275,8 @@ def find(
                 argument, "does not exist; give a folder, a media file or a manifest"
             )
         for path, kinds, rule in found:
-            if rule is not None and rule.ask and only in SAID:
-                kinds = (only,)  # the user has said what such files are
+            if rule is not None and rule.ask and unclear is not None:
+                kinds = (unclear,)
             left = [kind for kind in kinds if kind in wanted]
             if left:
                 kept.setdefault(_absolute(path), {}).update(dict.fromkeys(left))
@@ -270,7 +294,10 @@ def find(
             "are known by their endings and folders, `lb-jax embed --help` tells how, and "
             "--as 'REGEX=MODALITY' tells otherwise",
         )
-    sources = tuple(Source(path, tuple(kinds)) for path, kinds in kept.items())
+    sources = tuple(
+        Source(path, tuple(kinds), units.get(path, "") if "depth" in kinds else "")
+        for path, kinds in kept.items()
+    )
     return Found(
         sources, skipped, tuple(folders), wanted, tuple(map(_absolute, closed)), dict(told)
     )
@@ -330,10 +357,16 @@ def _in_folder(folder: Path, rules: Sequence[Rule], closed: list[Path]) -> list[
     ]
 
 
-def _in_manifest(path: Path, root: Path | None, rules: Sequence[Rule]) -> list[_File]:
+def _in_manifest(
+    path: Path, root: Path | None, rules: Sequence[Rule], units: dict[str, str]
+) -> list[_File]:
+    """Files and what they are; `units` takes the unit of depth by absolute path."""
     form = tables.FORMATS[path.suffix.lower()]
-    table = form.read(path, {"path", "modality", *MODALITIES})
-    columns = {name: _texts(path, name, column) for name, column in table.columns.items()}
+    table = form.read(path, {"path", "modality", UNIT, *MODALITIES})
+    given = _units(path, table.columns[UNIT], form) if UNIT in table.columns else {}
+    columns = {
+        name: _texts(path, name, column) for name, column in table.columns.items() if name != UNIT
+    }
     named = [name for name in columns if name in MODALITIES]
     if "path" not in columns and not named:
         raise errors.DataError(
@@ -344,25 +377,48 @@ def _in_manifest(path: Path, root: Path | None, rules: Sequence[Rule]) -> list[_
     root = path.parent if root is None else root
     found = []
     for number in range(table.rows):
+        before = len(found)
         if name := columns.get("path", {}).get(number):
             kind = columns.get("modality", {}).get(number)
             if kind and kind not in MODALITIES:
-                line = (
-                    f"row {number + 1}"
-                    if form.lines is None
-                    else f"line {form.lines(path)[number]}"
-                )
                 raise errors.DataError(
                     path,
-                    f"{line}: no modality {kind!r}; expected one of {', '.join(MODALITIES)}, or an "
-                    f"empty cell.{errors.nearest(kind, MODALITIES)} Mend that cell",
+                    f"{_line(path, form, number)}: no modality {kind!r}; expected one of "
+                    f"{', '.join(MODALITIES)}, or an empty cell."
+                    f"{errors.nearest(kind, MODALITIES)} Mend that cell",
                 )
             told = ((kind,), None) if kind else _told(PurePath(name), root / name, rules)
+            if number in given and not kind:
+                told = (("depth",), None)  # what else has a unit of depth
             found.append((root / name, *told))
         found += [
             (root / cell, (kind,), None) for kind in named if (cell := columns[kind].get(number))
         ]
+        for file, kinds, _ in found[before:]:
+            if "depth" in kinds and number in given:
+                known = units.setdefault(_absolute(file), given[number])
+                if known != given[number]:
+                    raise errors.DataError(
+                        path,
+                        f"{_line(path, form, number)}: gives {file} the depth unit "
+                        f"{given[number]}, after {known} in another row; leave one",
+                    )
     return found
+
+
+def _line(path: Path, form: tables.Format, number: int) -> str:
+    """Where a row of a manifest stands."""
+    return f"row {number + 1}" if form.lines is None else f"line {form.lines(path)[number]}"
+
+
+def _units(path: Path, column: pa.ChunkedArray, form: tables.Format) -> dict[int, str]:
+    """Row -> unit of depth, of the cells that hold one."""
+    told = {n: str(cell).strip() for n, cell in enumerate(column.to_pylist()) if cell is not None}
+    told = {number: unit for number, unit in told.items() if unit}
+    if wrong := depth_units.unknown(told.values()):
+        place, reason = list(told)[wrong[0]], wrong[1]
+        raise errors.DataError(path, f"{_line(path, form, place)}: {reason} Mend that cell")
+    return told
 
 
 def _texts(path: Path, name: str, column: pa.ChunkedArray) -> dict[int, str]:

@@ -22,7 +22,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -182,6 +182,21 @@ class FileStamp:
     sha256: str
     size: int
     mtime_ns: int
+    depth_unit: ClassVar[str] = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class MeasuredStamp(FileStamp):
+    """That of a file whose depth was read in a unit of its own."""
+
+    depth_unit: str
+
+
+def stamp_of(sha256: str, size: int, mtime_ns: int, preprocessing: str) -> FileStamp:
+    """The stamp in a row, see `Row`."""
+    unit = preprocessing.partition(UNIT)[2]
+    told = sha256, size, mtime_ns
+    return MeasuredStamp(*told, unit) if unit else FileStamp(*told)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,7 +212,8 @@ class Row:
       size: of the file in bytes.
       mtime_ns: when the file was changed last.
       model: `Maker.digest`.
-      preprocessing: `Maker.preprocessing`.
+      preprocessing: `Maker.preprocessing`; behind it the unit of depth of the file's own, if it
+        has one (`with_unit`).
       vector: float32 [e], of length 1.
     """
 
@@ -213,6 +229,7 @@ class Row:
     vector: np.ndarray
 
 
+UNIT = " depth_unit="
 COLUMNS = tuple(field.name for field in dataclasses.fields(Row))
 HIT = ("path", "modality", "start_s", "end_s", "sha256")
 
@@ -298,6 +315,11 @@ class Problem:
     what: str
     path: str | None = None
     is_serious: bool = True
+
+
+def with_unit(preprocessing: str, depth_unit: str) -> str:
+    """What `Row.preprocessing` holds for a file with a unit of depth of its own, or without."""
+    return f"{preprocessing}{UNIT}{depth_unit}" if depth_unit else preprocessing
 
 
 def path_of(path: str | os.PathLike[str]) -> str:
@@ -432,10 +454,12 @@ class Store:
     ) -> dict[tuple[str, str], FileStamp]:
         """What is in the store, or of some (path, modality) only: (path, modality) -> stamp."""
         where = None if among is None else _any_of(among)
-        found = self._columns(["path", "modality", "sha256", "size", "mtime_ns"], where)
-        paths, modalities, *stamps = (column.to_pylist() for column in found.columns)
+        names = ["path", "modality", "sha256", "size", "mtime_ns", "preprocessing"]
+        paths, modalities, *stamps = (
+            column.to_pylist() for column in self._columns(names, where).columns
+        )
         return {
-            (path, modality): FileStamp(*told)
+            (path, modality): stamp_of(*told)
             for path, modality, *told in zip(paths, modalities, *stamps, strict=True)
         }
 
@@ -472,12 +496,16 @@ class Store:
             condition = _any_of(files)
             self._persist(lambda: self._table.delete(condition))
 
-    def vectors(self, sha256: str, modality: str) -> list[Row]:
-        """Rows of one file with this content, by time; none when no file has it.
+    def vectors(self, sha256: str, modality: str, depth_unit: str = "") -> list[Row]:
+        """Rows of one file with this content and unit, by time; none when no file has it.
 
         A file that was renamed or copied needs no embedding: these rows under its name do.
         """
-        where = f"sha256 = {_quoted(sha256)} AND modality = {_quoted(modality)}"
+        made = with_unit(self.maker.preprocessing, depth_unit)
+        where = (
+            f"sha256 = {_quoted(sha256)} AND modality = {_quoted(modality)} AND preprocessing = "
+            f"{_quoted(made)}"
+        )
         with _told(self.uri):
             found = self._table.search().where(where).select(list(COLUMNS)).to_arrow()
         rows = [Row(*row) for row in zip(*map(_values, found.columns), strict=True)]
@@ -641,9 +669,9 @@ class Store:
                     batch[name].to_pylist()
                     for name in ("path", "modality", "start_s", "model", "preprocessing")
                 ]
-                for fit, path, modality, start, *made in zip(fits, *told, strict=True):
+                for fit, path, modality, start, digest, made in zip(fits, *told, strict=True):
                     bad[path] += not fit
-                    others[tuple(made)] += 1
+                    others[digest, made.partition(UNIT)[0]] += 1
                     repeated[path] += (path, modality, start) in seen
                     seen.add((path, modality, start))
         del others[self.maker.digest, self.maker.preprocessing]
@@ -674,8 +702,9 @@ class Store:
                     mend = f"{self._build(' --prune')} removes it"
                     yield Problem(f"{modality} file is gone ({error.strerror}); {mend}", path)
                     continue
-                told = FileStamp(known.sha256, status.st_size, status.st_mtime_ns)
-                stamps[path] = told if told == known else stamp(path)
+                told = known.size, known.mtime_ns
+                is_same = told == (status.st_size, status.st_mtime_ns)
+                stamps[path] = known if is_same else stamp(path)
             if stamps[path].sha256 != known.sha256:
                 mend = f"{self._build()} embeds it again"
                 yield Problem(f"{modality} file has changed since; {mend}", path)
@@ -743,9 +772,10 @@ class Store:
 
     def _arrow(self, rows: Sequence[Row]) -> pa.Table:
         for row in rows:
-            if (row.model, row.preprocessing) != (self.maker.digest, self.maker.preprocessing):
+            made = row.preprocessing.partition(UNIT)[0]
+            if (row.model, made) != (self.maker.digest, self.maker.preprocessing):
                 other = dataclasses.replace(
-                    self.maker, digest=row.model, preprocessing=row.preprocessing, source=row.path
+                    self.maker, digest=row.model, preprocessing=made, source=row.path
                 )
                 raise errors.DataError(self.uri, _refusal(self.uri, self.maker, other))
             if np.shape(row.vector) != (self.maker.width,):
@@ -758,7 +788,7 @@ class Store:
                 row.path.encode()
             except UnicodeEncodeError as error:
                 raise errors.DataError(
-                    ascii(row.path), "the name is not UTF-8, which a store takes; rename the file."
+                    row.path, "the name is not UTF-8, which a store takes; rename the file."
                 ) from error
         vectors = np.stack([np.asarray(row.vector, np.float32) for row in rows])
         fits = np.abs(np.linalg.norm(vectors, axis=1) - 1) <= UNIT_TOLERANCE

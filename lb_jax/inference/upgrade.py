@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import os
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,10 +104,14 @@ def run(
     return Upgraded(old.maker, maker, len(done), left_out)
 
 
-def _found(files: Iterable[tuple[str, str]]) -> sources.Found:
+def _found(files: Mapping[tuple[str, str], store_lib.FileStamp]) -> sources.Found:
     """What a store holds, as what is to be embedded."""
     modalities: dict[str, list[str]] = collections.defaultdict(list)
     for path, modality in sorted(files):
         modalities[path].append(modality)
-    found = tuple(sources.Source(path, tuple(names)) for path, names in modalities.items())
+    units = {path: one.depth_unit for (path, _), one in files.items() if one.depth_unit}
+    found = tuple(
+        sources.Source(path, tuple(names), units.get(path, ""))
+        for path, names in modalities.items()
+    )
     return sources.Found(found, {}, (), ())

@@ -1,6 +1,7 @@
 """From a `TrainConfig` to the model it trains, its preprocessing and its starting parameters."""
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lb_jax.convert.weights import open_weights, shared_leaves
+from lb_jax.convert.weights import Weights, open_weights, shared_leaves
 from lb_jax.core import errors, paths
-from lb_jax.core.modalities import MODALITIES
+from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.data import specs
 from lb_jax.models import adapt
 from lb_jax.models.architectures import architecture
@@ -133,7 +134,7 @@ def initial_params(cfg: TrainConfig, model: LanguageBind) -> paths.Tree:
 
     Raises:
       CheckpointError: when the checkpoint cannot be read.
-      ConfigError: when its towers are of another size.
+      ConfigError: when its towers are of another size, or its pictures or texts prepared otherwise.
     """
     if not cfg.init_from:
         return _drawn_at_once(cfg, model)
@@ -147,6 +148,7 @@ def initial_params(cfg: TrainConfig, model: LanguageBind) -> paths.Tree:
             f"{source.cfg.text}; choose the architecture it was trained with."
         )
     fresh = _drawn_at_once(cfg, model)
+    _require_alike(cfg, weights)
     given = paths.unflatten(dict(shared_leaves(weights, np.float32)))
     base = paths.flatten(given["base"])
     towers = {}
@@ -171,6 +173,32 @@ def initial_params(cfg: TrainConfig, model: LanguageBind) -> paths.Tree:
             **{name: fresh[name] for name in ("logit_scale", "logit_bias") if name in fresh},
         },
     )
+
+
+def _require_alike(cfg: TrainConfig, weights: Weights) -> None:
+    """Checks that the run prepares pictures and texts as the weights it starts from state.
+
+    Raises:
+      ConfigError: with the settings that do.
+    """
+    if clean := weights.preprocess.get(TEXT, {}).get("clean"):
+        raise errors.ConfigError(
+            f"{weights.where} takes texts cleaned by {clean!r}, as no run here cleans them; start "
+            "from weights without tokenizer_kwargs.clean."
+        )
+    for name, spec in preprocessing(cfg).items():
+        origin = weights.preprocess.get(name, weights.preprocess.get("image", {}))
+        other = {
+            field: list(origin[field])
+            for field in ("mean", "std")
+            if name != "audio" and field in origin
+            if not np.allclose(origin[field], getattr(spec, field), rtol=1e-6, atol=0)
+        }
+        if other:
+            raise errors.ConfigError(
+                f"{weights.where} was trained on pictures normalised otherwise; give "
+                f"config.modalities.{name}.preprocess {json.dumps(other)}."
+            )
 
 
 def _same_factors(source: Mapping[str, VisionConfig], run: Mapping[str, VisionConfig]) -> bool:

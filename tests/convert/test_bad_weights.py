@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import ml_dtypes
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 import lb_jax
 from lb_jax.cli import main
-from lb_jax.convert import open_clip, source, weights, write
+from lb_jax.convert import lazy, open_clip, source, weights, write
 from lb_jax.core import errors
 from tests.convert import small, torch_files
 from tests.convert.torch_files import Call, Global
@@ -537,6 +538,48 @@ def test_training_checkpoint_with_tables_of_other_dimensions(folder, tmp_path, n
     replaced(f"{part}.embeddings.{name}.weight", np.zeros((), np.float32))(path)
     with pytest.raises(errors.CheckpointError, match="have not the dimensions of a LanguageBind"):
         weights.open_weights({"depth": path})
+
+
+# Of the sizes of ViT-B/32, as `config.json` would say.
+EMBEDDINGS = {
+    "vision_model.embeddings.class_embedding": (768,),
+    "vision_model.embeddings.patch_embedding.weight": (768, 3, 32, 32),
+    "vision_model.embeddings.position_embedding.weight": (50, 768),
+    "text_model.embeddings.token_embedding.weight": (49408, 512),
+    "text_model.embeddings.position_embedding.weight": (77, 512),
+    "visual_projection.weight": (512, 768),
+}
+
+
+@pytest.mark.parametrize(
+    ("modality", "changes", "message"),
+    [
+        ("depth", {}, r"vision_model\.encoder\.layers\.\{0-11\}\.mlp\.fc1\.weight is missing"),
+        (None, {}, "does not say its modality"),
+        ("audio", {}, "a position table of 50 rows is of no published spectrogram"),
+        (
+            "video",
+            {"vision_model.encoder.layers.0.temporal_embedding": (8,)},
+            "have not the dimensions of a LanguageBind model",
+        ),
+        (
+            "video",
+            {
+                "vision_model.embeddings.patch_embedding.weight": (768, 3, 2, 32, 32),
+                "vision_model.embeddings.class_embedding": (),
+            },
+            "have not the dimensions of a LanguageBind model",
+        ),
+        ("audio", {"vision_model.embeddings.position_embedding.weight": ()}, "not the dimensions"),
+    ],
+)
+def test_training_checkpoint_without_layers_is_told_of_them(modality, changes, message):
+    found = {
+        name: lazy.LazyTensor(shape, np.dtype("f2"), None)
+        for name, shape in (EMBEDDINGS | changes).items()
+    }
+    with pytest.raises(errors.CheckpointError, match=message):
+        source.recognise(Path("epoch_1.pt"), found, modality, {})
 
 
 ADAPTER = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "bias": "none", "fan_in_fan_out": False}

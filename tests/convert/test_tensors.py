@@ -1,5 +1,6 @@
 """Files of weights: the kind told by content, damage named, the weights found in what was saved."""
 
+import argparse
 import importlib.util
 import io
 import json
@@ -316,6 +317,9 @@ def test_legacy_file_is_read_by_torch(tmp_path):
             {
                 "epoch": 1,
                 "rates": [0.1, (None, "x")],
+                "best": np.float64(0.5),
+                "seen": np.int32(7),
+                "args": argparse.Namespace(lr=0.1),
                 "state_dict": {
                     "module.a": square.t(),
                     "module.b": torch.nn.Parameter(square[0, 1:].bfloat16()),
@@ -327,6 +331,7 @@ def test_legacy_file_is_read_by_torch(tmp_path):
         )
     )
     assert (tree["epoch"], tree["rates"]) == (1, [0.1, (None, "x")])
+    assert (tree["best"], tree["seen"]) == (0.5, 7)
     assert_same(
         tensors.state_dict(tree),
         {

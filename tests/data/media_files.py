@@ -1,8 +1,9 @@
 """Small real media files, made in memory for the tests of this folder."""
 
+import dataclasses
 import fractions
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import av
 import numpy as np
@@ -150,3 +151,82 @@ def sound(
 def noise(samples: int, seed: int = 0) -> np.ndarray:
     """Returns quiet float32 noise [n]."""
     return np.random.default_rng(seed).normal(0, 0.1, samples).astype(np.float32)
+
+
+def tone(hz: float, seconds: float, rate_hz: int = 48000) -> np.ndarray:
+    """Returns a float32 tone [n]."""
+    wave = 0.5 * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate_hz)) / rate_hz)
+    return wave.astype(np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sounds:
+    """A track of sound: waves, each with the second at which it begins."""
+
+    waves: Sequence[tuple[float, np.ndarray]]
+    codec: str = "aac"
+    rate_hz: int = 48000
+    layout: str = "mono"
+    flags: int | None = None
+
+    def add(self, out: av.container.OutputContainer) -> av.stream.Stream:
+        track = out.add_stream(self.codec, rate=self.rate_hz, layout=self.layout)
+        track.codec_context.format = {"flac": "s16", "libopus": "flt"}.get(self.codec, "fltp")
+        return track
+
+    def packets(self, track: av.stream.Stream) -> Iterator[av.Packet]:
+        context = track.codec_context
+        size, planes = context.frame_size or 1024, 2 if self.layout == "stereo" else 1
+        for start_s, wave in self.waves:
+            for first in range(0, len(wave), size):
+                part = np.repeat(wave[None, first : first + size], planes, 0)
+                if self.codec == "flac":
+                    part = np.round(part * 32767).astype(np.int16)
+                frame = av.AudioFrame.from_ndarray(
+                    np.ascontiguousarray(part), format=context.format.name, layout=self.layout
+                )
+                frame.rate, frame.pts = self.rate_hz, round(start_s * self.rate_hz) + first
+                frame.time_base = fractions.Fraction(1, self.rate_hz)
+                yield from track.encode(frame)
+        yield from track.encode(None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+    """A track of pictures of one colour each, with the seconds at which they begin."""
+
+    colours: Sequence[tuple[float, tuple[int, int, int]]]
+    codec: str = "libx264"
+    pixels: str = "yuv420p"
+    flags: int | None = None
+
+    def add(self, out: av.container.OutputContainer) -> av.stream.Stream:
+        options = {"bf": "0"} if self.codec == "libx264" else {}
+        track = out.add_stream(self.codec, rate=25, options=options)
+        track.width, track.height, track.pix_fmt = 64, 48, self.pixels
+        return track
+
+    def packets(self, track: av.stream.Stream) -> Iterator[av.Packet]:
+        for start_s, colour in self.colours:
+            rgb = np.full((48, 64, 3), colour, np.uint8)
+            frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format=self.pixels)
+            frame.pts, frame.time_base = round(start_s * 25), fractions.Fraction(1, 25)
+            yield from track.encode(frame)
+        yield from track.encode(None)
+
+
+def film(format: str, *tracks: Sounds | Pictures, **options: str) -> bytes:
+    """Muxes tracks in the order of time; options are those of the container."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=format, options=options) as out:
+        made = [track.add(out) for track in tracks]
+        for stream, track in zip(made, tracks, strict=True):
+            if track.flags is not None:
+                stream.disposition = av.stream.Disposition(track.flags)
+        packets = [p for s, t in zip(made, tracks, strict=True) for p in t.packets(s)]
+        for packet in sorted(
+            (p for p in packets if p.dts is not None),
+            key=lambda p: p.dts * p.time_base.numerator / p.time_base.denominator,
+        ):
+            out.mux(packet)
+    return file.getvalue()

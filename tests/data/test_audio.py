@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lb_jax.core import errors
-from lb_jax.data import audio, specs
+from lb_jax.data import audio, samples, specs
 from tests.data import media_files
 
 SPEC = specs.AudioSpec()
@@ -31,7 +31,7 @@ def test_wav_flac_and_array_agree_exactly():
 def test_16_bit_samples_are_the_floats_of_libsndfile(format, monkeypatch):
     item = media_files.sound(np.stack([WAVE, WAVE[::-1]], axis=1), format=format, subtype="PCM_16")
     fast = audio.decode(item, SPEC)
-    monkeypatch.setattr(audio, "STORED", {})
+    monkeypatch.setattr(samples, "STORED", {})
     np.testing.assert_array_equal(audio.decode(item, SPEC), fast)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lb_jax.core import errors
-from lb_jax.data import audio, clips, image, preprocess, specs, video
+from lb_jax.data import audio, clips, image, preprocess, samples, specs, video
 from tests.data import media_files
 
 VIDEO = specs.VideoSpec(size=32)
@@ -153,8 +153,8 @@ def test_samples_of_a_window_are_cut_before_resampling(
 
 def test_a_window_of_coded_sound_is_a_part_of_the_whole(tmp_path):
     path = _write(tmp_path, media_files.coded_sound("mp4", "aac"), "a.mp4")
-    wave, rate_hz = audio._read(path, AUDIO, 0.0, None)
-    part, _ = audio._read(path, AUDIO, 0.75, 1.5)
+    wave, rate_hz = samples.read(path, AUDIO, 0.0, None)
+    part, _ = samples.read(path, AUDIO, 0.75, 1.5)
     np.testing.assert_array_equal(part, wave[12_000:24_000])
     assert rate_hz == 16_000
 

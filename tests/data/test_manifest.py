@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lb_jax.core import errors
 from lb_jax.data import captions, tables
+from lb_jax.data.depth_units import Measured
 from lb_jax.data.manifest import Manifest
 
 ROWS = [
@@ -315,3 +316,31 @@ def test_any_csv_is_read_or_refused_by_line(tmp_path_factory, content):
         lines = tables.csv_lines(path)
         assert len(lines) == table.rows
         assert np.all(np.diff(lines) > 0)
+
+
+def test_a_column_gives_the_unit_of_depth(tmp_path):
+    (tmp_path / "list.csv").write_text(
+        "depth,image,depth_unit,caption\na.png,a.jpg,tum,one\nb.png,,,two\nc.png,,0.00025,three\n"
+    )
+    found = Manifest(tmp_path / "list.csv")
+    assert [row.media["depth"] for row in found] == [
+        (Measured(tmp_path / "a.png", "tum"),),
+        (tmp_path / "b.png",),
+        (Measured(tmp_path / "c.png", "0.00025"),),
+    ]
+    assert found[0].media["image"] == (tmp_path / "a.jpg",)
+
+
+def test_units_of_depth_may_be_numbers(tmp_path):
+    (tmp_path / "list.jsonl").write_text(
+        '{"depth": "a.png", "depth_unit": 0.00025}\n{"depth": "b.png", "depth_unit": null}\n'
+    )
+    found = Manifest(tmp_path / "list.jsonl")
+    assert found[0].media["depth"] == (Measured(tmp_path / "a.png", "0.00025"),)
+    assert found[1].media["depth"] == (tmp_path / "b.png",)
+
+
+def test_a_unit_of_depth_that_is_none_is_refused_with_its_line(tmp_path):
+    (tmp_path / "list.csv").write_text("depth,depth_unit\na.png,tum\nb.png,\nc.png,kiti\n")
+    with pytest.raises(errors.DataError, match=r"line 4: depth unit is 'kiti'.*'kitti'"):
+        Manifest(tmp_path / "list.csv")

@@ -5,6 +5,7 @@ import pytest
 
 from lb_jax.core import errors
 from lb_jax.data import record
+from lb_jax.data.depth_units import Measured
 from lb_jax.data.rows import Row
 from tests.data import memory
 
@@ -78,3 +79,13 @@ def test_what_could_not_be_read_is_not_written(row, words):
     with pytest.raises(errors.DataError, match=r"^a: ") as error:
         record.encode(row)
     assert words in str(error.value)
+
+
+def test_depth_keeps_a_unit_of_its_own():
+    row = Row("a", {}, {"depth": (Measured(b"1", "tum"), b"2")})
+    assert record.decode(record.encode(row), "shard: record 0") == row
+
+
+def test_a_unit_that_is_none_is_refused():
+    with pytest.raises(errors.DataError, match=r"Measured as depth; expected files"):
+        record.encode(Row("a", {}, {"depth": (Measured(b"1", "kiti"),)}))

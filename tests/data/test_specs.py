@@ -30,7 +30,7 @@ def test_reference_differs_from_default_only_where_stated():
     }
     assert changed == {
         "image": {"antialias", "colour"},
-        "thermal": {"antialias"},
+        "thermal": {"antialias", "stretch"},
         "depth": {"antialias"},
         "video": {"train_flip", "pixel_aspect", "colour"},
         "audio": {"mono", "resampler"},

@@ -58,6 +58,16 @@ class Deadly(specs.ImageSpec):
         return super().__getattribute__(name)
 
 
+class Faulty(specs.ImageSpec):
+    """Hits an error that nobody foresaw at pictures that begin in red."""
+
+    def __getattribute__(self, name):
+        picture = sys._getframe(1).f_locals.get("x")  # of `image.square`
+        if name == "size" and picture is not None and picture[0, 0, 0] == 255:
+            return picture.no_such_thing
+        return super().__getattribute__(name)
+
+
 def colour(red=0, blue=0, seed=0):
     """A PNG of noise below 200 whose first pixel has this colour."""
     array = np.random.default_rng(seed).integers(0, 200, (40, 40, 3), np.uint8)

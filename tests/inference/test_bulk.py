@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -13,8 +14,8 @@ import numpy as np
 import pytest
 
 from lb_jax.core import errors
-from lb_jax.data import decoders
-from lb_jax.inference import bulk, sources
+from lb_jax.data import decoders, preprocess
+from lb_jax.inference import bulk, sources, upgrade
 from lb_jax.inference.store import Maker, Store
 from tests.data import media_files
 from tests.inference import fake
@@ -205,6 +206,60 @@ def test_a_process_that_dies_or_hangs_costs_its_file_alone(tmp_path):
     assert "was not decoded within 3 s" in listed[1]["reason"]
 
 
+def pictures(folder, *reds):
+    folder.mkdir()
+    for number, red in enumerate(reds):
+        (folder / f"{number}.png").write_bytes(fake.colour(red, seed=number))
+    return folder, fake.Fake(image=fake.Faulty(size=32))
+
+
+def listed(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_fault_of_ours_is_listed_as_such_with_its_traceback(tmp_path, monkeypatch, capfd):
+    folder, model = pictures(tmp_path / "media", 255, 0, 255, 0)
+    summary, found, _ = update(folder, tmp_path / "s", model, workers=1)
+    assert named(found) == ["1.png", "3.png"]
+    assert (summary.bad, summary.faults) == (2, 2)
+    assert "2 of them by faults of lb_jax" in summary.told()
+    for row in listed(tmp_path / "s.bad"):
+        assert row["reason"].startswith("lb_jax failed, which is no fault of the file; report it: ")
+        assert "AttributeError: 'numpy.ndarray' object has no attribute 'no_such" in row["reason"]
+        assert "(lb_jax/data/image.py:" in row["reason"]
+        assert row["traceback"].startswith("Traceback (most recent call last):")
+    assert capfd.readouterr() == ("", "")
+    summary, *_ = update(folder, tmp_path / "s", model, workers=1)
+    assert (summary.bad, summary.faults) == (2, 0)
+    monkeypatch.setattr(bulk.faults, "versions", lambda: "mended")
+    summary, *_ = update(folder, tmp_path / "s", model, workers=1)
+    assert (summary.bad, summary.faults) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("reds", "files"), [((255,) * 5, "3 image files"), ((255,), "1 image file")]
+)
+def test_faults_at_the_first_files_stop_the_run(tmp_path, capfd, reds, files):
+    folder, model = pictures(tmp_path / "media", *reds)
+    (folder / "0-sound.wav").write_bytes(media_files.sound(media_files.noise(16000)))
+    with pytest.raises(errors.InternalError, match=f"lb_jax failed on the first {files}") as caught:
+        update(folder, tmp_path / "s", model, workers=1)
+    assert re.search(
+        r"AttributeError: .*\(lb_jax/data/image.py:\d+, \w+\); last: ", str(caught.value)
+    )
+    assert "no_such_thing" in str(caught.value.__cause__)
+    assert named(rows(tmp_path / "s")) == ["0-sound.wav"]  # what was embedded before stays
+    assert len(listed(tmp_path / "s.bad")) == min(len(reds), 3)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_damaged_file_is_no_success_and_no_fault(tmp_path):
+    folder, model = pictures(tmp_path / "media", 255, 0, 255)
+    (folder / "1.png").write_bytes(b"no picture")
+    with pytest.raises(errors.InternalError, match="the first 2 image files"):
+        update(folder, tmp_path / "s", model, workers=1)
+
+
 def test_shares_of_several_processes_make_up_the_whole(folder, tmp_path):
     _, whole, _ = update(folder, tmp_path / "one")
     for number in (0, 1):
@@ -250,3 +305,68 @@ def test_decoding_processes_need_no_jax():
     code = "import sys, lb_jax.data.decoders, lb_jax.inference.bulk; print('jax' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def _listed(tmp_path, unit):
+    """A manifest of one depth map of 2 m at 5,000 units a metre."""
+    picture = media_files.picture(np.full((40, 40), 10_000, np.uint16))
+    if not (tmp_path / "a.png").exists():
+        (tmp_path / "a.png").write_bytes(picture)
+    (tmp_path / "list.csv").write_text(f"depth,depth_unit\na.png,{unit}\n")
+    return tmp_path / "list.csv"
+
+
+def test_depth_of_a_unit_of_its_own_is_embedded_again_when_that_changes(tmp_path):
+    _, (first,), model = update(_listed(tmp_path, "tum"), tmp_path / "s")
+    metres = np.full((40, 40), 2, np.float32)
+    expected = preprocess.preprocess("depth", metres, model.specs["depth"])
+    np.testing.assert_array_equal(first["vector"], model.encode("depth", expected)[0])
+    assert first["preprocessing"] == f"{model.preprocessing} depth_unit=tum"
+    summary, (same,), _ = update(_listed(tmp_path, "tum"), tmp_path / "s")
+    assert (summary.unchanged, same) == (1, first)
+    summary, (other,), _ = update(_listed(tmp_path, "1/2500"), tmp_path / "s")
+    assert summary.embedded == 1
+    assert other["preprocessing"].endswith("depth_unit=1/2500")
+    assert other["vector"] != first["vector"]
+
+
+def test_quarantined_depth_is_tried_again_in_another_unit(tmp_path):
+    summary, found, _ = update(_listed(tmp_path, "1"), tmp_path / "s", max_bad_rate=1.0)
+    assert (summary.bad, found) == (1, [])
+    summary, found, _ = update(_listed(tmp_path, "1"), tmp_path / "s", max_bad_rate=1.0)
+    assert (summary.bad, found) == (1, [])
+    summary, found, _ = update(_listed(tmp_path, "tum"), tmp_path / "s", max_bad_rate=1.0)
+    assert (summary.bad, len(found)) == (0, 1)
+
+
+def test_upgrade_keeps_the_units_of_files(tmp_path):
+    update(_listed(tmp_path, "tum"), tmp_path / "s")
+    upgrade.run(str(tmp_path / "s"), fake.Fake(source="other"), workers=1, shown=False)
+    (row,) = rows(tmp_path / "s")
+    assert row["preprocessing"].endswith("depth_unit=tum")
+    assert not [one for one in Store.open(str(tmp_path / "s")).check() if one.is_serious]
+
+
+def test_warnings_of_decoding_come_to_the_summary_and_into_a_list(tmp_path):
+    folder = tmp_path / "media"
+    (folder / "thermal").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        palette = rng.integers(0, 256, (40, 40, 3), np.uint8)
+        (folder / "thermal" / f"{number}.png").write_bytes(media_files.picture(palette))
+    grey = rng.integers(0, 256, (40, 40), np.uint8)
+    (folder / "thermal" / "grey.png").write_bytes(media_files.picture(grey))
+    summary, stored, _ = update(folder, tmp_path / "store", quarantine=tmp_path / "q.jsonl")
+    assert len(stored) == 4
+    assert [path[-5:] for path, _ in summary.remarks] == ["0.png", "1.png", "2.png"]
+    assert all("false colours" in reason for _, reason in summary.remarks)
+    assert summary.warnings == tmp_path / "q.warnings.jsonl"
+    listed = [json.loads(line) for line in summary.warnings.read_text().splitlines()]
+    assert [(row["modality"], row["path"][-5:]) for row in listed] == [
+        ("thermal", f"{number}.png") for number in range(3)
+    ]
+    assert not (tmp_path / "q.jsonl").exists()
+    again, _, _ = update(folder, tmp_path / "store", quarantine=tmp_path / "q.jsonl")
+    assert again.unchanged == 4
+    assert not again.remarks
+    assert len(summary.warnings.read_text().splitlines()) == 3

@@ -7,6 +7,7 @@ import pytest
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
+from lb_jax.data import settings
 from lb_jax.inference import bulk, sources
 from tests.data import media_files
 
@@ -137,3 +138,141 @@ def test_closed_folders_are_counted(tmp_path, monkeypatch):
     assert any("cannot be read" in why for why in found.skipped)
     known = [(str(tmp_path / name), "image") for name in ("a/kept.jpg", "gone.jpg", "x.jpg")]
     assert bulk._pruned(found, known) == known[1:2]
+
+
+def test_manifest_gives_units_of_depth(folder):
+    manifest = folder / "list.csv"
+    manifest.write_text(
+        "path,modality,depth_unit\nc.png,,tum\na.jpg,image,kitti\nir/a.png,depth,\n"
+    )
+    found = sources.find([manifest], ALL)
+    assert [(one.modalities, one.depth_unit) for one in found.sources] == [
+        (("depth",), "tum"),
+        (("image",), ""),
+        (("depth",), ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ("c.png,kiti", "line 3: depth unit is 'kiti'.*'kitti'.*Mend that cell"),
+        ("c.png,kitti", "line 3: gives .*c.png the depth unit kitti, after tum in another row"),
+    ],
+)
+def test_wrong_units_of_a_manifest_are_refused_with_their_line(folder, lines, reason):
+    (folder / "list.csv").write_text(f"path,depth_unit\nc.png,tum\n{lines}\n")
+    with pytest.raises(errors.DataError, match=reason):
+        sources.find([folder / "list.csv"], ALL)
+
+
+UNCLEAR = media_files.picture(np.linspace(7000, 8000, 64).astype(np.uint16).reshape(8, 8))
+CENTIKELVIN = media_files.picture(np.linspace(29e3, 31e3, 64).astype(np.uint16).reshape(8, 8))
+
+
+def test_deep_pictures_are_told_by_their_values(tmp_path):
+    for name, content in {
+        "near.png": DEEP,
+        "warm.png": CENTIKELVIN,
+        "odd.png": UNCLEAR,
+        "thermal/odd.png": UNCLEAR,
+        "depth/warm.png": CENTIKELVIN,
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    found = sources.find([tmp_path], ALL)
+    assert kinds(found, tmp_path) == {
+        "near.png": ("depth",),
+        "warm.png": ("thermal",),
+        "thermal/odd.png": ("thermal",),
+        "depth/warm.png": ("depth",),
+    }
+    ((why, count),) = found.skipped.items()
+    assert count == 1
+    assert why.endswith(f"such as {tmp_path}/odd.png")
+    assert all(option in why for option in ("--as", "--depth-unit", "--thermal-unit"))
+    how = dict(found.told)
+    assert how.pop(("thermal", sources.RULES[3].what)) == 1
+    assert how.pop(("depth", sources.RULES[2].what)) == 1
+    assert {kind for kind, _ in how} == {"depth", "thermal"}
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ({"only": "depth"}, "depth"),
+        ({"only": "thermal"}, "thermal"),
+        ({"unclear": "thermal"}, "thermal"),
+        ({"rules": [sources.parse_rule("odd=thermal")]}, "thermal"),
+    ],
+)
+def test_the_user_says_what_an_unclear_picture_is(tmp_path, given, kind):
+    (tmp_path / "odd.png").write_bytes(UNCLEAR)
+    found = sources.find([tmp_path], ALL, **given)
+    assert [one.modalities for one in found.sources] == [(kind,)]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, None),
+        ({"depth_unit": "tum"}, "depth"),
+        ({"thermal_unit": "0.04"}, "thermal"),
+        ({"thermal_range": (273, 323)}, "thermal"),
+        ({"depth_unit": "tum", "thermal_unit": "0.04"}, None),
+    ],
+)
+def test_a_unit_says_what_unclear_pictures_are(given, said):
+    assert sources.said(settings.Settings(**given)) == said
+
+
+def test_files_left_out_are_told_by_ending_and_reason(tmp_path):
+    names = ["a.dng", "b.CR2", "c.svg", "d.txt", "e.txt", "README", "f.zip", "g.mid", "h.jpg"]
+    for name in (*names, "code.ts", *(f"x{n}.e{n}" for n in range(12))):
+        (tmp_path / name).write_bytes(b"export const a = 1")
+    told = sources.find([tmp_path], ALL).skipped
+    assert sum(told.values()) == len(names) - 1 + 13
+    assert told[".txt: not among the endings of media"] == 2
+    assert told["other endings: not among the endings of media"] == 12 + 2 - 8
+    assert told["without an ending, which tells what they are"] == 1
+    for ending in (".dng", ".cr2", ".svg", ".zip", ".mid"):
+        assert any(why.startswith(f"{ending}: ") and "; " in why for why in told), ending
+    assert "no media" not in str(told)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *((f"a{end}", "image") for end in (".tif", ".avif", ".gif", ".jfif", ".jpe", ".heic")),
+        *((f"a{end}", "video") for end in (".mpg", ".wmv", ".3gp", ".ogv", ".flv")),
+        *((f"a{end}", "audio") for end in (".aiff", ".caf", ".wma", ".mka", ".amr", ".oga")),
+        *((f"a{end}", "depth") for end in (".pfm", ".exr")),
+        *((f"a{end}", "thermal") for end in (".irg", ".fff")),
+        ("ir/a.npy", "thermal"),
+        *((f"depth/a{end}", "depth") for end in (".npz", ".npy", ".mat", ".h5")),
+    ],
+)
+def test_endings(tmp_path, name, kind):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"x")
+    (one,) = sources.find([tmp_path], ALL).sources
+    assert one.modalities[0] == kind
+
+
+@pytest.mark.parametrize(("ending", "first"), [(".ts", 0), (".mts", 4)])
+def test_packets_tell_a_film_from_a_program(tmp_path, ending, first):
+    packets = bytearray(400)
+    packets[first] = packets[first + 188 + first] = 0x47
+    (tmp_path / f"a{ending}").write_bytes(packets)
+    (tmp_path / f"b{ending}").write_text("const a = 1;\n" * 50)
+    (one,) = sources.find([tmp_path], ALL).sources
+    assert one.path.endswith(f"a{ending}")
+
+
+def test_maps_are_depth_by_their_name_or_folder(folder):
+    names = ("Depth-2/a.npy", "frame.0000.depth_meters.hdf5", "left_depth.npy", "features.npy")
+    for name in (*names, "Depth-2/b.exr"):
+        (folder / name).write_bytes(b"")
+    found = kinds(sources.find([folder], ALL), folder)
+    assert [found.get(name) for name in names] == [("depth",)] * 3 + [None]
+    assert found["Depth-2/b.exr"] == ("depth",)

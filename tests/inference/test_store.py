@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from lb_jax.core import errors
+from lb_jax.data import settings
 from lb_jax.inference import store as store_lib
 from lb_jax.inference.store import Filter, Store
 from tests.inference import stores
@@ -401,3 +402,42 @@ def test_store_can_be_copied_as_files(store, uri, tmp_path):
     store.add(stores.rows(stores.unit(3)))
     shutil.copytree(uri, tmp_path / "copy")
     assert len(Store.open(tmp_path / "copy")) == 3
+
+
+TUM = settings.to_json(settings.Settings("tum"))
+
+
+def test_another_unit_of_depth_is_refused_by_name(store, uri):
+    other = dataclasses.replace(OTHER, source=MAKER.source, settings=TUM, preprocessing="d" * 16)
+    with pytest.raises(errors.DataError) as refused:
+        Store.create(uri, other)
+    for part in (
+        "made with the settings of the model, not depth unit tum; they are not mixed",
+        "-o, leave out --depth-unit tum, or go over",
+        f"`lb-jax index upgrade {uri} --model models/first --depth-unit tum`",
+    ):
+        assert part in str(refused.value)
+
+
+def test_settings_are_kept_with_the_vectors(uri):
+    Store.create(uri, dataclasses.replace(MAKER, settings=TUM))
+    opened = Store.open(uri)
+    assert opened.maker.reading.depth_unit == "tum"
+    assert opened.maker.options == "--model models/first --depth-unit tum"
+    assert opened.info()["models"][0]["settings"] == {"depth_unit": "tum"}
+    other = dataclasses.replace(OTHER, source=MAKER.source)
+    with pytest.raises(errors.DataError, match="made with depth unit tum, not those of the model"):
+        Store.create(uri, other)
+
+
+def test_store_of_before_there_were_settings_goes_on(store, uri):
+    lancedb.connect(uri).open_table(store_lib.MODELS).drop_columns(["settings"])
+    store.add(stores.rows(stores.unit(3)))
+    old = Store.open(uri)
+    assert (old.maker, len(old)) == (MAKER, 3)
+    made = dataclasses.replace(OTHER, settings=TUM)
+    new = Store.upgrade(uri, made)
+    new.add(stores.rows(stores.unit(2), maker=made))
+    new.make_current()
+    assert Store.open(uri).maker == made
+    assert [table.maker for table in store_lib.tables(uri)] == [made, MAKER]

@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import json
+import shutil
 
 import jax
 import numpy as np
@@ -134,3 +136,30 @@ def test_another_number_of_frames_is_told(source):
         errors.ConfigError, match=r"as video does not fit the run: blocks/temporal_embed is \(3, 2"
     ):
         start(source, video=clip)
+
+
+def changed(source, folder, change):
+    """A copy of a checkpoint whose config a function changed."""
+    shutil.copytree(source, folder)
+    config = json.loads((folder / "config.json").read_text())
+    change(config["preprocess"])
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_run_prepares_pictures_as_its_source(source, tmp_path):
+    other = changed(source, tmp_path / "a", lambda one: one["depth"].update(mean=[0.5, 0.5, 0.5]))
+    one = tiny.RUN.modalities["depth"]
+    with pytest.raises(
+        errors.ConfigError, match=r'modalities\.depth\.preprocess \{"mean": \[0\.5, 0\.5, 0\.5\]\}'
+    ):
+        start(other, depth=one)
+    preprocess = {**one.preprocess, "mean": (0.5, 0.5, 0.5)}
+    start(other, depth=dataclasses.replace(one, preprocess=preprocess))
+
+
+def test_run_does_not_start_from_texts_cleaned_otherwise(source, tmp_path):
+    clean = {"clean": "canonicalize"}
+    other = changed(source, tmp_path / "a", lambda one: one.update(text=clean))
+    with pytest.raises(errors.ConfigError, match="takes texts cleaned by 'canonicalize'"):
+        start(other, depth=tiny.RUN.modalities["depth"])

@@ -17,6 +17,7 @@ import pkgutil
 import queue
 import resource
 import signal
+import sys
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -24,6 +25,7 @@ from multiprocessing.connection import Connection
 import numpy as np
 
 from lb_jax.core import errors, notices, processes
+from lb_jax.data import faults
 from lb_jax.data import specs as specs_lib
 from lb_jax.inference.serve.limits import MIB, Limits, Refusal
 
@@ -145,6 +147,9 @@ class _Decoder:
             ) from error
         upload = f"<{job.modality}, {len(job.data)} bytes>"  # its name is the sender's own
         notices.warn_again(errors.DataWarning(upload, reason) for reason in reasons)
+        if kind == "failed":
+            print(answer.traceback, file=sys.stderr, end="", flush=True)  # the server's log
+            return Refusal("internal_error", "The server failed on this file; see its log.")
         return Refusal(*answer) if kind == "refused" else answer
 
     def kill(self) -> None:
@@ -180,6 +185,8 @@ def serve(pipe: Connection, limits: Limits) -> None:
             answer = ("refused", ("undecodable_media", needs))
         except Refusal as refusal:
             answer = ("refused", (refusal.code, refusal.message))
+        except Exception as error:  # nobody foresaw it: it must not be taken for a damaged file
+            answer = ("failed", faults.Fault.of(job.modality, error))
         pipe.send((*answer, tuple(dict.fromkeys(one.reason for one in warned))))
 
 
@@ -206,6 +213,9 @@ def warm_up() -> None:
 
     from lb_jax.data import preprocess, specs
 
+    for name in ("infiray_irg", "pillow_heif", "dji_thermal_cli"):
+        with contextlib.suppress(ImportError):  # of the extra `sensors`, which may be lacking
+            importlib.import_module(name)
     cv2.setNumThreads(1)
     for module in pkgutil.walk_packages(av.__path__, "av."):
         if not module.name.endswith("__main__"):

@@ -1,0 +1,184 @@
+"""Grey TIFFs as they are meant, where Pillow takes them otherwise or not at all.
+
+Pillow turns 8-bit pictures that are white at zero (TIFF 6.0, PhotometricInterpretation 0) and no
+others, and knows few of the combinations of bits, sample formats and byte orders. libtiff, through
+OpenCV, knows more; half precision is read by tifffile.
+"""
+
+import dataclasses
+import io
+import logging
+import struct
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+
+from lb_jax.core import errors
+
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # damaged files are told here
+
+MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+WIDTH, HEIGHT, BITS, PHOTOMETRIC, SAMPLES, SAMPLE_FORMAT = 256, 257, 258, 262, 277, 339
+UNSIGNED, SIGNED, FLOATING = 1, 2, 3
+WHITE_IS_ZERO = 0
+MAX_TAGS, MAX_PAGES = 4096, 64
+SUBFILE, REDUCED, MASK = 254, 1, 4  # NewSubfileType and two of its bits
+# type of a tag's values -> format of one, of those that are whole numbers
+VALUES = {1: "B", 3: "H", 4: "I", 16: "Q"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """What a TIFF says of its first picture.
+
+    Attributes:
+      width, height: in pixels.
+      bits: of a sample.
+      samples: of a pixel.
+      kind: one of `UNSIGNED`, `SIGNED` and `FLOATING`.
+      is_white_at_zero: whether the value 0 is white.
+    """
+
+    width: int
+    height: int
+    bits: int
+    samples: int
+    kind: int
+    is_white_at_zero: bool
+
+    @property
+    def largest(self) -> int | None:
+        """The value opposite to 0; None where the kind has none."""
+        return (1 << self.bits) - 1 if self.kind == UNSIGNED else None
+
+
+def layout(file: BinaryIO) -> Layout | None:
+    """Reads the tags of the first picture; None for what is no TIFF or has no readable tags."""
+    file.seek(0)
+    head = file.read(16)
+    if head[:4] not in MAGIC:
+        return None
+    order = "<" if head[:2] == b"II" else ">"
+    is_big = head[2:4] in (b"+\0", b"\0+")
+    try:
+        file.seek(struct.unpack_from(f"{order}Q", head, 8)[0] if is_big else _long(order, head, 4))
+        form, entry = ("Q", 20) if is_big else ("H", 12)
+        (count,) = struct.unpack(order + form, file.read(8 if is_big else 2))
+        tags = _tags(file.read(entry * min(count, MAX_TAGS)), order, entry)
+        return Layout(
+            width=tags[WIDTH],
+            height=tags[HEIGHT],
+            bits=tags.get(BITS, 1),
+            samples=tags.get(SAMPLES, 1),
+            kind=tags.get(SAMPLE_FORMAT, UNSIGNED),
+            is_white_at_zero=tags.get(PHOTOMETRIC) == WHITE_IS_ZERO,
+        )
+    except (struct.error, KeyError, OverflowError, OSError, ValueError):
+        return None
+
+
+def grey(content: bytes, about: Layout, name: str) -> np.ndarray:
+    """The stored values of a picture of one sample a pixel, by libtiff or tifffile.
+
+    Args:
+      content: of the file.
+      about: its layout; its size has been looked at.
+      name: of the file, for errors.
+
+    Returns:
+      [h, w] in the type of the file.
+
+    Raises:
+      DataError: damaged, or of a kind that neither reads.
+    """
+    if about.kind == FLOATING and about.bits == 16:
+        return _half(content, name)
+    try:
+        found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        found = None
+    sides = {(about.height, about.width), (about.width, about.height)}  # orientation is applied
+    if found is None or found.shape not in sides or _bits(found) < about.bits:
+        kind = {UNSIGNED: "whole", SIGNED: "signed whole", FLOATING: "floating point"}
+        raise errors.DataError(
+            name,
+            f"is a TIFF of {about.bits}-bit {kind.get(about.kind, 'unknown')} numbers that is "
+            "damaged or of a kind that cannot be read; write it again, uncompressed",
+        )
+    # OpenCV moves numbers of 9 to 15 bits to the upper end of 16
+    return found >> (16 - about.bits) if 8 < about.bits < 16 else found
+
+
+def upright(values: np.ndarray, about: Layout | None) -> np.ndarray:
+    """Values as they are meant: turned where 0 is white and the type has a largest value."""
+    if about is None or not about.is_white_at_zero or about.largest is None or about.bits <= 8:
+        return values
+    return values.dtype.type(about.largest) - values
+
+
+def _half(content: bytes, name: str) -> np.ndarray:
+    try:
+        import tifffile
+    except ImportError as error:
+        raise errors.DataError(
+            name,
+            "is a TIFF of 16-bit floating point, which needs the library tifffile; "
+            "`pip install 'lb_jax[sensors]'` brings it",
+        ) from error
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # remarks on damaged files
+    try:
+        return np.asarray(tifffile.imread(io.BytesIO(content), key=0, maxworkers=1))
+    except Exception as error:  # the library raises whatever its codecs do
+        raise errors.DataError(
+            name, f"is a damaged TIFF ({' '.join(str(error).split())[:120]}); write it again"
+        ) from error
+
+
+def _bits(values: np.ndarray) -> int:
+    return 8 * values.dtype.itemsize
+
+
+def _long(order: str, head: bytes, place: int) -> int:
+    return struct.unpack_from(f"{order}I", head, place)[0]
+
+
+def _tags(entries: bytes, order: str, size: int) -> dict[int, int]:
+    """Tag -> its first value, of those that lie in the entry itself."""
+    found = {}
+    for place in range(0, len(entries) - size + 1, size):
+        tag, kind = struct.unpack_from(f"{order}HH", entries, place)
+        if kind in VALUES:
+            found.setdefault(
+                tag, struct.unpack_from(order + VALUES[kind], entries, place + size // 3 * 2)[0]
+            )
+    return found
+
+
+def has_more(file: BinaryIO) -> bool:
+    """Whether another page comes after the first, not a smaller copy of it and no mask."""
+    file.seek(0)
+    head = file.read(16)
+    if head[:4] not in MAGIC:
+        return False
+    order = "<" if head[:2] == b"II" else ">"
+    is_big = head[2:4] in (b"+\0", b"\0+")
+    form, entry = ("Q", 20) if is_big else ("H", 12)
+    try:
+        place = struct.unpack_from(f"{order}Q", head, 8)[0] if is_big else _long(order, head, 4)
+        for page in range(MAX_PAGES):
+            file.seek(place)
+            (count,) = struct.unpack(order + form, file.read(8 if is_big else 2))
+            if count > MAX_TAGS:
+                return False
+            tags = _tags(file.read(entry * count), order, entry)
+            if page and not tags.get(SUBFILE, 0) & (REDUCED | MASK):
+                return True
+            place = struct.unpack(
+                f"{order}{'Q' if is_big else 'I'}", file.read(8 if is_big else 4)
+            )[0]
+            if not place:
+                return False
+    except (struct.error, OverflowError, OSError, ValueError):
+        return False
+    return False
