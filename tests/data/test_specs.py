@@ -84,3 +84,11 @@ def test_the_digest_is_stable_and_follows_every_change():
         specs.ImageSpec(size=336),
     ]
     assert len({specs.digest(s) for s in variants}) == len(variants)
+
+
+def test_the_digest_follows_how_files_are_read(monkeypatch):
+    before = {name: specs.digest(spec) for name, spec in specs.PRESETS["reference"].items()}
+    monkeypatch.setattr(specs, "_READING", {specs.AudioSpec: 99})
+    after = {name: specs.digest(spec) for name, spec in specs.PRESETS["reference"].items()}
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"audio", "video"}
