@@ -82,6 +82,21 @@ def _profiled(format: str, mode: str) -> Callable[[], bytes]:
     return _picture(format, mode, icc_profile=profile)
 
 
+def _unfilled() -> bytes:
+    data = bytearray(_sound("WAV")())
+    data[4:8] = data[40:44] = bytes(4)
+    return bytes(data)
+
+
+def _twice(make: Callable[[], bytes]) -> Callable[[], bytes]:
+    return lambda: make() * 2
+
+
+def _gap() -> bytes:
+    wave = media_files.tone(440, 0.5)
+    return media_files.muxed("mp4", media_files.Sounds([(0, wave), (3, wave)]))
+
+
 def _clip(format: str, codec: str, **options: object) -> Callable[[], bytes]:
     return functools.partial(media_files.clip, 12, format, codec, **options)
 
@@ -128,6 +143,18 @@ FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
         "audio",
         functools.partial(media_files.coded_sound, "mp3", "libmp3lame", write_xing="0"),
     ),
+    "wav without sizes": ("audio", _unfilled),
+    "rf64": ("audio", _sound("RF64")),
+    "au": ("audio", _sound("AU")),
+    "wave64": ("audio", _sound("W64")),
+    "caf": ("audio", _sound("CAF")),
+    "ogg chained": ("audio", _twice(_sound("OGG", "OPUS"))),
+    "flac joined": ("audio", _twice(_sound("FLAC"))),
+    "mp3 joined": (
+        "audio",
+        _twice(functools.partial(media_files.coded_sound, "mp3", "libmp3lame")),
+    ),
+    "sound with a gap": ("audio", _gap),
     "sound of mp4": ("audio", _clip("mp4", "libx264", sound=True)),
     "mp4": ("video", _clip("mp4", "libx264", rotation=90)),
     "mp4 mpeg4": ("video", _clip("mp4", "mpeg4")),

@@ -1,7 +1,8 @@
 """A stretch of a media file, as benchmarks name it, and its array.
 
-Windows are seconds from the first frame or sample of the file, `[start_s, end_s)`. What a benchmark
-calls a clip is decoded here; how a modality's files are read stays with `video`, `audio`, `image`.
+Windows are seconds from where the file begins to be shown, `[start_s, end_s)`: sound and pictures
+of a file have one clock, the player's. What a benchmark calls a clip is decoded here; how files of
+a modality are read stays with `video`, `audio`, `image`.
 """
 
 import dataclasses

@@ -274,10 +274,6 @@ SPECS = {
     modalities.TEXT: TextSpec,
 }
 
-# Raised, or begun with 2, where the same file and fields give another array than before, so that
-# vectors of before and after are of different preprocessing. 2: tracks, times and display matrix.
-DECODING = {"video": 2, "audio": 2}
-
 _REFERENCE = {
     "image": {"antialias": False, "colour": "stored"},
     "video": {"train_flip": 0.5, "pixel_aspect": "stored", "colour": "stored"},
@@ -326,6 +322,12 @@ def from_dict(modality: str, fields: Mapping[str, object]) -> Spec:
     return cls(**values)
 
 
+# Raised where the same file and spec give other numbers than before, in any preset, so that vectors
+# of before and after are of different preprocessing.
+# 2: which track, times as a player shows them, the length that a file states, joined files.
+_READING: dict[type, int] = {VideoSpec: 2, AudioSpec: 2}
+
+
 def digest(spec: Spec) -> str:
     """Returns 16 hex digits that change whenever the preprocessing does.
 
@@ -344,9 +346,8 @@ def told(spec: Spec) -> str:
 
 
 def _version(spec: Spec) -> list[str]:
-    """How files are decoded, unless it is as it always was."""
-    modality = next(name for name, cls in SPECS.items() if cls is type(spec))
-    return [f"decoding {DECODING[modality]}"] if modality in DECODING else []
+    """How files are read, unless it is as it always was."""
+    return [f"reading {_READING[type(spec)]}"] if type(spec) in _READING else []
 
 
 def _telling(spec: Spec) -> list[str]:

@@ -3,7 +3,8 @@
 Windows begin every `stride_s` seconds. The last one ends with the file, unless the windows before
 leave less than a tenth of a window over; a file shorter than a window is one window. Each gives the
 array that `clips.preprocess` gives for its stretch, bit by bit; the memory does not grow with the
-length of the file.
+length of the file. Windows in which nothing is shown or heard are left out, the others keep their
+times.
 """
 
 import bisect
@@ -31,7 +32,7 @@ class Window:
     """A stretch of a file and its array.
 
     Attributes:
-      start_s: seconds from the first frame or sample.
+      start_s: seconds from where the file begins to be shown, as players count.
       end_s: seconds from there, at most the length of the file.
       array: float32, as `preprocess.transform` gives it for one item.
     """
@@ -59,7 +60,7 @@ def windows(
       stride_s: from the beginning of one to that of the next; None is `window_s`, without overlap.
 
     Yields:
-      Windows in the order of time, at least one.
+      Windows in the order of time, at least one; those of a gap are left out.
 
     Raises:
       errors.DataError: the file cannot be used; those yielded before it showed are right.

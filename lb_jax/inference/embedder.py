@@ -32,7 +32,7 @@ from lb_jax.inference import api, vector_cache
 
 # Part of every key of a vector; a new value makes older ones stale: for another way to decode or
 # cut, which no spec tells.
-RECIPE = "clips-1"
+RECIPE = "clips-2"
 # What changed so shortly before it was hashed may change again within one tick of the file
 # system's clock and look the same; it is hashed again the next time.
 SETTLED_S = 2.0

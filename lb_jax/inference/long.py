@@ -28,7 +28,7 @@ class Moments:
 
     Attributes:
       modality: "video", "audio" or "depth".
-      start_s: float64 [n], seconds from the first frame or sample.
+      start_s: float64 [n], seconds from where the file begins to be shown, as players count.
       end_s: float64 [n], at most the length of the file.
       vectors: float32 [n, e], unit norm.
       frames: that were taken of each window; None without a time embedding.

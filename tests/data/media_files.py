@@ -215,7 +215,7 @@ class Pictures:
         yield from track.encode(None)
 
 
-def film(format: str, *tracks: Sounds | Pictures, **options: str) -> bytes:
+def muxed(format: str, *tracks: Sounds | Pictures, **options: str) -> bytes:
     """Muxes tracks in the order of time; options are those of the container."""
     file = io.BytesIO()
     with av.open(file, "w", format=format, options=options) as out:

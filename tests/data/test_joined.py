@@ -26,12 +26,12 @@ def _ogg(hz, seconds, rate_hz=48000, channels=1, subtype="VORBIS"):
 
 def _mp3(hz, seconds, rate_hz=44100, **options):
     track = media_files.Sounds([(0, media_files.tone(hz, seconds, rate_hz))], "libmp3lame", rate_hz)
-    return media_files.film("mp3", track, **options)
+    return media_files.muxed("mp3", track, **options)
 
 
 def _adts(hz, rate_hz=48000, layout="mono"):
     track = media_files.Sounds([(0, media_files.tone(hz, 2, rate_hz))], "aac", rate_hz, layout)
-    return media_files.film("adts", track)
+    return media_files.muxed("adts", track)
 
 
 def _pitches(wave, rate_hz, *seconds):

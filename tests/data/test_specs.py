@@ -99,3 +99,11 @@ def test_fields_that_came_later_leave_the_digest_of_what_was_there(spec, digest)
     changed = dataclasses.replace(spec, missing=(65535,))
     assert specs.digest(changed) != digest
     assert specs.told(changed) == repr(changed).replace(", rotated_bits=0, ray_focal=None", "")
+
+
+def test_the_digest_follows_how_files_are_read(monkeypatch):
+    before = {name: specs.digest(spec) for name, spec in specs.PRESETS["reference"].items()}
+    monkeypatch.setattr(specs, "_READING", {specs.AudioSpec: 99})
+    after = {name: specs.digest(spec) for name, spec in specs.PRESETS["reference"].items()}
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"audio", "video"}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lb_jax.core import errors
-from lb_jax.data import clips, specs, windows
+from lb_jax.data import clips, specs, video, windows
 from tests.data import media_files
 
 VIDEO = specs.VideoSpec(size=32, frames=4)
@@ -108,3 +108,48 @@ def test_wrong_arguments_are_told(arguments, said):
 def test_files_that_cannot_be_used_are_told(modality, data, said):
     with pytest.raises(errors.DataError, match=said):
         list(windows.windows(modality, data, VIDEO if modality == "video" else AUDIO, 1.0))
+
+
+SLIDES = [(0, (255, 0, 0)), (25, (0, 255, 0)), (30, (0, 0, 255))]
+
+
+@pytest.mark.parametrize(
+    ("format", "codec"),
+    [
+        ("mp4", "libx264"),
+        ("mov", "mpeg4"),
+        ("matroska", "libx264"),
+        ("webm", "libvpx"),
+        ("mpegts", "libx264"),
+        ("flv", "libx264"),
+    ],
+)
+def test_a_picture_that_stands_is_shown(format, codec, tmp_path):
+    data = media_files.muxed(format, media_files.Pictures(SLIDES, codec))
+    found = list(windows.windows("video", data, VIDEO, 10.0))
+    assert [one.start_s for one in found] == [0, 10, 20]
+    assert abs(found[-1].end_s - 30) < 0.15
+    (tmp_path / "a.mp4").write_bytes(data)
+    for one, number in zip(found, (0, 0, 1), strict=True):
+        clip = clips.Clip(tmp_path / "a.mp4", one.start_s, one.end_s)
+        decoded = clips.decode("video", clip, VIDEO)
+        np.testing.assert_allclose(decoded.mean((0, 1, 2)), SLIDES[number][1], atol=9)
+        np.testing.assert_array_equal(one.array, clips.preprocess("video", clip, VIDEO))
+
+
+@pytest.mark.parametrize("format", ["mp4", "mov", "matroska", "mpegts", "flv"])
+def test_pictures_that_begin_late_keep_their_times(format):
+    late = [(4 + n / 25, (0, 0, 200)) for n in range(100)]
+    sound = media_files.Sounds([(0, media_files.tone(440, 8))])
+    data = media_files.muxed(format, media_files.Pictures(late), sound)
+    found = list(windows.windows("video", data, VIDEO, 2.0))
+    np.testing.assert_allclose([one.start_s for one in found], [4, 6], atol=0.05)
+    assert len(list(windows.windows("audio", data, AUDIO, 2.0))) == 4
+
+
+def test_a_picture_shows_what_stands_at_its_time():
+    data = media_files.muxed("mp4", media_files.Pictures(SLIDES))
+    for start_s, number in ((0, 0), (12, 0), (26, 1), (30, 2)):
+        first = video.Choice(lambda count: np.zeros(1, np.int64), start_s, None, standing=True)
+        shown = video.choose(data, first)[0]
+        np.testing.assert_allclose(shown.mean((0, 1)), SLIDES[number][1], atol=9)
