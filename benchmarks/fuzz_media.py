@@ -29,6 +29,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, PngImagePlugin
 
@@ -73,6 +74,11 @@ def _npy() -> bytes:
 
 def _celsius() -> np.ndarray:
     return media_files.scene()[..., 0].astype(np.float32) / 20 + 15
+
+
+def _three(ending: str) -> bytes:
+    deep = (100 * _celsius()).astype(np.uint16)
+    return cv2.imencode(ending, np.repeat(deep[..., None], 3, -1))[1].tobytes()
 
 
 def _flir(form: str) -> bytes:
@@ -129,6 +135,8 @@ FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "depth tiff": ("depth", _depth("TIFF", compression="tiff_lzw")),
     "depth npy": ("depth", _npy),
     "thermal png": ("thermal", lambda: media_files.picture((100 * _celsius()).astype(np.uint16))),
+    "thermal png of colours": ("thermal", functools.partial(_three, ".png")),
+    "thermal tiff of colours": ("thermal", functools.partial(_three, ".tiff")),
     "thermal flir": ("thermal", functools.partial(_flir, "raw")),
     "thermal flir png": ("thermal", functools.partial(_flir, "png")),
     "thermal dji": ("thermal", _dji),
