@@ -30,12 +30,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 
 from lb_jax.core import errors, notices
-from lb_jax.data import preprocess
-from tests.data import media_files
+from lb_jax.data import heic, preprocess
+from tests.data import cameras, media_files
 
 SECONDS = 20.0  # for one case, on a busy machine
 GROWTH_BYTES = 1 << 30
@@ -70,6 +71,37 @@ def _npy() -> bytes:
     file = io.BytesIO()
     np.save(file, media_files.scene()[..., 0].astype(np.uint16) * 20 + 500)
     return file.getvalue()
+
+
+def _celsius() -> np.ndarray:
+    return media_files.scene()[..., 0].astype(np.float32) / 20 + 15
+
+
+def _three(ending: str) -> bytes:
+    deep = (100 * _celsius()).astype(np.uint16)
+    return cv2.imencode(ending, np.repeat(deep[..., None], 3, -1))[1].tobytes()
+
+
+def _flir(form: str) -> bytes:
+    celsius = _celsius()
+    shown = cameras.rainbow((celsius - 15) / 13, 64)
+    return cameras.flir(shown, cameras.counts(celsius), form=form, emissivity=0.95, distance=2.0)
+
+
+def _dji() -> bytes:
+    square = _celsius()[:40, :40]
+    return cameras.dji(cameras.rainbow((square - 15) / 13, 80), cameras.counts(square), size=1000)
+
+
+def _heic() -> bytes:
+    heic.require("a file of the fuzzer")
+    return _picture("HEIF", quality=80)()
+
+
+def _long_png() -> bytes:
+    about = PngImagePlugin.PngInfo()
+    about.add_text("workflow", "x" * (2 << 20), zip=True)
+    return _picture("PNG", pnginfo=about)()
 
 
 def _sound(format: str, subtype: str | None = None) -> Callable[[], bytes]:
@@ -129,6 +161,15 @@ FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "depth png": ("depth", _depth("PNG")),
     "depth tiff": ("depth", _depth("TIFF", compression="tiff_lzw")),
     "depth npy": ("depth", _npy),
+    "thermal png": ("thermal", lambda: media_files.picture((100 * _celsius()).astype(np.uint16))),
+    "thermal png of colours": ("thermal", functools.partial(_three, ".png")),
+    "thermal tiff of colours": ("thermal", functools.partial(_three, ".tiff")),
+    "thermal flir": ("thermal", functools.partial(_flir, "raw")),
+    "thermal flir png": ("thermal", functools.partial(_flir, "png")),
+    "thermal dji": ("thermal", _dji),
+    "thermal irg": ("thermal", lambda: cameras.irg(_celsius())),
+    "heic": ("image", _heic),
+    "png with much text": ("image", _long_png),
     "wav": ("audio", _sound("WAV")),
     "wav float": ("audio", _sound("WAV", "FLOAT")),
     "wav adpcm": ("audio", _sound("WAV", "IMA_ADPCM")),
@@ -272,7 +313,7 @@ def child(seed: int, first: int, report: int) -> None:
 def run(modality: str, data: bytes) -> tuple[bool, str]:
     """Returns whether the file was refused, and what is wrong with how it went, or nothing."""
     try:
-        with notices.collected():  # warnings that a file is used, but suspicious
+        with notices.collected():  # a file may be suspicious
             array = preprocess.preprocess(modality, data)
     except errors.DataError as e:
         return True, "an error of several lines" if "\n" in str(e) else ""

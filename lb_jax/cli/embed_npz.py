@@ -1,6 +1,7 @@
 """`lb-jax embed --modality=M FILES… -o out.npz`: vectors in a file, one for each item."""
 
 import argparse
+import collections
 import hashlib
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -16,13 +17,14 @@ from lb_jax.core.modalities import MODALITIES, TEXT
 def run(arguments: argparse.Namespace) -> None:
     """Embeds files, folders of files, or texts into one `.npz`; skips what it already holds."""
     out = Path(arguments.out)
+    left_out: collections.Counter[str] = collections.Counter()
     if arguments.modality == TEXT:
         from lb_jax.data import tokenizer
 
         items = arguments.items
         tokenizer.tokenize(items)  # an error names the text by its place among the arguments
     else:
-        items = list(files(arguments.items, arguments.modality))
+        items = list(files(arguments.items, arguments.modality, left_out))
 
     # jax takes a second to import; wrong arguments are told before
     from lb_jax.inference import api
@@ -44,10 +46,19 @@ def run(arguments: argparse.Namespace) -> None:
             write(out, done, model.digest, arguments.modality)
             progress.advance(len(chunk))
     print(f"{out}: {len(done)} embeddings of {model.config.text.embed_dim} dimensions")
+    for why, count in left_out.items():
+        print(f"  left out: {count} files: {why}")
 
 
-def files(paths: Sequence[str], modality: str) -> Iterator[str]:
+def files(
+    paths: Sequence[str], modality: str, left_out: collections.Counter | None = None
+) -> Iterator[str]:
     """The named files, and of named folders every file with one of the modality's endings, sorted.
+
+    Args:
+      paths: files and folders.
+      modality: what they are.
+      left_out: takes why other files of the folders are left out -> how many.
 
     Raises:
       DataError: for a folder that holds none.
@@ -57,16 +68,30 @@ def files(paths: Sequence[str], modality: str) -> Iterator[str]:
         if not Path(path).is_dir():
             yield path
             continue
-        found = sorted(
-            str(p) for p in Path(path).rglob("*") if p.suffix.lower() in suffixes and p.is_file()
+        every = sorted(p for p in Path(path).rglob("*") if p.is_file())
+        found = [str(p) for p in every if p.suffix.lower() in suffixes]
+        others = collections.Counter(
+            _why(p, modality) for p in every if p.suffix.lower() not in suffixes
         )
         if not found:
+            why = ", ".join(f"{count} files: {why}" for why, count in others.items())
             raise errors.DataError(
                 path,
-                f"no {modality} files in this folder; expected names ending in "
-                f"{', '.join(suffixes)}.",
+                f"no {modality} files in this folder ({why or 'it is empty'}); expected names "
+                f"ending in {', '.join(suffixes)}.",
             )
+        if left_out is not None:
+            left_out.update(others)
         yield from found
+
+
+def _why(path: Path, modality: str) -> str:
+    from lb_jax.inference import sources
+
+    ending = path.suffix.lower()
+    if any(ending in one.suffixes for one in MODALITIES.values()):
+        return f"{ending}: not {modality}"
+    return sources.why_unknown(path)
 
 
 def content_hash(item: str, modality: str) -> str:

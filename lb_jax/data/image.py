@@ -433,7 +433,7 @@ def _load(picture: Image.Image, media: media_lib.Media) -> Image.Image:
         picture.load()
     except PILLOW_ERRORS as e:
         raise errors.DataError(
-            name, f"is damaged or cut off ({e}); download or export it again"
+            name, f"is damaged or cut off ({' '.join(str(e).split())}); download or export it again"
         ) from e
     turn = UPRIGHT.get(_orientation(picture))
     return picture if turn is None else picture.transpose(turn)

@@ -92,15 +92,12 @@ def _flir(block: bytes, name: str) -> Readings | None:
         records = _records(block)
         if RAW_DATA not in records:  # saved again by an editor, or not radiometric
             return None
-        raw = _flir_raw(records[RAW_DATA])
+        raw, camera = _flir_raw(records[RAW_DATA]), records.get(CAMERA_INFO, b"")
+        kelvin = _planck(raw, _camera(camera)) if len(camera) >= CAMERA_BYTES else None
     except image.PILLOW_ERRORS as error:
         raise errors.DataError(
             name, f"has a FLIR block whose readings cannot be read ({error!r}); {AGAIN}"
         ) from error
-    camera = records.get(CAMERA_INFO, b"")
-    if len(camera) < CAMERA_BYTES:
-        return Readings(raw, temperatures.COUNTS)
-    kelvin = _planck(raw, _camera(camera))
     return Readings(raw, temperatures.COUNTS) if kelvin is None else Readings(kelvin, "kelvin")
 
 

@@ -7,8 +7,9 @@ kelvin so that pictures compare. Pictures of 8 bits stay as they are.
 """
 
 import warnings
-from typing import BinaryIO
 
+import av
+import av.error
 import cv2
 import numpy as np
 from PIL import Image
@@ -88,14 +89,13 @@ def _read(media: media_lib.Media) -> Readings | np.ndarray:
             return found
         is_heic = heic.is_heic(file)
         head = file.read(26)
-        is_deep = head.startswith(PNG_HEAD) and len(head) == 26 and head[24] == 16 and head[25] != 0
-        if (about := tiff.layout(file)) is not None:
-            is_deep = about.bits > 8 and about.samples > 1
-            if tiff.has_more(file):
-                reason = "is a TIFF of several pages, of which the first is read"
-                warnings.warn(errors.DataWarning(name, reason), stacklevel=3)
-        if is_deep and (plane := _deep(file)) is not None:
-            return Readings(plane)
+        if (about := tiff.layout(file)) is not None and tiff.has_more(file):
+            reason = "is a TIFF of several pages, of which the first is read"
+            warnings.warn(errors.DataWarning(name, reason), stacklevel=3)
+    if head.startswith(PNG_HEAD) and len(head) == 26 and head[24] == 16 and head[25] != 0:
+        return _from_deep_png(media)
+    if about is not None and about.bits > 8 and about.samples > 1:
+        return _from_deep_tiff(media)
     if not is_heic and (array := depth_files.read(media, ACCEPTED)) is not None:
         return _from_array(array, media)
     return _from_picture(media, media)
@@ -127,23 +127,37 @@ def _from_array(array: np.ndarray, media: media_lib.Media) -> Readings | np.ndar
     return Readings(plane)
 
 
-def _deep(file: BinaryIO) -> np.ndarray | None:
-    """A channel [h, w] of a picture of several of more than 8 bits, if all are equal.
+def _from_deep_png(media: media_lib.Media) -> Readings | np.ndarray:
+    """A PNG of several channels of 16 bits, of which Pillow keeps 8: by FFmpeg, if they are equal.
 
-    Pillow keeps 8 bits of such.
+    Pillow has looked at all of it before.
     """
-    file.seek(0)
+    opened = image.open_picture(media, ACCEPTED)
+    with media_lib.stream(media, ACCEPTED) as file:
+        content = file.read()
+    decoder = av.CodecContext.create("png", "r")
     try:
-        array = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+        frames = decoder.decode(av.Packet(content)) + decoder.decode(None)
+    except av.error.FFmpegError:
+        frames = []
+    if frames and frames[0].format.name in ("rgb48be", "rgba64be"):
+        array = frames[0].to_ndarray().astype(np.uint16)[..., :3]
+        if (array == array[..., :1]).all():
+            return Readings(array[..., 0])
+    return image.rgb(opened, media)
+
+
+def _from_deep_tiff(media: media_lib.Media) -> Readings | np.ndarray:
+    """A TIFF of several channels of more than 8 bits: by OpenCV, if they are equal."""
+    with media_lib.stream(media, ACCEPTED) as file:
+        content = np.frombuffer(file.read(), np.uint8)
+    try:
+        array = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
     except cv2.error:
-        return None
-    if array is None or array.dtype == np.uint8:
-        return None
-    if array.ndim == 3 and array.shape[-1] in (2, 4):  # the last is how opaque
-        array = array[..., :-1]
-    if array.ndim == 2:
-        return array
-    return array[..., 0] if (array == array[..., :1]).all() else None
+        array = None
+    if array is not None and array.ndim == 3 and (array == array[..., :1])[..., :3].all():
+        return Readings(array[..., 0])
+    return _from_picture(media, media)
 
 
 def _warn_of_colours(picture: np.ndarray, media: media_lib.Media) -> None:

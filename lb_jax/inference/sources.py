@@ -308,15 +308,20 @@ def _why(path: Path, kinds: Sequence[str], rule: Rule | None, modalities: Sequen
     if rule is not None and rule.ask:
         return rule.ask
     if not kinds:
-        ending = path.suffix.lower()
-        for why, endings in NOT_DECODED.items():
-            if ending in endings:
-                return f"{ending}: {why}"
-        return f"{ending}: {UNKNOWN}" if ending else "without an ending, which tells what they are"
+        return why_unknown(path)
     lacking = [kind for kind in kinds if kind not in modalities]
     if len(lacking) == len(kinds):
         return f"{' and '.join(kinds)} that the model does not have"
     return f"{' and '.join(kinds)} left out by --modality"
+
+
+def why_unknown(path: Path) -> str:
+    """Why a file of an ending that no modality has is left out."""
+    ending = path.suffix.lower()
+    for why, endings in NOT_DECODED.items():
+        if ending in endings:
+            return f"{ending}: {why}"
+    return f"{ending}: {UNKNOWN}" if ending else "without an ending, which tells what they are"
 
 
 def _counted(left_out: Mapping[str, Sequence[Path]]) -> dict[str, int]:

@@ -46,7 +46,7 @@ MISTAKES = {
     "unknown modality": (f"{EMBED}vidoe a.mp4", "invalid choice: 'vidoe'.*lb-jax embed --help"),
     "nothing to embed": (
         "embed {sheets} -o {tmp}/store --model={model}",
-        "nothing to embed as .*files: no media.*--as 'REGEX=MODALITY'",
+        "nothing to embed as .*files: [.]json: not among .*--as 'REGEX=MODALITY'",
     ),
     "no such folder": ("embed {tmp}/no -o {tmp}/store", "no: does not exist; give a folder"),
     "rule of no modality": (
