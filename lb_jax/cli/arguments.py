@@ -4,7 +4,7 @@ import argparse
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from lb_jax.core import errors
 
@@ -17,6 +17,50 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise errors.ConfigError(f"{message}; `{self.prog} --help` shows what it takes.")
+
+
+def add_settings(parser: argparse.ArgumentParser, what: str = "files") -> None:
+    """Adds --depth-unit, --thermal-range and --thermal-unit: what files do not say themselves.
+
+    Args:
+      parser: of a command that reads media.
+      what: whose they are, for the help text.
+    """
+    from lb_jax.data import depth_units, specs
+
+    group = parser.add_argument_group(f"depth and thermal {what}")
+    group.add_argument(
+        "--depth-unit",
+        metavar="UNIT",
+        help="of depth maps of whole numbers: metres per unit such as 0.0002 or 1/5000, or one of "
+        f"{', '.join(depth_units.UNITS)} (default: what the model states, mm as a rule; see "
+        "docs/media.md)",
+    )
+    group.add_argument(
+        "--thermal-range",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="lowest and highest temperature shown, in kelvin, so that pictures compare (default: "
+        "by each picture)",
+    )
+    group.add_argument(
+        "--thermal-unit",
+        metavar="UNIT",
+        help=f"of numbers in thermal pictures: {', '.join(specs.THERMAL_UNITS)} (default: auto)",
+    )
+
+
+def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What was given of `add_settings`, for `lb_jax.load`.
+
+    Raises:
+      ConfigError: a value that is none.
+    """
+    from lb_jax.data.settings import Settings
+
+    names = ("depth_unit", "thermal_range", "thermal_unit")
+    return Settings(**{name: getattr(arguments, name) for name in names}).given
 
 
 def dispatch(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from lb_jax.cli import evaluate
-from lb_jax.cli.arguments import Parser, make_folder
+from lb_jax.cli.arguments import Parser, add_settings, given_settings, make_folder
 from lb_jax.core import errors
 
 
@@ -24,12 +24,14 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--split", default="test", choices=("test", "train"), help="which items (default: test)"
     )
+    add_settings(parser)
     arguments = parser.parse_args(argv)
+    given = given_settings(arguments)
 
     from lb_jax.evaluation import evaluate as evaluation
     from lb_jax.inference import api
 
-    model = api.load(arguments.model)
+    model = api.load(arguments.model, **given)
     if model.folder is None:
         raise errors.ConfigError(
             f"--model={arguments.model} is no checkpoint of this package, and a calibration lies "
@@ -62,4 +64,4 @@ def run(model, embedded, split: str) -> None:
     for name, reason in left_out.items():
         print(f"{name}: left out: {reason}")
     data = pairs.describe(embedded.corpus, split)
-    print(pairs.write(model.folder, pairs.Calibrations(model.digest, data, found)))
+    print(pairs.write(model.folder, pairs.Calibrations(model.stated_digest, data, found)))

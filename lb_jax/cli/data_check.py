@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lb_jax.cli import data
-from lb_jax.cli.arguments import Parser, make_folder
+from lb_jax.cli.arguments import Parser, add_settings, given_settings, make_folder
 from lb_jax.core import errors
 
 _LOOKED_AT = 200  # rows, for whether files of a modality are there
@@ -15,6 +15,7 @@ _SHOWN = 10  # bad files and frequent captions on the screen; the report has all
 
 def main(argv: Sequence[str]) -> None:
     """Decodes everything in parallel and prints what there is, what is bad, how fast it loads."""
+    from lb_jax.data.settings import Settings
     from lb_jax.evaluation import layouts
 
     parser = Parser(
@@ -45,7 +46,9 @@ def main(argv: Sequence[str]) -> None:
         type=positive,
         help="seconds that a training step takes on the accelerator: tells the share loading costs",
     )
+    add_settings(parser)
     arguments = parser.parse_args(argv)
+    given = Settings(**given_settings(arguments))
     if arguments.report:
         make_folder(arguments.report.parent, "--report")
         if arguments.report.is_dir():
@@ -61,7 +64,9 @@ def main(argv: Sequence[str]) -> None:
         )
     report = check.check(
         source,
-        {name: specs.preset(name, arguments.preset) for name in names},
+        given.apply(
+            {name: specs.preset(name, arguments.preset) for name in names}, str(source.where)
+        ),
         processes=arguments.processes,
         context=arguments.context,
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lb_jax.cli import embed_npz
-from lb_jax.cli.arguments import Parser, make_folder
+from lb_jax.cli.arguments import Parser, add_settings, given_settings, make_folder
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES, TEXT
 
@@ -111,6 +111,7 @@ def _parse(argv: Sequence[str], name: str, out: str | None = None) -> argparse.N
         help="items that each device encodes at once (default: 32; on CPU 4 is quicker for video)",
     )
     add("--frames", type=int, help="of a video (default: as many as the model was trained with)")
+    add_settings(parser)
     group = parser.add_argument_group("stores")
     add = group.add_argument
     add("--window", type=float, metavar="S", help="seconds of video or sound a row (default: 10)")
@@ -153,6 +154,7 @@ def _parse(argv: Sequence[str], name: str, out: str | None = None) -> argparse.N
     _check(arguments)
     given = {name: vars(arguments)[name] for name in ("frames", "batch_size")}
     arguments.loading = {name: value for name, value in given.items() if value is not None}
+    arguments.loading |= given_settings(arguments)
     return arguments
 
 

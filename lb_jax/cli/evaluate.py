@@ -2,10 +2,11 @@
 
 import contextlib
 import functools
+import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from lb_jax.cli.arguments import Parser, make_folder
+from lb_jax.cli.arguments import Parser, add_settings, given_settings, make_folder
 from lb_jax.core import checkpoint, errors, folders, logging
 
 SUITES = ("paper",)
@@ -84,6 +85,7 @@ def main(argv: Sequence[str]) -> None:
             choices=choices,
             help=f"{HELP[name]} (default: {choices[0]})",
         )
+    add_settings(parser)
     given = parser.parse_args(argv)
     mode = next(one for one in ("compare", "suite", "tasks", "data") if getattr(given, one))
     for name, modes in USED_BY.items():
@@ -97,11 +99,8 @@ def main(argv: Sequence[str]) -> None:
         return
     chosen = {name: getattr(given, name) for name in benchmarks.CHOICES}
     settings = benchmarks.Settings(**{name: one for name, one in chosen.items() if one is not None})
-    source, split, preset = (
-        model_source(given.model),
-        given.split or "test",
-        given.preset or "default",
-    )
+    source, split = model_source(given.model), given.split or "test"
+    loading = {"preset": given.preset or "default", **given_settings(given)}
     if given.suite or given.tasks:
         if given.suite:
             rows = benchmarks.choose(given.only)
@@ -111,7 +110,7 @@ def main(argv: Sequence[str]) -> None:
             measure = functools.partial(
                 _tasks, data=given.data, split=split, tasks=tasks, settings=settings
             )
-        run_suite(source, measure, out=given.out, cache=given.cache, preset=preset)
+        run_suite(source, measure, out=given.out, cache=given.cache, loading=loading)
     else:
         run(
             source,
@@ -119,7 +118,7 @@ def main(argv: Sequence[str]) -> None:
             split=split,
             out=given.out,
             scoring=settings.scoring,
-            preset=preset,
+            loading=loading,
         )
 
 
@@ -142,6 +141,9 @@ USED_BY = {
     "cache": ("suite", "tasks"),
     "out": ("data", "tasks", "suite"),
     "preset": ("data", "tasks", "suite"),
+    "depth_unit": ("data", "tasks", "suite"),
+    "thermal_range": ("data", "tasks", "suite"),
+    "thermal_unit": ("data", "tasks", "suite"),
     "scoring": ("data", "tasks", "suite"),
     "fusion": ("tasks", "suite"),
     "k400_norm": ("suite",),
@@ -208,7 +210,7 @@ def run_suite(
     *,
     out: Path | None = None,
     cache: Path | None = None,
-    preset: str = "default",
+    loading: Mapping = types.MappingProxyType({}),
 ) -> dict:
     """Runs benchmarks, prints their tables and returns the metrics.
 
@@ -216,6 +218,7 @@ def run_suite(
       measure: `Embedder` -> `SuiteResult`.
       out: folder for `metrics.json`, `outcomes.json` and `report.html`; None writes nothing.
       cache: where embeddings are kept; None takes the user's cache folder.
+      loading: other arguments of `lb_jax.load`.
     """
     from lb_jax.evaluation import results, suite_report, table
     from lb_jax.inference import api, embedder
@@ -224,7 +227,7 @@ def run_suite(
         make_folder(out, "--out")
     cache = cache or folders.user_cache("embeddings")
     make_folder(cache, "--cache")
-    loaded = api.load(model, preset=preset)
+    loaded = api.load(model, **loading)
     with bars() as progress:
         found = measure(embedder.Embedder(loaded, cache, progress=progress))
     metrics = {"model": str(model), "digest": loaded.digest} | results.to_json(found)
@@ -243,7 +246,7 @@ def run(
     split: str = "test",
     out: Path | None = None,
     scoring: str = "cosine",
-    preset: str = "default",
+    loading: Mapping = types.MappingProxyType({}),
     curves=None,
     facts=None,
     targets=None,
@@ -252,6 +255,7 @@ def run(
 
     Args:
       out: folder for `metrics.json` and `report.html`; None writes nothing.
+      loading: other arguments of `lb_jax.load`.
       curves: metric rows of training runs by name, for the report.
       facts: lines of the report's head; the model and the corpus are added.
       targets: bounds the report shows the headline numbers against, see `report.write_report`.
@@ -259,7 +263,7 @@ def run(
     from lb_jax.evaluation import evaluate, report, table
     from lb_jax.inference import api
 
-    loaded = api.load(model, preset=preset)
+    loaded = api.load(model, **loading)
     if out:
         make_folder(out, "--out")
     with bars() as progress:

@@ -5,7 +5,7 @@ import math
 import sys
 from collections.abc import Sequence
 
-from lb_jax.cli.arguments import Parser, dispatch
+from lb_jax.cli.arguments import Parser, add_settings, dispatch, given_settings
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES, TEXT
 
@@ -31,6 +31,8 @@ def build(argv: Sequence[str]) -> None:
 
 def search(argv: Sequence[str]) -> None:
     """Prints the moments nearest to a sentence, a file, or both together."""
+    from lb_jax.data.settings import Settings
+
     parser = Parser(
         "index search", "Finds the moments nearest to a sentence, to a file, or to both together."
     )
@@ -70,7 +72,9 @@ def search(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--no-merge", action="store_true", help="single windows instead of ranges of time"
     )
+    add_settings(parser, "files given by --like, if other than those of the store")
     arguments = parser.parse_args(argv)
+    asking = Settings(**given_settings(arguments))
     if arguments.text is None and arguments.like is None:
         raise errors.ConfigError("index search: give a sentence, --like FILE, or both.")
     if arguments.k < 1:
@@ -99,7 +103,7 @@ def search(argv: Sequence[str]) -> None:
         files[arguments.like_modality or modality_of(arguments.like, model.modalities)] = (
             arguments.like
         )
-    vector = query.query_vector(model, arguments.text, files, weights)
+    vector = query.query_vector(model, arguments.text, files, weights, asking)
     parts = [*([TEXT] if arguments.text is not None else []), *files]
     found = query.find(
         store,
@@ -210,7 +214,9 @@ def upgrade(argv: Sequence[str]) -> None:
         action="store_true",
         help="drop what an upgrade to yet another model left half done",
     )
+    add_settings(parser, "files of the store (default: as it was built)")
     arguments = parser.parse_args(argv)
+    given = given_settings(arguments)
 
     from lb_jax.inference import store
 
@@ -230,7 +236,8 @@ def upgrade(argv: Sequence[str]) -> None:
     from lb_jax.training import compiled
 
     compiled.keep()
-    model = api.load(arguments.model, dtype=opened.maker.dtype, frames=arguments.frames)
+    loading = {"dtype": opened.maker.dtype, "frames": arguments.frames}
+    model = api.load(arguments.model, **loading, **{**opened.maker.reading.given, **given})
     done = upgrade_lib.run(
         arguments.store, model, drop_previous=arguments.drop_previous, abandon=arguments.abandon
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lb_jax.cli.arguments import Parser
+from lb_jax.cli.arguments import Parser, add_settings, given_settings
 from lb_jax.core import errors
 
 TOKEN = "LB_JAX_TOKEN"
@@ -46,6 +46,7 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("--workers", type=int, default=2, help="decoder processes (default: 2)")
     parser.add_argument("--no-page", action="store_true", help="the API alone")
+    add_settings(parser)
     given = parser.parse_args(argv)
     for name in ("max_queue", "max_upload_mib", "max_media_s", "workers"):
         if getattr(given, name) <= 0:
@@ -82,6 +83,7 @@ def main(argv: Sequence[str]) -> None:
         limits=bounds,
         workers=given.workers,
         page=not given.no_page,
+        settings=given_settings(given),
     )
     run.run(options, write_samples)
 

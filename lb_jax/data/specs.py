@@ -9,6 +9,7 @@ trained with (LanguageBind spec section 5; the differences are the table `_REFER
 import dataclasses
 import hashlib
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -20,6 +21,15 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 RGB = tuple[float, float, float]
 
 RESAMPLERS = ("soxr_hq", "soxr_vhq", "soxr_mq", "soxr_lq", "sinc_hann")
+
+
+# How the numbers of a thermal picture are told; "auto" goes by the file.
+THERMAL_UNITS = ("auto", "kelvin", "decikelvin", "centikelvin", "celsius")
+
+
+def _added(default: typing.Any, before: typing.Any) -> typing.Any:
+    """A field that came later; where it is `before`, which was done until then, digests stay."""
+    return dataclasses.field(default=default, metadata={"before": before})
 
 
 def _require(holds: bool, message: str) -> None:
@@ -63,7 +73,25 @@ class ImageSpec:
 
 @dataclasses.dataclass(frozen=True)
 class ThermalSpec(ImageSpec):
-    """Preprocessing of thermal images: as still images."""
+    """Preprocessing of thermal images: as still images.
+
+    Attributes:
+      range_k: lowest and highest temperature shown, in kelvin, so that pictures compare; None goes
+        by the picture.
+      unit: how stored numbers are told, one of `THERMAL_UNITS`.
+    """
+
+    range_k: tuple[float, float] | None = _added(None, before=None)
+    unit: str = _added("auto", before="auto")
+
+    def __post_init__(self):
+        super().__post_init__()
+        low, high = self.range_k or (0.0, 1.0)
+        _require(
+            0 <= low < high < math.inf,
+            f"range_k is {low:g} to {high:g}, expected two rising temperatures in kelvin",
+        )
+        _require_choice("unit", self.unit, THERMAL_UNITS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,20 +99,35 @@ class DepthSpec(ImageSpec):
     """Preprocessing of depth maps.
 
     Attributes:
-      unit_m: metres per stored unit of a 16-bit file or array; 0.001 = millimetres.
+      unit_m: metres per stored unit of integers; 0.001 = millimetres. Floating point is metres.
       min_depth_m: smaller values, missing readings (0) included, are raised to it.
       max_depth_m: larger values are lowered to it, and it maps to 1. None divides by the largest
         depth of the image.
+      missing: stored integers that stand for no reading, besides 0 and what is below.
+      rotated_bits: places to the left by which the bits of 16-bit integers were rotated.
+      ray_focal: of distances along the ray to the camera: its focal length in widths of the
+        picture. None is depth along the axis of the camera.
     """
 
     unit_m: float = 0.001
     min_depth_m: float = 0.01
     max_depth_m: float | None = 10.0
+    missing: tuple[int, ...] = _added((), before=())
+    rotated_bits: int = _added(0, before=0)
+    ray_focal: float | None = _added(None, before=None)
 
     def __post_init__(self):
         super().__post_init__()
         _require(
-            self.unit_m > 0, f"unit_m is {self.unit_m}, expected metres per stored unit above 0"
+            0 < self.unit_m < math.inf,
+            f"unit_m is {self.unit_m}, expected metres per stored unit above 0",
+        )
+        _require(
+            0 <= self.rotated_bits < 16, f"rotated_bits is {self.rotated_bits}, expected 0 to 15"
+        )
+        _require(
+            self.ray_focal is None or 0 < self.ray_focal < math.inf,
+            f"ray_focal is {self.ray_focal}, expected widths of the picture above 0",
         )
         top = float("inf") if self.max_depth_m is None else self.max_depth_m
         found = f"{self.min_depth_m}, {self.max_depth_m}"
@@ -250,29 +293,49 @@ def from_dict(modality: str, fields: Mapping[str, object]) -> Spec:
 def digest(spec: Spec) -> str:
     """Returns 16 hex digits that change whenever the preprocessing does.
 
-    Stable between runs and machines.
+    Stable between runs, machines and versions that do the same.
     """
-    text = json.dumps([type(spec).__name__, to_dict(spec)], sort_keys=True)
+    fields = to_dict(spec)
+    text = json.dumps(
+        [type(spec).__name__, {name: fields[name] for name in _telling(spec)}], sort_keys=True
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def told(spec: Spec) -> str:
+    """A spec as text, for digests of what holds it: its `repr`, without fields as `digest`."""
+    fields = ", ".join(f"{name}={getattr(spec, name)!r}" for name in _telling(spec))
+    return f"{type(spec).__name__}({fields})"
+
+
+def _telling(spec: Spec) -> list[str]:
+    """Fields that tell a spec from others: those that came later only where they change it."""
+    return [
+        field.name
+        for field in dataclasses.fields(spec)
+        if "before" not in field.metadata or getattr(spec, field.name) != field.metadata["before"]
+    ]
 
 
 def _typed(what: str, hint: object, value: object) -> object:
     """Returns `value` as the annotated type; JSON made ints of floats and lists of tuples."""
     kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     for kind in kinds:
-        if (
-            kind == RGB
-            and isinstance(value, list | tuple)
-            and len(value) == 3
-            and all(map(_is_number, value))
-        ):
-            return tuple(map(float, value))
+        if typing.get_origin(kind) is tuple and isinstance(value, list | tuple):
+            each, *others = typing.get_args(kind)
+            fits = others == [...] or len(value) == 1 + len(others)
+            if fits and all(map(_is_number if each is float else _is_whole, value)):
+                return tuple(map(each, value))
         if kind is float and _is_number(value):
             return float(value)
         if kind in (int, bool, str, types.NoneType) and type(value) is kind:
             return value
-    expected = "three numbers" if hint == RGB else getattr(hint, "__name__", str(hint))
+    expected = "three numbers" if hint == RGB else str(getattr(hint, "__name__", hint))
     raise errors.ConfigError(f"{what} is {value!r}, expected {expected}")
+
+
+def _is_whole(value: object) -> bool:
+    return type(value) is int
 
 
 def _is_number(value: object) -> bool:

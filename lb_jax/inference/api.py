@@ -24,6 +24,7 @@ from lb_jax.core import checkpoint, errors, paths
 from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.data import media as media_lib
 from lb_jax.data import preprocess, sentences, specs
+from lb_jax.data import settings as settings_lib
 from lb_jax.evaluation import pairs
 from lb_jax.evaluation.calibration import Calibration
 from lb_jax.inference import frames as frames_lib
@@ -49,6 +50,9 @@ def load(
     devices: Sequence[jax.Device] | None = None,
     batch_size: int = BATCH_SIZE,
     frames: int | None = None,
+    depth_unit: str | float | None = None,
+    thermal_range: tuple[float, float] | None = None,
+    thermal_unit: str | None = None,
 ) -> "Model":
     """Opens trained weights of any kind.
 
@@ -68,13 +72,20 @@ def load(
       batch_size: items that each device encodes at once; halved when its memory runs out.
       frames: of a video, instead of as many as it was trained with; the time embedding is
         interpolated, see `lb_jax.inference.frames`.
+      depth_unit: of depth maps of whole numbers: metres per unit, or the name of a data set or
+        camera ("tum", "kitti", …), see docs/media.md; otherwise what the checkpoint states,
+        millimetres as a rule.
+      thermal_range: lowest and highest temperature that thermal pictures show, in kelvin.
+      thermal_unit: how the numbers of thermal pictures are told, see docs/media.md.
 
     Raises:
       CheckpointError: when the weights are damaged, or do not fit their config.
-      ConfigError: for text towers that differ, a name that is not to be had, another dtype, or
-        frames for a model without video.
+      ConfigError: for text towers that differ, a name that is not to be had, another dtype, frames
+        for a model without video, and a unit or range that is none or of a modality that the model
+        lacks.
     """
     dtype = _dtype(dtype)
+    settings = settings_lib.Settings(depth_unit, thermal_range, thermal_unit)
     weights = open_weights(source, config=config, merge_lora=merge_lora)
     if frames is not None and frames != frames_lib.trained(weights):
         weights = frames_lib.Interpolated(weights, frames)
@@ -85,6 +96,7 @@ def load(
         preset=preset,
         devices=devices,
         batch_size=batch_size,
+        settings=settings,
         source=str(Path(named).absolute()) if Path(named).exists() else named,
     )
 
@@ -95,6 +107,7 @@ class Model:
     Attributes:
       config: shape of the towers (`ModelConfig`).
       specs: preprocessing spec by modality, `text` included.
+      settings: what of it was given to `load`, see `lb_jax.data.settings`.
       dtype: of parameters and compute.
       source: what `load` was given: a name, or the absolute path of files.
     """
@@ -107,11 +120,15 @@ class Model:
         preset: str = "default",
         devices: Sequence[jax.Device] | None = None,
         batch_size: int = BATCH_SIZE,
+        settings: settings_lib.Settings = settings_lib.NOTHING,
         source: str | None = None,
     ):
         if batch_size < 1:
             raise errors.ConfigError(f"batch_size is {batch_size}, expected at least 1.")
-        self.config, self.specs, self.dtype = weights.config, read_specs(weights, preset), dtype
+        stated = read_specs(weights, preset)
+        self.config, self.dtype = weights.config, dtype
+        self.specs, self.settings = settings.apply(stated, weights.where), settings
+        self._stated = stated
         self._weights, self._each = weights, batch_size
         self.source = weights.where if source is None else source
         devices = jax.local_devices() if devices is None else devices
@@ -151,8 +168,19 @@ class Model:
 
         Vectors of models that differ in it must not be mixed.
         """
-        told = f"{self._weights.digest} {sorted(self.specs.items())}"
-        return hashlib.sha256(told.encode()).hexdigest()
+        return self._digest(self.specs)
+
+    @functools.cached_property
+    def stated_digest(self) -> str:
+        """`digest` without `settings`: of the model as its checkpoint states it.
+
+        What was measured of it, such as a calibration, holds in any unit of the files.
+        """
+        return self._digest(self._stated)
+
+    def _digest(self, found: Mapping[str, specs.Spec]) -> str:
+        told = ", ".join(f"({name!r}, {specs.told(spec)})" for name, spec in sorted(found.items()))
+        return hashlib.sha256(f"{self._weights.digest} [{told}]".encode()).hexdigest()
 
     @functools.cached_property
     def preprocessing(self) -> str:
@@ -363,7 +391,7 @@ class Model:
                 f"{folder}: has no calibration; fit one with `lb-jax calibrate --model={folder} "
                 "--data=CORPUS`."
             )
-        return pairs.read(folder, self.digest)
+        return pairs.read(folder, self.stated_digest)
 
     def match_probability(
         self,

@@ -9,6 +9,8 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
+from lb_jax.data import preprocess
+from lb_jax.data import settings as settings_lib
 from lb_jax.evaluation import pairs
 from lb_jax.inference import store as store_lib
 
@@ -51,6 +53,7 @@ def query_vector(
     text: str | None = None,
     files: Mapping[str, str | os.PathLike[str] | bytes] | None = None,
     weights: Mapping[str, float] | None = None,
+    settings: settings_lib.Settings = settings_lib.NOTHING,
 ) -> np.ndarray:
     """One vector of a text, of files, or of both: float32 `[e]`, of length 1.
 
@@ -63,6 +66,7 @@ def query_vector(
       text: a sentence.
       files: a file, as a path or its bytes, by the modality it is read as.
       weights: by modality, "text" included.
+      settings: of the files, where they are others than the model was loaded with.
 
     Raises:
       ConfigError: for no parts, a weight without its part or that is not finite, parts that cancel,
@@ -82,7 +86,13 @@ def query_vector(
             )
         if not np.isfinite(weight):
             raise errors.ConfigError(f"the weight of {name} is {weight}; it must be finite.")
-    vectors = {name: model.embed(name, [item]) for name, item in parts.items()}
+    specs = settings.apply(model.specs, str(model.source)) if settings else {}
+    vectors = {
+        name: model.encode(name, preprocess.preprocess(name, [item], specs[name]))
+        if name in specs and name != TEXT
+        else model.embed(name, [item])
+        for name, item in parts.items()
+    }
     if len(vectors) == 1 and not given:
         (only,) = vectors.values()
         return only[0]

@@ -29,6 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lb_jax.core import errors
+from lb_jax.data import settings as settings_lib
 
 if TYPE_CHECKING:
     import lancedb
@@ -75,6 +76,7 @@ MODEL_ROW = pa.schema(
         ("window_s", pa.float64()),
         ("stride_s", pa.float64()),
         ("frames", pa.int64()),
+        ("settings", pa.string()),
         ("turn", pa.int64()),
         ("created", pa.string()),
     ]
@@ -94,6 +96,7 @@ class Maker:
       window_s: length of a window of video or audio, in seconds.
       stride_s: from the start of a window to that of the next, in seconds.
       frames: of a window of video, where they are not as many as in training (`lb_jax.load`).
+      settings: of files, given to `lb_jax.load`; see `lb_jax.data.settings.to_json`.
     """
 
     digest: str
@@ -104,6 +107,7 @@ class Maker:
     window_s: float
     stride_s: float
     frames: int | None = None
+    settings: str = ""
 
     @classmethod
     def of(cls, model: "Model", window_s: float, stride_s: float) -> "Maker":
@@ -124,13 +128,20 @@ class Maker:
             window_s=float(window_s),
             stride_s=float(stride_s),
             frames=model.frames,
+            settings=settings_lib.to_json(model.settings),
         )
 
     def load(self, source: str | None = None) -> "Model":
         """Opens the model; `source` says where it lies if it moved."""
         from lb_jax.inference import api
 
-        return api.load(source or self.source, dtype=self.dtype, frames=self.frames)
+        loading = {"dtype": self.dtype, "frames": self.frames, **self.reading.given}
+        return api.load(source or self.source, **loading)
+
+    @property
+    def reading(self) -> settings_lib.Settings:
+        """The settings of files."""
+        return settings_lib.from_json(self.settings)
 
     @property
     def name(self) -> str:
@@ -154,12 +165,14 @@ class Maker:
 
     @property
     def options(self) -> str:
-        """Of a command line, for the model with its frames."""
-        return f"--model {self.source}" + (f" --frames {self.frames}" if self.frames else "")
+        """Of a command line, for the model with its frames and settings."""
+        frames = f" --frames {self.frames}" if self.frames else ""
+        return f"--model {self.source}{frames}{self.reading.options}"
 
     def __str__(self) -> str:
         frames = f", {self.frames} frames" if self.frames else ""
-        return f"{self.source} ({self.digest[:12]}{frames})"
+        reading = f", {self.reading}" if self.settings else ""
+        return f"{self.source} ({self.digest[:12]}{frames}{reading})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -603,6 +616,7 @@ class Store:
                     "window_s": table.maker.window_s,
                     "stride_s": table.maker.stride_s,
                     "frames": table.maker.frames,
+                    "settings": table.maker.reading.given,
                 }
                 for table in _tables(self.uri, self._database)
             ],
@@ -794,7 +808,11 @@ def _register(uri: str, database: "lancedb.DBConnection", maker: Maker, turn: in
     row = {"name": maker.name, "turn": turn, "created": now, **dataclasses.asdict(maker)}
     with _told(uri):
         database.create_table(maker.name, schema=_schema(maker.width), exist_ok=True)
-        database.open_table(MODELS).add(pa.Table.from_pylist([row], schema=MODEL_ROW))
+        models = database.open_table(MODELS)
+        if "settings" not in models.schema.names:  # a store of before there were settings
+            models.add_columns({"settings": "''"})
+        row_of = pa.schema([MODEL_ROW.field(name) for name in models.schema.names])
+        models.add(pa.Table.from_pylist([row], schema=row_of))
 
 
 def _tables(uri: str, database: "lancedb.DBConnection") -> list[Table]:
@@ -811,7 +829,7 @@ def _tables(uri: str, database: "lancedb.DBConnection") -> list[Table]:
     return [
         Table(
             row["name"],
-            Maker(**{name: row[name] for name in fields}),
+            Maker(**{name: row[name] for name in fields if name in row}),
             (BUILDING if not row["turn"] else PREVIOUS if place else CURRENT),
             row["turn"],
             row["created"],
@@ -892,19 +910,28 @@ SETTINGS = {
     "dtype": ("dtype {}", None),
     "width": ("width {}", None),
     "preprocessing": ("preprocessing {}", None),
+    "settings": ("settings {}", None),
 }
 
 
 def _refusal(uri: str, holds: Maker, given: Maker) -> str:
     values = {name: (getattr(holds, name), getattr(given, name)) for name in SETTINGS}
     differ = {name: pair for name, pair in values.items() if pair[0] != pair[1]}
-    other_frames = "frames" in differ and holds.source == given.source
+    other_loading = holds.source == given.source and bool({"frames", "settings"} & differ.keys())
     upgrade = f"go over to it with `lb-jax index upgrade {uri} {given.options}`"
-    if holds.digest != given.digest and not other_frames:
+    if holds.digest != given.digest and not other_loading:
         reason = f"holds vectors of {holds}, not of {given}"
         return f"{reason}; they do not compare. Give another store with -o, or {upgrade}."
-    # the number of frames is a part of the preprocessing
-    names = [name for name in differ if not (other_frames and name == "preprocessing")]
+    # the number of frames and settings of files are a part of the preprocessing
+    names = [name for name in differ if not (other_loading and name == "preprocessing")]
+    if "settings" in names:
+        made, now = holds.reading, given.reading
+        remedy = f"give{made.options}" if made.given else f"leave out{now.options}"
+        return (
+            f"holds vectors of {holds} made with {made or 'the settings of the model'}, not "
+            f"{now or 'those of the model'}; they are not mixed. Give another store with -o, "
+            f"{remedy}, or {upgrade}."
+        )
     told = ", ".join(
         f"{SETTINGS[name][0].format(_shown(differ[name][0]))}, not {_shown(differ[name][1])}"
         for name in names

@@ -84,3 +84,18 @@ def test_the_digest_is_stable_and_follows_every_change():
         specs.ImageSpec(size=336),
     ]
     assert len({specs.digest(s) for s in variants}) == len(variants)
+
+
+@pytest.mark.parametrize(
+    ("spec", "digest"),
+    [
+        (specs.DepthSpec(), "2eb642f2bd9b9c84"),
+        (specs.DepthSpec(antialias=False), "44c0b01cb13abf27"),
+    ],
+)
+def test_fields_that_came_later_leave_the_digest_of_what_was_there(spec, digest):
+    assert specs.digest(spec) == digest
+    assert "missing" not in specs.told(spec)
+    changed = dataclasses.replace(spec, missing=(65535,))
+    assert specs.digest(changed) != digest
+    assert specs.told(changed) == repr(changed).replace(", rotated_bits=0, ray_focal=None", "")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lb_jax.data import specs
+from lb_jax.data import settings, specs
 from tests.data import media_files
 
 SPECS = {
@@ -27,6 +27,7 @@ class Fake:
     """A vector is drawn from the bytes of its array: equal only where those are, bit by bit."""
 
     preprocessing, dtype, frames = "0" * 16, np.float32, None
+    settings = settings.NOTHING
     config = types.SimpleNamespace(text=types.SimpleNamespace(embed_dim=WIDTH))
 
     def __init__(self, batch_size=4, source="fake", **specs):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lb_jax.core import errors, shipped
+from lb_jax.data import settings as settings_lib
 from lb_jax.inference.serve.limits import Limits
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Options:
       limits: of requests.
       workers: decoder processes.
       page: whether there is a page beside the API.
+      settings: of files that are sent, see `lb_jax.data.settings`; those of the store where none
+        are given.
     """
 
     model: str | None = None
@@ -53,6 +56,7 @@ class Options:
     limits: Limits = dataclasses.field(default_factory=Limits)
     workers: int = 2
     page: bool = True
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def open_model(source: str, **options: Any) -> "Model":
@@ -112,10 +116,11 @@ def _serve(
     from lb_jax.inference.serve import api, decoding, engine, gate
     from lb_jax.inference.serve.service import Service
 
-    source, how = options.model or shipped.DEMO, {}
+    source, how = options.model or shipped.DEMO, dict(options.settings)
     if options.store:
         made = maker_of(options.store)
-        source, how = options.model or made["source"], {k: made[k] for k in ("dtype", "frames")}
+        source = options.model or made["source"]
+        how = {**store_settings(made, options), "dtype": made["dtype"], "frames": made["frames"]}
     _say(f"loading {source}")
     opener = functools.partial(open_model, source, **how)
     server, ready = stack.enter_context(engine.running(opener, name_of(source)))
@@ -168,6 +173,22 @@ def _serve(
         _say(f"ready at http://{host}:{address[1]}/ (API: /docs)")
         loop[0].run(sockets=[bound])
     _say("stopped")
+
+
+def store_settings(made: dict[str, Any], options: Options) -> dict[str, Any]:
+    """The settings of a store, which its model is loaded with.
+
+    Raises:
+      ConfigError: others are given.
+    """
+    known = settings_lib.from_json(made["settings"])
+    others = settings_lib.Settings(**options.settings)
+    if options.settings and others.changes != known.changes:
+        raise errors.ConfigError(
+            f"{options.store} holds vectors made with {known or 'the settings of the model'}, not "
+            f"{others}; leave out{others.options}, or build another store with it."
+        )
+    return known.given
 
 
 def maker_of(uri: str) -> dict[str, Any]:
