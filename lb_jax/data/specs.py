@@ -253,7 +253,7 @@ class TextSpec:
     """
 
     context: int = 77
-    clean: str = "lower"
+    clean: str = _added("lower", before="lower")
 
     def __post_init__(self):
         _require_choice("clean", self.clean, ("lower", "canonicalize", "whitespace"))
