@@ -149,10 +149,13 @@ def info(argv: Sequence[str]) -> None:
     for modality, counts in told["modalities"].items():
         print(f"  {modality:8} {counts['files']} files, {counts['rows']} vectors")
     for model in told["models"]:
+        given = "".join(
+            f", {name.replace('_', ' ')} {value}" for name, value in model["settings"].items()
+        )
         print(
             f"  {model['state']:8} {model['source']} ({model['digest'][:12]}), width "
             f"{model['width']}, {model['dtype']}, windows of {model['window_s']:g} s every "
-            f"{model['stride_s']:g} s, frames {model['frames'] or 'as trained'}, since "
+            f"{model['stride_s']:g} s, frames {model['frames'] or 'as trained'}{given}, since "
             f"{model['created'][:19]} UTC"
         )
 
