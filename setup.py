@@ -44,7 +44,6 @@ setup(
         "pillow>=12",
         "opencv-python-headless>=4.10",
         "pyarrow>=20",
-        "scipy>=1.14",  # .mat files before v7.3
         "soundfile>=0.13",
         "soxr>=1.0",
         "instant-clip-tokenizer>=0.1.1",

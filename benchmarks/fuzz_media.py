@@ -5,8 +5,9 @@ for longer.
     python -m benchmarks.fuzz_media --seed 1 --case 1234 --save DIR           one case again
 
 Each case is a whole small file of some format with a few random damages. It must decode to finite
-numbers or end as `errors.DataError` of one line. Anything else is a failure: another exception, a
-crash or a hang of the process, memory that grows by more than 1 GB, a word on stdout or stderr.
+numbers, perhaps with an `errors.DataWarning`, or end as `errors.DataError` of one line. Anything
+else is a failure: another exception, a crash or a hang of the process, memory that grows by more
+than 1 GB, a word on stdout or stderr.
 Cases run in a child process, one after the other; a case is the same whatever ran before it.
 """
 
@@ -103,6 +104,78 @@ def _long_png() -> bytes:
     return _picture("PNG", pnginfo=about)()
 
 
+def _metres() -> np.ndarray:
+    return media_files.scene()[..., 0].astype(np.float32) / 50 + np.float32(0.5)
+
+
+def _tiff(kind: str, **options: object) -> Callable[[], bytes]:
+    def make() -> bytes:
+        import tifffile
+
+        values = _metres() if kind[0] == "f" else _metres() * 1000
+        file = io.BytesIO()
+        tifffile.imwrite(file, values.astype(kind), **options)
+        return file.getvalue()
+
+    return make
+
+
+def _exr(name: str) -> Callable[[], bytes]:
+    def make() -> bytes:
+        import OpenEXR
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "made.exr"
+            header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+            OpenEXR.File(header, {name: _metres()}).write(str(path))
+            return path.read_bytes()
+
+    return make
+
+
+def _hdf5() -> bytes:
+    import h5py
+
+    file = io.BytesIO()
+    with h5py.File(file, "w") as opened:
+        opened.create_dataset("a/depth", data=_metres(), compression="gzip")
+    return file.getvalue()
+
+
+def _mat(*, packed: bool) -> Callable[[], bytes]:
+    def make() -> bytes:
+        import scipy.io
+
+        file = io.BytesIO()
+        scipy.io.savemat(file, {"depth": _metres(), "a": "text"}, do_compression=packed)
+        return file.getvalue()
+
+    return make
+
+
+def _npz() -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, depth=_metres())
+    return file.getvalue()
+
+
+def _map(kind: bytes) -> Callable[[], bytes]:
+    def make() -> bytes:
+        metres = _metres()
+        head = kind + b" %d %d " % metres.shape[::-1]
+        if kind == b"Pf":
+            return head + b"-1\n" + metres[::-1].astype("<f4").tobytes()
+        values = (metres * 1000).astype(np.uint16)
+        data = (
+            values.astype(">u2").tobytes()
+            if kind == b"P5"
+            else b" ".join(b"%d" % value for value in values.ravel())
+        )
+        return head + b"9000\n" + data
+
+    return make
+
+
 def _sound(format: str, subtype: str | None = None) -> Callable[[], bytes]:
     stereo = media_files.noise(16000).reshape(-1, 2)
     return functools.partial(media_files.sound, stereo, 16000, format, subtype)
@@ -143,6 +216,18 @@ FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "thermal irg": ("thermal", lambda: cameras.irg(_celsius())),
     "heic": ("image", _heic),
     "png with much text": ("image", _long_png),
+    "depth npz": ("depth", _npz),
+    "depth pgm": ("depth", _map(b"P5")),
+    "depth pgm in words": ("depth", _map(b"P2")),
+    "depth pfm": ("depth", _map(b"Pf")),
+    "depth tiff of halves": ("depth", _tiff("f2")),
+    "depth tiff of floats": ("depth", _tiff("f4", compression="zlib", tile=(32, 32))),
+    "depth bigtiff": ("depth", _tiff("u4", bigtiff=True, byteorder=">")),
+    "tiff white at zero": ("image", _tiff("u2", photometric="miniswhite", byteorder=">")),
+    "depth exr": ("depth", _exr("Z")),
+    "depth hdf5": ("depth", _hdf5),
+    "depth mat": ("depth", _mat(packed=False)),
+    "depth mat packed": ("depth", _mat(packed=True)),
     "wav": ("audio", _sound("WAV")),
     "wav float": ("audio", _sound("WAV", "FLOAT")),
     "wav adpcm": ("audio", _sound("WAV", "IMA_ADPCM")),

@@ -46,7 +46,11 @@ _SOUND = (
     *(".aiff", ".aif", ".aifc", ".caf", ".w64", ".au", ".snd", ".wma", ".amr", ".m4b"),
     *(".mp2", ".mpga", ".ac3", ".eac3", ".wv", ".tta"),
 )
-_READINGS = (".png", ".tif", ".tiff", ".pgm", ".npy", ".npz")  # grey of more than 8 bits
+# numbers of sensors and renderers
+_MAPS = (
+    *(".tif", ".tiff", ".pgm", ".pfm", ".exr", ".jp2"),
+    *(".npy", ".npz", ".h5", ".hdf5", ".mat"),
+)
 
 MODALITIES = {
     m.name: m
@@ -58,7 +62,7 @@ MODALITIES = {
             False,
             _SPATIAL,
             "polish_mplug",
-            (*_READINGS, ".pfm", ".exr", ".mat", ".h5", ".hdf5"),
+            (".png", *_MAPS),
         ),
         Modality(
             "thermal",

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lb_jax.core import errors
-from lb_jax.data import image, tiff
+from lb_jax.data import image, matlab, tiff
 from lb_jax.data import media as media_lib
 
 SENSORS = "`pip install 'lb_jax[sensors]'` brings it"
@@ -41,7 +41,6 @@ NPY_ERRORS = (
     zlib.error,
 )
 HDF5 = b"\x89HDF\r\n\x1a\n"
-EXR_CHANNELS = ("Z", "V", "Y", "R")  # the last part of a name; single channels count before them
 NAMES = ("depth", "depths", "depthmap", "z", "dataset", "data", "arr0")
 MAX_BYTES = 16 * image.MAX_PIXELS
 HEAD = 520  # of a file, for its format
@@ -136,7 +135,8 @@ def choose(arrays: Mapping[str, tuple[tuple[int, ...], np.dtype]], name: str) ->
     if len(maps) == 1:
         return maps[0]
     found = ", ".join(
-        f"{key} {dtype} {list(shape)}" for key, (shape, dtype) in list(arrays.items())[:8]
+        f"{_printable(key)} {dtype} {list(shape)}"
+        for key, (shape, dtype) in list(arrays.items())[:8]
     )
     raise errors.DataError(
         name,
@@ -281,10 +281,11 @@ def _exr_channel(pixels: Mapping[str, np.ndarray], name: str) -> str:
         found = [key for key in pixels if is_one(key)]
         if len(found) == 1:
             return found[0]
+    channels = ", ".join(map(_printable, list(pixels)[:8]))
     raise errors.DataError(
         name,
-        f"is an EXR file of the channels {', '.join(list(pixels)[:8])}; expected Z, a layer's "
-        "….Z or a single channel. Write the depth alone",
+        f"is an EXR file of the channels {channels}; expected Z, a layer's ….Z or a single "
+        "channel. Write the depth alone",
     )
 
 
@@ -332,27 +333,16 @@ def _datasets(h5py: Any, group: Any, path: str, found: dict[str, Any], depth: in
 
 
 def _matlab(file: BinaryIO, name: str) -> np.ndarray:
-    import scipy.io
-
-    content = io.BytesIO(file.read())
-    with _told("MATLAB", name):
-        shapes = {
-            key: (tuple(shape), np.dtype(MATLAB_TYPES[kind]))
-            for key, shape, kind in scipy.io.whosmat(content)
-            if kind in MATLAB_TYPES
-        }
-        key = choose(shapes, name)
-        if np.prod(shapes[key][0], dtype=object) > image.MAX_PIXELS:
-            raise image.too_large(name, f"{shapes[key][0]}")
-        content.seek(0)
-        return _two_axes(np.asarray(scipy.io.loadmat(content, variable_names=[key])[key]))
+    content = file.read()
+    with _told("MATLAB", name, MATLAB_ERRORS):
+        found = {one.name: one for one in matlab.entries(content)}
+        key = choose({key: (one.shape, one.dtype) for key, one in found.items()}, name)
+        height, width, *_ = [n for n in found[key].shape if n != 1]
+        _require_size(width, height, name)
+        return _two_axes(matlab.read(content, found[key]))
 
 
-MATLAB_TYPES = {
-    "double": "f8",
-    "single": "f4",
-    **{f"{sign}int{8 * n}": f"{sign or 'i'}{n}" for sign in ("", "u") for n in (1, 2, 4, 8)},
-}
+MATLAB_ERRORS = (ValueError, LookupError, StopIteration, struct.error, MemoryError)
 
 
 def _heif(file: BinaryIO, name: str) -> np.ndarray:
@@ -438,6 +428,11 @@ def _quiet() -> Iterator[None]:
             os.close(before)
             others = [one for one in said.getvalue().splitlines(True) if "reading pixel" not in one]
     print("".join(others), end="")  # of other threads
+
+
+def _printable(key: str) -> str:
+    """A name in a file, fit for a line."""
+    return key[:40] if key.isprintable() else ascii(key[:40])
 
 
 def _short(error: Exception) -> str:

@@ -71,7 +71,6 @@ UNITS: dict[str, Unit] = {
     "7scenes": Unit("7-Scenes", MM, "its web page, section Data", LARGEST),
     "arkitscenes": Unit("ARKitScenes", MM, "its DATA.md"),
     "azure": Unit("Azure Kinect", MM, "its SDK, `K4A_IMAGE_FORMAT_DEPTH16`"),
-    "diml": Unit("DIML/CVL RGB-D", MM, "its technical report"),
     "hypersim": Unit(
         "Hypersim",
         MM,

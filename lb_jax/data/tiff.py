@@ -9,6 +9,7 @@ import dataclasses
 import io
 import logging
 import struct
+import warnings
 from typing import BinaryIO
 
 import cv2
@@ -128,7 +129,9 @@ def _half(content: bytes, name: str) -> np.ndarray:
         ) from error
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # remarks on damaged files
     try:
-        return np.asarray(tifffile.imread(io.BytesIO(content), key=0, maxworkers=1))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of NumPy's, on how the library uses it
+            return np.asarray(tifffile.imread(io.BytesIO(content), key=0, maxworkers=1))
     except Exception as error:  # the library raises whatever its codecs do
         raise errors.DataError(
             name, f"is a damaged TIFF ({' '.join(str(error).split())[:120]}); write it again"

@@ -18,10 +18,15 @@ from lb_jax.data.settings import Settings
 
 # A picture has the endings of three modalities; those that are told apart otherwise come after it.
 STILLS = MODALITIES["image"].suffixes
-# Endings that no picture to look at has. Arrays are depth unless their folder is named otherwise.
+# Endings that no picture to look at has. Arrays may be anything, so their name has to tell.
+ARRAYS = (".npy", ".npz", ".mat", ".h5", ".hdf5")
 DEPTH_ALONE, THERMAL_ALONE = (
-    tuple(end for end in MODALITIES[name].suffixes if end not in (*STILLS, *others))
-    for name, others in (("depth", ()), ("thermal", MODALITIES["depth"].suffixes))
+    tuple(end for end in MODALITIES[name].suffixes if end not in (*STILLS, *ARRAYS))
+    for name in ("depth", "thermal")
+)
+ARRAY = (
+    f"arrays ({' '.join(ARRAYS)}) that neither their name nor a folder's calls depth or thermal; "
+    "say what they are: --as 'REGEX=depth' or --as 'REGEX=thermal'"
 )
 # Endings that programs share with films: TypeScript, and streams of packets of 188 bytes.
 SHARED, PACKETS, SYNC = (".ts", ".mts"), ((0, 188), (4, 196)), 0x47
@@ -135,6 +140,18 @@ def _lies_in(*words: str, alone: Sequence[str]) -> Callable[[PurePath, Path], bo
     return applies
 
 
+def _is_array(*words: str) -> Callable[[PurePath, Path], bool]:
+    """Arrays with one of the words in their own name; without words any."""
+
+    def applies(shown: PurePath, path: Path) -> bool:
+        del path
+        parts = re.split(r"[^a-z0-9]+", shown.stem.lower())
+        is_named = not words or not set(words).isdisjoint(parts)
+        return shown.suffix.lower() in ARRAYS and is_named
+
+    return applies
+
+
 def _looks(like: str) -> Callable[[PurePath, Path], bool]:
     return lambda shown, path: shown.suffix.lower() in looks.FORMATS and looks.what(path) == like
 
@@ -145,14 +162,17 @@ RULES = (
     Rule("the endings of video", _is_film, ("video", "audio")),
     Rule(
         "pictures and arrays in a folder named depth",
-        _lies_in("depth", alone=DEPTH_ALONE),
+        _lies_in("depth", alone=(*DEPTH_ALONE, *ARRAYS)),
         ("depth",),
     ),
     Rule(
         "pictures and arrays in a folder named thermal, infrared or ir",
-        _lies_in("thermal", "infrared", "ir", alone=(*THERMAL_ALONE, ".npy", ".npz")),
+        _lies_in("thermal", "infrared", "ir", alone=(*THERMAL_ALONE, *ARRAYS)),
         ("thermal",),
     ),
+    Rule("arrays with depth in their name", _is_array("depth"), ("depth",)),
+    Rule("arrays with thermal in their name", _is_array("thermal", "infrared"), ("thermal",)),
+    Rule("other arrays", _is_array(), (), ARRAY),
     Rule(f"the endings {' '.join(DEPTH_ALONE)}", _ends_in(DEPTH_ALONE), ("depth",)),
     Rule(f"the endings {' '.join(THERMAL_ALONE)}", _ends_in(THERMAL_ALONE), ("thermal",)),
     Rule(
@@ -323,7 +343,7 @@ def _counted(left_out: Mapping[str, Sequence[Path]]) -> dict[str, int]:
     for why, paths in left_out.items():
         if why in unknown[ENDINGS_TOLD:]:
             why = f"other endings: {UNKNOWN}"
-        elif why == UNCLEAR:
+        elif why in (UNCLEAR, ARRAY):
             why = f"{why}; such as {names.shown(paths[0])}"
         found[why] = found.get(why, 0) + len(paths)
     return found

@@ -1,11 +1,12 @@
 import io
+import warnings
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from lb_jax.core import errors
-from lb_jax.data import depth, specs
+from lb_jax.data import depth, depth_units, specs
 from tests.data import media_files
 
 SPEC = specs.DepthSpec()
@@ -123,3 +124,73 @@ def test_values_beyond_the_range_are_clipped():
     np.testing.assert_allclose((out * SPEC.std + SPEC.mean)[0, 220], [1.0] * 3, atol=1e-5)
     assert out.shape == (224, 224, 3)
     assert out.dtype == np.float32
+
+
+SCENE_MM = np.linspace(2400, 4900, 2400).reshape(40, 60).astype(int)
+SCENE_MM[:8] = 0
+STREET = np.linspace(5 * 256, 60 * 256, 2400).reshape(40, 60).astype(int)  # 256 units a metre
+
+
+def _said(stored, spec=SPEC):
+    """What is said about a map: a refusal, or the warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            depth.decode(stored.astype(np.uint16), spec)
+        except errors.DataError as error:
+            return f"refused: {error}"
+    return " ".join(str(one.message) for one in caught)
+
+
+@pytest.mark.parametrize(
+    ("stored", "unit"),
+    [
+        (SCENE_MM * 5, "tum"),
+        (SCENE_MM * 10, "realsense-d405"),
+        (SCENE_MM * 4, "matterport"),
+        ((SCENE_MM << 3) | (SCENE_MM >> 13), "m with sunrgbd"),
+        (np.where(SCENE_MM, SCENE_MM * 5, 65535), "tum"),
+        (np.where(SCENE_MM > 4800, 4000, SCENE_MM * 5), "tum"),
+        (np.where(SCENE_MM, 3, 0), "cm"),
+    ],
+)
+def test_a_wrong_unit_is_told_in_spite_of_missing_readings(stored, unit):
+    said = _said(stored)
+    assert "--depth-unit" in said
+    assert unit in said or unit == "cm"
+
+
+@pytest.mark.parametrize(
+    ("stored", "spec"),
+    [
+        (SCENE_MM, SPEC),
+        (np.where(SCENE_MM, SCENE_MM, 65535), SPEC),
+        (np.where(SCENE_MM > 4000, 30_000, SCENE_MM), SPEC),  # a third is far
+        (SCENE_MM * 5, specs.DepthSpec(unit_m=1 / 5000)),
+        (STREET * (np.arange(60) % 9 == 0), specs.DepthSpec(unit_m=1 / 256)),  # sparse
+    ],
+)
+def test_a_right_unit_passes_without_a_word(stored, spec):
+    assert _said(stored, spec) == ""
+
+
+def test_floating_point_that_is_no_metres_is_told():
+    with pytest.raises(errors.DataError, match=r"read as metres.*millimetres divided by 1000"):
+        depth.decode(SCENE_MM.astype(np.float32), SPEC)
+
+
+def test_distances_along_the_ray_become_depth_along_the_axis():
+    focal, (height, width) = 886.81 / 1024, (768, 1024)
+    y, x = np.mgrid[:height, :width]
+    aside = (x - 511.5) ** 2 + (y - 383.5) ** 2
+    wall = 2 * np.sqrt(1 + aside / 886.81**2)  # 2 m ahead, seen from all rays
+    decoded = depth.decode(
+        depth_units.Measured(wall.astype(np.float32), "hypersim"), specs.DepthSpec()
+    )
+    np.testing.assert_allclose(decoded, 2, rtol=1e-5)
+    assert depth_units.UNITS["hypersim"].ray_focal == focal
+
+
+def test_whole_numbers_of_any_width_and_order_are_units():
+    for kind in (">u2", "<i2", "i4", ">u4", "u8"):
+        np.testing.assert_allclose(depth.decode(MM.astype(kind), SPEC), MM / 1000, rtol=1e-6)

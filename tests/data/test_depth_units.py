@@ -1,3 +1,6 @@
+import pathlib
+import re
+
 import pytest
 
 from lb_jax.core import errors
@@ -40,3 +43,19 @@ def test_the_nearest_name_is_told():
 def test_every_unit_makes_a_spec():
     for name, unit in depth_units.UNITS.items():
         assert specs.DepthSpec(**unit.fields).unit_m == depth_units.parse(name).unit_m
+
+
+def test_the_docs_show_the_same_table():
+    docs = pathlib.Path(__file__).parents[2] / "docs" / "media.md"
+    rows = re.findall(
+        r"^\| `(\w[^`]*)` \| (.*) \|$", docs.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert [name for name, _ in rows] == list(depth_units.UNITS)
+    for name, row in rows:
+        unit, (title, size, missing, along, source) = depth_units.UNITS[name], row.split(" | ")
+        assert title == unit.title
+        assert depth_units.parse(size.replace("µ", "u")).unit_m == pytest.approx(unit.unit_m)
+        assert missing == ", ".join(map(str, (0, *unit.missing)))
+        assert unit.along == f"along the {along}"
+        assert source.startswith(unit.source)
+        assert unit.remark in source

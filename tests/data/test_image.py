@@ -4,11 +4,12 @@ import io
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from lb_jax.core import errors
 from lb_jax.data import image, specs, thermal
-from tests.data import media_files
+from tests.data import media_files, test_depth_files
 
 SPEC = specs.ImageSpec()
 RED = np.full((8, 8, 3), (255, 0, 0), np.uint8)
@@ -201,3 +202,23 @@ def test_thermal_is_treated_as_an_image():
     np.testing.assert_array_equal(
         thermal.transform(pixels, specs.ThermalSpec()), image.transform(pixels, SPEC)
     )
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_grey_of_16_bits_that_is_white_at_zero_is_turned(order, compression):
+    ramp = np.tile(np.arange(0, 65536, 257, np.uint16), (8, 1))
+    file = io.BytesIO()
+    options = {"byteorder": order, "compression": compression}
+    tifffile.imwrite(file, ramp, photometric="miniswhite", **options)
+    shown = image.decode(file.getvalue(), specs.ImageSpec())
+    np.testing.assert_array_equal(shown, np.repeat(255 - (ramp // 257)[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize("is_white", [False, True])
+def test_grey_of_12_bits_is_shown_over_its_own_range(is_white):
+    values = np.tile(np.linspace(0, 4095, test_depth_files.W).astype(np.uint16), (41, 1))
+    item = test_depth_files.packed_tiff(values, 12, white_is_zero=is_white)
+    shown = image.decode(item, specs.ImageSpec())[..., 0]
+    grey = np.rint(values / 4095 * 255)
+    np.testing.assert_allclose(shown, 255 - grey if is_white else grey, atol=1)

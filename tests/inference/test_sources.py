@@ -246,9 +246,10 @@ def test_files_left_out_are_told_by_ending_and_reason(tmp_path):
         *((f"a{end}", "image") for end in (".tif", ".avif", ".gif", ".jfif", ".jpe", ".heic")),
         *((f"a{end}", "video") for end in (".mpg", ".wmv", ".3gp", ".ogv", ".flv")),
         *((f"a{end}", "audio") for end in (".aiff", ".caf", ".wma", ".mka", ".amr", ".oga")),
-        *((f"a{end}", "depth") for end in (".pfm", ".exr", ".npz", ".npy", ".mat", ".h5")),
+        *((f"a{end}", "depth") for end in (".pfm", ".exr", "_depth.npz", ".depth.mat")),
         *((f"a{end}", "thermal") for end in (".irg", ".fff")),
         ("ir/a.npy", "thermal"),
+        ("a_thermal.npy", "thermal"),
     ],
 )
 def test_endings(tmp_path, name, kind):
@@ -266,3 +267,12 @@ def test_packets_tell_a_film_from_a_program(tmp_path, ending, first):
     (tmp_path / f"b{ending}").write_text("const a = 1;\n" * 50)
     (one,) = sources.find([tmp_path], ALL).sources
     assert one.path.endswith(f"a{ending}")
+
+
+def test_maps_are_depth_by_their_name_or_folder(folder):
+    names = ("Depth-2/a.npy", "frame.0000.depth_meters.hdf5", "left_depth.npy", "features.npy")
+    for name in (*names, "Depth-2/b.exr"):
+        (folder / name).write_bytes(b"")
+    found = kinds(sources.find([folder], ALL), folder)
+    assert [found.get(name) for name in names] == [("depth",)] * 3 + [None]
+    assert found["Depth-2/b.exr"] == ("depth",)
