@@ -47,8 +47,11 @@ def read(file: BinaryIO, name: str) -> Readings | None:
     Raises:
       errors.DataError: the file has readings that cannot be used, or a library is lacking.
     """
-    head = file.read(2)
+    head = file.read(4)
     file.seek(0)
+    if head in FFF:
+        return _flir(file.read(), name)
+    head = head[:2]
     if head in IRG_HEADS:
         return _irg(file.read(), name)
     if head != SOI:

@@ -331,7 +331,7 @@ def _counted(left_out: Mapping[str, Sequence[Path]]) -> dict[str, int]:
     for why, paths in left_out.items():
         if why in unknown[ENDINGS_TOLD:]:
             why = f"other endings: {UNKNOWN}"
-        elif why == UNCLEAR:
+        elif why in (UNCLEAR, NAMELESS):
             why = f"{why}; such as {names.shown(paths[0])}"
         found[why] = found.get(why, 0) + len(paths)
     return found

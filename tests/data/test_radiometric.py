@@ -54,6 +54,13 @@ def test_flir_in_many_pieces():
     np.testing.assert_allclose(found.values[::4, ::4] - 273.15, CELSIUS, atol=0.02)
 
 
+def test_an_fff_file_alone_is_read():
+    jpeg = cameras.flir(JPEG, RAW)
+    start = jpeg.index(b"FFF\0")
+    found = read(jpeg[start:])
+    np.testing.assert_allclose(found.values - 273.15, CELSIUS, atol=0.02)
+
+
 def test_flir_without_constants_is_counts():
     found = read(cameras.flir(JPEG, RAW, camera=False))
     assert found.unit == "counts"

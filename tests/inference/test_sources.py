@@ -249,6 +249,8 @@ def test_files_left_out_are_told_by_ending_and_reason(tmp_path):
         *((f"a{end}", "depth") for end in (".pfm", ".exr")),
         *((f"a{end}", "thermal") for end in (".irg", ".fff")),
         ("ir/a.npy", "thermal"),
+        ("a_thermal.npy", "thermal"),
+        ("a_depth.npz", "depth"),
         *((f"depth/a{end}", "depth") for end in (".npz", ".npy", ".mat", ".h5")),
     ],
 )
