@@ -177,7 +177,7 @@ def _clip(format: str, codec: str, **options: object) -> Callable[[], bytes]:
 
 
 def _film(format: str, codec: str, pixels: str, **options: object) -> Callable[[], bytes]:
-    return functools.partial(media_files.film, format, codec, pixels, **options)
+    return functools.partial(media_files.coded, format, codec, pixels, **options)
 
 
 # name -> modality, whole file.

@@ -77,7 +77,7 @@ def clip(
     return file.getvalue()
 
 
-def film(
+def coded(
     format: str,
     codec: str,
     pixels: str,
