@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from lb_jax.core import checkpoint, errors
+from lb_jax.core import checkpoint, errors, notices
 from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.data import media as media_lib
 from lb_jax.inference import api
@@ -108,7 +108,7 @@ def write_golden(model: api.Model) -> Path:
         )
     rows = {}
     for name in (*model.modalities, TEXT):
-        prepared = model.preprocess(name, [media(name)])
+        prepared = _prepared(model, name)
         given = prepared if name == TEXT else array(model, name)
         [vector] = model.encode(name, given)
         rows[name] = {
@@ -161,7 +161,7 @@ def read(folder: Path) -> dict[str, Any]:
 def compare(model: api.Model, golden: dict[str, Any], modality: str) -> Iterator[Compared]:
     """Compares a model with golden vectors, one `Compared` for each level of a modality."""
     row = golden["modalities"][modality]
-    prepared = model.preprocess(modality, [media(modality)])
+    prepared = _prepared(model, modality)
     yield Compared(
         modality,
         "preprocessing",
@@ -175,6 +175,11 @@ def compare(model: api.Model, golden: dict[str, Any], modality: str) -> Iterator
         tolerance if jax.default_backend() == "cpu" else max(tolerance, ACCELERATOR_TOLERANCE)
     )
     yield Compared(modality, "tower", _difference(vector, row["vector"]), tolerance, rounding)
+
+
+def _prepared(model: api.Model, modality: str) -> np.ndarray:
+    with notices.collected():  # the thermal picture has colours
+        return model.preprocess(modality, [media(modality)])
 
 
 def _difference(found: np.ndarray, expected: np.ndarray) -> float:
