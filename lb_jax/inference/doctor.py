@@ -244,7 +244,7 @@ def _golden(opened: api.Model, told: dict, name: str) -> Iterator[tuple[str, ...
 
 def _sane(opened: api.Model, name: str) -> Iterator[tuple[str, ...]]:
     """Twice the same; alone as in a batch; unit length. `encode` itself refuses NaN."""
-    given = opened.preprocess(name, [golden.media(name)])
+    given = golden.prepared(opened, name)
     batch = np.repeat(given, opened.batch_size, axis=0)
     batch[1:] = batch[1:][:, ::-1]  # other items beside it
     first, again, among = (opened.encode(name, x)[0] for x in (given, given, batch))

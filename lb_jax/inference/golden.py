@@ -108,16 +108,16 @@ def write_golden(model: api.Model) -> Path:
         )
     rows = {}
     for name in (*model.modalities, TEXT):
-        prepared = _prepared(model, name)
-        given = prepared if name == TEXT else array(model, name)
+        found = prepared(model, name)
+        given = found if name == TEXT else array(model, name)
         [vector] = model.encode(name, given)
         rows[name] = {
-            "preprocessing": sums(prepared),
+            "preprocessing": sums(found),
             "first": [round(float(value), 6) for value in vector[:SHOWN]],
             "vector": base64.b64encode(vector.astype("<f4").tobytes()).decode(),
         }
         if name == TEXT:
-            rows[name]["ids"] = prepared[0].tolist()
+            rows[name]["ids"] = found[0].tolist()
     path = model.folder / checkpoint.GOLDEN
     try:
         checkpoint.write_json(path, {"format": FORMAT, "model": model.digest, "modalities": rows})
@@ -161,11 +161,11 @@ def read(folder: Path) -> dict[str, Any]:
 def compare(model: api.Model, golden: dict[str, Any], modality: str) -> Iterator[Compared]:
     """Compares a model with golden vectors, one `Compared` for each level of a modality."""
     row = golden["modalities"][modality]
-    prepared = _prepared(model, modality)
+    found = prepared(model, modality)
     yield Compared(
         modality,
         "preprocessing",
-        _difference(np.array(sums(prepared)), row["preprocessing"]),
+        _difference(np.array(sums(found)), row["preprocessing"]),
         PREPROCESSING_TOLERANCE,
         PREPROCESSING_TOLERANCE,
     )
@@ -177,7 +177,8 @@ def compare(model: api.Model, golden: dict[str, Any], modality: str) -> Iterator
     yield Compared(modality, "tower", _difference(vector, row["vector"]), tolerance, rounding)
 
 
-def _prepared(model: api.Model, modality: str) -> np.ndarray:
+def prepared(model: api.Model, modality: str) -> np.ndarray:
+    """`media` as the encoder takes it, [1, ...], with nothing said about what it shows."""
     with notices.collected():  # the thermal picture has colours
         return model.preprocess(modality, [media(modality)])
 
