@@ -132,11 +132,13 @@ def find(
       DataError: when the store is of another model.
     """
     if model.digest != store.maker.digest:
+        given = dataclasses.replace(store.maker, source=model.source, digest=model.digest)
+        other = store.maker.source != model.source
+        search = f"search it with --model {store.maker.source}, or " if other else ""
         raise errors.DataError(
             store.uri,
-            f"holds vectors of {store.maker}, not of {model.source} ({model.digest[:12]}); search "
-            f"it with --model {store.maker.source}, or embed its files anew with `lb-jax index "
-            f"upgrade {store.uri} --model {model.source}`.",
+            f"{store_lib.differing(store.maker, given)}; {search}embed its files anew with `lb-jax "
+            f"index upgrade {store.uri} --model {model.source}`.",
         )
     modalities = where.modalities or model.modalities
     curves = _curves(model, asked, modalities)

@@ -899,7 +899,8 @@ def _connect(uri: str, *, make: bool = False) -> "lancedb.DBConnection":
     with _told(uri):
         # Each search looks for what other processes have added.
         database = lancedb.connect(uri, read_consistency_interval=datetime.timedelta(0))
-        if make:
+    if make and MODELS not in _names(uri, database):  # one that is there may lack later columns
+        with _told(uri):
             database.create_table(MODELS, schema=MODEL_ROW, exist_ok=True)
     return database
 
@@ -944,14 +945,23 @@ SETTINGS = {
 }
 
 
+def differing(holds: Maker, given: Maker) -> str:
+    """Why vectors of two makers of other digests do not compare, in words."""
+    if holds.source == given.source:
+        return (
+            f"holds vectors of {holds}, which has other weights now, or files are prepared "
+            f"otherwise since an update ({given.digest[:12]}); they do not compare"
+        )
+    return f"holds vectors of {holds}, not of {given}; they do not compare"
+
+
 def _refusal(uri: str, holds: Maker, given: Maker) -> str:
     values = {name: (getattr(holds, name), getattr(given, name)) for name in SETTINGS}
     differ = {name: pair for name, pair in values.items() if pair[0] != pair[1]}
     other_loading = holds.source == given.source and bool({"frames", "settings"} & differ.keys())
     upgrade = f"go over to it with `lb-jax index upgrade {uri} {given.options}`"
     if holds.digest != given.digest and not other_loading:
-        reason = f"holds vectors of {holds}, not of {given}"
-        return f"{reason}; they do not compare. Give another store with -o, or {upgrade}."
+        return f"{differing(holds, given)}. Give another store with -o, or {upgrade}."
     # the number of frames and settings of files are a part of the preprocessing
     names = [name for name in differ if not (other_loading and name == "preprocessing")]
     if "settings" in names:

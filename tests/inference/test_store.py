@@ -433,8 +433,11 @@ def test_settings_are_kept_with_the_vectors(uri):
 def test_store_of_before_there_were_settings_goes_on(store, uri):
     lancedb.connect(uri).open_table(store_lib.MODELS).drop_columns(["settings"])
     store.add(stores.rows(stores.unit(3)))
-    old = Store.open(uri)
+    old = Store.create(uri, MAKER)
     assert (old.maker, len(old)) == (MAKER, 3)
+    since = dataclasses.replace(OTHER, source=MAKER.source)
+    with pytest.raises(errors.DataError, match=r"prepared otherwise since .* or go over to it with"):
+        Store.create(uri, since)
     made = dataclasses.replace(OTHER, settings=TUM)
     new = Store.upgrade(uri, made)
     new.add(stores.rows(stores.unit(2), maker=made))
