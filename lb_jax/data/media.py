@@ -400,8 +400,10 @@ def choose_track(tracks: Sequence[av.stream.Stream]) -> int:
 
     Reads packets from where the container is, to its end where the best one is a single picture.
     """
-    ranked = sorted(tracks, key=lambda s: (not _can_be_decoded(s), *_preference(s)))
-    decodable = [s for s in ranked if _can_be_decoded(s)]
+    # Once each: FFmpeg 8 (PyAV 19) breaks where a decoder that did not open is opened again.
+    opens = {s.index: _can_be_decoded(s) for s in tracks}
+    ranked = sorted(tracks, key=lambda s: (not opens[s.index], *_preference(s)))
+    decodable = [s for s in ranked if opens[s.index]]
     if ranked[0].type != "video" or len(decodable) < 2:
         return ranked[0].index
     seen = collections.Counter()

@@ -4,6 +4,7 @@ import functools
 
 import huggingface_hub
 import pytest
+from huggingface_hub import constants as hub_constants
 from huggingface_hub import errors as hub_errors
 
 import lb_jax
@@ -23,7 +24,7 @@ def cache(tmp_path, monkeypatch):
     (repository / "refs" / "main").write_text(COMMIT)
     folder = small.clip_folder(repository / "snapshots" / COMMIT)
     (folder / "README.md").write_text(CARD)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(hub_constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(hub, "_downloaded", functools.cache(hub._downloaded.__wrapped__))
     return folder
 

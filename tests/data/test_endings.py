@@ -1,6 +1,7 @@
 """Files of the endings that a folder is searched for decode, each made by FFmpeg or Pillow."""
 
 import io
+from pathlib import Path
 
 import av
 import numpy as np
@@ -38,7 +39,6 @@ SOUNDS = {
     "ac3": ("ac3", "ac3"),
     "wv": ("wv", "wavpack"),
     "tta": ("tta", "tta"),
-    "amr": ("amr", "libopencore_amrnb"),
     "m4b": ("ipod", "aac"),
 }
 PICTURES = ("jpe", "jfif", "tif", "gif", "avif", "jp2", "ppm", "pgm", "pbm", "apng", "mpo")
@@ -61,15 +61,29 @@ def test_films_decode(ending):
     assert f".{ending}" in MODALITIES["video"].suffixes
 
 
+def _tone(rate_hz):
+    return 0.3 * np.sin(2 * np.pi * 440 * np.arange(rate_hz) / rate_hz)
+
+
+def _require_tone(data, rate_hz):
+    found = preprocess.decode("audio", data, AUDIO)
+    expected = preprocess.decode("audio", (_tone(rate_hz).astype(np.float32), rate_hz), AUDIO)
+    assert found[10:80].mean(0).argmax() == expected[10:80].mean(0).argmax()
+
+
+def test_sound_of_phones_decodes():  # from a file: no PyAV from 19 on writes it
+    _require_tone(Path(__file__).with_name("tone.amr").read_bytes(), 8000)
+
+
 @pytest.mark.parametrize("ending", SOUNDS)
 def test_sounds_decode(ending):
     form, codec = SOUNDS[ending]
-    rate = {"amr": 8000, "weba": 48_000}.get(ending, 44_100)
+    rate = 48_000 if ending == "weba" else 44_100
     file = io.BytesIO()
-    tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(rate) / rate)
+    tone = _tone(rate)
     with av.open(file, "w", format=form) as container:
         stream = container.add_stream(codec, rate=rate)
-        stream.layout, stream.bit_rate = "mono", 12_200 if ending == "amr" else 96_000
+        stream.layout, stream.bit_rate = "mono", 96_000
         sound = av.AudioFrame.from_ndarray(tone.astype(np.float32)[None], "fltp", "mono")
         sound.rate = rate
         resampler = av.AudioResampler(
@@ -78,10 +92,7 @@ def test_sounds_decode(ending):
         for part in (*resampler.resample(sound), *resampler.resample(None)):
             container.mux(stream.encode(part))
         container.mux(stream.encode(None))
-    found = preprocess.decode("audio", file.getvalue(), AUDIO)
-    expected = preprocess.decode("audio", (tone.astype(np.float32), rate), AUDIO)
-    loudest = expected[10:80].mean(0).argmax()
-    assert found[10:80].mean(0).argmax() == loudest
+    _require_tone(file.getvalue(), rate)
     assert f".{ending}" in MODALITIES["audio"].suffixes
 
 
