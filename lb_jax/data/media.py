@@ -400,7 +400,7 @@ def choose_track(tracks: Sequence[av.stream.Stream]) -> int:
 
     Reads packets from where the container is, to its end where the best one is a single picture.
     """
-    # Once each: FFmpeg 8 (PyAV 19) breaks where a decoder that did not open is opened again.
+    # Once each: PyAV 19.0 (FFmpeg 9.0) breaks where a decoder that did not open is opened again.
     opens = {s.index: _can_be_decoded(s) for s in tracks}
     ranked = sorted(tracks, key=lambda s: (not opens[s.index], *_preference(s)))
     decodable = [s for s in ranked if opens[s.index]]
