@@ -39,6 +39,20 @@ def ogg_links(file: BinaryIO) -> list[BinaryIO]:
     ]
 
 
+def ogg_is_whole(file: BinaryIO) -> bool:
+    """Whether no page is lost: those of each stream are numbered through (RFC 3533, section 6)."""
+    following, offset = {}, 0
+    while (offset := _ogg_page(file, offset)) is not None:
+        file.seek(offset)
+        page = file.read(27)
+        stream, number = struct.unpack("<II", page[14:22])
+        if number != following.get(stream, number):
+            return False
+        following[stream] = (number + 1) % (1 << 32)
+        offset += 27 + page[26] + sum(file.read(page[26]))
+    return True
+
+
 def flac_links(file: BinaryIO) -> list[BinaryIO]:
     """Returns the streams of joined FLAC files; one is the file itself.
 

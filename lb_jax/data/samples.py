@@ -12,7 +12,7 @@ import io
 import itertools
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 import av
@@ -262,17 +262,30 @@ def _blocks(file: BinaryIO, name: str) -> Iterator[_Block]:
     if joined.is_mpeg_audio(head):
         yield from _av_blocks(joined.without_tags(file), name)
     elif head[:4] in _LINKS and len(links := _LINKS[head[:4]](file)) > 1:
-        for link in links:
-            yield from (dataclasses.replace(b, begins_s=None) for b in _known(link, name))
+        yield from _one_after_the_other(_known(link, name) for link in links)
     elif head[8:12] == b"AVI ":
         yield from _av_blocks(file, name)
     else:
         yield from _known(unfilled.filled(file), name)
 
 
+def _one_after_the_other(links: Iterable[Iterator[_Block]]) -> Iterator[_Block]:
+    """Blocks of several files, each behind the one before; gaps within a file stay."""
+    end_s = 0.0
+    for link in links:
+        start_s = end_s
+        for block in link:
+            begins_s = start_s + block.begins_s if block.begins_s else None
+            end_s = (end_s if begins_s is None else begins_s) + len(block.samples) / block.rate_hz
+            yield dataclasses.replace(block, begins_s=begins_s)
+
+
 def _known(file: BinaryIO, name: str) -> Iterator[_Block]:
     """By libsndfile what it knows, else by PyAV."""
     if file.read(4).startswith(SNDFILE_MAGIC):
+        if _has_gap(file, name):
+            yield from _av_blocks(file, name)
+            return
         file.seek(0)
         try:
             sound = soundfile.SoundFile(_Clamped(file))
@@ -282,6 +295,30 @@ def _known(file: BinaryIO, name: str) -> Iterator[_Block]:
             yield from _sndfile_blocks(sound, name)
             return
     yield from _av_blocks(file, name)
+
+
+def _has_gap(file: BinaryIO, name: str) -> bool:
+    """Whether the times of an Ogg file leap, of which libsndfile tells nothing.
+
+    Pages that are lost make them leap, too; that is damage, and libsndfile misses their samples.
+    """
+    file.seek(0)
+    if file.read(4) != b"OggS" or not joined.ogg_is_whole(file):
+        return False
+    file.seek(0)
+    try:
+        with media_lib.open_track(file, name, "audio") as track:
+            unit_s, next_s = float(media_lib.fraction(track.stream.time_base)), None
+            for packet in track.packets():
+                begins_s = None if packet.pts is None else packet.pts * unit_s
+                if None not in (begins_s, next_s) and begins_s - next_s > TOLERANCE_S:
+                    return True
+                next_s = None if begins_s is None else begins_s + (packet.duration or 0) * unit_s
+    except errors.DataError:  # FFmpeg cannot read it
+        pass
+    finally:
+        file.seek(0)
+    return False
 
 
 class _Clamped:

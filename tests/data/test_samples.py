@@ -1,10 +1,12 @@
 """Where sound lies in a file, and how long it is, worked out from what was written."""
 
+import io
+
 import numpy as np
 import pytest
 
 from lb_jax.core import errors
-from lb_jax.data import clips, samples, specs, windows
+from lb_jax.data import clips, joined, samples, specs, windows
 from tests.data import media_files
 
 SPEC = specs.AudioSpec(mel_bins=16, target_frames=32)
@@ -98,3 +100,26 @@ def test_joined_transport_streams_go_on():
     wave, rate_hz = samples.read(b"".join(parts), SPEC)
     assert abs(len(wave) / rate_hz - 4) < 0.1
     assert abs(_pitch(wave[int(2.3 * rate_hz) :], rate_hz) - 1500) <= 10
+
+
+@pytest.mark.parametrize("codec", ["libopus", "flac"])
+@pytest.mark.parametrize("links", [1, 2])
+def test_a_gap_in_ogg_is_silence(codec, links):
+    """libsndfile says that such Opus is cut off; FFmpeg leaves the times as they are."""
+    one = media_files.muxed("ogg", media_files.Sounds([(0, LOW), (6, HIGH)], codec))
+    wave, rate_hz = samples.read(one * links, SPEC)
+    assert abs(len(wave) / rate_hz - 8 * links) < 0.04
+    for at in range(0, 8 * links, 8):
+        assert np.abs(wave[int((at + 2.2) * rate_hz) : int((at + 5.8) * rate_hz)]).max() == 0
+        for start_s, hz in ((at + 0.1, 440), (at + 6.1, 1500)):
+            part = wave[int(start_s * rate_hz) : int((start_s + 1.5) * rate_hz)]
+            assert abs(_pitch(part, rate_hz) - hz) <= 10
+
+
+def test_lost_pages_of_ogg_are_told_from_gaps():
+    data = media_files.muxed("ogg", media_files.Sounds([(0, np.tile(LOW, 4))], "libopus"))
+    starts = [n for n in range(len(data)) if data.startswith(b"OggS", n)]
+    assert joined.ogg_is_whole(io.BytesIO(data))
+    for lost in (2, 5):
+        holey = data[: starts[lost]] + data[starts[lost + 1] :]
+        assert not joined.ogg_is_whole(io.BytesIO(holey))
