@@ -118,12 +118,15 @@ def _asks_for_other(
     )
     if isinstance(size, int) and given.get("default_to_square"):
         squashes = True
-    if squashes:
+    ends = size.get("longest_edge") if isinstance(size, Mapping) else None
+    if not squashes and ends:
+        found.append(f"size={size!r} (done here: the short side becomes {side}, however long)")
+    elif squashes:
         found.append(
             f"size={size!r} (done here: the short side becomes {side}, nothing is squashed)"
         )
     short = size.get("shortest_edge") if isinstance(size, Mapping) else size
-    if not squashes and short not in (None, side):
+    if not (squashes or ends) and short not in (None, side):
         found.append(f"size={size!r} (done here: the short side becomes the tower's {side})")
     crop = given.get("crop_size")
     sides = [crop.get("height"), crop.get("width")] if isinstance(crop, Mapping) else crop

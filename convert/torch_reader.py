@@ -47,7 +47,7 @@ OPCODES = (
     "SHORT_BINUNICODE BINBYTES SHORT_BINBYTES EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST "
     "APPEND APPENDS EMPTY_DICT "
     "SETITEM SETITEMS BINPUT LONG_BINPUT MEMOIZE BINGET LONG_BINGET GLOBAL STACK_GLOBAL REDUCE "
-    "BUILD BINPERSID"
+    "BUILD BINPERSID BYTEARRAY8"
 )
 # All that zipfile and pickle raise on damaged bytes.
 DAMAGE = (
@@ -238,11 +238,26 @@ def _ordered_dict() -> dict:
     return {}
 
 
+def _default_dict(factory: Any = None) -> dict:
+    del factory  # nothing that is missing is asked for
+    return {}
+
+
+def _counter(counts: Any = None) -> dict:
+    return counts if isinstance(counts, dict) else {}
+
+
 class _Kept:
     """Something that a training loop keeps beside the weights, and that is not read."""
 
     def __init__(self, *values: Any):
         del values
+
+    def append(self, value: Any) -> None:
+        """Drops what a queue holds."""
+
+    def extend(self, values: Any) -> None:
+        """Drops what a queue holds."""
 
 
 class _NumberType:
@@ -283,8 +298,18 @@ def _size(*values: Any) -> tuple:
     return values[0] if len(values) == 1 and type(values[0]) is tuple else ()
 
 
-# Values that checkpoints of training loops hold: arguments, paths, arrays of numbers.
+_BUILTINS = (
+    *("bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list"),
+    *("range", "xrange", "set", "slice", "str", "unicode", "tuple", "Ellipsis"),
+)
+# Values that checkpoints of training loops hold: arguments, paths, arrays of numbers, sets, queues,
+# times, versions, types.
 _BESIDE = (
+    *((module, name) for module in ("builtins", "__builtin__") for name in _BUILTINS),
+    *(("datetime", name) for name in ("date", "datetime", "time", "timedelta", "timezone")),
+    *(("collections", "deque"), ("decimal", "Decimal"), ("fractions", "Fraction")),
+    *(("uuid", "UUID"), ("torch.torch_version", "TorchVersion")),
+    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
     *(("argparse", "Namespace"), ("types", "SimpleNamespace"), ("torch", "device")),
     *(("pathlib", f"{kind}Path") for kind in ("", "Posix", "PurePosix", "Windows", "PureWindows")),
     *(("pathlib._local", f"{kind}Path") for kind in ("", "Posix", "Windows")),
@@ -293,6 +318,8 @@ _BESIDE = (
 )
 ADMITTED: dict[tuple[str, str], Callable | np.dtype] = {
     ("collections", "OrderedDict"): _ordered_dict,
+    ("collections", "defaultdict"): _default_dict,
+    ("collections", "Counter"): _counter,
     **dict.fromkeys(_BESIDE, _Kept),
     **{(f"numpy.{core}.multiarray", "scalar"): _number for core in ("core", "_core")},
     ("numpy", "dtype"): _NumberType,
@@ -381,6 +408,11 @@ class _Unpickler(pickle._Unpickler):
             raise self._refusal("an object of a type that is not one of a training loop's")
         self.stack.append(_Kept())
 
+    def _bytearray(self) -> None:
+        # the stock one reserves what the length says before it reads
+        (count,) = struct.unpack("<Q", self.read(8))
+        self.stack.append(self.read(count))
+
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict.fromkeys(range(256), _refuse)
     dispatch |= {
         opcode: pickle._Unpickler.dispatch[opcode]
@@ -389,6 +421,7 @@ class _Unpickler(pickle._Unpickler):
     dispatch |= {
         pickle.BUILD[0]: _build,
         pickle.NEWOBJ[0]: _new,
+        pickle.BYTEARRAY8[0]: _bytearray,
         pickle.SETITEM[0]: _set_item,
         pickle.SETITEMS[0]: _set_items,
     }

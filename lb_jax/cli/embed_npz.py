@@ -12,6 +12,7 @@ import numpy as np
 from lb_jax.cli.arguments import make_folder
 from lb_jax.core import errors, logging
 from lb_jax.core.modalities import MODALITIES, TEXT
+from lb_jax.data import files as files_lib
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -68,7 +69,7 @@ def files(
         if not Path(path).is_dir():
             yield path
             continue
-        every = sorted(p for p in Path(path).rglob("*") if p.is_file())
+        every = sorted(Path(path, name) for name in files_lib.walk(Path(path)))
         found = [str(p) for p in every if p.suffix.lower() in suffixes]
         others = collections.Counter(
             _why(p, modality) for p in every if p.suffix.lower() not in suffixes

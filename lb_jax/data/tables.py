@@ -222,20 +222,28 @@ def _header(path: Path, usual: str) -> tuple[str, list[str]]:
     """What separates the cells of a CSV file, and the names of its columns."""
     with _open(path):
         pass
-    found = {}
+    found, fitting = {}, []
     for delimiter in sorted(SEPARATORS, key=lambda one: one != usual):  # the usual one first
         with _text(path) as file:
+            records = _records(file, delimiter)
             try:
-                _, found[delimiter] = next(_records(file, delimiter), (1, None))
+                _, found[delimiter] = next(records, (1, None))
             except UnicodeDecodeError as e:
                 raise _encoding_fault(path) or e from e
             except csv.Error as e:
                 raise errors.DataError(path, f"line 1: {e}; expected names of columns") from e
-        if found[delimiter] is None:
-            raise errors.DataError(path, "is empty; expected a first line that names the columns")
-        if len(found[usual]) > 1:
+            if found[delimiter] is None:
+                raise errors.DataError(
+                    path, "is empty; expected a first line that names the columns"
+                )
+            if len(found[delimiter]) > 1 and _fits(records, len(found[delimiter])):
+                fitting.append(delimiter)
+        if fitting == [usual]:
             break
-    delimiter = max(found, key=lambda one: len(found[one]))  # the first of equals
+    if len(found[usual]) > 1 and not fitting:
+        delimiter = usual
+    else:
+        delimiter = max(fitting or found, key=lambda one: len(found[one]))  # the first of equals
     first = found[usual][0].strip()
     if len(found[usual]) == 1 and first.lower().startswith("sep="):
         raise errors.DataError(
@@ -244,6 +252,14 @@ def _header(path: Path, usual: str) -> tuple[str, list[str]]:
             "columns come first",
         )
     return delimiter, found[delimiter]
+
+
+def _fits(records: Iterator[tuple[int, list[str]]], width: int) -> bool:
+    """Whether the next record, if there is one, has as many cells as the header."""
+    try:
+        return len(next(records, (1, [""] * width))[1]) == width
+    except (csv.Error, UnicodeDecodeError):  # told when the table is read
+        return False
 
 
 def other_separator(names: Iterable[str]) -> str:

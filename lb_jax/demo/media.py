@@ -4,6 +4,7 @@ The same arrays give the same bytes: one encoder thread, no timestamps.
 """
 
 import fractions
+import os
 from pathlib import Path
 
 import av
@@ -56,9 +57,13 @@ def write_depth_pngs(folder: Path, frames: np.ndarray) -> None:
 
 def write_sound(path: Path, samples: np.ndarray, rate_hz: int) -> None:
     """Writes int16 [n] as a mono 16-bit wav."""
-    soundfile.write(path, samples, rate_hz, subtype="PCM_16")
+    # the name as bytes: soundfile takes no other that is not UTF-8
+    soundfile.write(os.fsencode(path), samples, rate_hz, format="WAV", subtype="PCM_16")
 
 
 def _write_picture(path: Path, pixels: np.ndarray, options: list[int]) -> None:
-    if not cv2.imwrite(str(path), pixels, options):
-        raise OSError(f"{path}: OpenCV could not write this file; is the disk full?")
+    # not `imwrite`, which crashes on a name that is not UTF-8
+    is_done, content = cv2.imencode(path.suffix, pixels, options)
+    if not is_done:
+        raise OSError(f"{path}: OpenCV could not encode this picture")
+    path.write_bytes(content)

@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lb_jax.core import errors
+from lb_jax.core import errors, names
 from lb_jax.data import settings as settings_lib
 
 if TYPE_CHECKING:
@@ -883,6 +883,11 @@ def _connect(uri: str, *, make: bool = False) -> "lancedb.DBConnection":
             "a store of vectors needs LanceDB; `pip install 'lb_jax[search]'` brings it."
         ) from error
 
+    if not names.is_text(os.path.abspath(uri)):
+        raise errors.DataError(
+            uri,
+            "its name or folder is not UTF-8, which LanceDB needs; keep the store elsewhere.",
+        )
     if "://" not in uri:
         folder, missing = Path(uri), "`lb-jax index build DIR -o STORE` makes one."
         if folder.exists() and not folder.is_dir():

@@ -51,6 +51,10 @@ class Chip:
     counted: int = 1
     axes: int = 2
 
+    def cloud_name(self, given: str) -> str:
+        """What the name of a slice begins with, whole: `tpu7x` of `7x`, which lost its `tpu`."""
+        return f"tpu{given}" if f"tpu{given}" == self.name else given
+
 
 CHIPS = (
     # both cores of a v4 chip as one device, as `libtpu` runs it on Cloud TPU machines
@@ -118,10 +122,11 @@ def topology(name: str) -> str:
     count, rest = divmod(int(found[2]), chip.counted)
     shape = None if rest else _shape(count, chip.axes)
     if shape is None:
+        near = _nearest(chip.cloud_name(found[1]), int(found[2]), chip)
         raise errors.ConfigError(
             f"--topology {name!r}: no slice of {chip.name} has {found[2]} "
             f"{'TensorCores' if chip.counted > 1 else 'chips'}; the nearest are "
-            f"{' and '.join(_nearest(found[1], int(found[2]), chip))}, or give the chips on each "
+            f"{' and '.join(near)}, or give the chips on each "
             f"axis, such as {chip.name}:{_SLICES[chip.axes][16]}."
         )
     return f"{chip.name}:{shape}"
@@ -140,7 +145,7 @@ def unknown(name: str, kind: str) -> errors.ConfigError:
 
 def _named(name: str, found: re.Match) -> Chip:
     for chip in TPUS.values():
-        if found[1] in (chip.name, *chip.cloud) or f"tpu{found[1]}" == chip.name:
+        if chip.cloud_name(found[1]) in (chip.name, *chip.cloud):
             return chip
     raise unknown(name, found[1])
 

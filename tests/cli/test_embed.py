@@ -94,6 +94,15 @@ def test_folder_gives_the_files_of_the_modality(call, counting, media_dir):
     assert counting.asked == expected
 
 
+def test_hidden_files_of_a_folder_are_left_out(call, counting, media_dir, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    shutil.copy(media_dir / "sound.wav", folder / "sound.wav")
+    (folder / "._sound.wav").write_bytes(b"what another system keeps beside it")
+    assert call("embed --model=m --modality=audio -o {tmp}/o.npz {tmp}/in").status == 0
+    assert counting.asked == [f"{folder}/sound.wav"]
+
+
 @pytest.mark.parametrize(
     ("digest", "modality", "message"),
     [

@@ -9,6 +9,7 @@ import pytest
 from lb_jax.cli import main
 from lb_jax.core import errors
 from lb_jax.data import image_folder, pack, pipeline, sources, specs
+from lb_jax.demo import media
 from tests.data import media_files
 
 NAME = b"caf\xe9.png".decode("utf-8", "surrogateescape")
@@ -94,3 +95,21 @@ def test_errors_show_names():
     error = errors.DataError(NAME, f"lies beside {NAME}")
     assert str(error) == f"{SHOWN}: lies beside {SHOWN}"
     assert error.path == SHOWN
+
+
+def test_the_corpus_is_written_to_any_folder(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    for place in (tmp_path / "plain", tmp_path / os.fsdecode(b"d\xe9mo")):
+        media.write_jpegs(place / "jpg", frames)
+        media.write_depth_pngs(place / "png", frames[..., 0].astype(np.uint16) * 200)
+        media.write_video(place / "film.mp4", frames, 2)
+        media.write_sound(place / "sound.wav", np.arange(-99, 99, dtype=np.int16), 16_000)
+    for name in ("jpg/0.jpg", "png/1.png", "film.mp4", "sound.wav"):
+        written = (tmp_path / "plain" / name).read_bytes()
+        assert (tmp_path / os.fsdecode(b"d\xe9mo") / name).read_bytes() == written
+
+
+def test_a_store_in_a_folder_that_is_not_utf8_is_refused(folder, tmp_path, capsys):
+    store = tmp_path / os.fsdecode(b"st\xe9re.index")
+    assert main.main(["index", "build", str(folder), "-o", str(store)]) == 2
+    assert "not UTF-8, which LanceDB needs" in capsys.readouterr().err

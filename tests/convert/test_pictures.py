@@ -95,6 +95,7 @@ def test_processor_config_comes_first(tmp_path):
         ({"size": {"height": SIDE, "width": SIDE}}, r"size=\{'height'.*nothing is squashed"),
         ({"size": [SIDE, SIDE]}, r"size=\[24, 24\] .*nothing is squashed"),
         ({"size": SIDE, "default_to_square": True}, r"size=24 .*nothing is squashed"),
+        ({"size": {"shortest_edge": SIDE, "longest_edge": 30}}, "however long"),
         ({"size": {"shortest_edge": 30}}, r"size=\{'shortest_edge': 30\} .*the tower's 24"),
         ({"crop_size": {"height": 30, "width": 30}}, r"crop_size=.* \(the tower takes 24\)"),
         ({"do_center_crop": False}, "asks for do_center_crop=False"),

@@ -1,6 +1,9 @@
 """Files of torch.save: read bit for bit without torch; what they hold is never run."""
 
 import argparse
+import collections
+import datetime
+import decimal
 import pickle
 import random
 import struct
@@ -249,10 +252,15 @@ KEPT_BESIDE = {
     "curve": np.arange(6.0).reshape(2, 3),
     "args": argparse.Namespace(lr=0.1, out=Path("x")),
     "raw": b"bytes\xff",
+    "by group": collections.defaultdict(list, {"a": [1]}),
+    "counts": collections.Counter("aab"),
+    "last": collections.deque([1.0, 2.0], maxlen=3),
+    "times": [datetime.datetime(2026, 1, 2, 3), datetime.timedelta(1), datetime.date(2026, 1, 2)],
+    "python": [1 + 2j, range(3), slice(1, 2), bytearray(b"ab"), ..., float, decimal.Decimal("1.5")],
 }
 
 
-@pytest.mark.parametrize("protocol", [2, 3, 4])
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_what_training_loops_keep_is_no_obstacle(tmp_path, protocol):
     pickled = pickle.dumps(KEPT_BESIDE, protocol)
     tree = torch_reader.read_torch(torch_files.write(tmp_path / "a.pt", pickled, {}))
@@ -261,7 +269,20 @@ def test_what_training_loops_keep_is_no_obstacle(tmp_path, protocol):
     assert all(type(value) in (bool, int, float) for value in numbers.values())
     assert tree["other order"] == 7
     assert tree["raw"] == b"bytes\xff"
+    assert tree["by group"] == {"a": [1]}
+    assert tree["counts"] == {"a": 2, "b": 1}
     assert not {"lr", "out"} & {*dir(tree["args"])}  # nothing of it is made
+
+
+def test_sets_beside_weights_are_no_obstacle(tmp_path):
+    pickled = pickle.dumps({"seen": {1, 2}, "of": [frozenset("a"), set()], "best": 0.5}, 2)
+    tree = torch_reader.read_torch(torch_files.write(tmp_path / "a.pt", pickled, {}))
+    assert tree["best"] == 0.5
+
+
+def test_long_bytes_take_no_memory(tmp_path):
+    with pytest.raises(errors.CheckpointError, match="damaged"):
+        read(tmp_path, b"\x80\x05\x96\xff\xff\xff\xff\xff\x00\x00\x00ab.")
 
 
 def test_scalars_beside_weights_are_read_as_torch_saves_them(tmp_path):

@@ -269,6 +269,12 @@ def test_other_marks_in_the_first_line_separate_nothing(tmp_path):
     assert Manifest(path)[0].texts == {"caption": "x"}
 
 
+def test_comma_in_the_name_of_a_column_separates_nothing(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text("image;caption;note, long\na.png;one;x\nb.png;two, three;y\n")
+    assert [Manifest(path)[n].texts["caption"] for n in (0, 1)] == ["one", "two, three"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

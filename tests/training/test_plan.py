@@ -167,6 +167,7 @@ def test_slice_is_known_by_its_name_in_the_cloud(name, expected):
     [
         ("v5litepod-12", "has 12 chips; the nearest are v5litepod-8 and v5litepod-16"),
         ("v5p-12", "has 12 TensorCores; the nearest are v5p-8 and v5p-16"),
+        ("tpu7x-4", "the nearest are tpu7x-2 and tpu7x-8"),
         ("v6e-1024", "the nearest are v6e-256"),
         ("v5litpod-8", "Did you mean 'v5litepod'"),
         ("v3-8", "no chip 'v3'"),
