@@ -63,9 +63,17 @@ def files(
     Raises:
       DataError: for a folder that holds none.
     """
+    from lb_jax.data import tables
+
     suffixes = MODALITIES[modality].suffixes
     for path in paths:
         if not Path(path).is_dir():
+            if Path(path).suffix.lower() in tables.FORMATS:
+                raise errors.DataError(
+                    path,
+                    "is a manifest, which an .npz does not take; give a store (-o FOLDER), or the "
+                    "files themselves",
+                )
             yield path
             continue
         every = sorted(p for p in Path(path).rglob("*") if p.is_file())

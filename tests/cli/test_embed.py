@@ -94,6 +94,13 @@ def test_folder_gives_the_files_of_the_modality(call, counting, media_dir):
     assert counting.asked == expected
 
 
+def test_manifest_for_an_npz_is_refused_by_name(call, counting, tmp_path):
+    (tmp_path / "m.csv").write_text("path,modality\na.png,depth\n")
+    result = call("embed --model=m --modality=depth -o {tmp}/o.npz {tmp}/m.csv")
+    assert result.status == 2
+    assert "is a manifest, which an .npz does not take" in result.err
+
+
 @pytest.mark.parametrize(
     ("digest", "modality", "message"),
     [
