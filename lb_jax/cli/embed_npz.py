@@ -64,9 +64,17 @@ def files(
     Raises:
       DataError: for a folder that holds none.
     """
+    from lb_jax.data import tables
+
     suffixes = MODALITIES[modality].suffixes
     for path in paths:
         if not Path(path).is_dir():
+            if Path(path).suffix.lower() in tables.FORMATS:
+                raise errors.DataError(
+                    path,
+                    "is a manifest, which an .npz does not take; give a store (-o FOLDER), or the "
+                    "files themselves",
+                )
             yield path
             continue
         every = sorted(Path(path, name) for name in files_lib.walk(Path(path)))

@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from lb_jax.cli.arguments import Parser, add_settings, dispatch, given_settings
 from lb_jax.core import errors
@@ -44,7 +45,7 @@ def search(argv: Sequence[str]) -> None:
         "--like-modality",
         choices=tuple(MODALITIES),
         metavar="M",
-        help="what the file is (default: by its ending; a picture is an image)",
+        help="what the file is (default: by the rules of `lb-jax index build`)",
     )
     parser.add_argument(
         "--weight",
@@ -100,9 +101,9 @@ def search(argv: Sequence[str]) -> None:
     model = store.maker.load(arguments.model)
     files = {}
     if arguments.like is not None:
-        files[arguments.like_modality or modality_of(arguments.like, model.modalities)] = (
-            arguments.like
-        )
+        told = {**store.maker.reading.given, **asking.given}
+        modality = arguments.like_modality or modality_of(arguments.like, model.modalities, **told)
+        files[modality] = arguments.like
     vector = query.query_vector(model, arguments.text, files, weights, asking)
     parts = [*([TEXT] if arguments.text is not None else []), *files]
     found = query.find(
@@ -131,6 +132,8 @@ def search(argv: Sequence[str]) -> None:
 
 def info(argv: Sequence[str]) -> None:
     """Prints what a store holds and whose vectors they are."""
+    from lb_jax.data.settings import Settings
+
     parser = Parser("index info", "Tells what a store holds, which model made it, and its index.")
     _add_store(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
@@ -149,9 +152,8 @@ def info(argv: Sequence[str]) -> None:
     for modality, counts in told["modalities"].items():
         print(f"  {modality:8} {counts['files']} files, {counts['rows']} vectors")
     for model in told["models"]:
-        given = "".join(
-            f", {name.replace('_', ' ')} {value}" for name, value in model["settings"].items()
-        )
+        settings = Settings(**model["settings"])
+        given = f", {settings}" if settings else ""
         print(
             f"  {model['state']:8} {model['source']} ({model['digest'][:12]}), width "
             f"{model['width']}, {model['dtype']}, windows of {model['window_s']:g} s every "
@@ -285,18 +287,27 @@ def clock(time_s: float) -> str:
     return f"{hours}:{told}" if hours else told
 
 
-def modality_of(path: str, known: Sequence[str]) -> str:
-    """What a file is by its ending; a picture is an image where the model has images.
+def modality_of(path: str, known: Sequence[str], **asking) -> str:
+    """What a file is by the rules that tell it of files for a store.
+
+    Args:
+      path: of the file.
+      known: modalities that the model has.
+      **asking: settings as `data.settings` names them; a unit says what grey of more than 8 bits
+        is.
 
     Raises:
-      ConfigError: for an ending of no modality that the model has.
+      ConfigError: for a file of no modality that the model has, or one that no rule tells.
     """
-    for name, modality in MODALITIES.items():
-        if name in known and path.lower().endswith(modality.suffixes):
+    from lb_jax.data.settings import Settings
+    from lb_jax.inference import sources
+
+    kinds, why = sources.kinds_of(Path(path), Settings(**asking))
+    for name in kinds:
+        if name in known:
             return name
     raise errors.ConfigError(
-        f"--like={path}: the ending does not tell what it is; say it with --like-modality, one of "
-        f"{', '.join(known)}."
+        f"--like={path}: {why}; say what it is with --like-modality, one of {', '.join(known)}."
     )
 
 

@@ -83,7 +83,8 @@ def transform(
 def _stored(media: media_lib.Media) -> np.ndarray:
     """The numbers that are stored, [h, w]."""
     if isinstance(media, np.ndarray):
-        return _checked(media.astype(media.dtype.newbyteorder("="), copy=False), media)
+        array = media.astype(media.dtype.newbyteorder("="), copy=False)
+        return _checked(depth_files.one_map(array), media)
     if not isinstance(media, Image.Image):
         array = depth_files.read(media, ACCEPTED)
         if array is not None:
@@ -92,6 +93,10 @@ def _stored(media: media_lib.Media) -> np.ndarray:
             is_film = depth_film.is_film(file)
         if is_film:
             return _checked(depth_film.middle(media), media)
+        if str(name := media_lib.describe(media)).lower().endswith(".mat"):
+            raise errors.DataError(
+                name, "is no .mat of version 5 or 7.3; save it again with `save -v7`, or as NPY"
+            )
     picture = image.open_picture(media, ACCEPTED)
     if not picture.mode.startswith("I") and picture.mode != "F":
         found = f"{_bits(picture)} with channels {'/'.join(picture.getbands())}"

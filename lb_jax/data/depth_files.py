@@ -73,7 +73,12 @@ def read(media: media_lib.Media, accepted: str) -> np.ndarray | None:
 def _npy(file: BinaryIO, name: str) -> np.ndarray:
     """Loads an array, never a pickle."""
     content = io.BytesIO(file.read())  # from a file NumPy would clear as much memory as is claimed
-    return _loaded(content, name)
+    return one_map(_loaded(content, name))
+
+
+def one_map(array: np.ndarray) -> np.ndarray:
+    """[h, w, 1], as programs write one map, without that axis; [1, h, w] is a batch."""
+    return array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array
 
 
 def _loaded(content: BinaryIO, name: str) -> Any:
@@ -132,6 +137,9 @@ def choose(arrays: Mapping[str, tuple[tuple[int, ...], np.dtype]], name: str) ->
         named = [key for key in maps if plain[key] == wanted]
         if len(maps) > 1 and len(named) == 1:
             maps = named
+    named = [key for key in maps if "depth" in plain[key]]
+    if len(maps) > 1 and len(named) == 1:  # depth_gt, pred_depth
+        maps = named
     if len(maps) == 1:
         return maps[0]
     found = ", ".join(

@@ -146,7 +146,7 @@ def unknown(units: Iterable[str]) -> tuple[int, str] | None:
         try:
             parse(unit)
         except errors.ConfigError as error:
-            return place, str(error).removesuffix(".")
+            return place, str(error)
         right.add(unit)
     return None
 

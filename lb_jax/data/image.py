@@ -182,10 +182,7 @@ def open_picture(media: media_lib.Media, accepted: str) -> Image.Image:
             pixels = int(re.search(r"\d+", str(e))[0])
             raise too_large(media_lib.describe(media), f"{pixels / 1e6:.0f} million") from e
         except PILLOW_ERRORS as e:
-            reason = (
-                "is not a readable image; expected jpg, png, webp, bmp, gif, tiff, avif or the like"
-            )
-            raise errors.DataError(media_lib.describe(media), reason) from e
+            raise errors.DataError(media_lib.describe(media), _unreadable(file)) from e
         return _load(picture, media)
 
 
@@ -414,7 +411,9 @@ def _grey_tiff(file: BinaryIO, name: str) -> Image.Image | None:
     about = tiff.layout(file)
     if about is None or about.samples != 1 or not 8 < about.bits <= 16 or about.largest is None:
         return None
-    if about.bits == 16 and not about.is_white_at_zero:
+    file.seek(0)
+    is_known = file.read(4) != b"MM\0+"  # Pillow knows no big-endian BigTIFF
+    if about.bits == 16 and not about.is_white_at_zero and is_known:
         return None
     if about.width * about.height > MAX_PIXELS:
         raise too_large(name, f"{about.width}x{about.height}")
@@ -423,6 +422,22 @@ def _grey_tiff(file: BinaryIO, name: str) -> Image.Image | None:
     picture = Image.fromarray(np.ascontiguousarray(values))
     picture.info[LARGEST] = about.largest
     return picture
+
+
+def _unreadable(file: BinaryIO) -> str:
+    """Why Pillow does not know a file."""
+    about = tiff.layout(file)
+    if about is None:
+        return "is not a readable image; expected jpg, png, webp, bmp, gif, tiff, avif or the like"
+    if about.samples == 1 and about.bits > 16:
+        return (
+            f"is a TIFF of {about.bits}-bit values without a known range; it may be depth or "
+            "thermal. As an image convert it to 8-bit RGB"
+        )
+    return (
+        f"is a TIFF of {about.samples} channels of {about.bits} bits of a kind that is not read; "
+        "write it again as PNG, or as TIFF that is little-endian and not compressed"
+    )
 
 
 def _load(picture: Image.Image, media: media_lib.Media) -> Image.Image:

@@ -74,6 +74,15 @@ def _grey(found: Readings, spec: specs.ThermalSpec, name: str) -> np.ndarray:
         whole = np.issubdtype(found.values.dtype, np.integer)
         unit = temperatures.guess(scene.low, scene.high, whole=whole, name=name)
     kelvin = temperatures.kelvin(scene.values, unit, name)
+    low, high = temperatures.kelvin(np.array((scene.low, scene.high)), unit, name)
+    if high <= spec.range_k[0] or low >= spec.range_k[1]:
+        reason = (
+            f"runs from {low:.4g} to {high:.4g} K ({unit}), all of it outside the range "
+            f"{spec.range_k[0]:g} to {spec.range_k[1]:g} K, so that nothing of it is seen; give "
+            "another --thermal-range (thermal_range), in kelvin (20 degrees Celsius are 293.15), "
+            "or --thermal-unit (thermal_unit)"
+        )
+        warnings.warn(errors.DataWarning(name, reason), stacklevel=3)
     return scene.shown(kelvin, *spec.range_k)
 
 

@@ -22,11 +22,21 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # damaged fil
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 WIDTH, HEIGHT, BITS, PHOTOMETRIC, SAMPLES, SAMPLE_FORMAT = 256, 257, 258, 262, 277, 339
 UNSIGNED, SIGNED, FLOATING = 1, 2, 3
-WHITE_IS_ZERO = 0
+WHITE_IS_ZERO, ORIENTATION = 0, 274
 MAX_TAGS, MAX_PAGES = 4096, 64
 SUBFILE, REDUCED, MASK = 254, 1, 4  # NewSubfileType and two of its bits
 # type of a tag's values -> format of one, of those that are whole numbers
 VALUES = {1: "B", 3: "H", 4: "I", 16: "Q"}
+# orientation -> what makes it upright, where no library does
+TURNS = {
+    2: np.fliplr,
+    3: lambda values: np.rot90(values, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda values: np.rot90(values, -1),
+    7: lambda values: np.rot90(values, 2).T,
+    8: np.rot90,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +49,7 @@ class Layout:
       samples: of a pixel.
       kind: one of `UNSIGNED`, `SIGNED` and `FLOATING`.
       is_white_at_zero: whether the value 0 is white.
+      orientation: how it is turned to stand upright, as in EXIF.
     """
 
     width: int
@@ -47,6 +58,7 @@ class Layout:
     samples: int
     kind: int
     is_white_at_zero: bool
+    orientation: int = 1
 
     @property
     def largest(self) -> int | None:
@@ -74,6 +86,7 @@ def layout(file: BinaryIO) -> Layout | None:
             samples=tags.get(SAMPLES, 1),
             kind=tags.get(SAMPLE_FORMAT, UNSIGNED),
             is_white_at_zero=tags.get(PHOTOMETRIC) == WHITE_IS_ZERO,
+            orientation=tags.get(ORIENTATION, 1),
         )
     except (struct.error, KeyError, OverflowError, OSError, ValueError):
         return None
@@ -94,7 +107,7 @@ def grey(content: bytes, about: Layout, name: str) -> np.ndarray:
       DataError: damaged, or of a kind that neither reads.
     """
     if about.kind == FLOATING and about.bits == 16:
-        return _half(content, name)
+        return TURNS.get(about.orientation, lambda values: values)(_half(content, name))
     try:
         found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:

@@ -187,7 +187,7 @@ def _file_problems(root: pathlib.Path, rows: dict) -> list[str]:
     problems = []
     for id_, row in rows.items():
         if row.get(UNIT) and (wrong := depth_units.unknown([str(row[UNIT])])):
-            problems.append(f"item {id_}: {wrong[1]}")
+            problems.append(f"item {id_}: {wrong[1].removesuffix('.')}")
         if not isinstance(row.get("files"), dict) or not row["files"]:
             problems.append(
                 f'item {id_} names no files in attributes.json, expected "files": '

@@ -14,7 +14,7 @@ from lb_jax.core.modalities import MODALITIES
 from lb_jax.data import depth_units, looks, tables
 from lb_jax.data import files as files_lib
 from lb_jax.data.manifest import UNIT
-from lb_jax.data.settings import Settings
+from lb_jax.data.settings import NOTHING, Settings
 
 # A picture has the endings of three modalities; those that are told apart otherwise come after it.
 STILLS = MODALITIES["image"].suffixes
@@ -191,6 +191,28 @@ def said(settings: Settings) -> str | None:
     depth = settings.depth_unit is not None
     thermal = settings.thermal_unit is not None or settings.thermal_range is not None
     return None if depth == thermal else "depth" if depth else "thermal"
+
+
+def kinds_of(path: Path, settings: Settings = NOTHING) -> tuple[tuple[str, ...], str]:
+    """What one file is by `RULES`, and where they do not say it why not.
+
+    Args:
+      path: of the file.
+      settings: given with it; a unit says what grey pictures of more than 8 bits are.
+
+    Returns:
+      Modalities, the first of which is the file's own, and the reason in words.
+    """
+    shown = PurePath(Path(os.path.abspath(path)).parent.name, path.name)
+    kinds, rule = _told(shown, path, RULES)
+    unclear = said(settings)
+    if rule is not None and rule.ask and unclear is not None:
+        kinds = (unclear,)
+    if kinds:
+        return kinds, f"is {kinds[0]}, which this model does not have"
+    if rule is not None and rule.ask:
+        return (), "what it holds is not plain from its name and its values"
+    return (), "the ending does not tell what it is"
 
 
 def parse_rule(given: str) -> Rule:

@@ -103,6 +103,13 @@ def test_hidden_files_of_a_folder_are_left_out(call, counting, media_dir, tmp_pa
     assert counting.asked == [f"{folder}/sound.wav"]
 
 
+def test_manifest_for_an_npz_is_refused_by_name(call, counting, tmp_path):
+    (tmp_path / "m.csv").write_text("path,modality\na.png,depth\n")
+    result = call("embed --model=m --modality=depth -o {tmp}/o.npz {tmp}/m.csv")
+    assert result.status == 2
+    assert "is a manifest, which an .npz does not take" in result.err
+
+
 @pytest.mark.parametrize(
     ("digest", "modality", "message"),
     [

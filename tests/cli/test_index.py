@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from lb_jax.cli import index
+from lb_jax.core import errors
 from lb_jax.inference import store as store_lib
 from lb_jax.inference.store import Maker, Store
+from tests.data import media_files
 
 
 @pytest.fixture
@@ -91,6 +93,17 @@ def test_search_by_file_and_text_with_filters(call, indexed, media_dir, load, mo
     assert found("--after 0:02") == ["video"]
     assert found("--before 1:00") == ["audio", "video"]
     assert call("index search 'a cat' --under {tmp}").out.startswith("nothing found")
+
+
+def test_the_file_of_a_search_is_told_as_files_of_a_store_are(indexed, tmp_path):
+    values = np.linspace(1000, 3000, 64).astype(np.uint16).reshape(8, 8)
+    known = ("image", "depth", "thermal")
+    (tmp_path / "near.png").write_bytes(media_files.picture(values))
+    assert index.modality_of(str(tmp_path / "near.png"), known) == "depth"
+    (tmp_path / "odd.png").write_bytes(media_files.picture(7000 + values // 4))
+    assert index.modality_of(str(tmp_path / "odd.png"), known, depth_unit="tum") == "depth"
+    with pytest.raises(errors.ConfigError, match=r"not plain.*--like-modality"):
+        index.modality_of(str(tmp_path / "odd.png"), known)
 
 
 def test_probability_is_named_where_it_is_calibrated(call, indexed, model, monkeypatch):

@@ -154,6 +154,25 @@ def test_tiffs_of_every_number_are_read(kind, order):
         np.testing.assert_allclose(decoded, exact, rtol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["u2", "f2", "f4"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_tiffs_stand_upright_whatever_reads_them(kind, orientation):
+    values = SCENE.astype(kind) if kind[0] == "f" else stored(1000, kind)
+    exact = values.astype(np.float64) / (1 if kind[0] == "f" else 1000)
+    upright = {
+        1: exact,
+        2: exact[:, ::-1],
+        3: exact[::-1, ::-1],
+        4: exact[::-1],
+        5: exact.T,
+        6: exact[::-1].T,
+        7: exact[::-1, ::-1].T,
+        8: exact.T[::-1],
+    }[orientation]
+    item = tiff(values, extratags=[(274, "H", 1, orientation, True)])
+    np.testing.assert_allclose(depth.decode(item, SPEC), upright, rtol=1e-6)
+
+
 def packed_tiff(values, bits, *, white_is_zero=False, order="<"):
     """A TIFF of numbers of 9 to 15 bits, packed, written byte by byte."""
     wide = np.unpackbits(values.astype(">u2").view(np.uint8).reshape(H, W, 2), axis=2)
@@ -310,3 +329,20 @@ def test_the_map_of_a_file_is_chosen_by_its_name():
     assert depth_files.choose({"a": shape}, "x") == "a"
     assert depth_files.choose({"a": shape, "Depth_Map": shape}, "x") == "Depth_Map"
     assert depth_files.choose({"z": shape, "depth": shape}, "x") == "depth"
+    assert depth_files.choose({"conf": shape, "pred_depth": shape}, "x") == "pred_depth"
+    with pytest.raises(errors.DataError, match="expected one map"):
+        depth_files.choose({"depth_gt": shape, "depth_pred": shape}, "x")
+
+
+def test_an_axis_of_one_channel_is_left_out():
+    for item in (SCENE[..., None], stored(1000)[..., None]):
+        np.testing.assert_allclose(depth.decode(item, SPEC), SCENE, atol=0.001)
+        file = io.BytesIO()
+        np.save(file, item)
+        np.testing.assert_allclose(depth.decode(file.getvalue(), SPEC), SCENE, atol=0.001)
+
+
+def test_a_mat_of_version_4_is_told(tmp_path):
+    scipy.io.savemat(tmp_path / "a.mat", {"depth": SCENE}, format="4")
+    with pytest.raises(errors.DataError, match=r"no \.mat of version 5 or 7\.3"):
+        depth.decode(tmp_path / "a.mat", SPEC)

@@ -216,6 +216,19 @@ def test_grey_of_16_bits_that_is_white_at_zero_is_turned(order, compression):
     np.testing.assert_array_equal(shown, np.repeat(255 - (ramp // 257)[..., None], 3, axis=2))
 
 
+def test_grey_of_16_bits_in_big_endian_bigtiff_is_read_and_32_bits_are_told():
+    ramp = np.tile(np.arange(0, 65536, 257, np.uint16), (8, 1))
+    for values in (ramp, ramp.astype(np.uint32)):
+        file = io.BytesIO()
+        tifffile.imwrite(file, values, byteorder=">", bigtiff=True)
+        if values.itemsize == 4:
+            with pytest.raises(errors.DataError, match="32-bit values without a known range"):
+                image.decode(file.getvalue(), specs.ImageSpec())
+        else:
+            shown = image.decode(file.getvalue(), specs.ImageSpec())
+            np.testing.assert_array_equal(shown[..., 0], ramp // 257)
+
+
 @pytest.mark.parametrize("is_white", [False, True])
 def test_grey_of_12_bits_is_shown_over_its_own_range(is_white):
     values = np.tile(np.linspace(0, 4095, test_depth_files.W).astype(np.uint16), (41, 1))

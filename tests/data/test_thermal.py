@@ -255,6 +255,12 @@ def test_a_picture_of_8_bits_under_a_range_is_warned_of():
         thermal.decode(saved(CORPUS, "PNG"), specs.ThermalSpec(range_k=RANGE))
 
 
+@pytest.mark.parametrize("ends", [(350, 360), (20, 50)])
+def test_a_range_that_shows_nothing_of_a_picture_is_warned_of(ends):
+    with pytest.warns(errors.DataWarning, match=r"293\.2 to 305 K .* all of it outside"):
+        thermal.decode(saved(CELSIUS, "NPY"), specs.ThermalSpec(range_k=ends))
+
+
 @pytest.mark.parametrize("array", [np.zeros((0, 4)), np.arange(32.0).reshape(4, 4, 2), np.zeros(4)])
 def test_other_arrays_are_refused(array):
     with pytest.raises(errors.DataError, match="accepted are a path, bytes"):

@@ -157,6 +157,7 @@ def test_manifest_gives_units_of_depth(folder):
     ("lines", "reason"),
     [
         ("c.png,kiti", "line 3: depth unit is 'kiti'.*'kitti'.*Mend that cell"),
+        ("c.png,furlong", r"ycbv\. Mend that cell"),
         ("c.png,kitti", "line 3: gives .*c.png the depth unit kitti, after tum in another row"),
     ],
 )
@@ -224,6 +225,18 @@ def test_the_user_says_what_an_unclear_picture_is(tmp_path, given, kind):
 )
 def test_a_unit_says_what_unclear_pictures_are(given, said):
     assert sources.said(settings.Settings(**given)) == said
+
+
+def test_one_file_is_told_as_in_a_folder(tmp_path):
+    odd = tmp_path / "odd.png"
+    odd.write_bytes(UNCLEAR)
+    assert sources.kinds_of(odd)[0] == ()
+    assert sources.kinds_of(odd, settings.Settings(depth_unit="tum"))[0] == ("depth",)
+    for name, kind in (("near.png", "depth"), ("thermal/a.jpg", "thermal"), ("a.jpg", "image")):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(media_files.picture(np.full((8, 8), 1500, np.uint16)))
+        assert sources.kinds_of(path)[0] == (kind,)
 
 
 def test_files_left_out_are_told_by_ending_and_reason(tmp_path):

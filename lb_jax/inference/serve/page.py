@@ -13,6 +13,8 @@ import numpy as np
 from fastapi import FastAPI
 
 from lb_jax.core.modalities import MODALITIES, TEXT
+from lb_jax.data import looks
+from lb_jax.inference import sources
 from lb_jax.inference.serve import api, drawing
 from lb_jax.inference.serve.limits import MIB, Refusal
 from lb_jax.inference.serve.service import Item, Service
@@ -337,18 +339,13 @@ def _one_file(service: Service, name: str, label: str) -> tuple[gr.File, gr.Drop
 
 def guess_modality(path: Path) -> str:
     """What a file probably is, by its ending, and for pictures by their depth and name."""
-    suffix = path.suffix.lower()
-    for name in ("video", "audio"):
-        if suffix in MODALITIES[name].suffixes:
-            return name
-    if suffix == ".npy":
-        return "depth"
-    with path.open("rb") as file:
-        head = file.read(26)
-    is_png = head.startswith(b"\x89PNG") and len(head) == 26
-    if is_png and head[24:26] == b"\x10\x00":  # 16 bits, grey
-        return "depth"
-    return "thermal" if "thermal" in path.name.lower() else "image"
+    kinds, _ = sources.kinds_of(path)
+    if kinds and kinds[0] != "image":
+        return kinds[0]
+    if "thermal" in path.name.lower():
+        return "thermal"
+    is_unclear = path.suffix.lower() in (*sources.ARRAYS, *looks.FORMATS) and not kinds
+    return "depth" if is_unclear else "image"
 
 
 async def _item(service: Service, modality: str, path: Path) -> Item:
