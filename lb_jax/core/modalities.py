@@ -44,7 +44,7 @@ _FILM = (
 _SOUND = (
     *(".wav", ".flac", ".mp3", ".ogg", ".m4a", ".aac", ".opus", ".oga", ".mka", ".weba"),
     *(".aiff", ".aif", ".aifc", ".caf", ".w64", ".au", ".snd", ".wma", ".amr", ".m4b"),
-    *(".mp2", ".mpga", ".ac3", ".eac3", ".wv", ".tta"),
+    *(".mp2", ".mpga", ".ac3", ".eac3", ".wv", ".tta", ".wave", ".bwf", ".rf64", ".m4r"),
 )
 _READINGS = (".png", ".tif", ".tiff", ".pgm", ".jp2", ".npy", ".npz")  # grey of more than 8 bits
 

@@ -40,6 +40,8 @@ SOUNDS = {
     "wv": ("wv", "wavpack"),
     "tta": ("tta", "tta"),
     "m4b": ("ipod", "aac"),
+    "m4r": ("ipod", "aac"),
+    "wave": ("wav", "pcm_s16le"),
 }
 PICTURES = ("jpe", "jfif", "tif", "gif", "avif", "jp2", "ppm", "pgm", "pbm", "apng", "mpo")
 
