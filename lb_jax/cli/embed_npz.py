@@ -12,7 +12,6 @@ import numpy as np
 from lb_jax.cli.arguments import make_folder
 from lb_jax.core import errors, logging
 from lb_jax.core.modalities import MODALITIES, TEXT
-from lb_jax.data import files as files_lib
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -64,6 +63,7 @@ def files(
     Raises:
       DataError: for a folder that holds none.
     """
+    from lb_jax.data import files as files_lib
     from lb_jax.data import tables
 
     suffixes = MODALITIES[modality].suffixes
