@@ -217,7 +217,8 @@ def read(folder: Path, model: str) -> Calibrations:
     if found.model != model:
         raise errors.CheckpointError(
             f"{path}: belongs to the weights {found.model[:12]}, not to {model[:12]}, which lie "
-            "beside it; run `lb-jax calibrate` again."
+            "beside it, or was fitted before an update that prepares files otherwise; run "
+            "`lb-jax calibrate` again."
         )
     return found
 

@@ -208,8 +208,15 @@ def model(case: Case) -> Iterator[tuple[str, ...]]:
             do = f"lb-jax convert {case.model} DST --to=safetensors, then {do}"
         yield "golden vectors", WARN, f"no {checkpoint.GOLDEN} beside the weights", do
     elif told["model"] != opened.digest:
-        found = "weights or config are not those that golden.json was written for"
-        yield "golden vectors", FAIL, found, "copy the checkpoint again, all of its files"
+        found = (
+            "weights, config or (since an update) how files are prepared are not those that "
+            f"{checkpoint.GOLDEN} was written for"
+        )
+        do = (
+            "copy the checkpoint again, all of its files; after an update: lb-jax doctor "
+            f"--model={case.model} --write-golden"
+        )
+        yield "golden vectors", FAIL, found, do
     for name in (*opened.modalities, TEXT):
         try:
             if told:
