@@ -228,12 +228,12 @@ def _dji(block: bytes, size: tuple[int, int], file: BinaryIO, name: str) -> Read
         down, left = divmod(count, across)
         if not left and abs(across * height - down * width) <= max(width, height):
             samples = np.frombuffer(block, "<u2").reshape(down, across)
-            kelvin = _dji_kelvin(file)
-            return Readings(samples, temperatures.COUNTS) if kelvin is None else kelvin
+            measured = _dji_celsius(file, name)
+            return Readings(samples, temperatures.COUNTS) if measured is None else measured
     return None
 
 
-def _dji_kelvin(file: BinaryIO) -> Readings | None:
+def _dji_celsius(file: BinaryIO, name: str) -> Readings | None:
     """Temperatures by dji-thermal-cli (Python 3.12 on), if it is there and knows the camera."""
     try:
         from dji_thermal_cli import tsdk
@@ -242,7 +242,9 @@ def _dji_kelvin(file: BinaryIO) -> Readings | None:
     file.seek(0)
     try:
         celsius = tsdk.open(file.read()).measure_temperature_c()
-    except Exception:  # a camera that it does not know, told in many ways; the counts remain
+    except Exception as error:  # a camera that it does not know is told in many ways
+        reason = f"dji-thermal-cli gives no temperatures ({error!r}); the sensor's counts are taken"
+        warnings.warn(errors.DataWarning(name, " ".join(reason.split())), stacklevel=4)
         return None
     return Readings(celsius, "celsius")
 

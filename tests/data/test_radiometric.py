@@ -9,7 +9,7 @@ import flyr
 import numpy as np
 import pytest
 
-from lb_jax.core import errors
+from lb_jax.core import errors, notices
 from lb_jax.data import radiometric
 from tests.data import cameras
 
@@ -114,7 +114,10 @@ def test_dji_temperatures_come_from_the_library_if_it_knows_the_camera(monkeypat
 
     library = types.SimpleNamespace(tsdk=types.SimpleNamespace(open=lambda content: Picture()))
     monkeypatch.setitem(sys.modules, "dji_thermal_cli", library)
-    found = read(cameras.dji(cameras.rainbow(WARM[:, :60]), square))
+    with notices.collected() as warned:
+        found = read(cameras.dji(cameras.rainbow(WARM[:, :60]), square))
+    told = "dji-thermal-cli gives no temperatures (KeyError('curve'))"
+    assert [warning.reason.split(";")[0] for warning in warned] == ([] if known else [told])
     assert found.unit == ("celsius" if known else "counts")
     np.testing.assert_allclose(found.values, CELSIUS[:, :60] if known else square, rtol=1e-6)
 
