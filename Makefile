@@ -2,7 +2,7 @@
 # make test   the whole test suite
 # make test-peers   the tests that the last `make test` skipped, on Python 3.11: torch, transformers, peft and mteb are there
 # make demo-model   the demo, and from it the model that comes with the package
-# make lint   ruff
+# make lint   ruff, and pyrefly for the types
 # All of them set up an environment first, in .venv, with the newest Python here of those that
 # constraints.txt covers; it stays until `make clean`. Another Python: make PYTHON=python3.12, which
 # makes an environment of another Python anew. Several beside each other: make VENV=.venv312.
@@ -42,6 +42,7 @@ skipped: $(VENV)/installed-test
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	.ci/types $(BIN)
 
 clean:
 	rm -rf build $(VENV)

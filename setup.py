@@ -28,10 +28,10 @@ setup(
     package_dir={"lb_jax": "lb_jax", "lb_jax.convert": "convert", "lb_jax.configs": "configs"},
     include_package_data=True,
     package_data={
-        "lb_jax.data": ["clip_merges.txt.gz", "clip_merges.LICENSE"],
+        "lb_jax.text": ["clip_merges.txt.gz", "clip_merges.LICENSE"],
         "lb_jax.demo": ["model.zip"],
-        "lb_jax.evaluation": ["published.json"],
-        "lb_jax.evaluation.prompts": ["*.json", "classes/*.json"],
+        "lb_jax.evaluation.benchmarks": ["published.json"],
+        "lb_jax.evaluation.benchmarks.prompts": ["*.json", "classes/*.json"],
     },
     install_requires=[
         "jax>=0.10.2",
@@ -94,6 +94,7 @@ setup(
             "pytest-xdist>=3.6",
             "hypothesis>=6.100",
             "ruff>=0.14",
+            "pyrefly>=1.5",  # the types: .ci/types
             # peers that the conversion is tested against, where torch has a small CPU build
             "torch>=2.13; python_version < '3.12'",
             "transformers>=5; python_version < '3.12'",

@@ -42,7 +42,8 @@ import torch
 import transformers
 from PIL import Image
 
-from lb_jax.data import clip_bpe, preprocess, specs
+from lb_jax.media import preprocess, specs
+from lb_jax.text import clip_bpe
 
 SECONDS, RATE_HZ, MEL_BINS, MEL_FRAMES = 10, 16000, 112, 1036
 MEAN = torch.tensor(specs.CLIP_MEAN)

@@ -131,7 +131,7 @@ def _count(uri: Path) -> int:
 def _rows(uri: Path):
     """The table, None where it was not made yet."""
     from lb_jax.core import errors
-    from lb_jax.inference.store import Store
+    from lb_jax.search.store import Store
 
     try:
         return Store.open(uri)._table.to_arrow().combine_chunks()

@@ -116,8 +116,9 @@ def _write_files(corpus: Path, folder: Path, modality: str, count: int, rounds: 
 
 def _ours(pipe, folder: Path, modality: str) -> None:
     import lb_jax
-    from lb_jax.inference import bulk, sources
-    from lb_jax.inference.store import Maker, Store
+    from lb_jax.corpora import media_files
+    from lb_jax.search import bulk
+    from lb_jax.search.store import Maker, Store
 
     model = lb_jax.load(folder / "clip")
     if modality == "video":
@@ -126,7 +127,7 @@ def _ours(pipe, folder: Path, modality: str) -> None:
         )
 
     def embed(files: Path) -> dict:
-        found = sources.find([files], model.modalities)
+        found = media_files.find([files], model.modalities)
         store = Store.create(tempfile.mkdtemp(dir=folder), Maker.of(model, 600.0, 600.0))
         bulk.update(found, model, store, folder / "bad.jsonl", workers=THREADS, shown=False)
         return _vectors(store)
@@ -152,7 +153,7 @@ def _video_checkpoint(model, folder: Path) -> Path:
 
     from lb_jax.core import checkpoint, paths
     from lb_jax.core import config as config_lib
-    from lb_jax.data import specs
+    from lb_jax.media import specs
 
     part = model._weights.part
     flat = {

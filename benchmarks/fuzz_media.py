@@ -1,4 +1,4 @@
-"""Damaged media files, made at random, through preprocessing: the same as tests/data/test_fuzz.py,
+"""Damaged media files, made at random, through preprocessing: the same as tests/media/test_fuzz.py,
 for longer.
 
     python -m benchmarks.fuzz_media [--minutes 10] [--seed 1] [--save DIR]     from the repository
@@ -32,8 +32,8 @@ from pathlib import Path
 import numpy as np
 
 from lb_jax.core import errors, notices
-from lb_jax.data import preprocess
-from tests.data.formats import FILES, whole
+from lb_jax.media import preprocess
+from tests.media.formats import FILES, whole
 
 SECONDS = 20.0  # for one case, on a busy machine
 GROWTH_BYTES = 1 << 30

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lb_jax.inference import store as store_lib
+from lb_jax.search import store as store_lib
 
 K, CENTRES, NOISE = 10, 1000, 0.8
 TURN, WARM = 40, 10  # queries of a turn; queries before the first, which are not counted

@@ -64,7 +64,7 @@ def main() -> None:
 
 def measure(path: Path) -> dict[str, float]:
     """Opens one manifest and reads rows of it."""
-    from lb_jax.data.manifest import Manifest
+    from lb_jax.corpora.manifest import Manifest
 
     imported = resident_mib()
     start = time.perf_counter()

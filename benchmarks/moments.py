@@ -88,7 +88,7 @@ def write_recording(corpus: Path, files: list[str], path: Path) -> None:
 def ask(model_name: str, corpus: Path, folder: Path, seed: int) -> None:
     """A child: embeds both files, asks; prints what was found, seconds and its peak of memory."""
     import lb_jax
-    from lb_jax.inference import query, store
+    from lb_jax.search import query, store
 
     scenes = json.loads((corpus / "attributes.json").read_text())
     captions = json.loads((corpus / "annotation.json").read_text())

@@ -27,7 +27,7 @@ def planted(rows: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def ours(items: np.ndarray, texts: np.ndarray) -> np.ndarray:
-    from lb_jax.evaluation import ranks
+    from lb_jax.evaluation.metrics import ranks
 
     return ranks.ranks(texts, items, np.arange(len(items)))
 
@@ -35,7 +35,7 @@ def ours(items: np.ndarray, texts: np.ndarray) -> np.ndarray:
 def theirs(items: np.ndarray, texts: np.ndarray) -> np.ndarray:
     import torch
 
-    from lb_jax.evaluation import ranks
+    from lb_jax.evaluation.metrics import ranks
 
     items, texts = torch.from_numpy(items), torch.from_numpy(texts)
     found = []

@@ -134,7 +134,7 @@ class Texts(litserve.LitAPI):
 
 def litserve_engine(source: str) -> None:
     """LitServe with the loop that `lb-jax serve` gives it."""
-    from lb_jax.inference.serve import engine
+    from lb_jax.serve import engine
 
     api = Texts(max_batch_size=BATCH, batch_timeout=GATHER_S, loop=engine.Gathering())
     api.source = source

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import lb_jax
 from lb_jax.core import errors
-from tests.inference.serve import client, hostile
+from tests.serve import client, hostile
 
 TOLERANCE = 2e-5
 OCTETS = "application/octet-stream"

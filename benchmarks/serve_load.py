@@ -23,7 +23,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import lb_jax
-from tests.inference.serve import client, hostile
+from tests.serve import client, hostile
 
 TEXTS = ["a dog barks", "rain on a roof", "a red car", "two birds", "a telephone rings"]
 TOLERANCE = 2e-5

@@ -15,7 +15,7 @@ from lb_jax.core.modalities import MODALITIES
 
 PREPROCESSOR, PROCESSOR = "preprocessor_config.json", "processor_config.json"
 
-# What both take where nothing is stated, and `lb_jax.data.specs` too.
+# What both take where nothing is stated, and `lb_jax.media.specs` too.
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 WHITE = 255.0

@@ -14,8 +14,8 @@ import importlib
 # answer at once.
 _PUBLIC = {
     "load": "lb_jax.inference.api",
-    "preprocess": "lb_jax.data.preprocess",
-    "tokenize": "lb_jax.data.tokenizer",
+    "preprocess": "lb_jax.media.preprocess",
+    "tokenize": "lb_jax.text.tokenizer",
     "LbJaxError": "lb_jax.core.errors",
 }
 __all__ = ["LbJaxError", "load", "preprocess", "tokenize"]

@@ -1,4 +1,7 @@
-"""Eight virtual CPU devices, fixed before jax starts; programs compiled once; no network."""
+"""Eight virtual CPU devices, fixed before jax starts; programs compiled once; no network.
+
+The fixtures are one small model that loads, computes and is stored like a large one.
+"""
 
 import atexit
 import os
@@ -6,6 +9,8 @@ import shutil
 import tempfile
 from importlib import metadata
 from pathlib import Path
+
+import pytest
 
 # Tests compile much and compute little: one LLVM module for each program and, where jaxlib still
 # has them (0.12 does not), the plain emitters compile in a third of the time. Plain emitters take
@@ -64,3 +69,41 @@ class Skipped:
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.stem not in LONG)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    from tests.inference import tiny  # imports jax, which reads what is set above
+
+    return tiny.save(tmp_path_factory.mktemp("model") / "checkpoint")
+
+
+@pytest.fixture(scope="session")
+def model(folder):
+    from lb_jax.inference import api
+
+    return api.load(folder)
+
+
+@pytest.fixture(scope="session")
+def alone(folder):
+    """The same model on a single device."""
+    import jax
+
+    from lb_jax.inference import api
+
+    return api.load(folder, devices=jax.local_devices()[:1])
+
+
+@pytest.fixture
+def load(model):
+    """`api.load` for checkpoints of the same shape, which shares what is compiled already."""
+    from lb_jax.inference import api
+
+    def loaded(source):
+        twin = api.load(source)
+        assert twin.config == model.config
+        twin._encode = model._encode
+        return twin
+
+    return loaded

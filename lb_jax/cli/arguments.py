@@ -26,7 +26,8 @@ def add_settings(parser: argparse.ArgumentParser, what: str = "files") -> None:
       parser: of a command that reads media.
       what: whose they are, for the help text.
     """
-    from lb_jax.data import depth_units, specs
+    from lb_jax.media import specs
+    from lb_jax.media.sensors import depth_units
 
     group = parser.add_argument_group(f"depth and thermal {what}")
     group.add_argument(
@@ -58,7 +59,7 @@ def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     Raises:
       ConfigError: a value that is none.
     """
-    from lb_jax.data.settings import Settings
+    from lb_jax.media.settings import Settings
 
     names = ("depth_unit", "thermal_range", "thermal_unit")
     return Settings(**{name: getattr(arguments, name) for name in names}).given

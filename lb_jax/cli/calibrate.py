@@ -57,10 +57,11 @@ def run(model, embedded, split: str) -> None:
       DataError: for items that no curve can be fitted to.
       CheckpointError: when the disk does not take the file.
     """
-    from lb_jax.evaluation import pairs, table
+    from lb_jax.evaluation import pairs
+    from lb_jax.evaluation.reports import terminal
 
     found, left_out = pairs.fit(embedded)
-    table.show([table.calibration_table(found)])
+    terminal.show([terminal.calibration_table(found)])
     for name, reason in left_out.items():
         print(f"{name}: left out: {reason}")
     data = pairs.describe(embedded.corpus, split)

@@ -53,7 +53,7 @@ def convert(argv: Sequence[str]) -> None:
     )
     arguments = parser.parse_args(argv)
 
-    from lb_jax.data import pack, rows
+    from lb_jax.corpora import pack, rows
 
     source = open_source(arguments)
     if arguments.depth_unit is not None:
@@ -64,7 +64,7 @@ def convert(argv: Sequence[str]) -> None:
         if getattr(arguments, name) is not None
     }
     if arguments.to == "tfds":
-        from lb_jax.data import tfds_builder
+        from lb_jax.corpora import tfds_builder
 
         given["to"] = tfds_builder.shards(source, arguments.only)
     packed = pack.pack(source, arguments.out, only=arguments.only, **given)
@@ -114,7 +114,7 @@ def _source(text: str) -> str:
 
 def open_source(arguments):
     """Opens the corpus that the arguments of `add_source` name."""
-    from lb_jax.data import sources
+    from lb_jax.corpora import sources
 
     return sources.open_source(
         arguments.source,

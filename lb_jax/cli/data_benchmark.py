@@ -27,9 +27,9 @@ def main(argv: Sequence[str]) -> None:
       ConfigError: no such test set.
       DataError: no such folder, or its annotation is absent or unreadable.
     """
-    from lb_jax.data.settings import Settings
-    from lb_jax.evaluation import layouts
-    from lb_jax.evaluation.layouts import pictures
+    from lb_jax.evaluation.benchmarks import layouts
+    from lb_jax.evaluation.benchmarks.layouts import pictures
+    from lb_jax.media.settings import Settings
 
     parser = Parser(
         "data check --benchmark",
@@ -106,9 +106,9 @@ def unreadable(split, folder: Path, settings=None) -> list:
     Returns:
       A problem for each item and modality that cannot be decoded, in the order of the split.
     """
-    from lb_jax.data import preprocess, specs
-    from lb_jax.data.settings import NOTHING
-    from lb_jax.evaluation import splits
+    from lb_jax.evaluation.benchmarks import splits
+    from lb_jax.media import preprocess, specs
+    from lb_jax.media.settings import NOTHING
 
     known = (settings or NOTHING).apply(specs.PRESETS["default"], str(folder))
 
@@ -142,7 +142,7 @@ def unreadable(split, folder: Path, settings=None) -> list:
 
 def as_dict(name: str, layout, split, folder: Path) -> dict:
     """The report as JSON values."""
-    from lb_jax.evaluation import splits
+    from lb_jax.evaluation.benchmarks import splits
 
     def count(kind: str, modality: str | None) -> int:
         return sum((one.kind, one.modality) == (kind, modality) for one in split.problems)

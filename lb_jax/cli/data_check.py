@@ -15,8 +15,8 @@ _SHOWN = 10  # bad files and frequent captions on the screen; the report has all
 
 def main(argv: Sequence[str]) -> None:
     """Decodes everything in parallel and prints what there is, what is bad, how fast it loads."""
-    from lb_jax.data.settings import Settings
-    from lb_jax.evaluation import layouts
+    from lb_jax.evaluation.benchmarks import layouts
+    from lb_jax.media.settings import Settings
 
     parser = Parser(
         "data check",
@@ -54,7 +54,8 @@ def main(argv: Sequence[str]) -> None:
         if arguments.report.is_dir():
             raise errors.ConfigError(f"--report: {arguments.report} is a folder; give a file.")
 
-    from lb_jax.data import check, specs
+    from lb_jax.corpora import check
+    from lb_jax.media import specs
 
     source = data.open_source(arguments)
     names, absent = present(source, arguments.only or source.modalities)
@@ -120,7 +121,7 @@ def exists(file) -> bool:
 
 def lines(report, absent: Sequence[str], batch_size: int, step_s: float | None) -> list[str]:
     """The report as text."""
-    from lb_jax.data import check
+    from lb_jax.corpora import check
 
     found = [
         f"{report.where}: {report.rows} rows, {report.wall_s:.1f} s in {report.processes} processes"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from lb_jax.cli import calibrate, evaluate
+from lb_jax.cli import calibrate, evaluate, train
 from lb_jax.cli.arguments import Parser, make_folder
 from lb_jax.core import checkpoint, errors, logging, modalities
 
@@ -55,10 +55,10 @@ def main(argv: Sequence[str]) -> None:
 
 def run(out: Path, *, seed: int, items: int) -> None:
     """Corpus -> pretrain -> bind -> evaluate -> calibrate; a finished part is not done again."""
-    from lb_jax.training import train
+    from lb_jax.training import sheets
 
     make_folder(out, "--out")
-    configs = os.path.relpath(train.SHIPPED)
+    configs = os.path.relpath(sheets.SHIPPED)
 
     data = [
         f"--config.data.sources.main.path={out / 'corpus' / 'train.json'}",

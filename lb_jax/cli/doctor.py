@@ -29,7 +29,8 @@ def main(argv: Sequence[str]) -> None:
     arguments = parser.parse_args(argv)
 
     # jax takes a second to import; wrong arguments are told before
-    from lb_jax.inference import api, doctor
+    from lb_jax.inference import api
+    from lb_jax.search import doctor
 
     if arguments.write_golden:
         print(doctor.write_golden(api.load(arguments.model)))

@@ -70,7 +70,7 @@ def into_store(argv: Sequence[str], name: str, out: str) -> None:
 
 
 def _parse(argv: Sequence[str], name: str, out: str | None = None) -> argparse.Namespace:
-    from lb_jax.inference import sources
+    from lb_jax.corpora import media_files
 
     parser = Parser(
         name,
@@ -80,8 +80,8 @@ def _parse(argv: Sequence[str], name: str, out: str | None = None) -> argparse.N
         "one file with `items` and `embeddings`.",
     )
     parser.epilog = (
-        f"What a file is, the first that applies: {sources.told()}. A video is embedded as audio "
-        "too where it has sound. Files of modalities that the model lacks are left out."
+        f"What a file is, the first that applies: {media_files.told()}. A video is embedded as "
+        "audio too where it has sound. Files of modalities that the model lacks are left out."
     )
     add = parser.add_argument
     add(
@@ -167,9 +167,9 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _into_store(arguments: argparse.Namespace) -> None:
-    from lb_jax.inference import sources
+    from lb_jax.corpora import media_files
 
-    rules = [sources.parse_rule(rule) for rule in arguments.rules]
+    rules = [media_files.parse_rule(rule) for rule in arguments.rules]
     for item in arguments.items:
         if not Path(item).exists():
             raise errors.DataError(
@@ -185,19 +185,20 @@ def _into_store(arguments: argparse.Namespace) -> None:
 
         distributed.start()
     # jax takes a second to import; wrong arguments are told before
-    from lb_jax.inference import api, bulk, hosts
-    from lb_jax.inference.store import Maker
+    from lb_jax.inference import api
+    from lb_jax.search import bulk, hosts
+    from lb_jax.search.store import Maker
     from lb_jax.training import compiled
 
     compiled.keep()
     model = api.load(arguments.model, **arguments.loading)
-    found = sources.find(
+    found = media_files.find(
         arguments.items,
         model.modalities,
         rules=rules,
         only=arguments.modality,
         root=arguments.root,
-        unclear=sources.said(model.settings),
+        unclear=media_files.said(model.settings),
     )
     window_s = arguments.window or bulk.WINDOW_S
     maker = Maker.of(model, window_s, arguments.stride or window_s)
@@ -215,7 +216,7 @@ def _into_store(arguments: argparse.Namespace) -> None:
     )
     print(f"{arguments.out}: {summary.told()}")
     for (modality, what), count in found.told.items():
-        if modality in sources.SAID:
+        if modality in media_files.SAID:
             print(f"  as {modality}: {count} files: {what}")
     for why, count in found.skipped.items():
         print(f"  left out: {count} files: {why}")

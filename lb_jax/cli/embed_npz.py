@@ -19,7 +19,7 @@ def run(arguments: argparse.Namespace) -> None:
     out = Path(arguments.out)
     left_out: collections.Counter[str] = collections.Counter()
     if arguments.modality == TEXT:
-        from lb_jax.data import tokenizer
+        from lb_jax.text import tokenizer
 
         items = arguments.items
         tokenizer.tokenize(items)  # an error names the text by its place among the arguments
@@ -63,8 +63,8 @@ def files(
     Raises:
       DataError: for a folder that holds none.
     """
-    from lb_jax.data import files as files_lib
-    from lb_jax.data import tables
+    from lb_jax.corpora import files as files_lib
+    from lb_jax.corpora import tables
 
     suffixes = MODALITIES[modality].suffixes
     for path in paths:
@@ -95,12 +95,12 @@ def files(
 
 
 def _why(path: Path, modality: str) -> str:
-    from lb_jax.inference import sources
+    from lb_jax.corpora import media_files
 
     ending = path.suffix.lower()
     if any(ending in one.suffixes for one in MODALITIES.values()):
         return f"{ending}: not {modality}"
-    return sources.why_unknown(path)
+    return media_files.why_unknown(path)
 
 
 def content_hash(item: str, modality: str) -> str:

@@ -14,7 +14,7 @@ SUITES = ("paper",)
 
 def main(argv: Sequence[str]) -> None:
     """Scores a model, prints tables, writes `metrics.json` and `report.html`."""
-    from lb_jax.evaluation import benchmarks
+    from lb_jax.evaluation.benchmarks import table as benchmarks
 
     parser = Parser(
         "evaluate",
@@ -180,20 +180,22 @@ def model_source(given: Sequence[str]) -> str | dict[str, str]:
 
 def compare(a: Path, b: Path) -> None:
     """Prints two results side by side."""
-    from lb_jax.evaluation import compare, table
+    from lb_jax.evaluation.reports import compare, terminal
 
-    table.print_comparison(compare.compare(a, b))
+    terminal.print_comparison(compare.compare(a, b))
 
 
 def _suite(embeds, *, root: Path, rows: Mapping, settings):
-    from lb_jax.evaluation import suite
+    from lb_jax.evaluation.benchmarks import suite
 
     return suite.run(embeds, root, rows, settings, announce=print)
 
 
 def _tasks(embeds, *, data: str, split: str, tasks: Sequence, settings):
     """The tasks on a labelled corpus, as a suite of one benchmark."""
-    from lb_jax.evaluation import benchmarks, labelled, suite
+    from lb_jax.evaluation import labelled
+    from lb_jax.evaluation.benchmarks import suite
+    from lb_jax.evaluation.benchmarks import table as benchmarks
 
     corpus = labelled.read(data, split)
     names = tuple(dict.fromkeys(name for task in tasks for name in task.media))
@@ -220,7 +222,9 @@ def run_suite(
       cache: where embeddings are kept; None takes the user's cache folder.
       loading: other arguments of `lb_jax.load`.
     """
-    from lb_jax.evaluation import results, suite_report, table
+    from lb_jax.evaluation.benchmarks import results
+    from lb_jax.evaluation.reports import suite as suite_report
+    from lb_jax.evaluation.reports import terminal
     from lb_jax.inference import api, embedder
 
     if out:
@@ -231,7 +235,7 @@ def run_suite(
     with bars() as progress:
         found = measure(embedder.Embedder(loaded, cache, progress=progress))
     metrics = {"model": str(model), "digest": loaded.digest} | results.to_json(found)
-    table.print_suite(metrics)
+    terminal.print_suite(metrics)
     if out:
         checkpoint.write_json(out / "metrics.json", metrics)
         checkpoint.write_json(out / "outcomes.json", results.outcomes(found))
@@ -262,7 +266,9 @@ def run(
       facts: lines of the report's head; the model and the corpus are added.
       targets: bounds the report shows the headline numbers against, see `report.write_report`.
     """
-    from lb_jax.evaluation import evaluate, report, table
+    from lb_jax.evaluation import evaluate
+    from lb_jax.evaluation.reports import corpus as report
+    from lb_jax.evaluation.reports import terminal
     from lb_jax.inference import api
 
     loaded = api.load(model, **loading)
@@ -270,7 +276,7 @@ def run(
         make_folder(out, "--out")
     with bars() as progress:
         result = evaluate.evaluate(loaded, data, split=split, scoring=scoring, progress=progress)
-    table.print_tables(result.metrics)
+    terminal.print_tables(result.metrics)
     if out:
         checkpoint.write_json(out / "metrics.json", result.metrics)
         facts = {**(facts or {}), "model": str(model), "corpus": str(data)}

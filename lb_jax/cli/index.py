@@ -32,7 +32,7 @@ def build(argv: Sequence[str]) -> None:
 
 def search(argv: Sequence[str]) -> None:
     """Prints the moments nearest to a sentence, a file, or both together."""
-    from lb_jax.data.settings import Settings
+    from lb_jax.media.settings import Settings
 
     parser = Parser(
         "index search", "Finds the moments nearest to a sentence, to a file, or to both together."
@@ -83,7 +83,7 @@ def search(argv: Sequence[str]) -> None:
     weights = dict(_weight(one) for one in arguments.weight)
     after_s, before_s = seconds(arguments.after), seconds(arguments.before)
 
-    from lb_jax.inference import store as store_lib
+    from lb_jax.search import store as store_lib
 
     store = store_lib.Store.open(arguments.store)
     where = store_lib.Filter(
@@ -94,7 +94,7 @@ def search(argv: Sequence[str]) -> None:
     )
 
     # jax takes a second to import; what is wrong with the store is told before
-    from lb_jax.inference import query
+    from lb_jax.search import query
     from lb_jax.training import compiled
 
     compiled.keep()
@@ -132,14 +132,14 @@ def search(argv: Sequence[str]) -> None:
 
 def info(argv: Sequence[str]) -> None:
     """Prints what a store holds and whose vectors they are."""
-    from lb_jax.data.settings import Settings
+    from lb_jax.media.settings import Settings
 
     parser = Parser("index info", "Tells what a store holds, which model made it, and its index.")
     _add_store(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     arguments = parser.parse_args(argv)
 
-    from lb_jax.inference import store
+    from lb_jax.search import store
 
     told = store.Store.open(arguments.store).info()
     if arguments.json:
@@ -178,7 +178,7 @@ def check(argv: Sequence[str]) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     arguments = parser.parse_args(argv)
 
-    from lb_jax.inference import store
+    from lb_jax.search import store
 
     opened = store.Store.open(arguments.store)
     found = opened.check()
@@ -223,7 +223,7 @@ def upgrade(argv: Sequence[str]) -> None:
     arguments = parser.parse_args(argv)
     given = given_settings(arguments)
 
-    from lb_jax.inference import store
+    from lb_jax.search import store
 
     opened = store.Store.open(arguments.store)
     if arguments.model is None:
@@ -237,7 +237,7 @@ def upgrade(argv: Sequence[str]) -> None:
         return
 
     from lb_jax.inference import api
-    from lb_jax.inference import upgrade as upgrade_lib
+    from lb_jax.search import upgrade as upgrade_lib
     from lb_jax.training import compiled
 
     compiled.keep()
@@ -299,10 +299,10 @@ def modality_of(path: str, known: Sequence[str], **asking) -> str:
     Raises:
       ConfigError: for a file of no modality that the model has, or one that no rule tells.
     """
-    from lb_jax.data.settings import Settings
-    from lb_jax.inference import sources
+    from lb_jax.corpora import media_files
+    from lb_jax.media.settings import Settings
 
-    kinds, why = sources.kinds_of(Path(path), Settings(**asking))
+    kinds, why = media_files.kinds_of(Path(path), Settings(**asking))
     for name in kinds:
         if name in known:
             return name

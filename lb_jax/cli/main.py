@@ -13,7 +13,7 @@ COMMANDS = {
         "write a corpus, pretrain, bind every modality, evaluate, write report.html",
     ),
     "train": (
-        "lb_jax.training.train",
+        "lb_jax.cli.train",
         "run a config: --config=configs/X.py --workdir=DIR [--config.name=value ...]",
     ),
     "plan": (

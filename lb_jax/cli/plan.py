@@ -36,9 +36,9 @@ def main(argv: Sequence[str]) -> None:
         print(HELP)
         return
     # jax takes a second to import; wrong arguments are told before
-    from lb_jax.training import train
+    from lb_jax.training import sheets
 
-    cfg, values = train.parse_flags(argv, USAGE, define, required="topology")
+    cfg, values = sheets.parse_flags(argv, USAGE, define, required="topology")
     out = Path(values.json) if values.json else None
     if out and not out.absolute().parent.is_dir():
         raise errors.ConfigError(f"--json: no folder {out.parent} to write {out.name} into.")

@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> None:
             "carries; leave them out."
         )
 
-    from lb_jax.inference.serve import limits, run
+    from lb_jax.serve import limits, run
 
     usual = limits.Limits()
     upload = given.max_upload_mib * MIB

@@ -1,4 +1,4 @@
-"""Foundations that import nothing else of the package.
+"""Foundations: modalities, path rules, configuration, checkpoints, logging, errors.
 
-Modalities, path rules, configuration, checkpoints, logging, errors.
+Imports nothing else of the package. Read first: `modalities`, then `paths`.
 """

@@ -1,1 +1,4 @@
-"""The demo corpus: scenes as real media files, captions, annotations, prompts. Imports no JAX."""
+"""The demo corpus: scenes as real media files, captions, annotations, prompts.
+
+May import `core`, `text`, `media` and `corpora`; never jax. Read first: `scene`, then `corpus`.
+"""

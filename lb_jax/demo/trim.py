@@ -17,7 +17,7 @@ import numpy as np
 import safetensors.numpy
 
 from lb_jax.core import checkpoint
-from lb_jax.data import tokenizer
+from lb_jax.text import tokenizer
 
 TABLE = "text/token_embed/embedding"  # [v, d]
 TEXTS = ("annotation.json", "prompts.json")  # of a corpus: its captions, and what it is scored with

@@ -14,9 +14,10 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core import modalities as rows
-from lb_jax.data.depth_units import Measured
-from lb_jax.evaluation import emergent, labelled, retrieval, zero_shot
-from lb_jax.evaluation import scoring as rows_of
+from lb_jax.evaluation import labelled
+from lb_jax.evaluation.metrics import emergent, retrieval, zero_shot
+from lb_jax.evaluation.metrics import scoring as rows_of
+from lb_jax.media.sensors.depth_units import Measured
 
 Progress = Callable[[str, int, int], None]
 
@@ -118,7 +119,7 @@ def evaluate(
       corpus_dir: a labelled corpus, see `labelled.read`.
       split: which items.
       modalities: which modalities; None means all that both the model and the split have.
-      scoring: "cosine" or "dot", see `lb_jax.evaluation.scoring`.
+      scoring: "cosine" or "dot", see `lb_jax.evaluation.metrics.scoring`.
       progress: called as `progress(what, done, total)`, what being a modality, "text" or "video
         shuffled".
 

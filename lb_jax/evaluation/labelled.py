@@ -15,10 +15,10 @@ import pathlib
 from collections.abc import Sequence
 
 from lb_jax.core import errors, modalities
-from lb_jax.data import depth_units
-from lb_jax.data.clips import Clip
-from lb_jax.data.manifest import UNIT
-from lb_jax.evaluation import splits
+from lb_jax.corpora.manifest import UNIT
+from lb_jax.evaluation.benchmarks import splits
+from lb_jax.media.clips import Clip
+from lb_jax.media.sensors import depth_units
 
 
 @dataclasses.dataclass(frozen=True)

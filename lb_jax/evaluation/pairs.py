@@ -21,7 +21,8 @@ import numpy as np
 
 from lb_jax.core import checkpoint, errors
 from lb_jax.core.modalities import TEXT
-from lb_jax.evaluation import calibration, evaluate, labelled
+from lb_jax.evaluation import evaluate, labelled
+from lb_jax.evaluation.metrics import calibration
 
 FORMAT = "lb_jax-calibration-1"
 AT_LEAST = 16  # items of a half; fewer draw a curve that the next few would draw otherwise

@@ -22,14 +22,15 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from lb_jax.convert.weights import Weights, open_weights
 from lb_jax.core import checkpoint, errors, paths
 from lb_jax.core.modalities import MODALITIES, TEXT
-from lb_jax.data import media as media_lib
-from lb_jax.data import preprocess, sentences, specs
-from lb_jax.data import settings as settings_lib
 from lb_jax.evaluation import pairs
-from lb_jax.evaluation.calibration import Calibration
+from lb_jax.evaluation.metrics.calibration import Calibration
 from lb_jax.inference import frames as frames_lib
 from lb_jax.inference import long
+from lb_jax.media import media as media_lib
+from lb_jax.media import preprocess, specs
+from lb_jax.media import settings as settings_lib
 from lb_jax.models import languagebind
+from lb_jax.text import sentences
 
 DTYPES = ("float32", "bfloat16")  # float16 is not computed on every device
 # Every tower runs on batches of exactly this many items per device (the last one padded), so a
@@ -63,7 +64,7 @@ def load(
         which must share one text tower. Equal arrays are kept once.
       dtype: of parameters and compute; `jnp.bfloat16` halves the memory. Embeddings are float32.
       preset: preprocessing of published weights, "default" or "reference" (the original's, see
-        `lb_jax.data.specs`); our own checkpoints bring theirs.
+        `lb_jax.media.specs`); our own checkpoints bring theirs.
       merge_lora: fold LoRA factors of published weights into the kernels; otherwise they stay
         adapters.
       config: for published weights without a config, see `lb_jax.convert.source.open_source`.
@@ -107,7 +108,7 @@ class Model:
     Attributes:
       config: shape of the towers (`ModelConfig`).
       specs: preprocessing spec by modality, `text` included.
-      settings: what of it was given to `load`, see `lb_jax.data.settings`.
+      settings: what of it was given to `load`, see `lb_jax.media.settings`.
       dtype: of parameters and compute.
       source: what `load` was given: a name, or the absolute path of files.
     """
@@ -200,7 +201,7 @@ class Model:
           modality: one of `modalities`, or "text".
           items: paths, bytes, PIL images, arrays or a mix of them; for text, strings. A single one
             is a batch of one. A text of more tokens than the tower takes becomes the mean over its
-            windows of whole sentences, see `lb_jax.data.sentences`.
+            windows of whole sentences, see `lb_jax.text.sentences`.
           batch_size: see `encode`.
 
         Returns:
@@ -250,7 +251,7 @@ class Model:
             depth. A video file has both of the others.
 
         Returns:
-          Times and vectors, see `long.Moments`; windows as in `lb_jax.data.windows`.
+          Times and vectors, see `long.Moments`; windows as in `lb_jax.media.windows`.
 
         Raises:
           DataError: for a file that cannot be used.

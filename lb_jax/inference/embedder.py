@@ -25,10 +25,10 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
-from lb_jax.data import clips as clips_lib
-from lb_jax.data import media as media_lib
-from lb_jax.data import specs
 from lb_jax.inference import api, vector_cache
+from lb_jax.media import clips as clips_lib
+from lb_jax.media import media as media_lib
+from lb_jax.media import specs
 
 # Part of every key of a vector; a new value makes older ones stale: for another way to decode or
 # cut, which no spec tells.

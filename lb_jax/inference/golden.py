@@ -16,8 +16,8 @@ import numpy as np
 
 from lb_jax.core import checkpoint, errors, notices
 from lb_jax.core.modalities import MODALITIES, TEXT
-from lb_jax.data import media as media_lib
 from lb_jax.inference import api
+from lb_jax.media import media as media_lib
 
 FORMAT = "lb_jax-golden-1"
 SENTENCE = "a red circle moves to the left while a dog barks twice"

@@ -12,8 +12,8 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
-from lb_jax.data import media as media_lib
-from lb_jax.data import windows
+from lb_jax.media import media as media_lib
+from lb_jax.media import windows
 
 if TYPE_CHECKING:
     from lb_jax.inference import api

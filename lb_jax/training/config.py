@@ -16,7 +16,7 @@ import ml_collections
 from lb_jax.core import config as config_lib
 from lb_jax.core import errors, paths
 from lb_jax.core.modalities import TEXT
-from lb_jax.data.epochs import LastBatch
+from lb_jax.feed.epochs import LastBatch
 from lb_jax.models.lora import LoraConfig
 
 T = TypeVar("T")

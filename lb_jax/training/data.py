@@ -11,10 +11,11 @@ from jax.experimental import multihost_utils
 
 from lb_jax.core import checkpoint, errors, paths
 from lb_jax.core.modalities import MODALITIES, TEXT
-from lb_jax.data import captions, pipeline, text_cache
-from lb_jax.data.epochs import LastBatch
-from lb_jax.data.rows import Source
-from lb_jax.data.sources import open_source
+from lb_jax.corpora import captions
+from lb_jax.corpora.rows import Source
+from lb_jax.corpora.sources import open_source
+from lb_jax.feed import pipeline, text_cache
+from lb_jax.feed.epochs import LastBatch
 from lb_jax.models.languagebind import LanguageBind
 from lb_jax.training import config as train_config
 from lb_jax.training.config import SourceConfig, TrainConfig

@@ -10,7 +10,9 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from lb_jax.core import errors
-from lb_jax.training.train import ADDRESS, COUNT, INDEX
+
+# How hosts find each other where nothing else tells them; jax itself reads the first.
+ADDRESS, COUNT, INDEX = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
 
 
 def start() -> None:

@@ -17,8 +17,8 @@ from jax.experimental import multihost_utils
 from lb_jax.core import checkpoint, logging, paths
 from lb_jax.core import config as config_lib
 from lb_jax.core.modalities import TEXT
-from lb_jax.data import pipeline
-from lb_jax.data.quarantine import Quarantine
+from lb_jax.corpora.quarantine import Quarantine
+from lb_jax.feed import pipeline
 from lb_jax.training import chips, distributed, flops, loggers, recipe, sharding, stopping, worker
 from lb_jax.training import data as data_lib
 from lb_jax.training import probe as probe_lib

@@ -13,9 +13,11 @@ import numpy as np
 
 from lb_jax.core import errors, paths
 from lb_jax.core.modalities import TEXT
-from lb_jax.data import captions, pipeline, preprocess
-from lb_jax.data.rows import Source, name_of
-from lb_jax.evaluation import health, metrics
+from lb_jax.corpora import captions
+from lb_jax.corpora.rows import Source, name_of
+from lb_jax.evaluation.metrics import health, recall
+from lb_jax.feed import pipeline
+from lb_jax.media import preprocess
 from lb_jax.training import data as data_lib
 from lb_jax.training import sharding
 from lb_jax.training.config import SourceConfig, TrainConfig
@@ -149,10 +151,10 @@ class Probe:
 
 def figures(media: np.ndarray, texts: np.ndarray) -> dict[str, float]:
     """Figures of items and their captions, unit rows [n, e]; see `Probe`."""
-    to_text = metrics.cosine(media, texts)
+    to_text = recall.cosine(media, texts)
     return {
-        "text_to_R@1": metrics.retrieval(to_text.T)["R@1"],
-        "to_text_R@1": metrics.retrieval(to_text)["R@1"],
+        "text_to_R@1": recall.retrieval(to_text.T)["R@1"],
+        "to_text_R@1": recall.retrieval(to_text)["R@1"],
         "modality_gap": health.modality_gap(media, texts),
         "effective_rank": health.effective_rank(media),
     }

@@ -12,7 +12,7 @@ import numpy as np
 from lb_jax.convert.weights import Weights, open_weights, shared_leaves
 from lb_jax.core import errors, paths
 from lb_jax.core.modalities import MODALITIES, TEXT
-from lb_jax.data import specs
+from lb_jax.media import specs
 from lb_jax.models import adapt
 from lb_jax.models.architectures import architecture
 from lb_jax.models.languagebind import LanguageBind, ModelConfig, is_shared

@@ -11,8 +11,8 @@ import pytest
 from lb_jax.cli import main
 from lb_jax.inference import api
 from lb_jax.training import compiled
-from tests.data import media_files
 from tests.inference import tiny
+from tests.media import media_files
 
 RNG = np.random.default_rng(0)
 WHOLE = {

@@ -6,11 +6,10 @@ import shutil
 import numpy as np
 import pytest
 
-from lb_jax.cli import demo
+from lb_jax.cli import demo, train
 from lb_jax.core import checkpoint
 from lb_jax.evaluation import evaluate as evaluation
 from lb_jax.inference import api
-from lb_jax.training import train
 from tests.convert import small
 from tests.evaluation.conftest import PlantedModel, write_corpus
 

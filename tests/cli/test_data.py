@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from lb_jax.core import errors
-from lb_jax.data import pack, records, sources
+from lb_jax.corpora import pack, records, sources
+from tests import goldens
 
-ROOT = Path(__file__).parents[2]
 ITEMS = 60
 
 
@@ -131,12 +131,12 @@ def start(corpus: Path, out: Path, to: str = "array_record") -> subprocess.Popen
     """The command as a process of its own."""
     return subprocess.Popen(
         [
-            *(sys.executable, "-m", "lb_jax.data", "convert", str(corpus / "rows.json"), str(out)),
+            *(sys.executable, "-m", "lb_jax.media", "convert", str(corpus / "rows.json"), str(out)),
             *("--only", "depth", "--rows-per-shard", "1", "--to", to),
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        cwd=ROOT,
+        cwd=goldens.ROOT,
     )
 
 

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from lb_jax.evaluation import layouts
+from lb_jax.evaluation.benchmarks import layouts
 from tests.evaluation import miniatures
 
 CHECK = "data check --root {tmp} --benchmark"

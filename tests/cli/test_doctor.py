@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from lb_jax.core import checkpoint
-from lb_jax.inference import api, doctor, golden
+from lb_jax.inference import api, golden
+from lb_jax.search import doctor
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_failure_ends_with_status_2(call, looked_after, monkeypatch):
 
 
 def test_store_is_checked_with_its_own_model(model_dir, tmp_path):
-    store_lib = pytest.importorskip("lb_jax.inference.store")
+    store_lib = pytest.importorskip("lb_jax.search.store")
     pytest.importorskip("lancedb")
     model = api.load(model_dir, dtype="float32", frames=3)
     uri = str(tmp_path / "store")

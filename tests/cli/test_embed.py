@@ -8,19 +8,18 @@ import socket
 import subprocess
 import sys
 import types
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.inference import api
-from lb_jax.training.train import ADDRESS, COUNT, INDEX
+from lb_jax.training.distributed import ADDRESS, COUNT, INDEX
+from tests import goldens
 from tests.inference import fake
 
 MAIN = "import sys; from lb_jax.cli import main; sys.exit(main.main(sys.argv[1:]))"
-GOLDENS = Path(os.environ.get("LB_JAX_GOLDENS", Path(__file__).parents[3] / "shared" / "golden"))
-MEDIA = GOLDENS / "preprocess" / "media"
+MEDIA = goldens.FOLDER / "preprocess" / "media"
 
 
 class Counting:
@@ -183,7 +182,7 @@ def test_folder_goes_into_a_store_beside_what_cannot_be_used(call, media_dir, tm
     assert more == [f"  cannot be used: 10, see {tmp_path}/store.quarantine.jsonl"]
     again = call(line)
     assert "4 unchanged, 10 in quarantine" in again.out
-    from lb_jax.inference.store import Store
+    from lb_jax.search.store import Store
 
     store = Store.open(tmp_path / "store")
     assert store.maker.window_s == store.maker.stride_s == 5
@@ -213,6 +212,6 @@ def test_two_hosts_fill_one_store(model_dir, tmp_path):
     assert [host.returncode for host in hosts] == [0, 0], said
     counts = sorted(int(re.search(r"(\d+) embedded", out)[1]) for out, _ in said)
     assert counts == [1, 2]
-    from lb_jax.inference.store import Store
+    from lb_jax.search.store import Store
 
     assert len(Store.open(tmp_path / "store").files()) == 3

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from lb_jax.data import clips
-from lb_jax.evaluation.benchmarks import BENCHMARKS
+from lb_jax.evaluation.benchmarks.table import BENCHMARKS
+from lb_jax.media import clips
 from tests.evaluation import miniatures
 from tests.evaluation.conftest import write_corpus
 

@@ -7,8 +7,8 @@ import pytest
 
 import lb_jax
 from lb_jax.core import logging
-from lb_jax.training import train
-from tests.data import media_files
+from lb_jax.training import sheets
+from tests.media import media_files
 
 RNG = np.random.default_rng(0)
 ROWS = 12
@@ -49,7 +49,7 @@ def write_csv(folder, modality):
 def test_csv_and_a_modality_are_enough(call, tmp_path, modality):
     write_csv(tmp_path, modality)
     done = call(
-        f"train --config={train.SHIPPED / 'finetune.py'}:{modality} --workdir={{tmp}}/run "
+        f"train --config={sheets.SHIPPED / 'finetune.py'}:{modality} --workdir={{tmp}}/run "
         f"--config.data.sources.main.path={{tmp}}/my.csv {FILES[modality][2]} "
         "--config.arch=tiny --config.init_from= --config.batch_size=8 --config.steps=2"
     )

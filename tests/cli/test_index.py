@@ -9,9 +9,9 @@ import pytest
 
 from lb_jax.cli import index
 from lb_jax.core import errors
-from lb_jax.inference import store as store_lib
-from lb_jax.inference.store import Maker, Store
-from tests.data import media_files
+from lb_jax.search import store as store_lib
+from lb_jax.search.store import Maker, Store
+from tests.media import media_files
 
 
 @pytest.fixture

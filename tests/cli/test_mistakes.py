@@ -7,12 +7,12 @@ import sys
 import pytest
 
 from lb_jax.core import errors
-from lb_jax.training import train
+from lb_jax.training import sheets
 
 EMBED = "embed --model={model} -o {tmp}/out.npz --modality="
 PLAN = "plan --config={sheets}/sheet.py --topology="
 TRAIN = "train --config={sheets}/sheet.py --workdir={tmp}/run"
-FINETUNE = train.SHIPPED / "finetune.py"
+FINETUNE = sheets.SHIPPED / "finetune.py"
 ROWS = f"{TRAIN} --config.data.sources.main.path={{sheets}}/rows.json"
 
 # name: (command line, what its one line must say)

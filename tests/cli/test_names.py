@@ -8,9 +8,11 @@ import pytest
 
 from lb_jax.cli import main
 from lb_jax.core import errors
-from lb_jax.data import image_folder, pack, pipeline, sources, specs
+from lb_jax.corpora import image_folder, pack, sources
 from lb_jax.demo import media
-from tests.data import media_files
+from lb_jax.feed import pipeline
+from lb_jax.media import specs
+from tests.media import media_files
 
 NAME = b"caf\xe9.png".decode("utf-8", "surrogateescape")
 SHOWN = "caf\\xe9.png"

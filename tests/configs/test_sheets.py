@@ -15,10 +15,10 @@ import pytest
 
 from lb_jax.core import errors, paths
 from lb_jax.core.modalities import MODALITIES
-from lb_jax.data import specs
+from lb_jax.media import specs
 from lb_jax.training import config as train_config
 from lb_jax.training import program as program_lib
-from lb_jax.training import recipe, sharding, train
+from lb_jax.training import recipe, sharding, sheets
 from lb_jax.training.config import SourceConfig
 
 FOLDER = pathlib.Path(__file__).parents[2] / "configs"
@@ -30,7 +30,7 @@ RUNS = [(name, one) for name in SHEETS for one in ARGUMENTS.get(name, ("",))]
 
 def sheet(name, argument=""):
     given = f"{FOLDER / name}.py" + (f":{argument}" if argument else "")
-    return train.load_sheet(given)
+    return sheets.load_sheet(given)
 
 
 @functools.cache

@@ -17,7 +17,7 @@ from lb_jax.convert import lazy, open_clip, source, weights, write
 from lb_jax.core import errors
 from tests.convert import small, torch_files
 from tests.convert.torch_files import Call, Global
-from tests.data import media_files
+from tests.media import media_files
 
 ENCODER = "vision_model.encoder.layers"
 WRAPPED = "vision_model.encoder.base_model.model.layers"

@@ -1,8 +1,6 @@
 """Published formats against the reference's numbers, in and out (golden README)."""
 
 import functools
-import os
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +10,11 @@ import pytest
 import lb_jax
 from lb_jax.convert import source, tensors, weights, write
 from lb_jax.models.languagebind import LanguageBind, unit
+from tests import goldens
 
-GOLDENS = Path(
-    os.environ.get("LB_JAX_GOLDENS", Path(__file__).parents[3] / "shared" / "golden")
-).resolve()
 KINDS = ("LanguageBind", "CLIP", "OpenCLIP")
 FOLDERS = sorted(
-    path.parent for path in GOLDENS.glob("*/io.npz") if any(path.parent.glob("*config.json"))
+    path.parent for path in goldens.FOLDER.glob("*/io.npz") if any(path.parent.glob("*config.json"))
 )
 FOLDERS = [
     folder
@@ -29,7 +25,7 @@ TOLERANCE = 2e-5
 
 pytestmark = [
     pytest.mark.golden,
-    pytest.mark.skipif(not FOLDERS, reason=f"no golden model folders under {GOLDENS}"),
+    pytest.mark.skipif(not FOLDERS, reason=f"no golden model folders under {goldens.FOLDER}"),
     pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name),
 ]
 

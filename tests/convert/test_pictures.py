@@ -9,7 +9,7 @@ from PIL import Image
 import lb_jax
 from lb_jax.convert import pictures, weights, write
 from lb_jax.core import errors
-from lb_jax.data import specs
+from lb_jax.media import specs
 from tests.convert import small
 
 SIDE = small.VISION.image_size[0]

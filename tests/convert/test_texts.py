@@ -8,7 +8,7 @@ import pytest
 import lb_jax
 from lb_jax.convert import clip, open_clip, texts, weights, write
 from lb_jax.core import errors
-from lb_jax.data import clip_bpe, specs
+from lb_jax.text import clip_bpe, spec
 from tests.convert import small
 
 VOCABULARY = {piece: token for token, piece in enumerate(clip_bpe.vocabulary())}
@@ -49,7 +49,7 @@ def test_digest_is_of_the_vocabulary_here():
 def test_cleaning_stays_with_the_model(tmp_path, clean, through):
     source = open_clip_folder(tmp_path / "a", tokenizer_kwargs={"clean": clean})
     first = lb_jax.load(source)
-    assert first.specs["text"] == specs.TextSpec(small.TEXT.context, clean)
+    assert first.specs["text"] == spec.TextSpec(small.TEXT.context, clean)
     assert first.digest != lb_jax.load(open_clip_folder(tmp_path / "plain")).digest
     write.write(weights.open_weights(source), tmp_path / "b", through)
     assert lb_jax.load(tmp_path / "b").specs["text"] == first.specs["text"]

@@ -6,8 +6,8 @@ import itertools
 import numpy as np
 import pytest
 
-from lb_jax.data import clip_bpe
 from lb_jax.demo import captions, scene, words
+from lb_jax.text import clip_bpe
 
 PLAN = scene.schedule(0, 400)
 TEXTS = [captions.captions(a, np.random.default_rng([0, i])) for i, a in enumerate(PLAN)]

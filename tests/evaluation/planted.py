@@ -12,10 +12,10 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
-from lb_jax.data import clips as clip_lib
-from lb_jax.data import specs
-from lb_jax.evaluation.benchmarks import Benchmark
-from lb_jax.evaluation.splits import Split
+from lb_jax.evaluation.benchmarks.splits import Split
+from lb_jax.evaluation.benchmarks.table import Benchmark
+from lb_jax.media import clips as clip_lib
+from lb_jax.media import specs
 
 CLASSES_FROM = 16  # axes of items lie below, of classes above
 WIDTH = CLASSES_FROM + 1000

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from lb_jax.core import errors
-from lb_jax.evaluation import emergent, evaluate, retrieval, zero_shot
+from lb_jax.evaluation import evaluate
+from lb_jax.evaluation.metrics import emergent, retrieval, zero_shot
 
 MODALITIES = ["image", "video", "depth", "thermal", "audio"]
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from lb_jax.core import checkpoint, errors
-from lb_jax.evaluation import calibration, evaluate, labelled, pairs
+from lb_jax.evaluation import evaluate, labelled, pairs
+from lb_jax.evaluation.metrics import calibration
 
 
 def corpus(captions, files=("image",)):

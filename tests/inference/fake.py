@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lb_jax.data import settings, specs
-from tests.data import media_files
+from lb_jax.media import settings, specs
+from tests.media import media_files
 
 SPECS = {
     "image": specs.ImageSpec(size=32),

@@ -9,7 +9,7 @@ from PIL import Image
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.inference import api
-from tests.data import media_files
+from tests.media import media_files
 
 RNG = np.random.default_rng(0)
 PICTURES = [

@@ -13,12 +13,12 @@ import pytest
 from PIL import Image
 
 from lb_jax.core import errors
-from lb_jax.data import clips as clips_lib
-from lb_jax.data.clips import Clip, Views
 from lb_jax.inference import api, embedder, vector_cache
 from lb_jax.inference.embedder import Embedder
+from lb_jax.media import clips as clips_lib
+from lb_jax.media.clips import Clip, Views
 from lb_jax.models import languagebind
-from tests.data import media_files
+from tests.media import media_files
 
 TOLERANCE = 1e-6
 COUNT = 9
@@ -334,7 +334,7 @@ CHILD = """
 import os, signal, sys
 import jax
 from pathlib import Path
-from lb_jax.data.clips import Clip
+from lb_jax.media.clips import Clip
 from lb_jax.inference import api, embedder, vector_cache
 
 model, cache, media, last = sys.argv[1:]

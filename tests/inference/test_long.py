@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from lb_jax.core import errors
-from lb_jax.data import clips, sentences
 from lb_jax.inference import api, frames, long
-from tests.data import media_files
+from lb_jax.media import clips
+from lb_jax.text import sentences
+from tests.media import media_files
 
 
 @pytest.mark.parametrize(("modality", "name"), [("video", "a.mp4"), ("audio", "a.wav")])

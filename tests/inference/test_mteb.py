@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from lb_jax.core import errors
-from tests.data import media_files
+from tests.media import media_files
 
 mteb = pytest.importorskip("mteb", reason="mteb is not installed")
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from lb_jax.core import checkpoint, errors
-from lb_jax.evaluation import calibration, pairs
+from lb_jax.evaluation import pairs
+from lb_jax.evaluation.metrics import calibration
 from lb_jax.inference import api
 from tests.convert import small
 

@@ -2,8 +2,6 @@
 
 import functools
 import json
-import os
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -17,16 +15,14 @@ from lb_jax.models.languagebind import LanguageBind, is_shared
 from lb_jax.objectives import contrastive
 from lb_jax.training import optimizer as optimizer_lib
 from lb_jax.training import step as step_lib
+from tests import goldens
 
-GOLDENS = Path(
-    os.environ.get("LB_JAX_GOLDENS", Path(__file__).parents[3] / "shared" / "golden")
-).resolve()
-RUNS = sorted(path.parent for path in GOLDENS.glob("*/trajectory.json"))
+RUNS = sorted(path.parent for path in goldens.FOLDER.glob("*/trajectory.json"))
 LOSS, GRADIENT = 1e-4, 1e-4  # absolute at every step; relative per tensor
 
 pytestmark = [
     pytest.mark.golden,
-    pytest.mark.skipif(not RUNS, reason=f"no golden training runs under {GOLDENS}"),
+    pytest.mark.skipif(not RUNS, reason=f"no golden training runs under {goldens.FOLDER}"),
 ]
 
 

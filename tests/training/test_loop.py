@@ -16,7 +16,7 @@ import pytest
 from lb_jax.convert.weights import open_weights
 from lb_jax.core import checkpoint, errors, logging
 from lb_jax.core import config as config_lib
-from lb_jax.data import pipeline
+from lb_jax.feed import pipeline
 from lb_jax.training import config as train_config
 from lb_jax.training import loop, replay
 from lb_jax.training.config import SourceConfig

@@ -17,7 +17,7 @@ from lb_jax.core import checkpoint, errors, logging, paths
 from lb_jax.core import config as config_lib
 from lb_jax.training import distributed, program, recipe
 from lb_jax.training.config import ProbeConfig
-from lb_jax.training.train import ADDRESS, COUNT, INDEX
+from lb_jax.training.distributed import ADDRESS, COUNT, INDEX
 from tests.training.test_drill import SHEET
 from tests.training.test_loop import figures
 

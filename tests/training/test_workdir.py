@@ -8,8 +8,8 @@ import shutil
 import pytest
 
 from lb_jax.core import errors
-from lb_jax.data.pipeline import Loader
-from lb_jax.data.sources import open_source
+from lb_jax.corpora.sources import open_source
+from lb_jax.feed.pipeline import Loader
 from lb_jax.training import loop, workdir
 
 CORPORA = {"depth": [{"rows": 3, "sha256": "a"}]}

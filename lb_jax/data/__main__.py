@@ -1,8 +1,0 @@
-"""`python -m lb_jax.data` is `lb-jax data`."""
-
-import sys
-
-from lb_jax.cli.main import main
-
-if __name__ == "__main__":
-    sys.exit(main(["data", *sys.argv[1:]]))

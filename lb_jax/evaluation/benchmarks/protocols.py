@@ -1,0 +1,204 @@
+"""The protocols of the published benchmarks: from rows to figures with intervals (spec 7).
+
+Every protocol returns an `Outcome`; what it compares are rows whose dot product is the score, see
+`scoring`. Figures are fractions. Intervals are of items drawn again: captions of one item are not
+independent of each other.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from lb_jax.core import errors
+from lb_jax.evaluation.metrics import intervals, ranks, recall
+from lb_jax.evaluation.metrics import labels as multilabel
+
+INVERSE_TEMPERATURE = 100  # of views, whatever was learned (`zero_shot_classifier.py`)
+TOP_AT = (1, 5)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What one protocol found.
+
+    Attributes:
+      metrics: figure by name, the headline first.
+      chance: what guessing gives of the headline.
+      interval: name -> (low, high), where an interval makes sense.
+      rank: int `[q]`, of the right answer of each query, 1 the best; None where there is not one.
+      item: int `[q]`, the item of each query.
+      predicted: int `[q]`, the class each item counts as; None where there are no classes.
+      per_class: recall or average precision of each class, None for one that does not occur.
+    """
+
+    recall: dict[str, float]
+    chance: float
+    interval: dict[str, tuple[float, float]]
+    rank: np.ndarray | None = None
+    item: np.ndarray | None = None
+    predicted: np.ndarray | None = None
+    per_class: list[float | None] | None = None
+
+    @property
+    def headline(self) -> str:
+        """Name of the first figure."""
+        return next(iter(self.metrics))
+
+
+def find_items(texts: np.ndarray, owner: np.ndarray, items: np.ndarray) -> Outcome:
+    """Texts look for their items: each text is ranked among all items.
+
+    Args:
+      texts: rows float32 `[k, e]`.
+      owner: int `[k]`, the item each text describes.
+      items: rows float32 `[n, e]`.
+    """
+    return _retrieval(ranks.ranks(texts, items, owner), owner, len(items))
+
+
+def find_texts(
+    items: np.ndarray, texts: np.ndarray, owner: np.ndarray, same: np.ndarray
+) -> Outcome:
+    """Items look for their texts: the item's own texts are ranked among those of every item.
+
+    An item scores by its best text, and text that an item has itself is no mistake when another
+    item has it word for word, too.
+
+    Args:
+      items: rows float32 `[n, e]`.
+      texts: rows float32 `[k, e]`; every item has at least one.
+      owner: int `[k]`, the item each text describes.
+      same: int `[k]`, equal where texts are word for word the same.
+    """
+    truth = np.arange(len(items))
+    return _retrieval(
+        ranks.group_ranks(items, texts, owner, truth, same), truth, len(items), lower_median=False
+    )
+
+
+def find_partners(queries: np.ndarray, targets: np.ndarray) -> Outcome:
+    """Rows `[n, e]` of one modality look for their partners of another, `[n, e]`."""
+    truth = np.arange(len(queries))
+    return _retrieval(ranks.ranks(queries, targets, truth), truth, len(targets))
+
+
+def classify(
+    items: np.ndarray, weights: np.ndarray, labels: np.ndarray, same: np.ndarray
+) -> Outcome:
+    """Top-1 and top-5 accuracy.
+
+    Classes whose prompts are word for word the same cannot be told apart. The first of them takes
+    the tie, as the original has it.
+
+    Args:
+      items: rows float32 `[n, v, e]`, v views whose probabilities are averaged.
+      weights: rows float32 `[c, e]`, one per class.
+      labels: int `[n]`.
+      same: int `[c]`, equal where prompts are the same.
+    """
+    scores = class_scores(items, weights)
+    labels = recall.indices(labels, *scores.shape, "labels")
+    later = (same[labels][:, None] == same[None]) & (np.arange(len(same))[None] > labels[:, None])
+    scores[later] = scores.min() - 1
+    rank = recall.ranks(scores, labels)
+    predicted = recall.predictions(scores, labels)
+    hits = np.stack([rank <= k for k in TOP_AT], 1).astype(float)
+    found = {f"top{k}": float(hits[:, i].mean()) for i, k in enumerate(TOP_AT) if len(weights) > k}
+    counts = np.bincount(labels, minlength=len(weights))
+    right = np.bincount(labels[rank == 1], minlength=len(weights))
+    per_class = [float(r / c) if c else None for r, c in zip(right, counts, strict=True)]
+    mean = float(np.mean([one for one in per_class if one is not None]))
+    return Outcome(
+        found | {"mean_per_class": mean},
+        1 / len(weights),
+        _intervals(found, hits),
+        rank,
+        np.arange(len(items)),
+        predicted,
+        per_class,
+    )
+
+
+def class_scores(items: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Scores float32 `[n, c]` of rows `[n, v, e]` and `[c, e]`.
+
+    Of several views the probabilities are averaged: softmax of 100 times the score (spec 7.2).
+    """
+    if items.shape[1] == 1:
+        return recall.cosine(items[:, 0], weights)
+    found = []
+    for views in items:
+        logits = INVERSE_TEMPERATURE * (views.astype(np.float64) @ weights.astype(np.float64).T)
+        found.append(_softmax(logits).mean(0))
+    return np.array(found)
+
+
+def rank_several(items: np.ndarray, weights: np.ndarray, labels: np.ndarray) -> Outcome:
+    """Mean average precision of items with several right classes (AudioSet).
+
+    Args:
+      items: rows float32 `[n, v, e]`.
+      weights: rows float32 `[c, e]`.
+      labels: bool `[n, c]`.
+    """
+    scores = class_scores(items, weights)
+    found = multilabel.score(scores, labels)
+    per_class = found.pop("per_class")
+    share = labels.mean(0)[[one is not None for one in per_class]]
+    kept = {name: found[name] for name in ("mAP", "mAUC", "d_prime")}
+    limits = {"mAP": multilabel.interval(scores, labels)}
+    return Outcome(kept, float(share.mean()), limits, per_class=per_class)
+
+
+def show_pairs(items: np.ndarray, texts: np.ndarray, inverse_temperature: float) -> Outcome:
+    """Probabilities of two texts for two items, as the README of the original prints them.
+
+    Args:
+      items: rows float32 `[2, e]`.
+      texts: rows float32 `[2, e]`.
+      inverse_temperature: of the modality.
+
+    Raises:
+      DataError: there are not two of each.
+    """
+    if items.shape[0] != 2 or texts.shape[0] != 2:
+        raise errors.DataError(
+            "samples", f"{len(items)} items and {len(texts)} texts, expected two of each"
+        )
+    shares = _softmax(inverse_temperature * recall.cosine(items, texts).astype(np.float64))
+    found = {f"p{i}{j}": float(shares[i, j]) for i in range(2) for j in range(2)}
+    rank = recall.ranks(shares, np.arange(2))
+    return Outcome(found, 0.5, {}, rank, np.arange(2))
+
+
+def _retrieval(
+    rank: np.ndarray, item: np.ndarray, candidates: int, *, lower_median: bool | None = None
+) -> Outcome:
+    several = len(rank) > len(np.unique(item)) if lower_median is None else lower_median
+    found = recall.summary(rank, lower_median=several)
+    hits = np.stack([rank <= k for k in recall.RECALL_AT], 1).astype(float)
+    names = [f"R@{k}" for k in recall.RECALL_AT]
+    return Outcome(found, 1 / candidates, _intervals(names, hits, item), rank, item)
+
+
+def _intervals(
+    names: Sequence[str] | Mapping[str, float], hits: np.ndarray, item: np.ndarray | None = None
+) -> dict[str, tuple[float, float]]:
+    """Intervals of the means of the columns of `hits [q, k]`, items drawn again."""
+    names = list(names)
+    hits = hits[:, : len(names)]
+    item = np.arange(len(hits)) if item is None else np.unique(item, return_inverse=True)[1]
+    sums = np.stack([np.bincount(item, column) for column in hits.T] + [np.bincount(item)], 1)
+    low, high = intervals.bootstrap(sums, _mean)
+    return {name: (float(low[i]), float(high[i])) for i, name in enumerate(names)}
+
+
+def _mean(sums: np.ndarray) -> np.ndarray:
+    total = sums.sum(0)
+    return total[:-1] / total[-1]
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return shares / shares.sum(axis=-1, keepdims=True)

@@ -1,0 +1,59 @@
+"""What a reader of a published data set returns, whatever its layout on disk."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from lb_jax.media.clips import Clip
+
+# what may be wrong, from what changes a score to what is only worth knowing
+MISSING = "missing"  # annotated, not on disk
+UNREADABLE = "unreadable"  # on disk, cannot be decoded
+DUPLICATE = "duplicate"  # the same item, file or caption twice
+ANNOTATION = "annotation"  # a row that cannot be used
+TRUNCATED = "truncated"  # a text longer than the context
+EXTRA = "extra"  # on disk, not annotated
+KINDS = (MISSING, UNREADABLE, DUPLICATE, ANNOTATION, TRUNCATED, EXTRA)
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """Something a user should know of a data set.
+
+    Attributes:
+      kind: one of `KINDS`.
+      name: the item, or the file relative to the data set's folder.
+      reason: what was found, and what happens now.
+      modality: that it concerns; None for the item as a whole.
+    """
+
+    kind: str
+    name: str
+    reason: str
+    modality: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The test items of a data set, as far as they are on disk.
+
+    Attributes:
+      ids: every item that the annotation lists, once, in its order.
+      media: modality -> item -> where it is; items without a file are left out.
+      texts: item -> its captions; empty where items have classes instead.
+      labels: item -> its labels on disk, keys of the class names; empty where items have captions.
+      problems: what is missing, extra, twice, or cannot be used.
+    """
+
+    ids: tuple[str, ...]
+    media: Mapping[str, Mapping[str, Clip]]
+    texts: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    labels: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+    def in_unit(self, unit: str) -> "Split":
+        """The same items, their depth in a unit, for who looks at the files without the model."""
+        depth = {
+            id_: dataclasses.replace(clip, depth_unit=clip.depth_unit or unit)
+            for id_, clip in self.media.get("depth", {}).items()
+        }
+        return dataclasses.replace(self, media={**self.media, "depth": depth}) if depth else self

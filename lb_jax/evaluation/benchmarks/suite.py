@@ -1,0 +1,156 @@
+"""Runs benchmarks of the table on whatever of their data is on disk."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from lb_jax.core import errors
+from lb_jax.evaluation.benchmarks import layouts, prompts
+from lb_jax.evaluation.benchmarks.bench import Bench, Embedder, TaskResult
+from lb_jax.evaluation.benchmarks.splits import Problem, Split
+from lb_jax.evaluation.benchmarks.table import Benchmark, Settings
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkResult:
+    """One benchmark.
+
+    Attributes:
+      title: as the papers call it.
+      split: what is on disk.
+      published: counts of the published split, "items" and perhaps "captions".
+      classes: labels on disk, in the order of the columns; empty with captions.
+      names: what the prompts call them, in the same order.
+      tasks: name of a task -> its result.
+      left_out: name of a task -> why it was not run.
+      problems: of the data set, and what could not be decoded.
+      samples: modality, text among them -> unit rows `[n, e]` of some of what was embedded.
+      seconds: that it took.
+    """
+
+    title: str
+    split: Split
+    published: Mapping[str, int | None]
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+    tasks: dict[str, TaskResult]
+    left_out: dict[str, str]
+    problems: tuple[Problem, ...]
+    samples: dict[str, np.ndarray]
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class SuiteResult:
+    """All benchmarks that were run.
+
+    Attributes:
+      benchmarks: name -> result.
+      left_out: name -> why it was not run.
+      settings: how it was scored.
+    """
+
+    benchmarks: dict[str, BenchmarkResult]
+    left_out: dict[str, str]
+    settings: Settings
+
+
+def run(
+    embedder: Embedder,
+    root: Path,
+    rows: Mapping[str, Benchmark],
+    settings: Settings,
+    announce: Callable[[str], None] = lambda title: None,
+) -> SuiteResult:
+    """Runs the rows whose data are below `root`.
+
+    Args:
+      embedder: the model.
+      root: holds a folder for each data set, named as the row.
+      rows: of the table of benchmarks, by name.
+      settings: how to score.
+      announce: called with the title of each benchmark before it is run.
+
+    Raises:
+      DataError: `root` is no folder, or nothing in it can be run.
+    """
+    if not root.is_dir():
+        raise errors.DataError(root, "is no folder; give the one that holds the data sets' folders")
+    results, left_out = {}, {}
+    for name, row in rows.items():
+        if not (root / name).is_dir():
+            left_out[name] = f"no folder {root / name}"
+            continue
+        announce(row.title)
+        try:
+            split = layouts.LAYOUTS[name].read(root / name)
+        except errors.DataError as error:  # one data set out of order does not stop the others
+            left_out[name] = str(error)
+            continue
+        found = score(embedder, name, row, split, settings, layouts.LAYOUTS[name].counts)
+        if found.tasks:
+            results[name] = found
+        else:
+            left_out[name] = nothing_run(found)
+    if not results:
+        reasons = [reason for name, reason in left_out.items() if (root / name).is_dir()]
+        absent = [name for name in rows if not (root / name).is_dir()]
+        reasons += [f"there is no folder {', '.join(absent)}"] if absent else []
+        raise errors.DataError(
+            root,
+            f"no benchmark can be run: {'; '.join(reasons)}. Give the folder that holds the data "
+            "sets' folders.",
+        )
+    return SuiteResult(results, left_out, settings)
+
+
+def score(
+    embedder: Embedder,
+    name: str,
+    row: Benchmark,
+    split: Split,
+    settings: Settings,
+    counts: Mapping[str, int | None] = MappingProxyType({"items": None}),
+) -> BenchmarkResult:
+    """Runs the tasks of one row that the data and the model allow.
+
+    Args:
+      embedder: the model.
+      name: of the row.
+      row: what is asked.
+      split: the data set.
+      settings: how to score.
+      counts: of the published split.
+    """
+    started = time.perf_counter()
+    bench = Bench(embedder, name, settings.apply(row), split, settings)
+    tasks, left_out = {}, {}
+    for task in row.tasks:
+        reason = bench.obstacle(task)
+        if reason:
+            left_out[str(task)] = reason
+        else:
+            tasks[str(task)] = bench.run(task)
+    return BenchmarkResult(
+        title=row.title,
+        split=bench.split,
+        published=counts,
+        classes=bench.classes,
+        names=tuple(prompts.classes(row.prompts.classes).values()) if row.prompts else (),
+        tasks=tasks,
+        left_out=left_out,
+        problems=(*bench.split.problems, *bench.found),
+        samples=bench.samples(),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def nothing_run(result: BenchmarkResult) -> str:
+    """Why no task of a benchmark was run, in one line."""
+    reasons = [f"{task}: {reason}" for task, reason in result.left_out.items()]
+    named = [f"{one.kind} {one.name}: {one.reason}" for one in result.problems[:1]]
+    return f"no task can be run ({'; '.join(reasons + named)})"

@@ -1,0 +1,257 @@
+"""The published benchmarks, one row each: what is asked of which data set, and by which rules.
+
+A task is written as in the papers, "audio+video->text": the left side asks, the right side is
+found. Sides of several modalities add up as `scoring.fuse` says. What is asked in which protocol:
+spec section 7, the tables of the paper section 9.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from lb_jax.core import errors
+from lb_jax.core.modalities import MODALITIES, TEXT
+from lb_jax.evaluation.benchmarks import prompts
+from lb_jax.evaluation.metrics import scoring
+from lb_jax.media.clips import Views
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Who asks for what.
+
+    Attributes:
+      query: modalities of the asking side, "text" among them.
+      target: modalities of what is found.
+      share: of the items that take part, chosen by a hash of their names (the paper's random 10 %
+        of some test sets was never published).
+    """
+
+    query: tuple[str, ...]
+    target: tuple[str, ...]
+    share: float = 1.0
+
+    def __str__(self) -> str:
+        return f"{'+'.join(self.query)}->{'+'.join(self.target)}"
+
+    @property
+    def media(self) -> tuple[str, ...]:
+        """The modalities besides text, each once."""
+        return tuple(dict.fromkeys(one for one in self.query + self.target if one != TEXT))
+
+    def without(self, modality: str) -> "Task | None":
+        """The task with a modality less on the side of several; None where it stands alone."""
+        sides = [
+            tuple(one for one in side if one != modality) for side in (self.query, self.target)
+        ]
+        return Task(*sides, self.share) if all(sides) else None
+
+
+def parse(text: str, share: float = 1.0) -> Task:
+    """Reads "audio+video->text".
+
+    Raises:
+      ConfigError: for anything else, or a modality that there is not.
+    """
+    sides = [tuple(side.strip().split("+")) for side in text.split("->")]
+    known = (*MODALITIES, TEXT)
+    for name in (one for side in sides for one in side):
+        if name not in known:
+            raise errors.ConfigError(
+                f"task {text!r}: no modality {name!r}; there are {', '.join(known)}."
+                f"{errors.nearest(name, known)}"
+            )
+    names = [name for side in sides for name in side]
+    if len(sides) != 2 or len(set(names)) < len(names) or min(map(len, sides)) > 1:
+        raise errors.ConfigError(
+            f"task is {text!r}; expected different modalities on two sides, one of them alone, "
+            "such as audio+video->text."
+        )
+    return Task(*sides, share)
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompts:
+    """Texts that stand for classes: a list of class names and a kind of templates."""
+
+    classes: str
+    kind: str
+    word: str | None = None
+
+    def texts(self) -> dict[str, list[str]]:
+        """Label on disk -> its texts."""
+        return prompts.prompts(self.classes, self.kind, self.word)
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """One data set and what is asked of it.
+
+    Attributes:
+      title: as the papers call it.
+      tasks: what is asked, the first being the headline.
+      prompts: of its classes; None where items have captions.
+      several: whether an item has several right classes.
+      pairs: whether probabilities are shown instead of ranks, the items being a handful.
+      views: of videos; None embeds each once.
+    """
+
+    title: str
+    tasks: tuple[Task, ...]
+    prompts: Prompts | None = None
+    several: bool = False
+    pairs: bool = False
+    views: Views | None = None
+
+
+def _tasks(*texts: str, share: float = 1.0) -> tuple[Task, ...]:
+    return tuple(parse(text, share) for text in texts)
+
+
+_BOTH_WAYS = _tasks("text->video", "video->text")
+_SOUND = _tasks("text->audio", "audio->text")
+_PART = 0.1  # rows marked with a dagger in the paper
+
+# name, which is also the folder below --root: the row
+BENCHMARKS: Mapping[str, Benchmark] = {
+    "msrvtt": Benchmark(
+        "MSR-VTT", (*_BOTH_WAYS, *_tasks("audio+video->text", "text->audio+video"))
+    ),
+    "msvd": Benchmark("MSVD", _BOTH_WAYS),
+    "didemo": Benchmark("DiDeMo", _BOTH_WAYS),
+    "activitynet": Benchmark("ActivityNet", _BOTH_WAYS),
+    "lsmdc": Benchmark("LSMDC", _BOTH_WAYS),
+    "valor32k": Benchmark("VALOR-32K", _tasks("text->audio+video", "text->video", "text->audio")),
+    "clotho": Benchmark("Clotho", _SOUND),
+    "audiocaps": Benchmark("AudioCaps", _SOUND),
+    "k400": Benchmark(
+        "K400", _tasks("video->text"), Prompts("k400", "photo", "video"), views=Views()
+    ),
+    "k600": Benchmark(
+        "K600", _tasks("video->text"), Prompts("k600", "photo", "video"), views=Views()
+    ),
+    "imagenet": Benchmark("ImageNet", _tasks("image->text"), Prompts("imagenet", "photo")),
+    "nyu_depth": Benchmark(
+        "NYU-D",
+        _tasks(
+            "depth->text",
+            "image->text",
+            "depth+image->text",
+            "image->depth",
+            "image+text->depth",
+            "depth->image",
+            "depth+text->image",
+        ),
+        Prompts("nyu_depth", "photo", "depth photo"),
+    ),
+    "sun_depth": Benchmark(
+        "SUN-D", _tasks("depth->text"), Prompts("sun_depth", "photo", "depth photo")
+    ),
+    "llvip": Benchmark(
+        "LLVIP",
+        (
+            *_tasks("thermal->text", "image->text", "image+thermal->text"),
+            *_tasks(
+                "image->thermal",
+                "image+text->thermal",
+                "thermal->image",
+                "thermal+text->image",
+                share=_PART,
+            ),
+        ),
+        Prompts("llvip", "photo"),
+    ),
+    "flir_v1": Benchmark("FLIR v1", _tasks("thermal->text"), Prompts("flir_v1", "photo")),
+    "flir_v2": Benchmark("FLIR v2", _tasks("thermal->text"), Prompts("flir_v2", "photo")),
+    "esc50": Benchmark("ESC-50", _tasks("audio->text"), Prompts("esc50", "sound")),
+    "vggsound": Benchmark(
+        "VGGSound",
+        (*_tasks("audio->text"), *_tasks("image->audio", share=_PART)),
+        Prompts("vggsound", "sound"),
+    ),
+    "audioset": Benchmark(
+        "AudioSet", _tasks("audio->text"), Prompts("audioset", "sound"), several=True
+    ),
+    "ave": Benchmark("AVE", _tasks("image->audio", share=_PART)),
+    "smoke": Benchmark(
+        "README samples", _tasks(*(f"{name}->text" for name in MODALITIES)), pairs=True
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How to score: ours by default, each choice of the original by name (spec 10.1).
+
+    Attributes:
+      scoring: of captions and of partners, "cosine" or "dot", the original's product of embeddings
+        that are not normalised. Classes are compared by cosine, in the original too.
+      fusion: how several modalities on a side add up, see `scoring.fuse`.
+      k400_norm: pixel statistics of the views of Kinetics, "clip" as in training, or "imagenet".
+      thermal_templates: "photo", with which the paper's figures were made, or "thermal".
+
+    Raises:
+      ConfigError: for a value that there is not.
+    """
+
+    scoring: str = "cosine"
+    fusion: str = "cosine"
+    k400_norm: str = "clip"
+    thermal_templates: str = "photo"
+
+    def __post_init__(self):
+        for name, choices in CHOICES.items():
+            found = getattr(self, name)
+            if found not in choices:
+                raise errors.ConfigError(
+                    f"{name} is {found!r}; expected one of {', '.join(choices)}."
+                    f"{errors.nearest(str(found), choices)}"
+                )
+
+    def apply(self, benchmark: Benchmark) -> Benchmark:
+        """The row with this choice of statistics and templates."""
+        for change in (_STATISTICS[self.k400_norm], _TEMPLATES[self.thermal_templates]):
+            benchmark = change(benchmark)
+        return benchmark
+
+
+def _imagenet_statistics(row: Benchmark) -> Benchmark:
+    if row.views is None:
+        return row
+    views = dataclasses.replace(row.views, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    return dataclasses.replace(row, views=views)
+
+
+def _thermal_words(row: Benchmark) -> Benchmark:
+    if row.prompts is None or row.tasks[0].query != ("thermal",):
+        return row
+    words = dataclasses.replace(row.prompts, word="thermal infrared photo")
+    return dataclasses.replace(row, prompts=words)
+
+
+_Change = Callable[[Benchmark], Benchmark]
+_STATISTICS: dict[str, _Change] = {"clip": lambda row: row, "imagenet": _imagenet_statistics}
+_TEMPLATES: dict[str, _Change] = {"photo": lambda row: row, "thermal": _thermal_words}
+
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "scoring": tuple(scoring.SCORINGS),
+    "fusion": tuple(scoring.FUSIONS),
+    "k400_norm": tuple(_STATISTICS),
+    "thermal_templates": tuple(_TEMPLATES),
+}
+
+
+def choose(names: list[str] | None) -> dict[str, Benchmark]:
+    """The rows of the table by name; all of them for None.
+
+    Raises:
+      ConfigError: for a name that there is not.
+    """
+    for name in names or ():
+        if name not in BENCHMARKS:
+            raise errors.ConfigError(
+                f"no benchmark {name!r}; there are {', '.join(BENCHMARKS)}."
+                f"{errors.nearest(name, BENCHMARKS)}"
+            )
+    return {name: BENCHMARKS[name] for name in names or BENCHMARKS}

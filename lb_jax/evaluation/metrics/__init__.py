@@ -1,0 +1,4 @@
+"""Figures from embeddings, labels and ranks: pure functions of arrays.
+
+May import `core`. Read first: `recall`.
+"""

@@ -1,0 +1,36 @@
+"""Retrieval between captions and one modality, both directions (spec 7.1)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lb_jax.evaluation.metrics import recall
+
+
+def score(text: np.ndarray, items: np.ndarray, captions: Sequence[str]) -> dict:
+    """Ranks items for each caption, and captions for each item.
+
+    Items may share a caption word for word. Item to text therefore ranks the distinct captions:
+    giving an item the very sentence it carries is right, whichever row the sentence came from. Text
+    to item stays strict: only the caption's own item is right.
+
+    Args:
+      text: unit rows `[n, e]`, the embedding of each item's caption.
+      items: unit rows `[n, e]`.
+      captions: the n captions themselves.
+
+    Returns:
+      `{"text_to_x": {...}, "x_to_text": {...}, "chance_R@1", "n", "distinct_captions"}`; chance is
+      1/n, and for `x_to_text`, which has its own `"chance_R@1"`, 1/distinct captions.
+    """
+    column = {caption: i for i, caption in enumerate(dict.fromkeys(captions))}
+    first = [captions.index(caption) for caption in column]
+    truth = np.array([column[caption] for caption in captions])
+    to_text = recall.ranks(recall.cosine(items, text[first]), truth)
+    return {
+        "text_to_x": recall.retrieval(recall.cosine(text, items)),
+        "x_to_text": recall.summary(to_text) | {"chance_R@1": 1 / len(column)},
+        "chance_R@1": 1 / len(items),
+        "n": len(items),
+        "distinct_captions": len(column),
+    }

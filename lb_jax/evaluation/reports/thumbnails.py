@@ -1,0 +1,68 @@
+"""Small pictures of media files of any modality, for pages."""
+
+import base64
+import functools
+import io
+
+import matplotlib
+import numpy as np
+from PIL import Image
+
+from lb_jax.media import clips, specs
+
+SIDE_PX = 112
+
+
+def _colour(values: np.ndarray, palette: str) -> np.ndarray:
+    """Float `[h, w]` from 0 to 1 as uint8 `[h, w, 3]`."""
+    return matplotlib.colormaps[palette](values, bytes=True)[..., :3]
+
+
+def _draw_depth(metres: np.ndarray) -> np.ndarray:
+    """Near is bright, missing readings black; one scale for all pictures, so that they compare."""
+    closeness = 1 - np.clip(metres / specs.preset("depth").max_depth_m, 0, 1)
+    return np.where(metres[..., None] > 0, _colour(closeness, "viridis"), 0).astype(np.uint8)
+
+
+def _draw_audio(log_mel: np.ndarray) -> np.ndarray:
+    """Time to the right, pitch upwards; `[frames, mel]`."""
+    low, high = np.percentile(log_mel, (5, 99.5))
+    return _colour(np.clip((log_mel.T[::-1] - low) / max(high - low, 1e-6), 0, 1), "magma")
+
+
+# modality -> the uint8 [h, w, 3] picture of what decoding gives
+_DRAWN = {
+    "image": lambda pixels: pixels,
+    "thermal": lambda pixels: pixels,
+    "depth": _draw_depth,
+    "video": lambda frames: frames[len(frames) // 2],
+    "audio": _draw_audio,
+}
+
+
+def draw(modality: str, clip: clips.Clip) -> np.ndarray:
+    """Draws a stretch of a file as a thumbnail.
+
+    Pictures as they are, the middle frame of a clip, depth in colours, sound as its spectrogram.
+
+    Returns:
+      uint8 `[SIDE_PX, SIDE_PX, 3]`, the centre square; a spectrogram is squeezed into the square
+      instead.
+
+    Raises:
+      DataError: the file cannot be decoded.
+    """
+    decoded = clips.decode(modality, clip, specs.preset(modality))
+    whole = Image.fromarray(np.ascontiguousarray(_DRAWN[modality](decoded)))
+    side = min(whole.size)
+    left, top = (whole.width - side) // 2, (whole.height - side) // 2
+    box = None if modality == "audio" else (left, top, left + side, top + side)
+    return np.asarray(whole.resize((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS, box=box))
+
+
+@functools.lru_cache(maxsize=1024)
+def data_uri(modality: str, clip: clips.Clip) -> str:
+    """Returns `draw` as a JPEG in a `data:` address."""
+    buffer = io.BytesIO()
+    Image.fromarray(draw(modality, clip)).save(buffer, "JPEG", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,181 @@
+"""Sound: resampling, log-mel, and the three time crops (LanguageBind spec 5.3).
+
+How its samples are read is `samples`.
+"""
+
+import functools
+import math
+
+import librosa  # loads what it holds when that is first used
+import numpy as np
+
+from lb_jax.core import errors
+from lb_jax.media import fbank, samples, specs
+from lb_jax.media import media as media_lib
+
+CROPS = 3
+# Windowed sinc of the reference: zero crossings kept on each side, and the pass band as a share of
+# the lower Nyquist frequency.
+SINC_ZEROS = 6
+SINC_ROLLOFF = 0.99
+PHASES = 16  # of outputs computed together
+
+
+def decode(
+    media: media_lib.Media,
+    spec: specs.AudioSpec,
+    *,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+) -> np.ndarray:
+    """Decodes sound to its log-mel spectrogram.
+
+    Silence decodes too; `content.require_content` tells it.
+
+    Args:
+      media: path or bytes of a sound file or of a video with sound, or a tuple (float [n] or
+        [channels, n], rate in Hz).
+      spec: rate, mono, resampler and number of filters.
+      start_s, end_s: the samples at `start_s` or later and before `end_s` are the sound, in seconds
+        from where the file begins to be shown, its pictures included; None is the end of the file.
+        They are cut out before resampling. Gaps between samples are silence.
+
+    Returns:
+      float32 [frames, mel], one frame per 10 ms.
+
+    Raises:
+      errors.DataError: undecodable, cut off, no sound track, not finite, no sample between the two
+        times, or shorter than 25 ms.
+    """
+    name = media_lib.describe(media)
+    return log_mel(*samples.read(media, spec, start_s, end_s), spec, name)
+
+
+def log_mel(wave: np.ndarray, rate_hz: int, spec: specs.AudioSpec, name: str) -> np.ndarray:
+    """Resamples sound and takes its log-mel spectrogram.
+
+    Args:
+      wave: float32 [n], mono.
+      rate_hz: of the samples.
+      spec: rate, resampler and number of filters.
+      name: how errors call the sound.
+
+    Returns:
+      float32 [frames, mel], one frame per 10 ms.
+
+    Raises:
+      errors.DataError: shorter than 25 ms.
+    """
+    wave = resample(wave, rate_hz, spec.sample_rate_hz, spec.resampler)
+    # The reference removes the mean of the whole sound here; the filter bank removes every frame's.
+    mel = fbank.log_mel(wave, spec.sample_rate_hz, spec.mel_bins)
+    if len(mel) == 0:
+        length_ms = 1000 * len(wave) / spec.sample_rate_hz
+        raise errors.DataError(
+            name,
+            f"lasts {length_ms:.1f} ms, expected at least {1000 * fbank.FRAME_S:.0f} ms of sound",
+        )
+    return mel
+
+
+def transform(
+    decoded: np.ndarray, spec: specs.AudioSpec, rng: np.random.Generator | None = None
+) -> np.ndarray:
+    """Cuts or tiles the spectrogram to three time crops and normalises.
+
+    A longer clip gives crops starting in the front, middle and back third of the possible places:
+    at the first place of each third in evaluation, at a drawn one in training. A shorter clip is
+    repeated and gives the same crop three times.
+
+    Args:
+      decoded: float32 [frames, mel].
+      spec: target_frames, mean, std and train_crop.
+      rng: draws the places; None takes the fixed ones. Always three draws, whatever the length.
+
+    Returns:
+      float32 [mel, target_frames, 3], (x - mean) / (2 std), lowest frequency in row 0.
+    """
+    length = spec.target_frames
+    if len(decoded) < length:
+        decoded = np.tile(decoded, (-(-length // len(decoded)), 1))[:length]
+    draws = np.zeros(CROPS) if rng is None else rng.random(CROPS)
+    if spec.train_crop == "first":
+        draws = np.zeros(CROPS)
+    rows = np.empty(decoded.shape[::-1], np.float32)  # [mel, frames]
+    np.subtract(decoded.T, np.float32(spec.mean), out=rows)
+    rows /= np.float32(2 * spec.std)
+    out = np.empty((len(rows), length, CROPS), np.float32)
+    for c, offset in enumerate(crop_offsets(len(decoded) - length + 1, draws)):
+        out[..., c] = rows[:, offset : offset + length]
+    return out
+
+
+def crop_offsets(places: int, draws: np.ndarray) -> list[int]:
+    """Returns one offset per crop out of `places` possible ones.
+
+    Args:
+      places: number of possible offsets, at least 1.
+      draws: one value in [0, 1) per crop, the position inside its part; 0 takes the first.
+
+    Returns:
+      Offsets; 0 where there are fewer places than parts, as the reference has it.
+    """
+    parts = np.array_split(np.arange(places), len(draws))
+    return [
+        int(part[int(d * len(part))]) if len(part) else 0
+        for part, d in zip(parts, draws, strict=True)
+    ]
+
+
+def resample(wave: np.ndarray, from_hz: int, to_hz: int, resampler: str) -> np.ndarray:
+    """Resamples float32 [n] to float32 [n']; equal rates return the input."""
+    if from_hz == to_hz or len(wave) == 0:
+        return wave
+    if resampler == "sinc_hann":
+        return _sinc_hann(wave, from_hz, to_hz)
+    return librosa.resample(wave, orig_sr=from_hz, target_sr=to_hz, res_type=resampler)
+
+
+def _sinc_hann(wave: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
+    """Hann-windowed sinc interpolation, the reference's default resampler (spec 5.3 step 1).
+
+    With rates divided by their common divisor, output `i * to + p` lies `p * from / to` inputs
+    behind input `i * from`: its weights depend on the phase p alone, and all outputs of a phase are
+    one product. Neighbouring phases share it, because they need nearly the same inputs.
+    """
+    divisor = math.gcd(from_hz, to_hz)
+    step, phases = from_hz // divisor, to_hz // divisor
+    count = -(-len(wave) * phases // step)
+    turns = -(-count // phases)
+    reach = _reach(step, phases)
+    padded = np.pad(wave.astype(np.float64), (reach, reach + turns * step - len(wave) + 1))
+    out = np.empty((turns, phases), np.float32)
+    for first in range(0, phases, PHASES):
+        behind, weights = _sinc_weights(step, phases, first)
+        inputs = np.lib.stride_tricks.sliding_window_view(padded[behind:], len(weights))
+        out[:, first : first + PHASES] = inputs[::step][:turns] @ weights
+    return out.reshape(-1)[:count]
+
+
+def _reach(step: int, phases: int) -> int:
+    """Returns how many inputs the window is long to each side."""
+    return math.ceil(SINC_ZEROS / _cutoff(step, phases))
+
+
+def _cutoff(step: int, phases: int) -> float:
+    """Returns the zero crossings of the sinc per input."""
+    return SINC_ROLLOFF * min(1, phases / step)
+
+
+@functools.lru_cache(maxsize=64)  # a corpus has few rates
+def _sinc_weights(step: int, phases: int, first: int) -> tuple[int, np.ndarray]:
+    """Returns the weights of `PHASES` phases, float64 [inputs, phases].
+
+    Before them comes the place of the first input, in sound that starts `_reach` earlier.
+    """
+    cutoff, reach = _cutoff(step, phases), _reach(step, phases)
+    behind = np.arange(first, min(first + PHASES, phases)) * step  # in 1 / phases of an input
+    start, stop = behind[0] // phases - reach, behind[-1] // phases + reach + 2
+    t = (np.arange(start, stop)[:, None] - behind / phases) * cutoff  # [inputs, phases]
+    window = np.cos(np.clip(t / SINC_ZEROS, -1, 1) * (np.pi / 2)) ** 2
+    return int(start) + reach, np.sinc(t) * window * cutoff

@@ -1,0 +1,490 @@
+"""Still images: decoding with Pillow, and the transform that all picture modalities share.
+
+The transform is resize, crop and normalisation.
+
+Order and rounding rules: LanguageBind spec 5.1. Everything happens on a 0..255 float scale until
+the final normalisation, which is linear and therefore commutes with resizing.
+"""
+
+import ctypes
+import functools
+import logging
+import re
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
+from typing import BinaryIO, NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from lb_jax.core import errors
+from lb_jax.media import media as media_lib
+from lb_jax.media import specs
+from lb_jax.media.pictures import heic, icc, png, tiff
+
+ACCEPTED = "a PIL image or a uint8 array [h, w, 3]"
+
+# Every further copy costs up to 4 bytes a pixel; this keeps one image below 1 GB.
+MAX_PIXELS = 89_478_485
+# A thinner strip keeps almost nothing of the picture in its centre crop, and would be resized to
+# gigabytes first.
+MAX_ASPECT = 32
+
+# What Pillow's format plugins raise on damaged files, collected by fuzzing.
+PILLOW_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    EOFError,
+    LookupError,
+    OverflowError,
+    ZeroDivisionError,
+    AttributeError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+# Formats of pictures from cameras and the web; among Pillow's others are such that start an
+# interpreter (EPS).
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM", "TIFF", "AVIF", "JPEG2000")
+Image.init()  # registers them all; Image.open(formats=...) only knows registered ones
+
+
+def _silence() -> None:
+    """Keeps remarks on damaged files off stderr; Pillow raises what matters.
+
+    A handler of null is libtiff's own way to say nothing. Without any handler Python writes what
+    Pillow logs; programs that set up logging still get it.
+    """
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    library = ctypes.CDLL(Image.core.__file__)  # names are looked up in what it links to as well
+    for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+        if set_handler := getattr(library, name, None):  # builds of Pillow may lack libtiff
+            set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+            set_handler(None)
+
+
+_silence()
+
+# EXIF tag 0x0112: how the stored picture is turned to stand upright.
+ORIENTATION_TAG = 0x0112
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+LARGEST = "lb_jax largest"  # in the info of a grey picture: the value of white
+# Outputs computed by one multiplication: few enough that their weights are mostly not zero.
+BAND = 16
+# From twice as many multiplications on OpenBLAS uses a second thread (interface/gemm.c).
+PRODUCT = (1 << 19) - 1
+UNROLLED = 48  # rows that its kernels take at once divide it: parts round as the whole does
+
+
+def decode(media: media_lib.Media, spec: specs.PictureSpec) -> np.ndarray:
+    """Decodes a still image to upright RGB.
+
+    EXIF orientation is applied. Transparency is composited over white, as viewers and the usual web
+    corpora show it. 16-bit grey is scaled over its full range (65535 -> 255). Palette, grey, CMYK
+    and the other 8-bit modes become RGB.
+
+    Args:
+      media: path, bytes, PIL image or uint8 array [h, w, 3], which is in sRGB.
+      spec: `colour`; specs without it take the numbers as they are stored.
+
+    Returns:
+      uint8 [h, w, 3].
+
+    Raises:
+      errors.DataError: undecodable, too large, or of another type, dtype or shape.
+    """
+    if isinstance(media, np.ndarray):
+        if media.dtype != np.uint8 or media.ndim != 3 or media.shape[-1] != 3 or media.size == 0:
+            raise media_lib.unusable(media, ACCEPTED)
+        return media
+    is_managed = isinstance(spec, specs.ImageSpec) and spec.colour == "srgb"
+    return rgb(open_picture(media, ACCEPTED), media, is_managed=is_managed)
+
+
+def rgb(picture: Image.Image, media: media_lib.Media, *, is_managed: bool = False) -> np.ndarray:
+    """An opened picture as `decode` gives it, uint8 [h, w, 3].
+
+    Args:
+      picture: loaded and upright.
+      media: it came from, for errors and warnings.
+      is_managed: whether its colour profile is followed.
+
+    Raises:
+      errors.DataError: a mode without a known range.
+    """
+    try:
+        return np.asarray(_to_rgb(picture, media_lib.describe(media) if is_managed else None))
+    except PILLOW_ERRORS as e:
+        raise errors.DataError(
+            media_lib.describe(media),
+            f"mode {picture.mode} has no RGB form ({e}); convert it to 8-bit RGB",
+        ) from e
+
+
+def transform(
+    decoded: np.ndarray, spec: specs.PictureSpec, rng: np.random.Generator | None = None
+) -> np.ndarray:
+    """Resizes the short side (bicubic), crops the centre and normalises.
+
+    Args:
+      decoded: uint8 [h, w, 3] as `decode` gives it.
+      spec: size, antialias, mean and std.
+      rng: unused; the reference trains on the centre crop too (spec 5.1).
+
+    Returns:
+      float32 [s, s, 3].
+
+    Raises:
+      errors.DataError: the picture is thinner than `MAX_ASPECT`.
+    """
+    del rng
+    return square(decoded, spec, KERNELS["bicubic", spec.antialias], white=255.0)
+
+
+def open_picture(media: media_lib.Media, accepted: str) -> Image.Image:
+    """Loads a path, bytes or PIL image completely, and stands it upright by its EXIF orientation.
+
+    Raises:
+      errors.DataError: undecodable, truncated or larger than `MAX_PIXELS`.
+    """
+    if isinstance(media, Image.Image):
+        return _load(media, media)
+    with media_lib.stream(media, accepted) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # remarks on odd metadata; what matters is raised
+        if (grey := _grey_tiff(file, media_lib.describe(media))) is not None:
+            return grey
+        formats = FORMATS
+        if heic.is_heic(file):
+            heic.require(media_lib.describe(media))
+            formats = (heic.FORMAT,)
+        file.seek(0)
+        try:
+            readable, profile = png.bounded(file)
+            picture = Image.open(readable, formats=formats)
+            if profile:
+                picture.info["icc_profile"] = profile
+        except Image.DecompressionBombError as e:  # from twice as many pixels on
+            pixels = int(re.search(r"\d+", str(e))[0])
+            raise too_large(media_lib.describe(media), f"{pixels / 1e6:.0f} million") from e
+        except PILLOW_ERRORS as e:
+            raise errors.DataError(media_lib.describe(media), _unreadable(file)) from e
+        return _load(picture, media)
+
+
+def square(
+    x: np.ndarray,
+    spec: specs.PictureSpec | specs.VideoSpec,
+    kernel: "Kernel",
+    *,
+    white: float,
+    place: tuple[float, float] | None = None,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Resizes the short side to `spec.size`, cuts a square out and normalises it.
+
+    The long side becomes `int(size * long / short)` (spec 5.1). Resizing is separable and linear:
+    two products with the kernel's weights, of only those rows and columns that the square shows.
+
+    Args:
+      x: uint8 or float32 [h, w, 3], or [h, w] for three equal channels.
+      spec: size, mean and std.
+      kernel: of the resize; bicubic values may overshoot, as in the reference.
+      white: value of `x` that stands for 1.
+      place: where the square lies, as shares in [0, 1) of the places there are down and right; None
+        is the centre.
+      out: float32 [s, s, 3] to write to.
+
+    Returns:
+      float32 [s, s, 3]: (resized / white - mean) / std.
+
+    Raises:
+      errors.DataError: the long side is more than `MAX_ASPECT` times the short one.
+    """
+    height, width = x.shape[:2]
+    sides = resized_sides(height, width, spec.size)
+    if place is None:
+        top, left = centre(sides, spec.size)
+    else:
+        top, left = (int(p * (n - spec.size + 1)) for p, n in zip(place, sides, strict=True))
+    down = _bands(kernel, height, sides[0], top, spec.size)
+    right = _bands(kernel, width, sides[1], left, spec.size)
+    rows, columns = (slice(bands[0].start, bands[-1].stop) for bands in (down, right))
+    shown = x[rows, columns]
+    planes = [shown] if x.ndim == 2 else [cv2.extractChannel(shown, c) for c in range(3)]
+    resized = [_resize(p.astype(np.float32), down, right) for p in planes]
+    scale, shift = normaliser(spec, white)
+    out = np.empty((spec.size, spec.size, 3), np.float32) if out is None else out
+    for c in range(3):
+        np.add(resized[c % len(resized)] * scale[c], shift[c], out=out[..., c])
+    return out
+
+
+def resize(x: np.ndarray, size: int, kernel: "Kernel") -> np.ndarray:
+    """Resizes the short side to `size` as `square` does, and cuts nothing off.
+
+    Args:
+      x: uint8 or float32 [h, w, 3].
+      size: of the short side; the long one becomes `int(size * long / short)`.
+      kernel: of the resize.
+
+    Returns:
+      float32 [h', w', 3], on the scale of `x`.
+
+    Raises:
+      errors.DataError: the long side is more than `MAX_ASPECT` times the short one.
+    """
+    sides = resized_sides(*x.shape[:2], size)
+    down, right = (
+        _bands(kernel, before, after, 0, after)
+        for before, after in zip(x.shape[:2], sides, strict=True)
+    )
+    planes = [cv2.extractChannel(x, c).astype(np.float32) for c in range(3)]
+    return np.stack([_resize(plane, down, right) for plane in planes], axis=-1)
+
+
+def normaliser(
+    spec: specs.PictureSpec | specs.VideoSpec, white: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scale and shift per channel, float32 [3] each: (x / white - mean) / std is x * scale + shift.
+
+    Args:
+      spec: mean and std.
+      white: value that stands for 1.
+    """
+    std = np.asarray(spec.std, np.float64)
+    scale = (1 / (white * std)).astype(np.float32)
+    return scale, (-np.asarray(spec.mean, np.float64) / std).astype(np.float32)
+
+
+def resized_sides(height: int, width: int, size: int) -> tuple[int, int]:
+    """Returns height and width after the short side became `size`.
+
+    Raises:
+      errors.DataError: the long side is more than `MAX_ASPECT` times the short one.
+    """
+    short, long = sorted((height, width))
+    if long > MAX_ASPECT * short:
+        reason = (
+            f"is thinner than 1:{MAX_ASPECT}; its centre crop would hold almost nothing, "
+            "crop it first"
+        )
+        raise errors.DataError(f"<picture {width}x{height}>", reason)
+    long = int(size * long / short)
+    return (long, size) if width <= height else (size, long)
+
+
+def centre(sides: tuple[int, int], size: int) -> tuple[int, int]:
+    """Returns (top, left) of the centre square of a picture of these sides.
+
+    Halves round to even, as torchvision does (86.5 -> 86).
+    """
+    return round((sides[0] - size) / 2), round((sides[1] - size) / 2)
+
+
+class Kernel(NamedTuple):
+    """A resampling kernel.
+
+    Attributes:
+      weight: distance in pixels, float64 [...] -> weight, same shape.
+      radius: distance from which the weight is 0.
+      antialias: whether it widens when shrinking.
+    """
+
+    weight: Callable[[np.ndarray], np.ndarray]
+    radius: int
+    antialias: bool
+
+
+def _cubic(a: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns Keys' cubic convolution kernel (1981, equation 4), whose slope at 1 is `a`."""
+
+    def weight(x: np.ndarray) -> np.ndarray:
+        x = np.abs(x)
+        near = ((a + 2) * x - (a + 3)) * x**2 + 1
+        far = a * (((x - 5) * x + 8) * x - 4)
+        return np.where(x < 1, near, np.where(x < 2, far, 0))
+
+    return weight
+
+
+def _triangle(x: np.ndarray) -> np.ndarray:
+    return np.maximum(1 - np.abs(x), 0)
+
+
+# (name, antialias) -> kernel. torch interpolates with the cubic of OpenCV, or antialiased with that
+# of Pillow.
+KERNELS = {
+    ("bicubic", False): Kernel(_cubic(-0.75), 2, False),
+    ("bicubic", True): Kernel(_cubic(-0.5), 2, True),
+    ("bilinear", False): Kernel(_triangle, 1, False),
+    ("bilinear", True): Kernel(_triangle, 1, True),
+}
+
+
+class _Band(NamedTuple):
+    """Neighbouring outputs of a resize along one axis.
+
+    Attributes:
+      start, stop: the inputs that they are sums of.
+      weights: float32 [outputs, stop - start].
+    """
+
+    start: int
+    stop: int
+    weights: np.ndarray
+
+
+@functools.lru_cache(maxsize=256)  # a corpus has few sizes of pictures
+def _bands(kernel: Kernel, before: int, after: int, first: int, count: int) -> tuple[_Band, ...]:
+    """Weights of outputs `first` to `first + count` of a resize from `before` to `after` pixels.
+
+    The antialiased kernel leaves out what lies beyond the edge, the other repeats the edge (spec
+    5.1).
+    """
+    step = before / after
+    width = max(step, 1.0) if kernel.antialias else 1.0
+    reach = int(np.ceil(kernel.radius * width))
+    bands = []
+    for start in range(first, first + count, BAND):
+        centres = (np.arange(start, min(start + BAND, first + count)) + 0.5) * step  # [n]
+        taps = np.floor(centres).astype(int)[:, None] + np.arange(-reach - 1, reach + 2)
+        weights = kernel.weight((taps + 0.5 - centres[:, None]) / width)  # [n, taps]
+        inside = np.clip(taps, 0, before - 1)
+        if kernel.antialias:
+            weights = np.where(inside == taps, weights, 0)
+        low, high = int(inside.min()), int(inside.max()) + 1
+        dense = np.zeros((len(centres), high - low))
+        np.add.at(dense, (np.arange(len(centres))[:, None], inside - low), weights)
+        dense /= dense.sum(axis=1, keepdims=True)
+        bands.append(_Band(low, high, dense.astype(np.float32)))
+    return tuple(bands)
+
+
+def _resize(plane: np.ndarray, down: tuple[_Band, ...], right: tuple[_Band, ...]) -> np.ndarray:
+    """Resizes what the bands show, float32 [h, w] -> [h', w']."""
+    top, left = down[0].start, right[0].start
+    narrow = np.concatenate(
+        [_product(plane[:, b.start - left : b.stop - left], b.weights.T) for b in right], axis=1
+    )
+    return np.concatenate([_product(b.weights, narrow[b.start - top : b.stop - top]) for b in down])
+
+
+def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a @ b, float32 [n, k] and [k, m], the same bit by bit however many threads BLAS has.
+
+    OpenBLAS cuts a large product into a part for each thread, and rounds otherwise where its parts
+    end: so it gets small ones.
+    """
+    longer = max(len(a), b.shape[1])
+    size = max(PRODUCT // (a.size * b.shape[1] // longer) // UNROLLED, 1) * UNROLLED
+    if longer <= size:
+        return a @ b
+    out = np.empty((len(a), b.shape[1]), np.float32)
+    for part in (slice(start, start + size) for start in range(0, longer, size)):
+        if len(a) == longer:
+            np.matmul(a[part], b, out=out[part])
+        else:
+            np.matmul(a, b[:, part], out=out[:, part])
+    return out
+
+
+def _grey_tiff(file: BinaryIO, name: str) -> Image.Image | None:
+    """A grey TIFF of 9 to 16 bits that Pillow would take for another; None for other files.
+
+    Such as are white at zero are turned, and its `info` says what is the largest value of its bits.
+    """
+    about = tiff.layout(file)
+    if about is None or about.samples != 1 or not 8 < about.bits <= 16 or about.largest is None:
+        return None
+    file.seek(0)
+    is_known = file.read(4) != b"MM\0+"  # Pillow knows no big-endian BigTIFF
+    if about.bits == 16 and not about.is_white_at_zero and is_known:
+        return None
+    if about.width * about.height > MAX_PIXELS:
+        raise too_large(name, f"{about.width}x{about.height}")
+    file.seek(0)
+    values = tiff.upright(tiff.grey(file.read(), about, name), about)
+    picture = Image.fromarray(np.ascontiguousarray(values))
+    picture.info[LARGEST] = about.largest
+    return picture
+
+
+def _unreadable(file: BinaryIO) -> str:
+    """Why Pillow does not know a file."""
+    about = tiff.layout(file)
+    if about is None:
+        return "is not a readable image; expected jpg, png, webp, bmp, gif, tiff, avif or the like"
+    if about.samples == 1 and about.bits > 16:
+        return (
+            f"is a TIFF of {about.bits}-bit values without a known range; it may be depth or "
+            "thermal. As an image convert it to 8-bit RGB"
+        )
+    return (
+        f"is a TIFF of {about.samples} channels of {about.bits} bits of a kind that is not read; "
+        "write it again as PNG, or as TIFF that is little-endian and not compressed"
+    )
+
+
+def _load(picture: Image.Image, media: media_lib.Media) -> Image.Image:
+    name = media_lib.describe(media)
+    if picture.width * picture.height > MAX_PIXELS:
+        raise too_large(name, f"{picture.width}x{picture.height}")
+    try:
+        picture.load()
+    except PILLOW_ERRORS as e:
+        raise errors.DataError(
+            name, f"is damaged or cut off ({' '.join(str(e).split())}); download or export it again"
+        ) from e
+    turn = UPRIGHT.get(_orientation(picture))
+    return picture if turn is None else picture.transpose(turn)
+
+
+def too_large(name: str, pixels: str) -> errors.DataError:
+    """Returns the error for a picture of more than `MAX_PIXELS`, which are told as `pixels`."""
+    return errors.DataError(
+        name,
+        f"is {pixels} pixels, more than {MAX_PIXELS / 1e6:.0f} megapixels; shrink it first",
+    )
+
+
+def _orientation(picture: Image.Image) -> object:
+    """Returns the EXIF orientation, 1 for damaged metadata: the picture itself was read whole."""
+    try:
+        return picture.getexif().get(ORIENTATION_TAG, 1)
+    except PILLOW_ERRORS:
+        return 1
+
+
+def _to_rgb(picture: Image.Image, managed: str | None) -> Image.Image:
+    """Makes it RGB; `managed` is how errors call it where its colour profile is applied."""
+    if picture.mode.startswith("I;16"):
+        grey = np.asarray(picture).astype(np.float32) / (picture.info.get(LARGEST, 65535) / 255)
+        eight = Image.fromarray(np.rint(grey).astype(np.uint8))
+        eight.info = picture.info
+        picture = eight
+    if picture.mode in ("I", "F"):
+        raise ValueError("32-bit values without a known range")
+    if not picture.has_transparency_data:
+        return (icc.to_srgb(picture, managed) if managed else picture).convert("RGB")
+    rgba = picture.convert("RGBA")
+    opaque = picture.convert("L") if picture.mode in ("L", "LA") else rgba.convert("RGB")
+    white = Image.new("RGB", rgba.size, "white")
+    shown = (icc.to_srgb(opaque, managed) if managed else opaque).convert("RGB")
+    white.paste(shown, mask=rgba.getchannel("A"))
+    return white

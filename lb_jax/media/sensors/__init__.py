@@ -1,0 +1,4 @@
+"""Files of depth and thermal cameras: their formats, units, temperatures.
+
+May import what `media` may. Read first: `depth_files`, then `radiometric`.
+"""

@@ -1,0 +1,397 @@
+"""The routes of the HTTP API."""
+
+import base64
+import html
+import json
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import FastAPI, Query, Request, exception_handlers
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
+
+from lb_jax.core.modalities import MODALITIES, TEXT
+from lb_jax.serve import metrics, parsing
+from lb_jax.serve.limits import REFUSALS, Refusal
+from lb_jax.serve.service import Found, Item, Service
+
+EMBEDDINGS_FIELDS = ("model", "input", "encoding_format", "dimensions", "user")
+SEARCH_FIELDS = ("model", "query", "input", "k", "modality", "under", "after_s", "before_s")
+FORMATS = ("float", "base64")
+OWN = "/gradio_api/"  # between the page and its server, which have their own words
+RESULTS = 10  # of a search that does not say
+MEDIA_HEADERS = {"x-content-type-options": "nosniff", "cache-control": "private, max-age=3600"}
+
+# status of what the framework raises: code of the refusal
+_CODES = {404: "not_found", 405: "method_not_allowed", 416: "no_such_range"}
+
+_MEDIA = {
+    "type": "object",
+    "required": ["type", "data"],
+    "properties": {
+        "type": {"enum": list(MODALITIES)},
+        "data": {"type": "string", "format": "byte", "description": "base64 of the file"},
+    },
+}
+_INPUT = {"oneOf": [{"type": "string"}, _MEDIA]}
+_FILES = {
+    name: {"type": "array", "items": {"type": "string", "format": "binary"}} for name in MODALITIES
+}
+_BODIES = {
+    "embeddings": {
+        "model": {"type": "string"},
+        "input": {"oneOf": [{"type": "string"}, {"type": "array", "items": _INPUT}]},
+        "encoding_format": {"enum": list(FORMATS), "default": "float"},
+        "dimensions": {"type": "integer", "description": "only the model's own width"},
+        "user": {"type": "string"},
+    },
+    "search": {
+        "model": {"type": "string"},
+        "query": {"type": "string"},
+        "input": {"type": "array", "items": _INPUT, "description": "media to search by"},
+        "k": {"type": "integer", "default": RESULTS},
+        "modality": {"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+        "under": {"type": "string", "description": "folder that results lie in"},
+        "after_s": {"type": "number"},
+        "before_s": {"type": "number"},
+    },
+}
+
+
+def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
+    """The API as an application that the page can be mounted on.
+
+    Args:
+      service: what answers.
+      lifespan: of the application.
+    """
+    served = service.served
+    app = FastAPI(
+        title="lb-jax",
+        version="1",
+        description=f"Embeddings of media and text by {served.name}: "
+        f"{', '.join(served.modalities)}, text; {served.width} dimensions.",
+        docs_url=None,  # those of FastAPI load scripts from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+
+    @app.post("/v1/embeddings", openapi_extra=_body("embeddings"))
+    async def embeddings(request: Request) -> Response:
+        """Vectors of texts and media, in the order in which they were sent.
+
+        JSON as OpenAI's API has it, with media as base64; or a form with a file part for each
+        medium, named by its modality, and a field `input` for each text.
+        """
+        fields, items = await parsing.read(request, service.limits)
+        parsing.only(fields, EMBEDDINGS_FIELDS)
+        _check_model(fields, served.name)
+        encoding = parsing.word(fields, "encoding_format", FORMATS[0])
+        if encoding not in FORMATS:
+            raise Refusal(
+                "bad_request",
+                f"encoding_format is {encoding[:80]!r}; expected {' or '.join(FORMATS)}.",
+            )
+        width = parsing.number(fields, "dimensions", int)
+        if width not in (None, served.width):
+            raise Refusal(
+                "bad_request",
+                f"dimensions is {width}; the vectors of this model have {served.width}.",
+            )
+        if not items:
+            raise Refusal("bad_request", "There is nothing to embed; send `input` or files.")
+        vectors = await service.embed(items)
+        tokens = _count_tokens(items)
+        return JSONResponse(
+            {
+                "object": "list",
+                "data": [
+                    {
+                        "object": "embedding",
+                        "index": place,
+                        "modality": item.modality,
+                        "embedding": _encoded(vector, encoding),
+                    }
+                    for place, (item, vector) in enumerate(zip(items, vectors, strict=True))
+                ],
+                "model": served.name,
+                "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+            }
+        )
+
+    @app.post("/v1/search", openapi_extra=_body("search"))
+    async def search(request: Request) -> Response:
+        """Moments of the store that match a text, a file, or several together."""
+        fields, items = await parsing.read(request, service.limits)
+        parsing.only(fields, SEARCH_FIELDS)
+        _check_model(fields, served.name)
+        query = parsing.word(fields, "query")
+        if query is not None:
+            items = [Item(TEXT, query, "query"), *items]
+        if not items:
+            raise Refusal("bad_request", "There is nothing to search by; send `query` or files.")
+        k = parsing.number(fields, "k", int)
+        k = RESULTS if k is None else k
+        if not 1 <= k <= service.limits.results:
+            raise Refusal(
+                "bad_request", f"k is {k}; expected a number from 1 to {service.limits.results}."
+            )
+        where = {
+            "modalities": _modalities(fields),
+            "under": parsing.word(fields, "under") or None,
+            "after_s": parsing.number(fields, "after_s"),
+            "before_s": parsing.number(fields, "before_s"),
+        }
+        found = await service.search(items, k, where)
+        return JSONResponse(
+            {"object": "list", "model": served.name, "data": [_moment(one) for one in found]}
+        )
+
+    @app.get("/v1/models")
+    async def models() -> Response:
+        """The model that is served."""
+        row = {"id": served.name, "object": "model", "owned_by": "lb-jax"}
+        more = {
+            "modalities": [*served.modalities, TEXT],
+            "dimensions": served.width,
+            "digest": served.digest,
+        }
+        return JSONResponse({"object": "list", "data": [row | more]})
+
+    @app.get("/healthz")
+    async def healthz() -> Response:
+        """Whether requests can be answered: 200 or 503."""
+        if not service.is_ready:
+            raise Refusal("engine_unavailable", "The model's process has ended.")
+        return JSONResponse({"status": "ok"})
+
+    @app.get("/metrics")
+    async def metrics_page() -> Response:
+        """Counters and histograms in the text format of Prometheus."""
+        return PlainTextResponse(service.metrics.text(), media_type=metrics.CONTENT_TYPE)
+
+    @app.head("/media/{link}", include_in_schema=False)
+    @app.get("/media/{link}")
+    async def media(link: str) -> Response:
+        """A file that a search has found, whole or a range of its bytes."""
+        path, _ = service.file(link)
+        return _Media(path, headers=MEDIA_HEADERS)
+
+    @app.get("/media/{link}/thumbnail")
+    async def thumbnail(
+        link: str, start_s: Annotated[float, Query(ge=0, allow_inf_nan=False)] = 0.0
+    ) -> Response:
+        """A small picture of a file that a search has found."""
+        picture = await service.thumbnail(link, start_s)
+        return Response(picture, media_type="image/jpeg", headers=MEDIA_HEADERS)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return HTMLResponse(docs_page(app.openapi()))
+
+    # Said here, as what these routes do not take would go on to the page.
+    taken: dict[str, set[str]] = {}
+    for route in app.routes:
+        taken.setdefault(route.path, set()).update(route.methods)
+    for path, methods in taken.items():
+        app.routes.append(Route(path, _Refusing(405, {"Allow": ", ".join(sorted(methods))})))
+    for path in ("/v1/{path:path}", "/media/{path:path}"):
+        app.routes.append(Route(path, _Refusing(404)))
+    refuse_alike(app)
+    return app
+
+
+def refuse_alike(app: FastAPI) -> None:
+    """Makes what an application refuses, and what breaks in it, an answer in the one form."""
+    for kind, handler in (
+        (Refusal, _refused),
+        (HTTPException, _failed),
+        (RequestValidationError, _invalid),
+        (Exception, _broke),
+    ):
+        app.add_exception_handler(kind, handler)
+
+
+class _Refusing:
+    """Refuses every method; a class, as a function would be asked for some of them only."""
+
+    def __init__(self, status: int, headers: dict[str, str] | None = None):
+        self._status, self._headers = status, headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise HTTPException(self._status, headers=self._headers)
+
+
+class _Media(FileResponse):
+    """A file, or a range of it; what starlette says of a wrong range is said in the one form."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def checked(message: Message) -> None:
+            status = message.get("status", 200)
+            if status >= 400:
+                headers = {key.decode(): value.decode() for key, value in message["headers"]}
+                kept = {key: headers[key] for key in ("content-range",) if key in headers}
+                raise HTTPException(status, "The file has no such range of bytes.", kept)
+            await send(message)
+
+        await super().__call__(scope, receive, checked)
+
+
+async def _refused(request: Request, refusal: Refusal) -> Response:
+    del request
+    return JSONResponse(refusal.body, refusal.status, refusal.headers)
+
+
+async def _failed(request: Request, error: HTTPException) -> Response:
+    """What the framework refuses, in the same words."""
+    if request.url.path.startswith(OWN):
+        return await exception_handlers.http_exception_handler(request, error)
+    path = request.url.path[:80]
+    says = {
+        404: f"There is no {path}; /docs lists what there is.",
+        405: f"{path} does not take {request.method}; /docs lists what there is.",
+    }
+    usual = "bad_request" if error.status_code < 500 else "internal_error"
+    code = _CODES.get(error.status_code, usual)
+    refusal = Refusal(code, says.get(error.status_code, str(error.detail)))
+    return JSONResponse(refusal.body, error.status_code, error.headers)
+
+
+async def _invalid(request: Request, error: RequestValidationError) -> Response:
+    """A parameter that is not of its kind."""
+    if request.url.path.startswith(OWN):
+        return await exception_handlers.request_validation_exception_handler(request, error)
+    first = error.errors()[0]
+    refusal = Refusal("bad_request", f"{first['loc'][-1]}: {first['msg']}.")
+    return JSONResponse(refusal.body, refusal.status)
+
+
+async def _broke(request: Request, error: Exception) -> Response:
+    """A fault of the server; the traceback goes to its log."""
+    del request, error
+    refusal = Refusal("internal_error", "The server failed on this request; see its log.")
+    return JSONResponse(refusal.body, refusal.status, {"connection": "close"})  # uvicorn does it
+
+
+def _check_model(fields: dict[str, Any], name: str) -> None:
+    asked = parsing.word(fields, "model")
+    if asked not in (None, "", name):
+        raise Refusal("model_not_found", f"There is no model {asked[:80]!r}; this is {name!r}.")
+
+
+def _modalities(fields: dict[str, Any]) -> tuple[str, ...]:
+    given = fields.get("modality") or ()
+    given = (given,) if isinstance(given, str) else given
+    if not isinstance(given, Sequence) or not all(isinstance(one, str) for one in given):
+        raise Refusal("bad_request", "modality is no string and no list of strings.")
+    return tuple(given)
+
+
+def _count_tokens(items: Sequence[Item]) -> int:
+    """Tokens of all texts, start and end included."""
+    from lb_jax.text import tokenizer
+
+    texts = [item.content for item in items if item.modality == TEXT]
+    longest = 2 + max(map(len, texts), default=1)
+    return sum(int(np.count_nonzero(tokenizer.tokenize(text, longest))) for text in texts)
+
+
+def _encoded(vector: np.ndarray, encoding: str) -> list[float] | str:
+    if encoding == "base64":
+        return base64.b64encode(vector.astype("<f4").tobytes()).decode()
+    return vector.tolist()
+
+
+def _moment(found: Found) -> dict[str, Any]:
+    begins = f"#t={found.start_s:g},{found.end_s:g}" if found.start_s is not None else ""
+    return {
+        "object": "moment",
+        "path": found.path,
+        "modality": found.modality,
+        "start_s": found.start_s,
+        "end_s": found.end_s,
+        "cosine": found.cosine,
+        "probability": found.probability,
+        "media": f"/media/{found.link}{begins}",
+    }
+
+
+def _body(name: str) -> dict[str, Any]:
+    """What a route takes, for the OpenAPI document."""
+    fields = _BODIES[name]
+    form = {**{key: value for key, value in fields.items() if key != "input"}, **_FILES}
+    form["input"] = {"type": "array", "items": {"type": "string"}}
+    refusal = {
+        "type": "object",
+        "properties": {
+            "error": {
+                "type": "object",
+                "properties": {key: {"type": "string"} for key in ("message", "type", "code")},
+            }
+        },
+    }
+    answers: dict[str, Any] = {}
+    for code, (status, _) in REFUSALS.items():
+        known = answers.setdefault(str(status), {"description": ""})
+        known["description"] = ", ".join(filter(None, [known["description"], code]))
+        known["content"] = {parsing.JSON: {"schema": refusal}}
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                parsing.JSON: {"schema": {"type": "object", "properties": fields}},
+                parsing.FORM: {"schema": {"type": "object", "properties": form}},
+            },
+        },
+        "responses": answers,
+    }
+
+
+DOCS_STYLE = """
+body { font: 16px/1.55 system-ui, sans-serif; max-width: 820px; margin: 0 auto; padding: 24px 16px;
+  color-scheme: light dark; }
+h2 { margin: 36px 0 4px; font-size: 1.1rem; }
+code, pre { font: .875rem/1.5 ui-monospace, monospace; overflow-wrap: anywhere; }
+pre { padding: 12px; border-radius: 8px; background: #8882; overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; }
+td { padding: 4px 12px 4px 0; vertical-align: top; border-bottom: 1px solid #8884; }
+"""
+EXAMPLES = {
+    "/v1/embeddings": (
+        """curl -s {url}v1/embeddings -H 'Content-Type: application/json' \\
+  -d '{{"input": ["a dog barks", "rain"]}}'""",
+        "curl -s {url}v1/embeddings -F image=@cat.jpg -F audio=@rain.wav -F 'input=a cat'",
+    ),
+    "/v1/search": ("curl -s {url}v1/search -F 'query=a dog barks' -F modality=video -F k=5",),
+}
+
+
+def docs_page(schema: dict[str, Any]) -> str:
+    """The OpenAPI document as a page that loads nothing from elsewhere."""
+    out = [
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
+        f'content="width=device-width, initial-scale=1"><title>lb-jax API</title><style>'
+        f"{DOCS_STYLE}</style><h1>lb-jax API</h1><p>{html.escape(schema['info']['description'])}"
+        '</p><p>For programs: <a href="/openapi.json">openapi.json</a>.</p>'
+    ]
+    for path, methods in schema["paths"].items():
+        for method, row in methods.items():
+            out.append(
+                f"<h2><code>{method.upper()} {html.escape(path)}</code></h2>"
+                f"<p>{html.escape(row.get('description', ''))}</p>"
+            )
+            content = row.get("requestBody", {}).get("content", {}).get(parsing.JSON)
+            if content:
+                out.append("<table>")
+                for key, value in content["schema"]["properties"].items():
+                    told = html.escape(json.dumps(value))
+                    out.append(f"<tr><td><code>{key}</code><td><code>{told}</code>")
+                out.append("</table>")
+            for example in EXAMPLES.get(path, ()):
+                shown = example.format(url="http://127.0.0.1:8000/")
+                out.append(f"<pre>{html.escape(shown)}</pre>")
+    return "".join(out)

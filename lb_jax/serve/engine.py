@@ -1,0 +1,388 @@
+"""The one process that holds the model, and how the server talks to it.
+
+LitServe starts the process, queues items and gathers batches; the functions below say what a batch
+is. Items of all requests and modalities share one queue, a batch is embedded modality by modality.
+"""
+
+import asyncio
+import bisect
+import concurrent.futures
+import contextlib
+import dataclasses
+import logging
+import multiprocessing
+import os
+import queue
+import signal
+import sys
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
+
+import litserve
+import numpy as np
+from litserve.loops.simple_loops import BatchedLoop
+from litserve.utils import LitAPIStatus, ResponseBufferItem, wrap_litserve_start
+
+from lb_jax.core import errors, processes
+from lb_jax.core.modalities import TEXT
+from lb_jax.evaluation import pairs
+from lb_jax.media import specs as specs_lib
+from lb_jax.serve.limits import Limits, Refusal
+
+if TYPE_CHECKING:  # the server's process has no jax
+    from lb_jax.inference.api import Model
+
+# Items that one compiled program takes; a batch is padded to the next size.
+SIZES = (1, 32)
+# How long the first item of a batch waits for others while nothing else is to be done.
+GATHER_S = 0.004
+IDLE_S = 1.0  # the empty queue is asked this often, which notices the end
+
+
+@dataclasses.dataclass(frozen=True)
+class Served:
+    """What the server knows about its model.
+
+    Attributes:
+      name: how the API calls it.
+      source: what it was loaded from.
+      digest, preprocessing, dtype: which vectors its own mix with.
+      width: of the vectors.
+      specs: preprocessing by modality, `text` included.
+      logit_scale: log of the inverse temperature by modality.
+      calibrated: curves from cosine to probability; or why there are none.
+    """
+
+    name: str
+    source: str
+    digest: str
+    preprocessing: str
+    dtype: str
+    width: int
+    specs: dict[str, specs_lib.Spec]
+    logit_scale: dict[str, float]
+    calibrated: pairs.Calibrations | str
+
+    @property
+    def calibration(self) -> pairs.Calibrations:
+        """As `Model.calibration`, for `lb_jax.search.query`.
+
+        Raises:
+          ConfigError: the model has none.
+        """
+        if isinstance(self.calibrated, str):
+            raise errors.ConfigError(self.calibrated)
+        return self.calibrated
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Modalities besides text, sorted."""
+        return tuple(sorted(self.specs.keys() - {TEXT}))
+
+    def probability(self, one: str, other: str, cosine: np.ndarray) -> np.ndarray | None:
+        """Calibrated probability of a match, float64 of the same shape; None without a curve."""
+        if isinstance(self.calibrated, str):
+            return None
+        found = self.calibrated.pairs.get(pairs.key(one, other))
+        return None if found is None else found.curve.probability(cosine)
+
+    def logits(self, one: str, other: str, cosine: np.ndarray) -> np.ndarray | None:
+        """Cosine times inverse temperature; None unless exactly one of the two is text."""
+        media = [name for name in (one, other) if name != TEXT]
+        return cosine * np.exp(self.logit_scale[media[0]]) if len(media) == 1 else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What the engine says about an item.
+
+    Attributes:
+      vector: float32 [e], unit length; or why there is none.
+      batch: items that were embedded together, told by the first of them; 0 by the others.
+    """
+
+    vector: np.ndarray | errors.DataError
+    batch: int
+
+
+def embed_batch(
+    items: Sequence[tuple[str, Any]], encode: Callable[[str, list[Any]], list[Any]]
+) -> list[Answer]:
+    """Embeds items of any modalities, grouped, and gives the answers in their order.
+
+    Args:
+      items: (modality, array of one item or text).
+      encode: modality and what was given -> a vector or an error for each.
+    """
+    places = defaultdict(list)
+    for place, (modality, _) in enumerate(items):
+        places[modality].append(place)
+    answers: list[Answer | None] = [None] * len(items)
+    for modality, rows in places.items():
+        vectors = encode(modality, [items[row][1] for row in rows])
+        for number, (row, vector) in enumerate(zip(rows, vectors, strict=True)):
+            answers[row] = Answer(vector, 0 if number else len(rows))
+    return answers
+
+
+class ModelAPI(litserve.LitAPI):
+    """The model in LitServe's engine process."""
+
+    def __init__(self, open_model: Callable[[], "Model"], name: str, facts: Connection):
+        """Args:
+        open_model: called in the engine process.
+        name: how the API calls the model.
+        facts: pipe that `Served`, or the error of loading, goes through.
+        """
+        super().__init__(max_batch_size=SIZES[-1], batch_timeout=GATHER_S, loop=Gathering())
+        self._open, self._name, self._facts = open_model, name, facts
+
+    def setup(self, device: str) -> None:
+        """Loads the model and compiles every program; LitServe calls it once."""
+        # Ctrl+C, and a manager of services that ends a whole group, mean the server: it ends this
+        # process when the last request is answered, and says so first.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: self._facts.poll() and os._exit(0))
+        processes.end_with_parent()
+        processes.quiet_libtpu()
+        try:
+            self._model = self._open()
+            warm_up(self._model)
+            served = describe(self._model, self._name)
+        except errors.LbJaxError as error:
+            self._facts.send(error)
+            sys.exit()  # LitServe would print the traceback of what the command says in a line
+        self._facts.send(served)
+
+    def predict(self, items: list[tuple[str, Any]]) -> list[Answer]:
+        """Embeds a batch."""
+        return embed_batch(items, self._encode)
+
+    def decode_request(self, request: Any) -> Any:
+        """Items come as they are."""
+        return request
+
+    def batch(self, inputs: list[Any]) -> list[Any]:
+        """A batch is a list."""
+        return inputs
+
+    def unbatch(self, output: list[Any]) -> list[Any]:
+        """A batch is a list."""
+        return output
+
+    def encode_response(self, output: Any) -> Any:
+        """Answers go as they are."""
+        return output
+
+    def _encode(self, modality: str, given: list[Any]) -> list[np.ndarray | errors.DataError]:
+        if modality != TEXT:
+            return list(encode(self._model, modality, np.stack(given)))
+        try:
+            return list(self._model.embed(TEXT, given, batch_size=_padded(len(given))))
+        except errors.DataError:  # one text must not cost the others their answer
+            return [_embed_text(self._model, text) for text in given]
+
+
+def _embed_text(model: "Model", text: str) -> np.ndarray | errors.DataError:
+    try:
+        return model.embed(TEXT, [text], batch_size=_padded(1))[0]
+    except errors.DataError as error:
+        return error
+
+
+def encode(model: "Model", modality: str, array: np.ndarray) -> np.ndarray:
+    """Encodes up to `SIZES[-1]` items with the smallest program that takes them."""
+    return model.encode(modality, array, batch_size=_padded(len(array)))
+
+
+def _padded(count: int) -> int:
+    """Items of the smallest program that takes so many."""
+    import jax
+
+    devices = jax.local_device_count()
+    size = SIZES[min(bisect.bisect_left(SIZES, count), len(SIZES) - 1)]
+    return -(-size // devices) * devices
+
+
+def warm_up(model: "Model") -> None:
+    """Compiles every program that requests will use."""
+    for size in SIZES:
+        model.embed(TEXT, ["warm"] * size, batch_size=_padded(size))
+    for modality in model.modalities:
+        tower = model.config.towers[modality]
+        frames = (tower.frames,) if modality == "video" else ()
+        for size in SIZES:
+            encode(model, modality, np.zeros((size, *frames, *tower.image_size, 3), np.float32))
+
+
+def describe(model: "Model", name: str) -> Served:
+    """What the server is told about the model."""
+    try:
+        calibrated = model.calibration
+    except errors.ConfigError as error:  # a model without a calibration is served without
+        calibrated = str(error)
+    return Served(
+        name=name,
+        source=model.source,
+        digest=model.digest,
+        preprocessing=model.preprocessing,
+        dtype=np.dtype(model.dtype).name,
+        width=model.config.text.embed_dim,
+        specs=dict(model.specs),
+        logit_scale=model.logit_scale,
+        calibrated=calibrated,
+    )
+
+
+class Gathering(BatchedLoop):
+    """LitServe's loop of batches, with a queue that is waited at instead of polled."""
+
+    def get_batch_requests(self, lit_api, request_queue, transport) -> tuple[list, list]:
+        """The next batch: what is there, or comes within `GATHER_S` of the first item.
+
+        Returns:
+          ([(response queue, uid, item)], uids that waited too long: none, the server counts time).
+        """
+        del transport
+        batch = []
+        deadline = None
+        while len(batch) < lit_api.max_batch_size:
+            left = IDLE_S if deadline is None else deadline - time.monotonic()
+            if left <= 0:
+                break
+            try:
+                queue_id, uid, _, item = request_queue.get(timeout=left)
+            except queue.Empty:
+                break
+            batch.append((queue_id, uid, item))
+            deadline = deadline or time.monotonic() + lit_api.batch_timeout
+        return batch, []
+
+
+class Engine:
+    """The server's end of the queue.
+
+    Attributes:
+      waiting: items that were sent and have no answer yet.
+    """
+
+    def __init__(self, server: litserve.LitServer, limits: Limits, observe: Callable[..., None]):
+        """Args:
+        server: whose engine process runs.
+        limits: how long an answer may take.
+        observe: called with (items, modality) for every batch.
+        """
+        self.waiting = 0
+        self._server, self._limits, self._observe = server, limits, observe
+        self._queue = server._get_request_queue(server.lit_api.api_path)
+        # One thread, one connection to the queue: items go in the order in which they were given.
+        self._sender = concurrent.futures.ThreadPoolExecutor(1, "to-engine")
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the engine process runs."""
+        return all(process.is_alive() for process in self._server.inference_workers)
+
+    @contextlib.asynccontextmanager
+    async def listening(self, app: Any) -> AsyncIterator[None]:
+        """Takes answers out of the queue while it is open."""
+        app.response_queue_id = 0
+        async with self._server.lifespan(app):
+            yield
+        self._sender.shutdown(wait=False, cancel_futures=True)
+
+    async def embed(self, items: Sequence[tuple[str, Any]]) -> np.ndarray:
+        """Vectors of items of any modalities, float32 [n, e], in their order.
+
+        Raises:
+          DataError: a text cannot be embedded.
+          Refusal: the engine does not answer.
+        """
+        loop = asyncio.get_running_loop()
+        sent = {str(uuid.uuid4()): item for item in items}
+        events = [asyncio.Event() for _ in sent]
+        buffer = self._server.response_buffer
+        for uid, event in zip(sent, events, strict=True):
+            buffer[uid] = ResponseBufferItem(event)
+        self.waiting += len(sent)
+        try:
+            await loop.run_in_executor(self._sender, self._send, sent)
+            async with asyncio.timeout(self._limits.answer_s):
+                for event in events:
+                    await event.wait()
+            answers = [buffer[uid].response for uid in sent]
+        except (TimeoutError, ConnectionError, EOFError) as error:
+            raise Refusal(
+                "engine_unavailable", "The model did not answer; try again later."
+            ) from error
+        finally:
+            self.waiting -= len(sent)
+            for uid in sent:
+                buffer.pop(uid, None)
+        if any(status != LitAPIStatus.OK for _, status in answers):
+            raise Refusal("internal_error", "The model failed on this batch; see the server's log.")
+        found = [answer for answer, _ in answers]
+        for (modality, _), answer in zip(items, found, strict=True):
+            if answer.batch:
+                self._observe(answer.batch, modality)
+            if isinstance(answer.vector, errors.DataError):
+                raise answer.vector
+        return np.stack([answer.vector for answer in found])
+
+    def _send(self, items: Mapping[str, Any]) -> None:
+        for uid, item in items.items():
+            self._queue.put((0, uid, time.monotonic(), item))
+
+
+@contextlib.contextmanager
+def running(
+    open_model: Callable[[], "Model"], name: str
+) -> Iterator[tuple[litserve.LitServer, Callable[[], Served]]]:
+    """Starts the engine process and ends it, with its queue, on leaving.
+
+    Args:
+      open_model: loads the model, in the engine process; sent there by pickle.
+      name: how the API calls the model.
+
+    Yields:
+      The LitServe server, and a function that waits until the model is ready and says what it is;
+      it raises the error that loading ended with.
+    """
+    logging.getLogger("litserve").setLevel(logging.ERROR)
+    ours, theirs = multiprocessing.get_context("spawn").Pipe()
+    api = ModelAPI(open_model, name, theirs)
+    server = litserve.LitServer(api, accelerator="cpu", timeout=False)  # jax chooses the devices
+    # The queue's process is forked; like the others it must not outlive a server that was killed.
+    parent = os.getpid()
+
+    def join_server() -> None:
+        if os.getppid() == parent:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            processes.end_with_parent()
+
+    os.register_at_fork(after_in_child=join_server)
+    with wrap_litserve_start(server):
+        theirs.close()
+
+        def ready() -> Served:
+            # Other processes inherit the pipe, so its end does not tell that the engine has ended.
+            while not ours.poll(IDLE_S):
+                is_alive = all(process.is_alive() for process in server.inference_workers)
+                if not is_alive and not ours.poll():  # it may end right after it has told why
+                    raise errors.ConfigError(
+                        "the engine process ended while it loaded the model; what it said is above."
+                    )
+            found = ours.recv()
+            if isinstance(found, errors.LbJaxError):
+                raise found
+            return found
+
+        try:
+            yield server, ready
+        finally:
+            with contextlib.suppress(BrokenPipeError):  # it has ended already
+                ours.send("end")

@@ -1,0 +1,308 @@
+"""What the API and the page have in common: from what was sent to vectors, moments, answers."""
+
+import asyncio
+import collections
+import dataclasses
+import functools
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lb_jax.core import errors
+from lb_jax.core.modalities import TEXT
+from lb_jax.serve import decoding
+from lb_jax.serve.engine import Engine, Served
+from lb_jax.serve.limits import Admission, Limits, Refusal
+from lb_jax.serve.metrics import Metrics
+
+KNOWN_FILES = 50_000  # of results, that links may lead to
+SHORTEST = 1e-6  # of a sum of unit vectors that has a direction
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """One thing to embed.
+
+    Attributes:
+      modality: "text" or one of the model's.
+      content: the text, or the bytes of a file.
+      name: how errors call it, such as `image 2 ("cat.png")`.
+    """
+
+    modality: str
+    content: str | bytes
+    name: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A moment of the store.
+
+    Attributes:
+      path, modality, start_s, end_s, cosine, probability: as the store's query gives them.
+      link: name under which `/media/` serves the file.
+    """
+
+    path: str
+    modality: str
+    start_s: float | None
+    end_s: float | None
+    cosine: float
+    probability: float | None
+    link: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Store:
+    """A store of vectors, open for searching.
+
+    Attributes:
+      search: (vector [e], number of results, filter, modality that asks or None for a mix) ->
+        moments.
+      make_filter: keyword arguments of `lb_jax.search.store.Filter`, `under` as it was asked
+        for -> the filter.
+    """
+
+    search: Callable[[np.ndarray, int, Any, str | None], Sequence[Any]]
+    make_filter: Callable[..., Any]
+
+
+class Service:
+    """The functions of the server.
+
+    Attributes:
+      served: the model.
+      limits: of requests.
+      admission: what is in flight.
+      metrics: what is counted.
+      store: to search in; None without.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        pool: decoding.Pool,
+        served: Served,
+        limits: Limits,
+        store: Store | None,
+    ):
+        self.served, self.limits, self.store = served, limits, store
+        self.admission = Admission(limits)
+        self._engine, self._pool = engine, pool
+        self.metrics = Metrics(
+            {
+                "lb_jax_requests_in_flight": (
+                    "Requests that are being answered.",
+                    lambda: self.admission.requests,
+                ),
+                "lb_jax_items_in_flight": (
+                    "Texts and media that are being embedded.",
+                    lambda: self.admission.items,
+                ),
+                "lb_jax_queue_items": (
+                    "Items at the model, embedded or waiting for it.",
+                    lambda: engine.waiting,
+                ),
+                "lb_jax_held_bytes": (
+                    "Bytes of uploads in memory.",
+                    lambda: self.admission.held_bytes,
+                ),
+                "lb_jax_decoder_restarts": (
+                    "Decoders that were replaced.",
+                    lambda: pool.restarts,
+                ),
+            }
+        )
+        self._links: collections.OrderedDict[str, tuple[str, str]] = collections.OrderedDict()
+        self._secret = secrets.token_bytes()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests can be answered."""
+        return self._engine.is_alive
+
+    async def embed(self, items: Sequence[Item]) -> np.ndarray:
+        """Embeds texts and media of any modalities, float32 [n, e], in their order.
+
+        Raises:
+          Refusal: too much is in flight, or an item cannot be used; names the first.
+        """
+        for item in items:
+            self._check(item)
+        with self.admission.reserve(len(items)):
+            arrays = await asyncio.gather(*map(self._prepare, items), return_exceptions=True)
+            for item, array in zip(items, arrays, strict=True):
+                if isinstance(array, Refusal):
+                    raise Refusal(array.code, f"{item.name}: {array.message}")
+                if isinstance(array, BaseException):
+                    raise array
+            pairs = [(item.modality, array) for item, array in zip(items, arrays, strict=True)]
+            try:
+                return await self._engine.embed(pairs)
+            except errors.DataError as error:
+                raise Refusal("bad_request", f"{error.path}: {error.reason}.") from error
+
+    async def search(self, items: Sequence[Item], k: int, where: dict[str, Any]) -> list[Found]:
+        """Moments of the store that are nearest to a text, a file, or several together.
+
+        Args:
+          items: the query; the mean of their vectors is looked for.
+          k: most results.
+          where: keyword arguments of the store's filter.
+
+        Raises:
+          Refusal: without a store, for a filter that cannot be, or as `embed`.
+        """
+        if self.store is None:
+            raise Refusal(
+                "no_store", "This server has no store to search; start it with `--store STORE`."
+            )
+        unknown = set(where.get("modalities", ())) - set(self.served.modalities)
+        if unknown:
+            raise Refusal(
+                "bad_request",
+                f"The model has no modality {sorted(unknown)[0]!r}; it has "
+                f"{', '.join(self.served.modalities)}.",
+            )
+        _check_folder(where.get("under"))
+        where = self.store.make_filter(**where)
+        vector = fuse(await self.embed(items))
+        asked = items[0].modality if len(items) == 1 else None
+        try:
+            moments = await asyncio.to_thread(self.store.search, vector, k, where, asked)
+        except errors.DataError as error:  # moved away or damaged while it is served
+            raise Refusal("store_unavailable", f"The store: {error.reason}") from error
+        return [
+            Found(
+                path=moment.path,
+                modality=moment.modality,
+                start_s=_number(moment.start_s),
+                end_s=_number(moment.end_s),
+                cosine=float(moment.cosine),
+                probability=_number(moment.probability),
+                link=self._link(moment.path, moment.modality),
+            )
+            for moment in moments
+        ]
+
+    def file(self, link: str) -> tuple[Path, str]:
+        """Path and modality of a file that a search has found.
+
+        Raises:
+          Refusal: no search has found it, or it is gone.
+        """
+        path, modality = self._links.get(link, (None, None))
+        if path is None or not Path(path).is_file():
+            raise Refusal("not_found", "There is no such file among the results; search again.")
+        return Path(path), modality
+
+    async def thumbnail(self, link: str, start_s: float) -> bytes:
+        """A small JPEG of a file that a search has found.
+
+        Raises:
+          Refusal: as `file`, or it is too large or cannot be decoded.
+        """
+        path, modality = self.file(link)
+        if modality == "audio":
+            raise Refusal("not_found", "Sound has no picture.")
+        if path.stat().st_size > self.limits.upload_bytes:
+            raise Refusal("too_large", "The file is too large for a small picture of it.")
+        data = await asyncio.to_thread(path.read_bytes)
+        return await self.picture(Item(modality, data, path.name), start_s)
+
+    async def picture(self, item: Item, start_s: float = 0.0) -> bytes:
+        """A small JPEG of a picture, or of a video at a time.
+
+        Raises:
+          Refusal: it cannot be decoded.
+        """
+        spec = self.served.specs[item.modality]
+        job = decoding.Job("thumbnail", item.modality, spec, item.content, start_s)
+        return await self._pool.run(job)
+
+    def _check(self, item: Item) -> None:
+        known = self.served.specs
+        if item.modality not in known:
+            raise Refusal(
+                "bad_request",
+                f"{item.name}: the model has no modality {item.modality!r}; it has "
+                f"{', '.join(sorted(known))}.",
+            )
+        if item.modality == TEXT:
+            if not item.content.strip():
+                raise Refusal("bad_request", f"{item.name} is empty; give it words.")
+            if len(item.content) > self.limits.characters:
+                raise Refusal(
+                    "bad_request",
+                    f"{item.name} has {len(item.content)} characters, expected at most "
+                    f"{self.limits.characters}.",
+                )
+        elif not item.content:
+            raise Refusal("undecodable_media", f"{item.name} is empty; send a media file.")
+
+    async def _prepare(self, item: Item) -> Any:
+        if item.modality == TEXT:
+            return item.content
+        observe = functools.partial(
+            _observe_second, self.metrics.decode_seconds.observe, item.modality
+        )
+        try:
+            spec = self.served.specs[item.modality]
+            job = decoding.Job("preprocess", item.modality, spec, item.content)
+            return await decoding.timed(self._pool.run(job), observe)
+        except Refusal as refusal:
+            self.metrics.decode_failures.add(item.modality, refusal.code)
+            raise
+
+    def _link(self, path: str, modality: str) -> str:
+        """A name for a file that cannot be guessed and says nothing about its place."""
+        told = f"{modality} {path}".encode()
+        link = hmac.new(self._secret, told, hashlib.sha256).hexdigest()[:32]
+        self._links[link] = (path, modality)
+        self._links.move_to_end(link)
+        if len(self._links) > KNOWN_FILES:
+            self._links.popitem(last=False)
+        return link
+
+
+def fuse(vectors: np.ndarray) -> np.ndarray:
+    """The mean of unit vectors [n, e], made unit again, [e].
+
+    Raises:
+      Refusal: they cancel each other.
+    """
+    total = vectors.sum(axis=0)
+    length = np.linalg.norm(total)
+    if length < SHORTEST:
+        raise Refusal("bad_request", "The parts of the query cancel each other; leave one out.")
+    return total / length
+
+
+def _check_folder(given: str | None) -> None:
+    if given is None:
+        return
+    if not os.path.isabs(given):
+        raise Refusal(
+            "bad_request", f"under is {given[:80]!r}; expected an absolute folder, such as /media."
+        )
+    try:
+        given.encode()
+    except UnicodeEncodeError as error:
+        raise Refusal("bad_request", f"under is {given[:80]!r}, which is not UTF-8.") from error
+    if "\0" in given:
+        raise Refusal("bad_request", f"under is {given[:80]!r}; no name has a zero in it.")
+
+
+def _observe_second(observe: Callable[..., None], modality: str, seconds: float) -> None:
+    observe(seconds, modality)
+
+
+def _number(value: float | None) -> float | None:
+    """A float for JSON; None for what is missing, NaN included."""
+    return None if value is None or value != value else float(value)

@@ -1,0 +1,864 @@
+"""Readers of published test sets give what is on disk, and name what is wrong with it."""
+
+import codecs
+import dataclasses
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lb_jax.core import errors
+from lb_jax.core.modalities import MODALITIES
+from lb_jax.evaluation.benchmarks import layouts, splits
+from lb_jax.evaluation.benchmarks.layouts import annotations, files
+from lb_jax.media import preprocess, specs
+from lb_jax.media.clips import Clip
+from tests.evaluation import miniatures
+
+DIDEMO = [f"1234{n}@N00_555{n}_abcdef" for n in range(3)]
+LSMDC = [f"100{n}_Some_Movie_00.0{n}.03.170-00.0{n}.06.675" for n in range(3)]
+VGGSOUND = ["---g-f_I2yQ_000001", "a-bcdefghij_000120", "k1234567890_000000"]
+ALL = tuple(layouts.LAYOUTS)
+
+# name: (items, modality -> their files, item -> captions or labels, problems)
+EXPECTED = {
+    "msrvtt": (
+        ["video7010", "video7011", "video7012", "video7013"],
+        dict.fromkeys(("video", "audio"), tuple(f"videos/all/video701{n}.mp4" for n in range(4))),
+        [("a man talks",), ("a cat, asleep, on a mat",), ("a dog barks",), ("rain",)],
+    ),
+    "msvd": (
+        ["mv89psg6zh4_0_9", "mv89psg6zh4_1_10", "mv89psg6zh4_2_11"],
+        {"video": [f"YouTubeClips/mv89psg6zh4_{n}_{n + 9}.avi" for n in range(3)]},
+        [
+            ("a bird bathes", "a bird in a sink"),
+            ("a man rides",),
+            ("two dogs run", "dogs play", "a race"),
+        ],
+    ),
+    "didemo": (
+        DIDEMO,
+        {"video": [(f"videos/{id_}.mp4", 0.0, 31.0) for id_ in DIDEMO]},
+        [("a door opens a cat comes in",), ("waves",), ("first step",)],
+    ),
+    "activitynet": (
+        ["v_uqiMw7tQ1Cc", "v_bXdq2zI1Ms0", "v_FsS_NCZEfaI"],
+        {
+            "video": [
+                ("Videos/Activity_Videos/v_uqiMw7tQ1Cc.mp4", 0.0, 1.0),
+                ("Videos/Activity_Videos/v_bXdq2zI1Ms0.mp4", 0.0, 2.0),
+                ("Videos/Activity_Videos/v_FsS_NCZEfaI.mp4", 0.0, 3.0),
+            ]
+        },
+        [(f"Person {n} stands.  They jump.",) for n in range(3)],
+    ),
+    "lsmdc": (
+        LSMDC,
+        {"video": [f"100{n}_Some_Movie/{id_}.avi" for n, id_ in enumerate(LSMDC)]},
+        [('SOMEONE says "no".',), ("She runs.",), ("A car, then a bus.",)],
+    ),
+    "valor32k": (
+        [f"abcdefghij{n}_30.000_40.000" for n in range(3)],
+        dict.fromkeys(
+            ("video", "audio"),
+            tuple(f"videos/abcdefghij{n}_30.000_40.000.mp4" for n in range(3)),
+        ),
+        [(f"A man with hat {n} sings.",) for n in range(3)],
+    ),
+    "clotho": (
+        ["Rain on a roof, far.wav", "busy street.wav", "01 hum.2.wav"],
+        {
+            "audio": [
+                "evaluation/Rain on a roof, far.wav",
+                "evaluation/busy street.wav",
+                "evaluation/01 hum.2.wav",
+            ]
+        },
+        [tuple(f"Sound {n}, heard as {i}." for i in range(1, 6)) for n in range(3)],
+    ),
+    "audiocaps": (
+        ["abc_33", "d-f_33", "g_31"],
+        {"audio": ["audio/abc_33.wav", "audio/d-f.flac", "audio/Yg.wav"]},
+        [(f"A bell, near, by {one}", f"A bell, far, by {one}") for one in ("abc", "d-f", "g")],
+    ),
+    "k400": (
+        ["val/a1.mp4", "val/b 2.mp4", "val/c3.mp4"],
+        {"video": ["val/a1.mp4", "val/b 2.mp4", "val/c3.mp4"]},
+        [("abseiling",), ("air drumming",), ("archery",)],
+    ),
+    "imagenet": (
+        [
+            "n01440764/ILSVRC2012_val_00000293",
+            "n01440764/ILSVRC2012_val_00002138",
+            "n01443537/ILSVRC2012_val_00000236",
+        ],
+        {
+            "image": [
+                "val/n01440764/ILSVRC2012_val_00000293.JPEG",
+                "val/n01440764/ILSVRC2012_val_00002138.JPEG",
+                "val/n01443537/ILSVRC2012_val_00000236.JPEG",
+            ]
+        },
+        [("n01440764",), ("n01440764",), ("n01443537",)],
+        [("missing", "val", "image")],
+    ),
+    "nyu_depth": (
+        ["bathroom/0509", "bedroom/0001", "bedroom/0002", "others/0700"],
+        {
+            "depth": [
+                "data/val/bathroom/0509.png",
+                "data/val/bedroom/0001.png",
+                "data/val/bedroom/0002.png",
+                "data/val/others/0700.png",
+            ],
+            "image": [
+                "rgb/val/bathroom/0509.jpg",
+                "rgb/val/bedroom/0001.jpg",
+                "rgb/val/bedroom/0002.jpg",
+                "rgb/val/others/0700.jpg",
+            ],
+        },
+        [("bathroom",), ("bedroom",), ("bedroom",), ("others",)],
+        [("missing", "data/val", "depth")],
+    ),
+    "sun_depth": (
+        ["kv1/NYUdata/NYU0001", "kv2/b3do/img_0064", "xtion/x/1"],
+        {
+            "depth": [
+                "kv1/NYUdata/NYU0001/depth_mm/0.png",
+                "kv2/b3do/img_0064/depth_mm/1.png",
+                "xtion/x/1/depth_mm/2.png",
+            ],
+            "image": [
+                "kv1/NYUdata/NYU0001/image/0.jpg",
+                "kv2/b3do/img_0064/image/1.jpg",
+                "xtion/x/1/image/2.jpg",
+            ],
+        },
+        [("kitchen",), ("office",), ("lab",)],
+    ),
+    "llvip": (
+        ["background/190001_0", "person/190001_0", "person/190001_1"],
+        {
+            modality: [
+                f"{folder}/background/190001_0.jpg",
+                f"{folder}/person/190001_0.jpg",
+                f"{folder}/person/190001_1.jpg",
+            ]
+            for modality, folder in (("thermal", "infrared"), ("image", "visible"))
+        },
+        [("background",), ("person",), ("person",)],
+    ),
+    "flir_v1": (
+        ["bicycle/1", "car/1", "dog/1"],
+        {"thermal": ["val/bicycle/1.jpeg", "val/car/1.jpeg", "val/dog/1.jpeg"]},
+        [("bicycle",), ("car",), ("dog",)],
+        [("missing", "val", "thermal")],
+    ),
+    "flir_v2": (
+        ["bike/1", "light/1", "other vehicle/1", "truck/1"],
+        {
+            "thermal": [
+                "val/bike/1.jpg",
+                "val/light/1.jpg",
+                "val/other vehicle/1.jpg",
+                "val/truck/1.jpg",
+            ]
+        },
+        [("bike",), ("light",), ("other vehicle",), ("truck",)],
+        [("missing", "val", "thermal")],
+    ),
+    "esc50": (
+        ["1-100032-A-0.wav", "2-100032-A-1.wav", "3-100032-A-2.wav"],
+        {"audio": [f"audio/{n + 1}-100032-A-{n}.wav" for n in range(3)]},
+        [("dog",), ("chirping_birds",), ("brushing_teeth",)],
+    ),
+    "vggsound": (
+        VGGSOUND,
+        {
+            "audio": [f"audio/{id_}.wav" for id_ in VGGSOUND],
+            "image": [f"video/{id_}.mp4" for id_ in VGGSOUND],
+            "video": [f"video/{id_}.mp4" for id_ in VGGSOUND],
+        },
+        [("people marching",), ("alligators, crocodiles hissing",), ("air horn",)],
+    ),
+    "audioset": (
+        ["--4gqARaEJE", "-0RWZT-miFs", "YabcdefghiY"],
+        {
+            "audio": [
+                "eval_segments/Y--4gqARaEJE.wav",
+                "eval_segments/-0RWZT-miFs.flac",
+                "eval_segments/YYabcdefghiY.wav",
+            ]
+        },
+        [("/m/068hy", "/m/0bt9lr"), ("/m/09x0r",), ("/m/05zppz",)],
+    ),
+    "ave": (
+        ["RUhOCu3LNXM", "a-_1234567Z", "h"],
+        dict.fromkeys(
+            ("image", "audio"),
+            (
+                ("AVE/RUhOCu3LNXM.mp4", 0.0, 10.0),
+                ("AVE/a-_1234567Z.mp4", 1.0, 3.0),
+                ("AVE/h.mp4", 0.0, 1.0),
+            ),
+        ),
+        None,
+    ),
+    "smoke": (
+        ["0", "1"],
+        {
+            "image": ["assets/image/0.jpg", "assets/image/1.jpg"],
+            "video": ["assets/video/0.mp4", "assets/video/1.mp4"],
+            "depth": ["assets/depth/0.png", "assets/depth/1.png"],
+            "thermal": ["assets/thermal/0.jpg", "assets/thermal/1.jpg"],
+            "audio": ["assets/audio/0.wav", "assets/audio/1.wav"],
+        },
+        [
+            ("Training a parakeet to climb up a ladder.",),
+            ("A lion climbing a tree to catch a monkey.",),
+        ],
+    ),
+}
+EXPECTED["k600"] = EXPECTED["k400"]
+
+HAVE_TEXTS = tuple(name for name, one in layouts.LAYOUTS.items() if one.counts["captions"])
+FOLDERS = ("imagenet", "nyu_depth", "llvip", "flir_v1", "flir_v2")  # without an annotation
+WITHOUT_ROWS = (*FOLDERS, "smoke")
+
+
+def key(problem: splits.Problem) -> tuple[str, str, str | None]:
+    return problem.kind, problem.name, problem.modality
+
+
+def read(folder: Path) -> splits.Split:
+    return layouts.LAYOUTS[folder.name].read(folder)
+
+
+def without(split: splits.Split, *ids: str) -> splits.Split:
+    """The split without items, and without its problems."""
+
+    def kept(table):
+        return {id_: one for id_, one in table.items() if id_ not in ids}
+
+    return dataclasses.replace(
+        split,
+        ids=tuple(id_ for id_ in split.ids if id_ not in ids),
+        media={modality: kept(clips) for modality, clips in split.media.items()},
+        texts=kept(split.texts),
+        labels=kept(split.labels),
+        problems=(),
+    )
+
+
+def new(before: splits.Split, after: splits.Split) -> list[tuple[str, str, str | None]]:
+    """Problems that were not there before."""
+    old = [*before.problems]
+    return [key(one) for one in after.problems if one not in old]
+
+
+@pytest.fixture(params=ALL)
+def folder(request, tmp_path) -> Path:
+    return miniatures.write(request.param, tmp_path)
+
+
+def write(tmp_path: Path, name: str) -> Path:
+    return miniatures.write(name, tmp_path)
+
+
+def change(path: Path, how: Callable[[str], str]) -> None:
+    path.write_bytes(how(path.read_bytes().decode()).encode())
+
+
+# What is there
+
+
+def test_every_layout_has_a_miniature_and_an_expected_split():
+    assert set(layouts.LAYOUTS) == set(miniatures.WRITERS) == set(EXPECTED)
+    for layout in layouts.LAYOUTS.values():
+        assert set(layout.counts) == {"items", "captions"}
+        assert layout.title
+        assert "\n" not in layout.tree != ""
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_reader_gives_exactly_what_is_on_disk(name, tmp_path):
+    folder = write(tmp_path, name)
+    ids, media, values, *problems = EXPECTED[name]
+    split = read(folder)
+    assert split.ids == tuple(ids)
+    whole = {
+        modality: {
+            id_: Clip(folder / one) if isinstance(one, str) else Clip(folder / one[0], *one[1:])
+            for id_, one in zip(ids, paths, strict=True)
+        }
+        for modality, paths in media.items()
+    }
+    assert split.media == whole
+    by_id = dict(zip(ids, values, strict=True)) if values else {}
+    assert split.texts == (by_id if name in HAVE_TEXTS else {})
+    assert split.labels == ({} if name in HAVE_TEXTS else by_id)
+    assert [key(one) for one in split.problems] == (problems[0] if problems else [])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_files_of_miniatures_decode(name, tmp_path):
+    for modality, clips in read(write(tmp_path, name)).media.items():
+        for clip in clips.values():
+            suffixes = MODALITIES["video"].suffixes
+            kind = "video" if modality == "image" and clip.path.suffix in suffixes else modality
+            preprocess.decode(kind, clip.path, specs.preset(kind))
+
+
+def test_reading_again_gives_the_same(folder):
+    assert read(folder) == read(folder)
+
+
+# What is missing, extra or twice
+
+
+def test_item_without_file_is_missing_and_the_others_stay(folder):
+    before = read(folder)
+    id_ = before.ids[0]
+    modality = next(iter(before.media))
+    path = before.media[modality][id_].path
+    path.unlink()
+    after = read(folder)
+    if folder.name in FOLDERS:  # the files are the annotation, so it is an item no more
+        assert without(after) == without(before, id_)
+        return
+    shared = [name for name, clips in before.media.items() if clips[id_].path == path]
+    assert new(before, after) == [("missing", id_, name) for name in shared]
+    assert after.ids == before.ids
+    for name, clips in before.media.items():
+        assert after.media[name] == {
+            one: clip for one, clip in clips.items() if one != id_ or name not in shared
+        }
+    assert (after.texts, after.labels) == (before.texts, before.labels)
+
+
+def test_file_of_no_item_is_extra(folder):
+    before = read(folder)
+    modality, clips = next(iter(before.media.items()))
+    first = next(iter(clips.values())).path
+    stray = first.with_stem("stray" if folder.name not in FOLDERS else first.stem)
+    if folder.name in FOLDERS:
+        stray = first.parents[1] / first.name
+    shutil.copy(first, stray)
+    after = read(folder)
+    is_video = first.suffix in MODALITIES["video"].suffixes
+    kind = "video" if is_video else modality
+    extra = ("extra", stray.relative_to(folder).as_posix(), kind)
+    if folder.name == "sun_depth":  # a sample has one depth map
+        assert [one[0] for one in new(before, after)] == ["duplicate"]
+    else:
+        assert new(before, after) == [extra]
+    assert without(after) == without(before)
+
+
+def test_hidden_files_and_other_endings_are_left_alone(folder):
+    before = read(folder)
+    first = next(iter(next(iter(before.media.values())).values())).path
+    first.with_name(f"._{first.name}").write_bytes(b"x")
+    first.with_name("Thumbs.db").write_bytes(b"x")
+    assert read(folder) == before
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name not in ("sun_depth",)])
+def test_two_files_of_an_item_are_a_duplicate_and_the_first_ending_counts(name, tmp_path):
+    folder = write(tmp_path, name)
+    before = read(folder)
+    modality, clips = next(iter(before.media.items()))
+    id_, clip = next(iter(clips.items()))
+    kind = "video" if clip.path.suffix in MODALITIES["video"].suffixes else modality
+    suffixes = MODALITIES[kind].suffixes
+    if kind == "depth":
+        pytest.skip("depth has one ending")
+    later = suffixes[suffixes.index(clip.path.suffix.lower()) + 1]
+    shutil.copy(clip.path, clip.path.with_suffix(later))
+    after = read(folder)
+    assert without(after) == without(before)
+    shared = [one for one in before.media if before.media[one][id_].path == clip.path]
+    assert new(before, after) == [("duplicate", id_, one) for one in shared]
+
+
+def test_file_of_an_ending_that_is_not_read_is_named(tmp_path):
+    folder = write(tmp_path, "didemo")
+    path = folder / f"videos/{DIDEMO[0]}.mp4"
+    path.rename(path.with_suffix(".rm"))
+    (problem,) = read(folder).problems
+    assert "there is 12340@N00_5550_abcdef.rm, an ending that is not read" in problem.reason
+
+
+def test_names_and_captions_that_are_no_text_can_be_printed(tmp_path):
+    folder = write(tmp_path, "valor32k")
+    before = read(folder)
+    (folder / "videos" / "b\udce4r.mp4").write_bytes(b"x")
+    rows = json.loads((folder / "desc_test.json").read_text())
+    rows[0]["desc"] = "half \ud83d"
+    rows.append({"video_id": "\ud83d", "desc": "a"})
+    (folder / "desc_test.json").write_text(json.dumps(rows))
+    after = read(folder)
+    assert [one.kind for one in after.problems] == ["annotation", "annotation", "extra", "extra"]
+    assert after.problems[3].name == "videos/b\\udce4r.mp4"
+    assert all(f"{one.name}{one.reason}".encode() for one in after.problems)
+    assert without(after) == without(before, before.ids[0])
+
+
+def test_links_are_followed_and_loops_end(tmp_path):
+    folder = write(tmp_path, "msrvtt")
+    before = read(folder)
+    (folder / "videos").rename(tmp_path / "elsewhere")
+    (folder / "videos").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/all/loop").symlink_to(tmp_path / "elsewhere")
+    assert read(folder) == before
+
+
+# Rows that come twice, cannot be used, or lead elsewhere: annotation file, a row of an item turned
+# into another one. JSON files hold lists or objects.
+
+
+def repeated(name: str, folder: Path) -> str:
+    """Lists the first item again; returns its id."""
+    id_ = read(folder).ids[0]
+    file, first = ROWS[name]
+    if file.endswith(".json"):
+        rows = json.loads((folder / file).read_text())
+        (folder / file).write_text(json.dumps([*rows, rows[first]]))
+    else:
+        lines = (folder / file).read_text().splitlines()
+        (folder / file).write_text("\n".join([*lines, lines[first]]) + "\n")
+    return id_
+
+
+ROWS = {  # name: the file that lists the items, the place of the first
+    "msrvtt": ("MSRVTT_JSFUSION_test.csv", 1),
+    "msvd": ("test_list.txt", 0),
+    "didemo": ("test_list.txt", 0),
+    "activitynet": ("val_ids.json", 0),
+    "lsmdc": ("LSMDC16_challenge_1000_publictect.csv", 0),
+    "valor32k": ("desc_test.json", 0),
+    "clotho": ("clotho_captions_evaluation.csv", 1),
+    "audiocaps": ("test.csv", 1),
+    "k400": ("val.csv", 0),
+    "k600": ("val.csv", 0),
+    "sun_depth": ("test.txt", 0),
+    "esc50": ("meta/esc50.csv", 1),
+    "vggsound": ("vggsound.csv", 0),
+    "audioset": ("eval_segments.csv", 3),
+    "ave": ("testSet.txt", 0),
+}
+
+
+def test_every_annotated_set_is_in_this_table():
+    assert set(ROWS) == set(ALL) - set(WITHOUT_ROWS)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_item_listed_twice_keeps_its_first_row(name, tmp_path):
+    folder = write(tmp_path, name)
+    before = read(folder)
+    id_ = repeated(name, folder)
+    after = read(folder)
+    assert new(before, after) == [("duplicate", id_, None)]
+    assert without(after) == without(before)
+
+
+@pytest.mark.parametrize("bad", ["../../secret", "/etc/passwd", "a/../../b", "C:\\x", "..\\x"])
+@pytest.mark.parametrize("name", ROWS)
+def test_names_that_lead_elsewhere_are_bad_rows(name, bad, tmp_path):
+    folder = write(tmp_path, name)
+    before = read(folder)
+    file, _ = ROWS[name]
+    id_ = before.ids[0]
+    written = {"vggsound": "---g-f_I2yQ", "audiocaps": "abc"}.get(name, id_)
+    if name == "didemo":
+        written += ".mp4"
+    escaped = bad.replace("\\", "\\\\") if file.endswith(".json") else bad
+
+    def turned(text: str) -> str:
+        if name != "audiocaps":
+            return text.replace(written, escaped, 1)
+        return text.replace(",abc,", f",{escaped},")
+
+    if name in ("k400", "k600"):
+        escaped += ".mp4"
+    change(folder / file, turned)
+    after = read(folder)
+    found = {one.kind for one in after.problems}
+    assert "annotation" in found
+    assert found <= {"annotation", "extra"}
+    assert without(after) == without(before, id_)
+    for clips in after.media.values():
+        assert all(clip.path.resolve().is_relative_to(folder.resolve()) for clip in clips.values())
+
+
+# The list that the data set comes with, of cvdfoundation/kinetics-dataset and of DeepMind.
+@pytest.mark.parametrize("listed", ["val.csv", "annotations/val.csv", "validate.csv"])
+@pytest.mark.parametrize("folder", ["val", "val/archery", "validate"])
+def test_kinetics_own_list_finds_clips_by_identifier_and_time(tmp_path, listed, folder):
+    text = (
+        "label,youtube_id,time_start,time_end,split\r\n"
+        "archery,-a_bcdefghi,10,20,val\r\n"
+        '"massaging person\'s head",lmnopqrstuv,137,147,validate\r\n'
+        "air drumming,wxyz0123456,3,13,val\r\n"
+        "archery,train000000,3,13,train\r\n"
+        "archery,badtime0000,x,13,val\r\n"
+    )
+    miniatures.put(tmp_path / listed, text)
+    names = ("-a_bcdefghi_000010_000020.mp4", "lmnopqrstuv_137_147.webm", "other_000001_000011.mp4")
+    for name in names:
+        miniatures.put(tmp_path / folder / name, b"")
+    found = layouts.LAYOUTS["k400"].read(tmp_path)
+    ids = ("-a_bcdefghi_000010_000020", "lmnopqrstuv_000137_000147", "wxyz0123456_000003_000013")
+    assert found.ids == ids
+    assert [found.labels[one] for one in ids[:2]] == [("archery",), ("massaging person's head",)]
+    media = {one: clip.path for one, clip in found.media["video"].items()}
+    assert media == {
+        one: tmp_path / folder / name for one, name in zip(ids[:2], names[:2], strict=True)
+    }
+    kinds = sorted(one.kind for one in found.problems)
+    assert kinds == ["annotation", "annotation", "extra", "missing"]
+
+
+def test_kinetics_path_and_label_may_stand_apart_by_a_comma(tmp_path):
+    before = read(write(tmp_path, "k400"))
+    change(tmp_path / "k400" / "val.csv", lambda text: text.replace(".mp4 ", ".mp4,"))
+    assert read(tmp_path / "k400") == before
+
+
+def test_absolute_paths_inside_the_folder_count(tmp_path):
+    folder = write(tmp_path, "k400")
+    before = read(folder)
+    change(folder / "val.csv", lambda text: text.replace("val/", f"{folder}/val/"))
+    assert read(folder) == before
+
+
+# name: (file, what is replaced, by what): an empty caption or an unknown label of the first item
+SPOILT = {
+    "msrvtt": ("MSRVTT_JSFUSION_test.csv", "a man talks", " "),
+    "didemo": ("test_data.json", "a door opens", ""),
+    "activitynet": ("val_1.json", '"Person 0 stands.", " They jump."', '"a", ""'),
+    "lsmdc": ("LSMDC16_challenge_1000_publictect.csv", 'SOMEONE says "no".', " "),
+    "valor32k": ("desc_test.json", '"A man with hat 0 sings."', "7"),
+    "clotho": ("clotho_captions_evaluation.csv", "Sound 0, heard as 3.", ""),
+    "audiocaps": ("test.csv", "A bell, near, by abc", ""),
+    "k400": ("val.csv", "a1.mp4 0", "a1.mp4 4000"),
+    "k600": ("val.csv", "a1.mp4 0", "a1.mp4 abseilin"),
+    "sun_depth": ("kv1/NYUdata/NYU0001/scene.txt", "kitchen", "gym"),
+    "esc50": ("meta/esc50.csv", ",dog,", ",dgo,"),
+    "vggsound": ("vggsound.csv", "people marching", "people march"),
+    "audioset": ("eval_segments.csv", "/m/0bt9lr", "/m/nothing"),
+    "ave": ("testSet.txt", "good&0&10", "good&0"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_row_that_cannot_be_used_leaves_its_item_out(name, tmp_path):
+    folder = write(tmp_path, name)
+    before = read(folder)
+    file, old, by = SPOILT[name]
+    change(folder / file, lambda text: text.replace(old, by, 1))
+    after = read(folder)
+    kinds = [one.kind for one in after.problems if one.kind != "extra"]
+    assert kinds == ["annotation"]
+    assert without(after) == without(before, before.ids[0])
+
+
+def test_msvd_item_without_captions_is_left_out(tmp_path):
+    folder = write(tmp_path, "msvd")
+    before = read(folder)
+    path = folder / "raw-captions.pkl"
+    captions = pickle.loads(path.read_bytes())
+    for spoilt in ([], [["a", 1]], "text", [[]]):
+        path.write_bytes(pickle.dumps(captions | {before.ids[0]: spoilt}))
+        after = read(folder)
+        assert without(after) == without(before, before.ids[0]), spoilt
+        assert [one.kind for one in after.problems] == ["annotation", "extra"]
+
+
+# name: (file, what is replaced by another item's caption, by what, problem of which item)
+SHARED = {
+    "msrvtt": ("MSRVTT_JSFUSION_test.csv", "a dog barks", "a man talks", "video7012"),
+    "didemo": ("test_data.json", "first step", "waves", DIDEMO[2]),
+    "activitynet": ("val_1.json", "Person 1", "Person 0", "v_bXdq2zI1Ms0"),
+    "lsmdc": ("LSMDC16_challenge_1000_publictect.csv", "A car, then a bus.", "She runs.", LSMDC[2]),
+    "valor32k": ("desc_test.json", "hat 2", "hat 1", "abcdefghij2_30.000_40.000"),
+    "clotho": (
+        "clotho_captions_evaluation.csv",
+        "Sound 2, heard as 3",
+        "Sound 0, heard as 1",
+        "01 hum.2.wav",
+    ),
+    "audiocaps": ("test.csv", "A bell, far, by abc", "A bell, near, by abc", "abc_33"),
+}
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_caption_that_comes_twice_is_named_and_kept(name, tmp_path):
+    folder = write(tmp_path, name)
+    before = read(folder)
+    file, old, by, id_ = SHARED[name]
+    change(folder / file, lambda text: text.replace(old, by, 1))
+    after = read(folder)
+    assert new(before, after) == [("duplicate", id_, None)]
+    assert after.media == before.media
+    assert sum(map(len, after.texts.values())) == sum(map(len, before.texts.values()))
+
+
+def test_extra_files_do_not_hide_what_changes_a_score(tmp_path):
+    folder = write(tmp_path, "msrvtt")
+    shutil.copy(folder / "videos/all/video7010.mp4", folder / "videos/all/another.mp4")
+    (folder / "videos/all/video7011.mp4").unlink()
+    change(folder / ROWS["msrvtt"][0], lambda text: text.replace("rain", " "))
+    kinds = [one.kind for one in read(folder).problems]
+    assert kinds == ["missing", "missing", "annotation", "extra", "extra"]
+
+
+# Annotation files themselves
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_absent_annotation_or_folder_is_one_line(name, tmp_path):
+    with pytest.raises(errors.DataError, match="no such folder"):
+        layouts.LAYOUTS[name].read(tmp_path / name)
+    (tmp_path / name).mkdir()
+    with pytest.raises(errors.DataError, match=r"expected|no such file") as caught:
+        layouts.LAYOUTS[name].read(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+TEXT_FILES = sorted({(name, file) for name, (file, _) in ROWS.items()})
+
+
+@pytest.mark.parametrize(("name", "file"), TEXT_FILES)
+def test_byte_order_mark_and_windows_line_ends_change_nothing(name, file, tmp_path):
+    folder = write(tmp_path, name)
+    before = read(folder)
+    content = (folder / file).read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    (folder / file).write_bytes(codecs.BOM_UTF8 + content)
+    assert read(folder) == before
+
+
+@pytest.mark.parametrize(("name", "file"), TEXT_FILES)
+def test_bytes_that_are_not_utf8_are_refused_by_line(name, file, tmp_path):
+    folder = write(tmp_path, name)
+    with (folder / file).open("ab") as opened:
+        opened.write(b"\xff\xfe,\xe9\n")
+    with pytest.raises(errors.DataError, match=r"line \d+ is not UTF-8"):
+        read(folder)
+
+
+@pytest.mark.parametrize(("name", "file"), [one for one in TEXT_FILES if "json" in one[1]])
+def test_damaged_json_is_refused(name, file, tmp_path):
+    folder = write(tmp_path, name)
+    for content, said in (
+        ("[1, 2", "is not JSON"),
+        ("7", "expected a list"),
+        ("[" * 10**5, "JSON"),
+    ):
+        (folder / file).write_text(content)
+        with pytest.raises(errors.DataError, match=said):
+            read(folder)
+
+
+def test_quote_without_end_and_absent_columns_are_refused(tmp_path):
+    folder = write(tmp_path, "msrvtt")
+    path = folder / "MSRVTT_JSFUSION_test.csv"
+    whole = path.read_text()
+    path.write_text(whole + 'ret4,msr4,video4,"no end\n')
+    with pytest.raises(errors.DataError, match=r"line \d+ is no row"):
+        read(folder)
+    path.write_text(whole.replace("sentence", "caption"))
+    with pytest.raises(errors.DataError, match=r"has no column sentence.*video_id, caption"):
+        read(folder)
+    path.write_text("")
+    with pytest.raises(errors.DataError, match=r"has no column.*nothing"):
+        read(folder)
+
+
+def test_row_of_another_length_is_left_out(tmp_path):
+    folder = write(tmp_path, "msrvtt")
+    before = read(folder)
+    with (folder / "MSRVTT_JSFUSION_test.csv").open("a") as file:
+        file.write("ret4,msr4,video4,a cat, not in quotes\n")
+    after = read(folder)
+    assert new(before, after) == [("annotation", "line 6 of MSRVTT_JSFUSION_test.csv", None)]
+    assert without(after) == without(before)
+
+
+class Evil:
+    def __reduce__(self):
+        return Path.touch, (Path("evil-was-here"),)
+
+
+def test_pickle_never_runs_code(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = write(tmp_path, "msvd")
+    for evil in (Evil(), {"a": [Evil()]}):
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            (folder / "raw-captions.pkl").write_bytes(pickle.dumps(evil, protocol))
+            with pytest.raises(errors.DataError, match="no pickle of plain lists and text"):
+                read(folder)
+    assert not Path("evil-was-here").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80", b"garbage", pickle.dumps({"a": 1})[:-4]])
+def test_damaged_pickle_is_refused(content, tmp_path):
+    path = miniatures.put(tmp_path / "x.pkl", content)
+    with pytest.raises(errors.DataError, match="no pickle of plain lists and text"):
+        annotations.pickled(path)
+    path.write_bytes(pickle.dumps([1]))
+    with pytest.raises(errors.DataError, match="holds a list, expected a dictionary"):
+        annotations.pickled(path)
+
+
+def test_pickle_of_python_2_is_read(tmp_path):
+    # {'v': [['caf\xc3\xa9', u'x']]} as cPickle of Python 2 writes it, protocols 0 and 2
+    plain = b"(dp1\nS'v'\np2\n(lp3\n(lp4\nS'caf\\xc3\\xa9'\np5\naVx\np6\naas."
+    binary = (
+        b"\x80\x02}q\x01U\x01vq\x02]q\x03]q\x04(U\x05caf\xc3\xa9q\x05X\x01\x00\x00\x00xq\x06eas."
+    )
+    for content in (plain, binary):
+        path = miniatures.put(tmp_path / "x.pkl", content)
+        assert annotations.pickled(path) == {"v": [["caf\u00e9", "x"]]}
+
+
+def test_key_that_comes_twice_in_activitynet_is_named(tmp_path):
+    folder = write(tmp_path, "activitynet")
+    before = read(folder)
+    again = json.dumps({"duration": 99.0, "sentences": ["Other."]})
+    change(folder / "val_1.json", lambda text: f'{text[:-1]}, "{before.ids[0]}": {again}}}')
+    after = read(folder)
+    assert new(before, after) == [("duplicate", before.ids[0], None)]
+    assert without(after) == without(before)
+
+
+# Other layouts of the same sets
+
+
+def test_sound_of_msrvtt_comes_from_its_own_folder_if_there_is_one(tmp_path):
+    folder = write(tmp_path, "msrvtt")
+    before = read(folder)
+    for n, id_ in enumerate(before.ids[1:]):
+        miniatures.put(folder / f"audio/{id_}.wav", miniatures.sound(n))
+    after = read(folder)
+    assert [*after.media["audio"]] == [*before.ids[1:]]
+    assert after.media["audio"]["video7011"] == Clip(folder / "audio/video7011.wav")
+    assert new(before, after) == [("missing", "video7010", "audio")]
+
+
+def test_vggsound_without_videos_has_sound_alone_and_without_sounds_takes_it_from_them(tmp_path):
+    folder = write(tmp_path, "vggsound")
+    shutil.move(folder / "video", tmp_path / "video")
+    assert [*read(folder).media] == ["audio"]
+    shutil.rmtree(folder / "audio")
+    shutil.move(tmp_path / "video", folder / "video")
+    split = read(folder)
+    assert split.media["audio"] == split.media["video"] == split.media["image"]
+    assert split.problems == ()
+
+
+@pytest.mark.parametrize(("name", "other"), [("nyu_depth", "rgb"), ("llvip", "visible")])
+def test_pictures_beside_the_classes_are_optional_but_whole(name, other, tmp_path):
+    folder = write(tmp_path, name)
+    before = read(folder)
+    id_ = before.ids[1]
+    before.media["image"][id_].path.unlink()
+    assert new(before, read(folder)) == [("missing", id_, "image")]
+    shutil.rmtree(folder / other)
+    after = read(folder)
+    assert "image" not in after.media
+    assert after.problems == before.problems
+
+
+def test_folder_of_no_class_is_named(tmp_path):
+    folder = write(tmp_path, "llvip")
+    miniatures.put(folder / "infrared/car/1.jpg", miniatures.picture(0))
+    kinds = [key(one) for one in read(folder).problems]
+    assert kinds == [
+        ("annotation", "infrared/car", None),
+        ("extra", "infrared/car/1.jpg", "thermal"),
+    ]
+
+
+def test_table_of_languagebind_audiocaps(tmp_path):
+    folder = tmp_path / "audiocaps"
+    rows = ["uniq_id\taudio\tcaption"]
+    rows += [f"{n}\taudiocaps/audio/test/{'ab'[n % 2]}.flac\tcaption {n}" for n in range(4)]
+    rows.append("4\taudiocaps/../../x.flac\tcaption 4")
+    miniatures.put(folder / "audiocaps_test.tsv", "\n".join(rows))
+    for n, name in enumerate("ab"):
+        miniatures.put(folder / f"audio/test/{name}.flac", miniatures.sound(n, "FLAC"))
+    split = read(folder)
+    assert split.ids == ("audio/test/a.flac", "audio/test/b.flac")
+    assert split.texts["audio/test/b.flac"] == ("caption 1", "caption 3")
+    assert split.media["audio"]["audio/test/a.flac"] == Clip(folder / "audio/test/a.flac")
+    assert [one.kind for one in split.problems] == ["annotation"]
+    miniatures.put(folder / "test.csv", "")
+    with pytest.raises(errors.DataError, match=r"has test.csv and audiocaps_test.tsv; keep"):
+        read(folder)
+
+
+def test_list_of_languagebind_audioset(tmp_path):
+    folder = write(tmp_path, "audioset")
+    before = read(folder)
+    data = [
+        {"wav": "Y--4gqARaEJE.wav", "labels": "/m/068hy,/m/0bt9lr"},
+        {"wav": "-0RWZT-miFs.wav", "labels": "/m/09x0r"},
+        {"wav": "YYabcdefghiY.wav", "labels": "/m/05zppz"},
+    ]
+    (folder / "eval_segments.csv").unlink()
+    path = miniatures.put(folder / "filter_eval.json", json.dumps({"data": data}))
+    assert read(folder) == before
+    for spoilt in (
+        {"wav": 1, "labels": "/m/09x0r"},
+        7,
+        {"wav": "/etc/x.wav", "labels": "/m/09x0r"},
+    ):
+        path.write_text(json.dumps({"data": [*data, spoilt]}))
+        after = read(folder)
+        assert [one.kind for one in after.problems] == ["annotation"]
+        assert without(after) == without(before)
+
+
+def test_raw_depth_of_sun_is_not_taken_for_millimetres(tmp_path):
+    folder = write(tmp_path, "sun_depth")
+    sample = folder / "kv1/NYUdata/NYU0001"
+    (sample / "depth_mm").rename(sample / "depth_bfx")
+    (problem,) = read(folder).problems
+    assert key(problem) == ("missing", "kv1/NYUdata/NYU0001", "depth")
+    assert "convert depth_bfx/ to millimetres" in problem.reason
+
+
+def test_clotho_table_of_languagebind_lies_in_a_folder(tmp_path):
+    folder = write(tmp_path, "clotho")
+    before = read(folder)
+    (folder / "CLOTHO_retrieval_dataset").mkdir()
+    name = "clotho_captions_evaluation.csv"
+    (folder / name).rename(folder / "CLOTHO_retrieval_dataset" / name)
+    assert read(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "relative"),
+    [
+        ("a/b.mp4", "a/b.mp4"),
+        ("./a//b.mp4", "a/b.mp4"),
+        ("a\\b.mp4", "a/b.mp4"),
+        ("{root}/a.mp4", "a.mp4"),
+        ("{root}/../a.mp4", None),
+        ("{root}x/a.mp4", None),
+        ("/a", None),
+        ("..", None),
+        ("", None),
+        (".", None),
+        ("C:/a", None),
+        ("a\0b", None),
+    ],
+)
+def test_paths_stay_inside(path, relative, tmp_path):
+    assert files.inside(tmp_path, path.format(root=tmp_path)) == relative

@@ -1,0 +1,219 @@
+import io
+
+import av
+import numpy as np
+import pytest
+
+from lb_jax.core import errors
+from lb_jax.media import audio, samples, specs
+from tests.media import media_files
+
+SPEC = specs.AudioSpec()
+WAVE = media_files.noise(16000)
+
+
+def _tone(rate_hz, seconds=1.0, hz=440.0):
+    return (0.5 * np.sin(2 * np.pi * hz * np.arange(int(rate_hz * seconds)) / rate_hz)).astype(
+        np.float32
+    )
+
+
+def test_wav_flac_and_array_agree_exactly():
+    pcm = (WAVE * 32767).astype(np.int16)
+    expected = audio.decode((pcm / np.float32(32768), 16000), SPEC)
+    assert expected.shape == (98, 112)
+    assert expected.dtype == np.float32
+    for item in (media_files.sound(pcm), media_files.sound(pcm, format="FLAC")):
+        np.testing.assert_array_equal(audio.decode(item, SPEC), expected)
+
+
+@pytest.mark.parametrize("format", ["WAV", "FLAC"])
+def test_16_bit_samples_are_the_floats_of_libsndfile(format, monkeypatch):
+    item = media_files.sound(np.stack([WAVE, WAVE[::-1]], axis=1), format=format, subtype="PCM_16")
+    fast = audio.decode(item, SPEC)
+    monkeypatch.setattr(samples, "STORED", {})
+    np.testing.assert_array_equal(audio.decode(item, SPEC), fast)
+
+
+@pytest.mark.parametrize(
+    ("format", "subtype"), [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", None), ("AIFF", None)]
+)
+def test_other_formats_decode(format, subtype):
+    decoded = audio.decode(media_files.sound(WAVE, format=format, subtype=subtype), SPEC)
+    assert 95 <= len(decoded) <= 112
+
+
+@pytest.mark.parametrize(
+    ("format", "codec"),
+    [("ipod", "aac"), ("adts", "aac"), ("mp3", "libmp3lame"), ("webm", "libopus")],
+)
+def test_other_codecs_decode(format, codec):
+    assert 295 <= len(audio.decode(media_files.coded_sound(format, codec), SPEC)) <= 310
+
+
+def test_many_channels_decode():
+    """A wav file in a container that libsndfile does not know, with sixteen channels."""
+    samples = np.stack([WAVE * (c == 3) for c in range(16)], axis=1)
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as container:
+        stream = container.add_stream("pcm_f32le", rate=16000, layout="16 channels")
+        frame = av.AudioFrame.from_ndarray(
+            samples.reshape(1, -1), format="flt", layout="16 channels"
+        )
+        frame.rate, frame.pts = 16000, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    expected = audio.decode((samples.T, 16000), SPEC)
+    np.testing.assert_allclose(audio.decode(file.getvalue(), SPEC), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("format", ["mp4", "mov", "matroska", "mpegts"])
+def test_the_sound_track_of_a_video_decodes(format):
+    assert 95 <= len(audio.decode(media_files.clip(format=format, sound=True), SPEC)) <= 107
+
+
+def test_a_video_without_sound_is_refused():
+    with pytest.raises(errors.DataError, match="has no audio track"):
+        audio.decode(media_files.clip(), SPEC)
+
+
+@pytest.mark.parametrize(("mono", "expected"), [("mean", 0.5), ("first", 1.0)])
+def test_stereo_is_mixed_or_its_first_channel_taken(mono, expected):
+    tone = _tone(16000)
+    stereo = np.stack([tone, np.zeros_like(tone)])
+    spec = specs.AudioSpec(mono=mono)
+    reference = audio.decode((expected * tone, 16000), spec)
+    np.testing.assert_allclose(audio.decode((stereo, 16000), spec), reference, atol=1e-4)
+    np.testing.assert_allclose(
+        audio.decode(media_files.sound(stereo.T, subtype="FLOAT"), spec), reference, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("resampler", specs.RESAMPLERS)
+@pytest.mark.parametrize("rate_hz", [8000, 22050, 44100, 48000])
+def test_resampling_keeps_a_tone(resampler, rate_hz):
+    out = audio.resample(_tone(rate_hz), rate_hz, 16000, resampler)
+    assert out.dtype == np.float32
+    assert len(out) == 16000
+    np.testing.assert_allclose(out[500:-500], _tone(16000)[500:-500], atol=2e-3)
+
+
+def test_the_windowed_sinc_has_the_length_of_the_reference():
+    assert (
+        len(audio.resample(WAVE[:1001], 44100, 16000, "sinc_hann")) == 364
+    )  # ceil(16000 * 1001 / 44100)
+
+
+@pytest.mark.parametrize("rate_hz", [22050, 44100, 48000, 16001, 8000, 96000, 11025])
+def test_the_windowed_sinc_equals_its_sum_written_out(rate_hz):
+    wave = WAVE[:1000]
+    out = audio.resample(wave, rate_hz, 16000, "sinc_hann")
+    places = np.arange(-(-16000 * len(wave) // rate_hz)) * rate_hz / 16000
+    cutoff = 0.99 * min(1, 16000 / rate_hz)
+    t = (np.arange(1000)[None] - places[:, None]) * cutoff
+    weights = np.where(np.abs(t) < 6, np.sinc(t) * np.cos(np.pi * t / 12) ** 2, 0) * cutoff
+    np.testing.assert_allclose(out, weights @ wave, atol=1e-6)
+
+
+def test_under_25_ms_is_refused():
+    with pytest.raises(errors.DataError, match="at least 25 ms"):
+        audio.decode((WAVE[:399], 16000), SPEC)
+    assert len(audio.decode((WAVE[:400], 16000), SPEC)) == 1
+
+
+@pytest.mark.parametrize("format", ["WAV", "FLAC", "AIFF", "OGG"])
+def test_a_cut_file_is_refused(format):
+    data = media_files.sound(WAVE, format=format)
+    with pytest.raises(errors.DataError):
+        audio.decode(data[: int(0.7 * len(data))], SPEC)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 32767.0])
+def test_samples_off_scale_are_refused(bad):
+    wave = WAVE.copy()
+    wave[5] = bad
+    with pytest.raises(errors.DataError, match=r"expected a -1\.\.1 scale"):
+        audio.decode((wave, 16000), SPEC)
+    with pytest.raises(errors.DataError, match=r"expected a -1\.\.1 scale"):
+        audio.decode(media_files.sound(wave, subtype="FLOAT"), SPEC)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        WAVE,
+        (WAVE,),
+        (WAVE, 0),
+        (WAVE, "16000"),
+        ((WAVE * 99).astype(np.int16), 16000),
+        (WAVE[:0], 16000),
+    ],
+)
+def test_other_arrays_are_refused(item):
+    with pytest.raises(errors.DataError, match="rate in Hz"):
+        audio.decode(item, SPEC)
+
+
+def test_nothing_is_printed_about_bad_files(capfd):
+    data = media_files.sound(WAVE, format="AIFF")
+    for end in range(14, 60, 3):
+        with pytest.raises(errors.DataError):
+            audio.decode(data[:end], SPEC)
+    assert capfd.readouterr() == ("", "")
+
+
+def _ramp(frames):
+    return np.repeat(np.arange(frames, dtype=np.float32)[:, None], 4, axis=1)
+
+
+def _starts(out, spec):
+    return (out[0, 0] * 2 * spec.std + spec.mean).round().astype(int).tolist()
+
+
+def test_a_long_clip_gives_front_middle_and_back():
+    spec = specs.AudioSpec(target_frames=10)
+    out = audio.transform(_ramp(20), spec)  # 11 places in parts of 4, 4 and 3
+    assert out.shape == (4, 10, 3)
+    assert out.dtype == np.float32
+    assert _starts(out, spec) == [0, 4, 8]
+
+
+def test_fewer_places_than_crops_start_at_zero():
+    spec = specs.AudioSpec(target_frames=10)
+    assert _starts(audio.transform(_ramp(11), spec), spec) == [0, 1, 0]
+    assert _starts(audio.transform(_ramp(10), spec), spec) == [0, 0, 0]
+
+
+def test_a_short_clip_is_repeated():
+    spec = specs.AudioSpec(target_frames=10)
+    out = audio.transform(_ramp(4), spec) * 2 * spec.std + spec.mean
+    np.testing.assert_allclose(out[0, :, 2], [0, 1, 2, 3] * 2 + [0, 1], atol=1e-5)
+
+
+def test_training_draws_one_place_from_each_third():
+    spec = specs.AudioSpec(target_frames=10)
+    starts = np.array(
+        [
+            _starts(audio.transform(_ramp(20), spec, np.random.default_rng(s)), spec)
+            for s in range(200)
+        ]
+    )
+    assert [set(column.tolist()) for column in starts.T] == [{0, 1, 2, 3}, {4, 5, 6, 7}, {8, 9, 10}]
+    fixed = specs.AudioSpec(target_frames=10, train_crop="first")
+    assert _starts(audio.transform(_ramp(20), fixed, np.random.default_rng(0)), fixed) == [0, 4, 8]
+
+
+def test_the_generator_is_used_alike_for_any_length():
+    after = []
+    for frames in (4, 400):
+        rng = np.random.default_rng(0)
+        audio.transform(_ramp(frames), specs.AudioSpec(target_frames=10), rng)
+        after.append(rng.random())
+    assert after[0] == after[1]
+
+
+def test_an_offset_in_the_recording_does_not_matter():
+    plain, raised = (
+        audio.decode((WAVE + o, 16000), SPEC) for o in (np.float32(0), np.float32(0.25))
+    )
+    np.testing.assert_allclose(plain, raised, atol=1e-3)

@@ -1,0 +1,45 @@
+"""One server for all tests of the folder, with a store of the media of `client`."""
+
+import numpy as np
+import pytest
+
+from lb_jax.search import store as store_lib
+from tests.serve import client
+
+SUFFIX = {"audio": ".wav", "video": ".mp4"}
+
+
+@pytest.fixture(scope="session")
+def store(model, tmp_path_factory):
+    """A store of one file of each modality."""
+    folder = tmp_path_factory.mktemp("stored")
+    maker = store_lib.Maker.of(model, 5.0, 5.0)
+    opened = store_lib.Store.create(folder / "store", maker)
+    rows = []
+    for modality, data in client.CONTENT.items():
+        path = folder / f"{modality}{SUFFIX.get(modality, '.png')}"
+        path.write_bytes(data)
+        stamp = store_lib.stamp(path)
+        timed = modality in SUFFIX
+        rows.append(
+            store_lib.Row(
+                store_lib.path_of(path),
+                modality,
+                0.5 if timed else None,
+                1.0 if timed else None,
+                stamp.sha256,
+                stamp.size,
+                stamp.mtime_ns,
+                model.digest,
+                model.preprocessing,
+                model.embed(modality, [data])[0].astype(np.float32),
+            )
+        )
+    opened.add(rows)
+    return folder / "store"
+
+
+@pytest.fixture(scope="session")
+def server(folder, store):
+    with client.serving(f"--model={folder}", f"--store={store}", "--max-media-s=60") as started:
+        yield started

@@ -1,0 +1,108 @@
+"""The page in a browser, on a screen and on a phone."""
+
+import shutil
+
+import pytest
+
+from lb_jax.serve import drawing
+from tests.serve.client import CONTENT
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
+WAIT_MS = 120_000
+SCREENS = {"desktop": (1280, 900), "phone": (390, 844)}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture(params=SCREENS)
+def page(request, browser, server):
+    """The page, ready; afterwards it has asked nobody but the server."""
+    width, height = SCREENS[request.param]
+    opened = browser.new_page(viewport={"width": width, "height": height})
+    opened.set_default_timeout(WAIT_MS)
+    elsewhere = []
+    ours = (server.url, "data:", "blob:")
+    opened.on("request", lambda sent: sent.url.startswith(ours) or elsewhere.append(sent.url))
+    opened.goto(server.url)
+    opened.wait_for_selector("#similar-go")
+    yield opened
+    assert elsewhere == []
+    opened.close()
+
+
+@pytest.mark.parametrize(
+    ("share", "digits", "shown"),
+    [
+        (0.995, 0, "&gt; 99 %"),
+        (1.0, 0, "&gt; 99 %"),
+        (0.99, 0, "99 %"),
+        (0.004, 0, "&lt; 1 %"),
+        (0.5, 0, "50 %"),
+        (0.9996, 1, "&gt; 99.9 %"),
+        (0.123, 1, "12.3 %"),
+    ],
+)
+def test_no_probability_is_rounded_to_certainty(share, digits, shown):
+    assert drawing.percent(share, digits) == shown
+
+
+def drop(page, zone, name, data):
+    """Gives a file to one of the places for files, and waits until it is there."""
+    file = {"name": name, "mimeType": "application/octet-stream", "buffer": data}
+    page.set_input_files(f"#{zone} input[type=file]", file)
+    page.wait_for_selector(f"#{zone} .file-preview")
+
+
+def fits(page):
+    """Whether nothing is wider than the screen."""
+    return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_similarity_search_and_labels(page, model):
+    drop(page, "similar-image", "picture.png", CONTENT["image"])
+    drop(page, "similar-audio", "sound.wav", CONTENT["audio"])
+    page.fill("#similar-texts textarea", "a cat\na <b>dog</b>")
+    page.click("#similar-go")
+    page.wait_for_selector(".lb-heat")
+    expected = model.similarity(
+        model.embed("image", [CONTENT["image"]]), model.embed("text", ["a cat", "a <b>dog</b>"])
+    )[0]
+    shown = page.locator(".lb-heat tbody tr").first.locator("td").all_inner_texts()
+    assert [float(one) for one in shown] == pytest.approx(expected, abs=0.006)
+    assert "a <b>dog</b>" in page.locator(".lb-heat thead").inner_text()
+    assert fits(page)
+    page.get_by_label("Logits").check()
+    page.wait_for_selector(".lb-heat[data-value=logits]")
+
+    drop(page, "similar-image", "broken.png", CONTENT["image"][:60])
+    page.click("#similar-go")
+    message = page.wait_for_selector("#similar-out .lb-bad").inner_text()
+    assert message.startswith("broken.png: ")
+
+    page.get_by_role("tab", name="Search").click()
+    drop(page, "search-file", "clip.mp4", CONTENT["video"])
+    page.click("#search-go")
+    player = page.wait_for_selector(".lb-card[data-modality=video] video")
+    assert player.get_attribute("src").endswith("#t=0.5,1")
+    page.wait_for_function("document.querySelector('.lb-card video').currentTime == 0.5")
+    first = page.locator(".lb-card").first.inner_text()
+    assert "cosine 1.000" in first
+    assert fits(page)
+
+    page.get_by_role("tab", name="Zero-shot").click()
+    drop(page, "zero-file", "sound.wav", CONTENT["audio"])
+    page.wait_for_function("document.querySelector('#zero-kind input').value == 'audio'")
+    page.fill("#zero-labels textarea", "a dog\nrain\na car")
+    page.click("#zero-go")
+    page.wait_for_selector(".lb-bar")
+    shares = page.locator(".lb-bar b").all_inner_texts()
+    assert sum(float(one.rstrip(" %")) for one in shares) == pytest.approx(100, abs=0.3)
+    assert fits(page)
