@@ -2,14 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from absl import flags
 
 from lb_jax.core.modalities import MODALITIES
-
-if TYPE_CHECKING:
-    from lb_jax.training import config as train_config
 
 USAGE = "usage: lb-jax train --config=configs/X.py --workdir=DIR [--config.name=value ...]"
 NAMES = ", ".join(MODALITIES)
@@ -24,8 +20,8 @@ resumes a run that was stopped.
   --config.name=value   another value for a setting of the sheet, such as --config.optim.lr=1e-4
   --multihost           train together with the other hosts, each running this same command: a
                         Cloud TPU slice, a Slurm, Open MPI or Kubernetes job, or hosts that
-                        JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and
-                        JAX_PROCESS_ID describe
+                        JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID
+                        describe
   --profile             write a trace of five steps to DIR/profile
 
 Own data: a CSV file with the columns path,caption, and the modality of its files
@@ -50,7 +46,7 @@ def main(argv: Sequence[str]) -> None:
     print(f"checkpoint: {loop.run(cfg, Path(values.workdir), profile=values.profile)}")
 
 
-def parse(argv: Sequence[str]) -> "tuple[train_config.TrainConfig, flags.FlagValues]":
+def parse(argv: Sequence[str]):
     """Reads `--config`, its overrides, and the command's own flags; see `sheets.parse_flags`."""
     from lb_jax.training import sheets
 
