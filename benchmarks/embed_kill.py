@@ -130,11 +130,14 @@ def _count(uri: Path) -> int:
 
 def _rows(uri: Path):
     """The table, None where it was not made yet."""
+    import lancedb
+
     from lb_jax.core import errors
     from lb_jax.search.store import Store
 
     try:
-        return Store.open(uri)._table.to_arrow().combine_chunks()
+        name = Store.open(uri).maker.name
+        return lancedb.connect(uri).open_table(name).to_arrow().combine_chunks()
     except errors.DataError:
         return None
 

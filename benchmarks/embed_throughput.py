@@ -118,7 +118,8 @@ def _ours(pipe, folder: Path, modality: str) -> None:
     import lb_jax
     from lb_jax.corpora import media_files
     from lb_jax.search import bulk
-    from lb_jax.search.store import Maker, Store
+    from lb_jax.search.maker import Maker
+    from lb_jax.search.store import Store
 
     model = lb_jax.load(folder / "clip")
     if modality == "video":
@@ -137,7 +138,9 @@ def _ours(pipe, folder: Path, modality: str) -> None:
 
 
 def _vectors(store) -> dict:
-    found = store._table.to_arrow()
+    import lancedb
+
+    found = lancedb.connect(store.uri).open_table(store.maker.name).to_arrow()
     return dict(
         zip(
             found["path"].to_pylist(),

@@ -23,6 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
+from lb_jax.search import maker as maker_lib
+from lb_jax.search import rows as rows_lib
 from lb_jax.search import store as store_lib
 
 K, CENTRES, NOISE = 10, 1000, 0.8
@@ -55,13 +57,13 @@ def size(folder: Path) -> int:
 
 def ours(vectors: np.ndarray, folder: Path) -> Iterator[tuple[str, float, int, Search]]:
     """Yields the store's exact search, then that by its index: (name, seconds, bytes, search)."""
-    maker = store_lib.Maker("0" * 64, "0" * 16, "float32", "drawn", vectors.shape[1], 5.0, 5.0)
+    maker = maker_lib.Maker("0" * 64, "0" * 16, "float32", "drawn", vectors.shape[1], 5.0, 5.0)
     start = time.perf_counter()
     store = store_lib.Store.create(folder / "store", maker)
     for first in range(0, len(vectors), COMMIT):
         store.add(
             [
-                store_lib.Row(
+                rows_lib.Row(
                     f"/media/{first + i:06}.mp4",
                     "video",
                     0.0,

@@ -88,21 +88,22 @@ def write_recording(corpus: Path, files: list[str], path: Path) -> None:
 def ask(model_name: str, corpus: Path, folder: Path, seed: int) -> None:
     """A child: embeds both files, asks; prints what was found, seconds and its peak of memory."""
     import lb_jax
-    from lb_jax.search import query, store
+    from lb_jax.search import maker as maker_lib
+    from lb_jax.search import query, rows, stamps, store
 
     scenes = json.loads((corpus / "attributes.json").read_text())
     captions = json.loads((corpus / "annotation.json").read_text())
     model, result, right = lb_jax.load(model_name), {"seed": seed}, 0
-    maker = store.Maker.of(model, WINDOW_S, WINDOW_S)
+    maker = maker_lib.Maker.of(model, WINDOW_S, WINDOW_S)
     opened = store.Store.create(str(folder / "store"), maker)
     for modality, (order, asked) in plan(corpus, seed).items():
         path, names = folder / FILES[modality], SEEN if modality == "video" else HEARD
         start = time.perf_counter()
         found = model.embed_long(path, WINDOW_S)
         seconds = time.perf_counter() - start
-        made = *dataclasses.astuple(store.stamp(path)), maker.digest, maker.preprocessing
+        made = *dataclasses.astuple(stamps.stamp(path)), maker.digest, maker.preprocessing
         times = zip(found.start_s.tolist(), found.end_s.tolist(), found.vectors, strict=True)
-        opened.add([store.Row(str(path), modality, s, e, *made, v) for s, e, v in times])
+        opened.add([rows.Row(str(path), modality, s, e, *made, v) for s, e, v in times])
         hits, where = 0, store.Filter(modalities=(modality,))
         for scene in asked:
             caption = captions[scene][CAPTION[modality]]

@@ -187,7 +187,7 @@ def _into_store(arguments: argparse.Namespace) -> None:
     # jax takes a second to import; wrong arguments are told before
     from lb_jax.inference import api
     from lb_jax.search import bulk, hosts
-    from lb_jax.search.store import Maker
+    from lb_jax.search.maker import Maker
     from lb_jax.training import compiled
 
     compiled.keep()

@@ -83,12 +83,13 @@ def search(argv: Sequence[str]) -> None:
     weights = dict(_weight(one) for one in arguments.weight)
     after_s, before_s = seconds(arguments.after), seconds(arguments.before)
 
+    from lb_jax.search import rows as rows_lib
     from lb_jax.search import store as store_lib
 
     store = store_lib.Store.open(arguments.store)
     where = store_lib.Filter(
         tuple(arguments.modality),
-        None if arguments.under is None else store_lib.path_of(arguments.under),
+        None if arguments.under is None else rows_lib.path_of(arguments.under),
         after_s,
         before_s,
     )
@@ -223,7 +224,7 @@ def upgrade(argv: Sequence[str]) -> None:
     arguments = parser.parse_args(argv)
     given = given_settings(arguments)
 
-    from lb_jax.search import store
+    from lb_jax.search import database, store
 
     opened = store.Store.open(arguments.store)
     if arguments.model is None:
@@ -232,7 +233,7 @@ def upgrade(argv: Sequence[str]) -> None:
                 "index upgrade: --model is needed, the model to go over to; --drop-previous alone "
                 "drops the vectors that an upgrade kept."
             )
-        dropped = ", ".join(map(str, store.drop(arguments.store, store.PREVIOUS)))
+        dropped = ", ".join(map(str, database.drop(arguments.store, database.PREVIOUS)))
         print(f"{arguments.store}: dropped the vectors of {dropped or 'no model, none were kept'}")
         return
 

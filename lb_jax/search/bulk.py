@@ -23,7 +23,10 @@ from lb_jax.corpora import media_files
 from lb_jax.corpora.media_files import Source
 from lb_jax.corpora.quarantine import BadSample, Quarantine, Remarks, remarks_of
 from lb_jax.media import decoders, faults
-from lb_jax.search.store import FileStamp, Maker, Row, Store, stamp_of, with_unit
+from lb_jax.search.maker import Maker
+from lb_jax.search.rows import Row
+from lb_jax.search.stamps import FileStamp, stamp_of, with_unit
+from lb_jax.search.store import Store
 
 WINDOW_S = 10.0
 # What a kill loses at most. Rows are committed after as many, or so many seconds.

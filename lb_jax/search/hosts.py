@@ -8,7 +8,8 @@ from orbax.checkpoint import multihost
 
 from lb_jax.corpora import media_files
 from lb_jax.search import bulk
-from lb_jax.search.store import Maker, Store
+from lb_jax.search.maker import Maker
+from lb_jax.search.store import Store
 
 # How long the first to be ready waits for the others, whose files may take longer.
 WAIT_MS = 7 * 24 * 3600 * 1000

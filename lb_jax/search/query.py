@@ -12,6 +12,7 @@ from lb_jax.core.modalities import TEXT
 from lb_jax.evaluation import pairs
 from lb_jax.media import preprocess
 from lb_jax.media import settings as settings_lib
+from lb_jax.search import filters, maker, rows
 from lb_jax.search import store as store_lib
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def find(
     model: "Model",
     vector: np.ndarray,
     k: int = 10,
-    where: store_lib.Filter = store_lib.EVERYTHING,
+    where: filters.Filter = filters.EVERYTHING,
     *,
     merge: bool = True,
     asked: str | None = TEXT,
@@ -137,7 +138,7 @@ def find(
         search = f"search it with --model {store.maker.source}, or " if other else ""
         raise errors.DataError(
             store.uri,
-            f"{store_lib.differing(store.maker, given)}; {search}embed its files anew with `lb-jax "
+            f"{maker.differing(store.maker, given)}; {search}embed its files anew with `lb-jax "
             f"index upgrade {store.uri} --model {model.source}`.",
         )
     modalities = where.modalities or model.modalities
@@ -163,7 +164,7 @@ def find(
     return sorted(found, key=order)[:k]
 
 
-def merged(hits: Sequence[store_lib.Hit], weakest: float) -> list[Moment]:
+def merged(hits: Sequence[rows.Hit], weakest: float) -> list[Moment]:
     """Makes one range of windows of a file that overlap or touch: best first.
 
     Windows are taken from the best down. One that meets a range found before joins it when it
@@ -200,7 +201,7 @@ def merged(hits: Sequence[store_lib.Hit], weakest: float) -> list[Moment]:
     return sorted(found, key=lambda one: (-one.cosine, one.path, one.start_s or 0.0))
 
 
-def _gap_s(hit: store_lib.Hit, other: Moment) -> float:
+def _gap_s(hit: rows.Hit, other: Moment) -> float:
     """Seconds between a window and a range; below 0 where they overlap."""
     return max(hit.start_s - other.end_s, other.start_s - hit.end_s)
 
@@ -209,7 +210,7 @@ def _nearest(
     store: store_lib.Store,
     vector: np.ndarray,
     k: int,
-    where: store_lib.Filter,
+    where: filters.Filter,
     *,
     merge: bool,
     exact: bool,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from lb_jax.core import errors, logging
 from lb_jax.corpora import media_files
-from lb_jax.search import bulk
+from lb_jax.search import bulk, database, stamps
+from lb_jax.search import maker as maker_lib
 from lb_jax.search import store as store_lib
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ class Upgraded:
       left_out: (path, modality) -> why it could not be embedded again.
     """
 
-    before: store_lib.Maker
-    after: store_lib.Maker
+    before: maker_lib.Maker
+    after: maker_lib.Maker
     files: int
     left_out: dict[tuple[str, str], str]
 
@@ -67,11 +68,11 @@ def run(
             f"{old.uri}: holds {', '.join(lacking)}, which {model.source} lacks; it has "
             f"{', '.join(model.modalities)}. Give a model that has them."
         )
-    maker = store_lib.Maker.of(model, old.maker.window_s, old.maker.stride_s)
+    maker = maker_lib.Maker.of(model, old.maker.window_s, old.maker.stride_s)
     if abandon:
-        store_lib.drop(uri, store_lib.BUILDING)
+        database.drop(uri, database.BUILDING)
     if drop_previous and maker.is_like(old.maker):
-        store_lib.drop(uri, store_lib.PREVIOUS)
+        database.drop(uri, database.PREVIOUS)
         return Upgraded(old.maker, old.maker, len(old.files()), {})
     new = store_lib.Store.upgrade(uri, maker)
     quarantine = Path(settings.pop("quarantine", bulk.quarantine_of(uri)))
@@ -101,11 +102,11 @@ def run(
     new.build_index()
     new.make_current()
     if drop_previous:
-        store_lib.drop(uri, store_lib.PREVIOUS)
+        database.drop(uri, database.PREVIOUS)
     return Upgraded(old.maker, maker, len(done), left_out)
 
 
-def _found(files: Mapping[tuple[str, str], store_lib.FileStamp]) -> media_files.Found:
+def _found(files: Mapping[tuple[str, str], stamps.FileStamp]) -> media_files.Found:
     """What a store holds, as what is to be embedded."""
     modalities: dict[str, list[str]] = collections.defaultdict(list)
     for path, modality in sorted(files):

@@ -214,7 +214,7 @@ def open_store(uri: str, served: "Served") -> "service_lib.Store":
     Raises:
       DataError: there is none, or it is of another model.
     """
-    from lb_jax.search import query, store
+    from lb_jax.search import query, rows, store
     from lb_jax.serve import service
 
     opened = store.Store.open(uri, digest=served.digest)
@@ -223,7 +223,7 @@ def open_store(uri: str, served: "Served") -> "service_lib.Store":
         return query.find(opened, served, vector, k, where, asked=asked)
 
     def make_filter(under: str | None, **others: Any) -> store.Filter:
-        return store.Filter(under=None if under is None else store.path_of(under), **others)
+        return store.Filter(under=None if under is None else rows.path_of(under), **others)
 
     return service.Store(search=search, make_filter=make_filter)
 

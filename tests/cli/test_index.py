@@ -9,8 +9,10 @@ import pytest
 
 from lb_jax.cli import index
 from lb_jax.core import errors
+from lb_jax.search import database, rows, stamps
 from lb_jax.search import store as store_lib
-from lb_jax.search.store import Maker, Store
+from lb_jax.search.maker import Maker
+from lb_jax.search.store import Store
 from tests.media import media_files
 
 
@@ -33,9 +35,9 @@ def indexed(model, media_dir, tmp_path, monkeypatch):
 
 def add(store, model, path, modality, times):
     vector = model.embed(modality, [path])[0]
-    told = dataclasses.astuple(store_lib.stamp(path))
+    told = dataclasses.astuple(stamps.stamp(path))
     made = store.maker.digest, store.maker.preprocessing
-    store.add([store_lib.Row(str(path), modality, *time, *told, *made, vector) for time in times])
+    store.add([rows.Row(str(path), modality, *time, *told, *made, vector) for time in times])
 
 
 def test_search_prints_a_table(call, indexed, media_dir):
@@ -133,7 +135,7 @@ def test_check_says_what_is_wrong(call, indexed, model, tmp_path):
     indexed.add(
         [
             dataclasses.replace(row, path=str(path))
-            for row in indexed.vectors(store_lib.stamp(path).sha256, "image")
+            for row in indexed.vectors(stamps.stamp(path).sha256, "image")
         ]
     )
     path.unlink()
@@ -150,7 +152,7 @@ def test_upgrade_switches_to_the_new_model(call, indexed, model):
     assert result.status == 0, result.err
     assert "media.index: 3 files, from " in result.out
     assert "; 0 left out" in result.out
-    (table,) = store_lib.tables(index.STORE)
+    (table,) = database.tables(index.STORE)
     assert (table.maker.frames, table.maker.source) == (3, model.source)
     assert table.maker.digest != model.digest
     found = json.loads(call("index search 'a cat' --json --modality video").out)["results"]
@@ -169,7 +171,7 @@ def test_kept_vectors_are_dropped_later(call, indexed, model, monkeypatch, given
     result = call(f"index upgrade {given}--drop-previous")
     assert (result.status, result.err) == (0, "")
     assert "dropped" in result.out
-    assert [table.maker.source for table in store_lib.tables(index.STORE)] == ["models/second"]
+    assert [table.maker.source for table in database.tables(index.STORE)] == ["models/second"]
 
 
 @pytest.mark.parametrize(

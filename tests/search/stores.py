@@ -6,11 +6,15 @@ import types
 import numpy as np
 
 from lb_jax.core import errors
-from lb_jax.search import store as store_lib
+from lb_jax.media import settings
+from lb_jax.search import maker as maker_lib
+from lb_jax.search import rows as rows_lib
+from lb_jax.search.store import Store
 
 WIDTH = 16
-MAKER = store_lib.Maker("a" * 64, "b" * 16, "float32", "models/first", WIDTH, 5.0, 5.0)
+MAKER = maker_lib.Maker("a" * 64, "b" * 16, "float32", "models/first", WIDTH, 5.0, 5.0)
 OTHER = dataclasses.replace(MAKER, digest="c" * 64, source="models/second")
+TUM = settings.to_json(settings.Settings("tum"))  # of files, see `Maker.settings`
 
 
 def unit(count, seed=0, width=WIDTH):
@@ -23,7 +27,7 @@ def rows(vectors, path="/media/a.mp4", modality="video", maker=MAKER, window_s=5
     """A row for each vector: windows of one file, or the still that a modality without time is."""
     timed = modality in ("video", "audio")
     return [
-        store_lib.Row(
+        rows_lib.Row(
             path,
             modality,
             i * window_s if timed else None,
@@ -37,6 +41,18 @@ def rows(vectors, path="/media/a.mp4", modality="video", maker=MAKER, window_s=5
         )
         for i, vector in enumerate(vectors)
     ]
+
+
+def nearest(vectors, query, k):
+    """Numbers of the `k` vectors nearest to a query, best first."""
+    return np.argsort(-(vectors @ query), kind="stable")[:k]
+
+
+def table(uri):
+    """The table of a store that answers, as LanceDB opens it."""
+    import lancedb
+
+    return lancedb.connect(str(uri)).open_table(Store.open(str(uri)).maker.name)
 
 
 class FakeModel:

@@ -17,21 +17,25 @@ from lb_jax.core import errors
 from lb_jax.corpora import media_files as sources
 from lb_jax.media import decoders, preprocess
 from lb_jax.search import bulk, upgrade
-from lb_jax.search.store import Maker, Store
+from lb_jax.search.maker import Maker
+from lb_jax.search.store import Store
 from tests.inference import fake
 from tests.media import media_files
+from tests.search import stores
 
 pytest.importorskip("lancedb")
 
 DRIVER = """
 import sys
-from lb_jax.inference import bulk, sources
-from lb_jax.search.store import Maker, Store
+from lb_jax.corpora import media_files
+from lb_jax.search import bulk
+from lb_jax.search.maker import Maker
+from lb_jax.search.store import Store
 from tests.inference import fake
 if __name__ == "__main__":
     model, (media, uri) = fake.Fake(), sys.argv[1:]
     store = Store.create(uri, Maker.of(model, 1.0, 1.0))
-    found = sources.find([media], model.modalities)
+    found = media_files.find([media], model.modalities)
     bulk.update(found, model, store, uri + ".bad", workers=2, commit_rows=5, shown=False)
 """
 
@@ -52,7 +56,7 @@ def update(folder, uri, model=None, window_s=1.0, **settings):
 
 
 def rows(uri):
-    return Store.open(str(uri))._table.to_arrow().to_pylist()
+    return stores.table(uri).to_arrow().to_pylist()
 
 
 def named(rows):
@@ -126,8 +130,8 @@ def test_what_another_run_added_meanwhile_is_not_added_again(folder, tmp_path, m
 def test_windows_that_are_there_twice_are_mended(folder, tmp_path):
     _, before, _ = update(folder, tmp_path / "s")
     store = Store.open(str(tmp_path / "s"))
-    film = [row for row in store._table.to_arrow().to_pylist() if row["path"].endswith("0004.mp4")]
-    store._table.add(film)
+    table = stores.table(tmp_path / "s")
+    table.add([row for row in table.to_arrow().to_pylist() if row["path"].endswith("0004.mp4")])
     summary, after, _ = update(folder, tmp_path / "s")
     assert (summary.embedded, store.repeated()) == (1, set())
     assert sorted(after, key=str) == sorted(before, key=str)

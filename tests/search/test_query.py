@@ -9,7 +9,8 @@ import pytest
 from lb_jax.core import errors
 from lb_jax.evaluation.metrics import calibration
 from lb_jax.search import query
-from lb_jax.search.store import Filter, Hit, Store
+from lb_jax.search.rows import Hit
+from lb_jax.search.store import Filter, Store
 from tests.search import stores
 from tests.search.stores import MAKER, WIDTH
 

@@ -5,9 +5,10 @@ import dataclasses
 import pytest
 
 from lb_jax.core import errors
-from lb_jax.search import bulk, upgrade
-from lb_jax.search import store as store_lib
-from lb_jax.search.store import Maker, Store
+from lb_jax.search import bulk, database, upgrade
+from lb_jax.search import rows as rows_lib
+from lb_jax.search.maker import Maker
+from lb_jax.search.store import Store
 from tests.inference import fake
 
 OLD, NEW = fake.Fake(source="models/old"), fake.Fake(source="models/new")
@@ -60,7 +61,7 @@ def test_upgrade_equals_a_fresh_build_after_a_kill(uri, media, tmp_path, monkeyp
     assert contents(store) == fresh
     assert (done.files, done.left_out) == (len(store.files()), {})
     assert (done.before.source, done.after.source) == ("models/old", "models/new")
-    assert [table.state for table in store_lib.tables(uri)] == ["current", "previous"]
+    assert [table.state for table in database.tables(uri)] == ["current", "previous"]
     assert contents(Store.open(uri, OLD.digest)) == before  # for who has the model before
 
 
@@ -80,9 +81,9 @@ def test_files_that_come_and_go_meanwhile_are_followed(uri, media, tmp_path, mon
     monkeypatch.setattr(bulk, "update", busy)
     upgrade.run(uri, NEW, drop_previous=True, **OPTIONS)
     files = Store.open(uri).files()
-    assert (store_lib.path_of(tmp_path / "late.png"), "image") in files
+    assert (rows_lib.path_of(tmp_path / "late.png"), "image") in files
     assert gone not in files
-    assert [table.maker.source for table in store_lib.tables(uri)] == ["models/new"]
+    assert [table.maker.source for table in database.tables(uri)] == ["models/new"]
 
 
 def test_files_that_cannot_be_read_any_more_are_left_out(tmp_path):

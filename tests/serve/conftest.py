@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from lb_jax.search import maker as maker_lib
+from lb_jax.search import rows as rows_lib
+from lb_jax.search import stamps
 from lb_jax.search import store as store_lib
 from tests.serve import client
 
@@ -13,17 +16,17 @@ SUFFIX = {"audio": ".wav", "video": ".mp4"}
 def store(model, tmp_path_factory):
     """A store of one file of each modality."""
     folder = tmp_path_factory.mktemp("stored")
-    maker = store_lib.Maker.of(model, 5.0, 5.0)
+    maker = maker_lib.Maker.of(model, 5.0, 5.0)
     opened = store_lib.Store.create(folder / "store", maker)
     rows = []
     for modality, data in client.CONTENT.items():
         path = folder / f"{modality}{SUFFIX.get(modality, '.png')}"
         path.write_bytes(data)
-        stamp = store_lib.stamp(path)
+        stamp = stamps.stamp(path)
         timed = modality in SUFFIX
         rows.append(
-            store_lib.Row(
-                store_lib.path_of(path),
+            rows_lib.Row(
+                rows_lib.path_of(path),
                 modality,
                 0.5 if timed else None,
                 1.0 if timed else None,

@@ -1,0 +1,16 @@
+"""Stores that the tests of several files use."""
+
+import pytest
+
+from lb_jax.search.store import Store
+from tests.search.stores import MAKER
+
+
+@pytest.fixture
+def uri(tmp_path):
+    return str(tmp_path / "media.index")
+
+
+@pytest.fixture
+def store(uri):
+    return Store.create(uri, MAKER)
