@@ -26,7 +26,7 @@ EARLY_S, LATE_S = 3.0, 0.25  # at most, from the start and from the first rows
 SUFFIXES = {".jpg", ".png", ".mp4", ".wav"}
 RUN = """
 import sys
-from lb_jax.inference import bulk
+from lb_jax.search import bulk
 if __name__ == "__main__":
     media, uri, model = sys.argv[1:]
     bulk.run([media], model, uri, commit_rows=20, shown=False)

@@ -186,7 +186,7 @@ def _into_store(arguments: argparse.Namespace) -> None:
         distributed.start()
     # jax takes a second to import; wrong arguments are told before
     from lb_jax.inference import api
-    from lb_jax.search import bulk, hosts
+    from lb_jax.search import bulk
     from lb_jax.search.maker import Maker
     from lb_jax.training import compiled
 
@@ -202,7 +202,7 @@ def _into_store(arguments: argparse.Namespace) -> None:
     )
     window_s = arguments.window or bulk.WINDOW_S
     maker = Maker.of(model, window_s, arguments.stride or window_s)
-    summary = hosts.update(
+    summary = bulk.fill(
         found,
         model,
         arguments.out,

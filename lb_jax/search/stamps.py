@@ -5,8 +5,10 @@ import hashlib
 import os
 
 from lb_jax.core import errors
+from lb_jax.corpora.media_files import Source
 
 UNIT = " depth_unit="
+GONE = -1, -1  # size and time of change of a file that is not there
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,3 +62,17 @@ def stamp(path: str | os.PathLike[str]) -> FileStamp:
     except OSError as error:
         raise errors.DataError(path, f"cannot be read ({error.strerror}).") from error
     return FileStamp(digest, status.st_size, status.st_mtime_ns)
+
+
+def now(path: str) -> tuple[int, int]:
+    """Size and time of change; -1 for a file that is not there, which reading it will say."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return GONE
+    return status.st_size, status.st_mtime_ns
+
+
+def unit_of(source: Source, modality: str) -> str:
+    """The unit of its own that a file is read in; empty for none."""
+    return source.depth_unit if modality == "depth" else ""

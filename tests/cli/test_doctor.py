@@ -84,15 +84,18 @@ def test_failure_ends_with_status_2(call, looked_after, monkeypatch):
 
 def test_store_is_checked_with_its_own_model(model_dir, tmp_path):
     store_lib = pytest.importorskip("lb_jax.search.store")
+    from lb_jax.search import maker as maker_lib
+    from lb_jax.search import rows
+
     pytest.importorskip("lancedb")
     model = api.load(model_dir, dtype="float32", frames=3)
     uri = str(tmp_path / "store")
-    maker = store_lib.Maker.of(model, 10, 10)
+    maker = maker_lib.Maker.of(model, 10, 10)
     store = store_lib.Store.create(uri, maker)
     assert failed(doctor.store, store=uri) == {}
     vector = model.embed("text", ["a cat"])[0]
     made = "0" * 64, 1, 2, maker.digest, maker.preprocessing, vector
-    store.add([store_lib.Row("/gone.png", "image", None, None, *made)])
+    store.add([rows.Row("/gone.png", "image", None, None, *made)])
     command = f"`lb-jax index build FOLDER -o {uri} --model {model_dir} --frames 3 --prune`"
     assert command in failed(doctor.store, store=uri)["/gone.png"][0]
     other = dataclasses.replace(maker, digest="f" * 64)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 import types
 
 import numpy as np
@@ -10,7 +11,6 @@ import pytest
 from lb_jax.cli import index
 from lb_jax.core import errors
 from lb_jax.search import database, rows, stamps
-from lb_jax.search import store as store_lib
 from lb_jax.search.maker import Maker
 from lb_jax.search.store import Store
 from tests.media import media_files
@@ -131,7 +131,7 @@ def test_info_tells_what_is_there(call, indexed, model):
 def test_check_says_what_is_wrong(call, indexed, model, tmp_path):
     assert call("index check").out == "media.index: 4 vectors are sound\n"
     path = tmp_path / "own.png"
-    path.write_bytes((store_lib.Path(next(iter(indexed.files()))[0])).read_bytes())
+    path.write_bytes(pathlib.Path(next(iter(indexed.files()))[0]).read_bytes())
     indexed.add(
         [
             dataclasses.replace(row, path=str(path))

@@ -9,7 +9,6 @@ from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.corpora import media_files as sources
 from lb_jax.media import settings
-from lb_jax.search import bulk
 from tests.media import media_files
 
 ALL = tuple(MODALITIES)
@@ -137,8 +136,6 @@ def test_closed_folders_are_counted(tmp_path, monkeypatch):
     found = sources.find([tmp_path], ("image",))
     assert found.closed == (str(tmp_path / "a"),)
     assert any("cannot be read" in why for why in found.skipped)
-    known = [(str(tmp_path / name), "image") for name in ("a/kept.jpg", "gone.jpg", "x.jpg")]
-    assert bulk._pruned(found, known) == known[1:2]
 
 
 def test_manifest_gives_units_of_depth(folder):

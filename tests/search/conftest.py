@@ -3,6 +3,7 @@
 import pytest
 
 from lb_jax.search.store import Store
+from tests.inference import fake
 from tests.search.stores import MAKER
 
 
@@ -14,3 +15,9 @@ def uri(tmp_path):
 @pytest.fixture
 def store(uri):
     return Store.create(uri, MAKER)
+
+
+@pytest.fixture
+def media(tmp_path):
+    """Ten files of all kinds."""
+    return fake.write(tmp_path / "media", 10)
