@@ -196,7 +196,8 @@ def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
     # Said here, as what these routes do not take would go on to the page.
     taken: dict[str, set[str]] = {}
     for route in app.routes:
-        taken.setdefault(route.path, set()).update(route.methods)
+        if isinstance(route, Route):  # as all are so far
+            taken.setdefault(route.path, set()).update(route.methods or ())
     for path, methods in taken.items():
         app.routes.append(Route(path, _Refusing(405, {"Allow": ", ".join(sorted(methods))})))
     for path in ("/v1/{path:path}", "/media/{path:path}"):

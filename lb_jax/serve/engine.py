@@ -121,12 +121,12 @@ def embed_batch(
     places = defaultdict(list)
     for place, (modality, _) in enumerate(items):
         places[modality].append(place)
-    answers: list[Answer | None] = [None] * len(items)
+    answers: dict[int, Answer] = {}
     for modality, rows in places.items():
         vectors = encode(modality, [items[row][1] for row in rows])
         for number, (row, vector) in enumerate(zip(rows, vectors, strict=True)):
             answers[row] = Answer(vector, 0 if number else len(rows))
-    return answers
+    return [answers[place] for place in range(len(items))]
 
 
 class ModelAPI(litserve.LitAPI):
@@ -162,7 +162,7 @@ class ModelAPI(litserve.LitAPI):
         """Embeds a batch."""
         return embed_batch(items, self._encode)
 
-    def decode_request(self, request: Any) -> Any:
+    def decode_request(self, request: Any, **kwargs: Any) -> Any:
         """Items come as they are."""
         return request
 
@@ -174,7 +174,7 @@ class ModelAPI(litserve.LitAPI):
         """A batch is a list."""
         return output
 
-    def encode_response(self, output: Any) -> Any:
+    def encode_response(self, output: Any, **kwargs: Any) -> Any:
         """Answers go as they are."""
         return output
 
@@ -278,6 +278,7 @@ class Engine:
         """
         self.waiting = 0
         self._server, self._limits, self._observe = server, limits, observe
+        assert not isinstance(server.lit_api, list)  # `running` gives it one
         self._queue = server._get_request_queue(server.lit_api.api_path)
         # One thread, one connection to the queue: items go in the order in which they were given.
         self._sender = concurrent.futures.ThreadPoolExecutor(1, "to-engine")
@@ -314,7 +315,7 @@ class Engine:
             async with asyncio.timeout(self._limits.answer_s):
                 for event in events:
                     await event.wait()
-            answers = [buffer[uid].response for uid in sent]
+            responses = [buffer[uid].response for uid in sent]
         except (TimeoutError, ConnectionError, EOFError) as error:
             raise Refusal(
                 "engine_unavailable", "The model did not answer; try again later."
@@ -323,6 +324,7 @@ class Engine:
             self.waiting -= len(sent)
             for uid in sent:
                 buffer.pop(uid, None)
+        answers = [one for one in responses if one is not None]  # each event says that it is there
         if any(status != LitAPIStatus.OK for _, status in answers):
             raise Refusal("internal_error", "The model failed on this batch; see the server's log.")
         found = [answer for answer, _ in answers]

@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 from fastapi import FastAPI
+from starlette.routing import Mount
 
 from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.corpora import media_files
@@ -75,7 +76,9 @@ def mount(
         theme=gr.themes.Default(font=FONTS, font_mono=MONO, primary_hue="blue"),
         css=drawing.STYLE,
     )
-    api.refuse_alike(app.routes[-1].app)
+    mounted = app.routes[-1]
+    assert isinstance(mounted, Mount)  # what gradio has just put there
+    api.refuse_alike(mounted.app)
 
 
 def build(service: Service, samples: Mapping[str, Sequence[Any]]) -> gr.Blocks:
@@ -241,6 +244,7 @@ def _zero_shot(service: Service, samples: Mapping[str, Sequence[Any]]) -> None:
         _check_counts(service, items)
         vectors = await service.embed(items)
         logits = service.served.logits(kind, TEXT, vectors[1:] @ vectors[0])
+        assert logits is not None  # of media with text there always are
         shares = np.exp(logits - logits.max())
         note = "Probability among these labels: the softmax of the logits. One of them always wins."
         return drawing.bars(lines, shares / shares.sum(), note)
@@ -294,12 +298,12 @@ def _zone(label: str, modality: str, *, elem_id: str, many: bool = False) -> gr.
     folder = Path(tempfile.gettempdir()).resolve()  # the server's own: uploads and samples
     move = zone.async_move_resource_to_block_cache
 
-    async def move_local(path: Any) -> str | None:
-        if str(path).lower().startswith(("http:", "https:")):
+    async def move_local(url_or_file_path: Any) -> str | None:
+        if str(url_or_file_path).lower().startswith(("http:", "https:")):
             raise gr.Error("Media are taken as uploads only.")
-        if not Path(path).resolve().is_relative_to(folder):
+        if not Path(url_or_file_path).resolve().is_relative_to(folder):
             raise ValueError("a path that is no upload")  # gradio checks it where it serves alone
-        return await move(path)
+        return await move(url_or_file_path)
 
     zone.async_move_resource_to_block_cache = move_local
     return zone

@@ -112,6 +112,7 @@ def _serve(
 ) -> None:
     # After the folder is set, and before anything that does not like a fork.
     import uvicorn
+    from starlette.routing import Route
 
     from lb_jax.serve import api, decoding, engine, gate
     from lb_jax.serve.service import Service
@@ -141,7 +142,7 @@ def _serve(
             yield
 
     app = api.make_app(service, lifespan)
-    routes = [route.path for route in app.routes if "{" not in route.path]
+    routes = [one.path for one in app.routes if isinstance(one, Route) and "{" not in one.path]
     if options.page:
         from lb_jax.serve import page
 

@@ -197,8 +197,8 @@ class Service:
         Raises:
           Refusal: no search has found it, or it is gone.
         """
-        path, modality = self._links.get(link, (None, None))
-        if path is None or not Path(path).is_file():
+        path, modality = self._links.get(link, ("", ""))
+        if not path or not Path(path).is_file():
             raise Refusal("not_found", "There is no such file among the results; search again.")
         return Path(path), modality
 
@@ -224,7 +224,9 @@ class Service:
         """
         spec = self.served.specs[item.modality]
         job = decoding.Job("thumbnail", item.modality, spec, item.content, start_s)
-        return await self._pool.run(job)
+        small = await self._pool.run(job)
+        assert isinstance(small, bytes)  # as of every job of this name
+        return small
 
     def _check(self, item: Item) -> None:
         known = self.served.specs

@@ -14,6 +14,7 @@ import pytest
 
 from lb_jax.cli import serve
 from lb_jax.core import errors
+from tests import goldens
 from tests.serve import client, hostile
 from tests.serve.client import CONTENT, error
 
@@ -247,7 +248,7 @@ def test_a_token_that_no_header_carries_is_refused(token):
 def test_a_missing_model_is_told_in_one_line():
     command = [sys.executable, "-m", "lb_jax.cli.main", "serve", "--port=0", "--no-page"]
     ended = subprocess.run(
-        [*command, "--model=nope"], cwd=client.ROOT, capture_output=True, text=True, check=False
+        [*command, "--model=nope"], cwd=goldens.ROOT, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 2
     loading, told = ended.stderr.splitlines()
