@@ -32,7 +32,7 @@ class Outcome:
       per_class: recall or average precision of each class, None for one that does not occur.
     """
 
-    recall: dict[str, float]
+    metrics: dict[str, float]
     chance: float
     interval: dict[str, tuple[float, float]]
     rank: np.ndarray | None = None

@@ -32,13 +32,13 @@ def write(path: str | pathlib.Path, result: SuiteResult, metrics: Mapping) -> No
       result: of `suite.run`; the media files must still be there, some are shown in small.
       metrics: `results.to_json` of it, with "model" and "digest".
     """
-    facts = {"model": recall["model"], "digest": recall["digest"][:16], **recall["settings"]}
+    facts = {"model": metrics["model"], "digest": metrics["digest"][:16], **metrics["settings"]}
     sections = [
-        *(_table(one) for one in paper.tables(recall)),
-        *(_table(one) for one in paper.details(recall)),
+        *(_table(one) for one in paper.tables(metrics)),
+        *(_table(one) for one in paper.details(metrics)),
         *("".join(_benchmark(name, one)) for name, one in result.benchmarks.items()),
     ]
-    page.write(path, "lb_jax on the published benchmarks", facts, sections, recall)
+    page.write(path, "lb_jax on the published benchmarks", facts, sections, metrics)
 
 
 def _table(table: paper.Table) -> str:
@@ -201,11 +201,11 @@ def _words(text: str) -> str:
 
 def in_unit(found: SuiteResult, unit: str) -> SuiteResult:
     """A result whose depth files are shown in a unit, as the model read them."""
-    results = {
+    benchmarks = {
         name: dataclasses.replace(one, split=one.split.in_unit(unit))
-        for name, one in found.results.items()
+        for name, one in found.benchmarks.items()
     }
-    return dataclasses.replace(found, results=results)
+    return dataclasses.replace(found, benchmarks=benchmarks)
 
 
 def _media(result: BenchmarkResult, side: Sequence[str], id_: str) -> str:
