@@ -27,7 +27,7 @@ from lb_jax.evaluation.benchmarks.splits import (
     Split,
 )
 from lb_jax.evaluation.benchmarks.table import Benchmark, Settings, Task
-from lb_jax.evaluation.metrics import recall, scoring
+from lb_jax.evaluation.metrics import scoring
 from lb_jax.media.clips import Clip, Views
 from lb_jax.text import tokenizer
 
@@ -335,4 +335,4 @@ def _fraction(name: str) -> float:
 def _spread(rows: Sequence[np.ndarray]) -> np.ndarray:
     """Up to `SAMPLED` of the rows, evenly from all of them, as unit rows."""
     places = np.linspace(0, len(rows) - 1, min(len(rows), SAMPLED)).astype(int)
-    return recall.unit(np.stack([rows[i] for i in places]))
+    return scoring.unit(np.stack([rows[i] for i in places]))

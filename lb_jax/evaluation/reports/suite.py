@@ -14,7 +14,7 @@ from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.evaluation.benchmarks import published as paper
 from lb_jax.evaluation.benchmarks.bench import TaskResult
 from lb_jax.evaluation.benchmarks.suite import BenchmarkResult, SuiteResult
-from lb_jax.evaluation.metrics import recall
+from lb_jax.evaluation.metrics import scoring
 from lb_jax.evaluation.reports import figures, page, thumbnails
 from lb_jax.evaluation.reports.page import escaped
 
@@ -132,7 +132,7 @@ def _right(result: BenchmarkResult, task: TaskResult) -> np.ndarray:
 
 def _histogram(result: BenchmarkResult, task: TaskResult) -> str:
     right = _right(result, task)
-    scores = recall.cosine(task.queries[: len(right)], task.targets)
+    scores = scoring.cosine(task.queries[: len(right)], task.targets)
     edges = np.linspace(scores.min(), max(scores.max(), scores.min() + 1e-6), BINS + 1)
     centres = (edges[1:] + edges[:-1]) / 2
     series = {}
@@ -153,7 +153,7 @@ def _hardest(result: BenchmarkResult, task: TaskResult) -> str:
     for i in np.argsort(-rank, kind="stable")[:HARDEST].tolist():
         if rank[i] == 1:
             break
-        scores = recall.cosine(task.queries[i : i + 1], task.targets)[0]
+        scores = scoring.cosine(task.queries[i : i + 1], task.targets)[0]
         right = _answers(result, task, i)
         scores[right] = -np.inf
         found = int(np.argmax(scores))
