@@ -52,11 +52,13 @@ class Embedder(Protocol):
     modalities: tuple[str, ...]
     logit_scale: Mapping[str, float]
 
-    def media(
-        self, modality: str, clips: Sequence[Clip], views: Views | None = None
-    ) -> Embedded: ...
+    def media(self, modality: str, clips: Sequence[Clip], views: Views | None = None) -> Embedded:
+        """Rows of clips of one modality, of several views where `views` asks for them."""
+        ...
 
-    def texts(self, texts: Sequence[str]) -> np.ndarray: ...
+    def texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Rows float32 `[n, e]` of texts, not normalised."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -265,6 +267,7 @@ class Bench:
 
     @property
     def logit_scale(self) -> Mapping[str, float]:
+        """Modality -> log of its inverse temperature, of the model."""
         return self._embedder.logit_scale
 
 

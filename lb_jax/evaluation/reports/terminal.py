@@ -40,6 +40,7 @@ class Headline:
 
     @property
     def shown(self) -> str:
+        """The value as text, see `format`."""
         return self.format(self.value)
 
     @property
@@ -50,6 +51,7 @@ class Headline:
         )
 
     def format(self, value: float) -> str:
+        """A number in the unit of this one as text: a multiple of chance, or a percentage."""
         return f"{value:.1f}×" if self.is_multiple else percent(value)
 
 

@@ -209,11 +209,11 @@ def _filtered(reading: Reading, path: Path) -> list[tuple[str, str, list[str]]]:
     found = []
     for place, row in enumerate(data if isinstance(data, list) else [data], 1):
         where = f"entry {place} of {path.name}"
-        cells = (row.get("wav"), row.get("labels")) if isinstance(row, dict) else ()
-        if len(cells) == 2 and all(isinstance(one, str) for one in cells):
-            stem = Path(cells[0]).stem if "/" not in cells[0] else cells[0]
+        wav, labels = (row.get("wav"), row.get("labels")) if isinstance(row, dict) else (None, None)
+        if isinstance(wav, str) and isinstance(labels, str):
+            stem = Path(wav).stem if "/" not in wav else wav
             is_prefixed = stem.startswith("Y") and len(stem) == _YOUTUBE_ID + 1
-            found.append((where, stem[is_prefixed:], _mids(cells[1])))
+            found.append((where, stem[is_prefixed:], _mids(labels)))
         else:
             reading.bad_row(where, 'expected {"wav": name, "labels": "mid,mid"}')
     return found
