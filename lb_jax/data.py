@@ -1,4 +1,4 @@
-"""`python -m lb_jax.data` is `lb-jax data`."""
+"""`python -m lb_jax.media` is `lb-jax data`."""
 
 import sys
 
