@@ -51,9 +51,8 @@ WORKER = """
 import importlib, sys
 for name in sys.argv[1:]:
     importlib.import_module(name)
-from lb_jax.cli import main
 for command in ("embed", "evaluate", "demo"):
-    importlib.import_module(main.COMMANDS[command][0])
+    importlib.import_module(f"lb_jax.cli.{command}")
 print(sorted({"jax", "jaxlib", "flax", "orbax"} & set(sys.modules)))
 """
 

@@ -16,6 +16,11 @@ class Parser(argparse.ArgumentParser):
         super().__init__(prog=f"lb-jax {name}", description=description, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
+        """Tells of arguments that cannot be parsed.
+
+        Raises:
+          ConfigError: always, with the command that shows what there is.
+        """
         raise errors.ConfigError(f"{message}; `{self.prog} --help` shows what it takes.")
 
 

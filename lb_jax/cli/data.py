@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from lb_jax.cli import corpus_arguments
 from lb_jax.cli.arguments import Parser, dispatch
-from lb_jax.core import errors
-from lb_jax.core.modalities import MODALITIES
 
 FORMATS = ("array_record", "tfds")
 
@@ -26,14 +25,9 @@ def convert(argv: Sequence[str]) -> None:
         "Packs a corpus into shards that hold the encoded media themselves. Stopped at any moment, "
         "the same command goes on where it was.",
     )
-    add_source(parser)
+    corpus_arguments.add_source(parser)
     parser.add_argument("out", type=Path, metavar="DST", help="folder to write; new or empty")
-    parser.add_argument(
-        "--only",
-        type=modalities,
-        metavar="MODALITY,...",
-        help="modalities to pack (default: all that rows may carry)",
-    )
+    corpus_arguments.add_only(parser, "modalities to pack (default: all that rows may carry)")
     parser.add_argument(
         "--rows-per-shard", type=int, metavar="N", help="rows that a shard covers (default: 1024)"
     )
@@ -55,7 +49,7 @@ def convert(argv: Sequence[str]) -> None:
 
     from lb_jax.corpora import pack, rows
 
-    source = open_source(arguments)
+    source = corpus_arguments.open_source(arguments)
     if arguments.depth_unit is not None:
         source = rows.InUnit(source, arguments.depth_unit)
     given = {
@@ -81,77 +75,6 @@ def check(argv: Sequence[str]) -> None:
     from lb_jax.cli import data_benchmark, data_check
 
     (data_benchmark if data_benchmark.asked_for(argv) else data_check).main(argv)
-
-
-def add_source(parser: Parser) -> None:
-    """Adds the arguments that name a corpus: SRC, --root, --columns, --modality."""
-    parser.add_argument(
-        "source",
-        type=_source,
-        metavar="SRC",
-        help="annotation, manifest, folder or dataset: the corpus",
-    )
-    parser.add_argument("--root", type=Path, metavar="DIR", help="what media paths are relative to")
-    parser.add_argument(
-        "--columns",
-        type=columns,
-        metavar="NAME=COLUMN,...",
-        help='where a manifest or dataset holds a modality, a caption kind or "id"',
-    )
-    parser.add_argument(
-        "--modality", choices=tuple(MODALITIES), help="what the files are, where SRC does not say"
-    )
-
-
-def _source(text: str) -> str:
-    if not text.strip():
-        raise errors.ConfigError(
-            f"SRC is {text!r}; expected an annotation, manifest, folder or dataset. Give its path "
-            "('.' is the current folder)."
-        )
-    return text
-
-
-def open_source(arguments):
-    """Opens the corpus that the arguments of `add_source` name."""
-    from lb_jax.corpora import sources
-
-    return sources.open_source(
-        arguments.source,
-        root=arguments.root,
-        columns=arguments.columns,
-        modality=arguments.modality,
-    )
-
-
-def columns(text: str) -> dict[str, str]:
-    """Reads NAME=COLUMN,NAME=COLUMN.
-
-    Raises:
-      ConfigError: for anything else, or a name given twice.
-    """
-    pairs = [one.partition("=") for one in text.split(",")]
-    found = {name: column for name, _, column in pairs}
-    if not all(name and column for name, _, column in pairs) or len(found) < len(pairs):
-        raise errors.ConfigError(
-            f"--columns is {text!r}; expected NAME=COLUMN,..., such as video=path,caption=title."
-        )
-    return found
-
-
-def modalities(text: str) -> list[str]:
-    """Reads MODALITY,MODALITY.
-
-    Raises:
-      ConfigError: for a name that is none.
-    """
-    for name in text.split(","):
-        if name not in MODALITIES:
-            raise errors.ConfigError(
-                f"--only is {text!r}; expected some of {', '.join(MODALITIES)}, with commas."
-                f"{errors.nearest(name, MODALITIES)}"
-            )
-    return text.split(",")
 
 
 # name: (its main(argv), what it does)

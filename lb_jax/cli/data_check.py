@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lb_jax.cli import data
+from lb_jax.cli import corpus_arguments
 from lb_jax.cli.arguments import Parser, add_settings, given_settings, make_folder
 from lb_jax.core import errors, notices
 
@@ -25,13 +25,8 @@ def main(argv: Sequence[str]) -> None:
         "--root DIR it looks for the files of a published test set instead; NAME is one of "
         f"{', '.join(layouts.LAYOUTS)} (lb-jax data check --benchmark NAME --help tells more).",
     )
-    data.add_source(parser)
-    parser.add_argument(
-        "--only",
-        type=data.modalities,
-        metavar="MODALITY,...",
-        help="modalities to decode (default: all that have files)",
-    )
+    corpus_arguments.add_source(parser)
+    corpus_arguments.add_only(parser, "modalities to decode (default: all that have files)")
     parser.add_argument("--preset", default="default", help="preprocessing: default or reference")
     parser.add_argument(
         "--context", type=at_least_one, default=77, help="tokens the text tower takes"
@@ -57,7 +52,7 @@ def main(argv: Sequence[str]) -> None:
     from lb_jax.corpora import check
     from lb_jax.media import specs
 
-    source = data.open_source(arguments)
+    source = corpus_arguments.open_source(arguments)
     names, absent = present(source, arguments.only or source.modalities)
     if not names:
         raise errors.DataError(

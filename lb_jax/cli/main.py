@@ -6,45 +6,27 @@ from collections.abc import Callable, Sequence
 
 from lb_jax.core import errors, names, notices, processes
 
-# name: (module with main(argv), what it does)
+# name, which is that of its module: what it does
 COMMANDS = {
-    "demo": (
-        "lb_jax.cli.demo",
-        "write a corpus, pretrain, bind every modality, evaluate, write report.html",
-    ),
-    "train": (
-        "lb_jax.cli.train",
-        "run a config: --config=configs/X.py --workdir=DIR [--config.name=value ...]",
-    ),
-    "plan": (
-        "lb_jax.cli.plan",
-        "memory, FLOPs and traffic of a config's step on TPUs that are not there",
-    ),
-    "replay": ("lb_jax.cli.replay", "look again at a step of a run that was not finite"),
-    "evaluate": ("lb_jax.cli.evaluate", "score a model on a labelled corpus"),
-    "calibrate": (
-        "lb_jax.cli.calibrate",
-        "fit the probability of a match, kept in the checkpoint",
-    ),
-    "convert": (
-        "lb_jax.cli.convert",
-        "weights in and out: safetensors, Orbax, Hugging Face, OpenCLIP, StableHLO",
-    ),
-    "data": ("lb_jax.cli.data", "corpora: check any of them, pack it into shards"),
-    "embed": ("lb_jax.cli.embed", "media of any number and length into a store, or into an .npz"),
-    "index": (
-        "lb_jax.cli.index",
-        "search your own media: build, search, info, check, upgrade",
-    ),
-    "serve": ("lb_jax.cli.serve", "a web page and an HTTP API over one model"),
-    "doctor": ("lb_jax.cli.doctor", "what is wrong with this machine or a model, and what to do"),
+    "demo": "write a corpus, pretrain, bind every modality, evaluate, write report.html",
+    "train": "run a config: --config=configs/X.py --workdir=DIR [--config.name=value ...]",
+    "plan": "memory, FLOPs and traffic of a config's step on TPUs that are not there",
+    "replay": "look again at a step of a run that was not finite",
+    "evaluate": "score a model on a labelled corpus",
+    "calibrate": "fit the probability of a match, kept in the checkpoint",
+    "convert": "weights in and out: safetensors, Orbax, Hugging Face, OpenCLIP, StableHLO",
+    "data": "corpora: check any of them, pack it into shards",
+    "embed": "media of any number and length into a store, or into an .npz",
+    "index": "search your own media: build, search, info, check, upgrade",
+    "serve": "a web page and an HTTP API over one model",
+    "doctor": "what is wrong with this machine or a model, and what to do",
 }
 
 
 def usage() -> str:
     """The help text."""
     width = max(map(len, COMMANDS))
-    lines = [f"  {name.ljust(width)}  {what}" for name, (_, what) in COMMANDS.items()]
+    lines = [f"  {name.ljust(width)}  {what}" for name, what in COMMANDS.items()]
     return (
         "usage: lb-jax COMMAND [arguments]    (lb-jax COMMAND --help tells more; "
         "--debug shows tracebacks)\n\n" + "\n".join(lines)
@@ -69,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"unknown command {name!r}.{errors.nearest(name, COMMANDS)} Commands: "
                 f"{', '.join(COMMANDS)}."
             )
-        importlib.import_module(COMMANDS[name][0]).main(rest)
+        importlib.import_module(f"lb_jax.cli.{name}").main(rest)
 
     return guarded(call, rest, debug=len(argv) < len(given))
 

@@ -54,8 +54,12 @@ def main(argv: Sequence[str]) -> None:
         found = plan.search(trial, to, tried)
         print_search(found, to)
     if out:
-        record = {"topology": to.name, "devices": len(to.devices), "given": as_dict(trial, to)}
-        record["search"] = [as_dict(one, to) for one in found]
+        record = {
+            "topology": to.name,
+            "devices": len(to.devices),
+            "given": as_dict(trial, to),
+            "search": [as_dict(one, to) for one in found],
+        }
         out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

@@ -77,8 +77,9 @@ def draw_text(
                 row.id, f"has {frames} frames, none for its caption {kind}; add it"
             )
         text = row.texts[kind] if kind in row.texts else row.texts["ofa"][tied]
-        return text.strip(), tied if frames > 1 else 0
-    text = row.texts[kind]
+        frame = tied if frames > 1 else 0
+    else:
+        text = row.texts[kind]
     if isinstance(text, tuple):
         text = text[int(choice_draw * len(text))]
     return (clean_title(text) if kind == "raw" else text.strip()), frame

@@ -171,7 +171,8 @@ def _start(*state: Any) -> None:
 
 
 def _in_process(chunk: range) -> _Part:
-    return _check_rows(*_STATE, chunk)
+    source, specs, context = _STATE
+    return _check_rows(source, specs, context, chunk)
 
 
 def _check_rows(
@@ -222,7 +223,7 @@ def _facts(modality: str, file: Ref, decoded: np.ndarray) -> dict[str, Any]:
     if modality == "audio":
         return {"duration_s": 0.01 * len(decoded) + 0.015}
     height, width = decoded.shape[1:3] if MODALITIES[modality].has_frames else decoded.shape[:2]
-    facts = {"size": f"{width}x{height}"}
+    facts: dict[str, Any] = {"size": f"{width}x{height}"}
     if MODALITIES[modality].has_frames and not isinstance(file, tuple):
         facts["duration_s"] = media_lib.duration_s(file, modality)
     return facts

@@ -30,7 +30,7 @@ class ImageFolder:
       errors.ConfigError: unknown modality.
     """
 
-    text_kinds = ("caption",)
+    text_kinds: tuple[str, ...] = ("caption",)
 
     def __init__(self, path: str | Path, modality: str | None = None):
         modality = modality or "image"
@@ -39,16 +39,24 @@ class ImageFolder:
                 f"no modality {modality!r}; expected one of {', '.join(MODALITIES)}."
                 f"{errors.nearest(modality, MODALITIES)}"
             )
-        self._path, self.where, self.modalities = Path(path), str(path), (modality,)
+        self._path, self.where = Path(path), str(path)
+        self.modalities: tuple[str, ...] = (modality,)
         self._files = _files(self._path, MODALITIES[modality].suffixes)
 
     def __len__(self) -> int:
         return len(self._files)
 
     def having(self, modality: str) -> Sequence[int]:
+        """Numbers of the rows that carry a modality: all, or none where the corpus has none."""
         return range(len(self) if modality in self.modalities else 0)
 
     def require(self, kinds: Iterable[str]) -> None:
+        """Checks that only the caption is asked for, which every row has.
+
+        Raises:
+          DataError: for another kind.
+          ConfigError: for an unknown kind.
+        """
         captions.require_kinds(kinds)
         if lacking := captions.lacking(self.text_kinds, kinds):
             raise errors.DataError(

@@ -85,12 +85,19 @@ class Manifest:
         return self._rows
 
     def having(self, modality: str) -> np.ndarray:
+        """Numbers of the rows that name a file of a modality, int64, rising."""
         if modality not in self._media:
             return np.zeros(0, np.int64)
         column = self._media[modality]
         return np.flatnonzero(np.concatenate([_filled(chunk) for chunk in column.chunks]))
 
     def require(self, kinds: Iterable[str]) -> None:
+        """As for every source, by the columns alone: a cell may still be empty.
+
+        Raises:
+          DataError: naming the columns that are not there.
+          ConfigError: for an unknown kind.
+        """
         captions.require_kinds(kinds)
         if lacking := captions.lacking(self._texts, kinds):
             missing = [self._named[kind] for kind in lacking if kind in self._named]
@@ -112,7 +119,7 @@ class Manifest:
     def _has_gaps(self) -> bool:
         """Whether some `ofa` lacks captions, so that its row has those of single frames."""
         return "ofa" in self._texts and any(
-            not _filled(pc.utf8_trim_whitespace(pc.list_flatten(chunk))).all()
+            not _filled(pc.call_function("utf8_trim_whitespace", [_flat(chunk)])).all()
             for chunk in self._texts["ofa"].chunks
             if _is_texts(chunk.type)
         )
@@ -156,12 +163,13 @@ class Manifest:
         return units
 
     def _unusable(self, index: int, reason: str) -> errors.DataError:
-        line = f"row {index}" if self._format.lines is None else f"line {self._lines[index]}"
+        line = f"row {index}" if self._lines is None else f"line {self._lines[index]}"
         return errors.DataError(f"{self.where}: {line}", reason)
 
     @functools.cached_property
-    def _lines(self) -> np.ndarray:
-        return self._format.lines(self._path)
+    def _lines(self) -> np.ndarray | None:
+        lines = self._format.lines
+        return None if lines is None else lines(self._path)
 
     def _media_columns(
         self, keys: list[str], named: Mapping[str, str], modality: str | None, table: tables.Table
@@ -218,14 +226,23 @@ def _plain(type: pa.DataType) -> pa.DataType:
     return type
 
 
+def _flat(cells: pa.Array) -> pa.Array:
+    """The elements of lists, one list after the other."""
+    return pc.call_function("list_flatten", [cells])
+
+
+def _lengths(function: str, cells: pa.Array) -> np.ndarray:
+    """What an Arrow function says of each cell, int [cells]; 0 of a null."""
+    return pc.fill_null(pc.call_function(function, [cells]), 0).to_numpy(zero_copy_only=False)
+
+
 def _filled(cells: pa.Array) -> np.ndarray:
     """Which cells hold a text that is not empty, bool [cells]."""
-    texts = pc.list_flatten(cells) if _is_texts(cells.type) else cells
-    filled = pc.fill_null(pc.greater(pc.binary_length(texts), 0), False)
-    filled = filled.to_numpy(zero_copy_only=False)
+    texts = _flat(cells) if _is_texts(cells.type) else cells
+    filled = _lengths("binary_length", texts) > 0
     if texts is cells:
         return filled
-    lengths = pc.fill_null(pc.list_value_length(cells), 0).to_numpy(zero_copy_only=False)
+    lengths = _lengths("list_value_length", cells)
     rows = np.repeat(np.arange(len(cells)), lengths)
     return np.bincount(rows[filled], minlength=len(cells)) > 0
 

@@ -1,4 +1,7 @@
-"""What is embedded: the media files of folders and manifests, and which modality each one is."""
+"""Loose media files to embed: those of folders and manifests, and which modality each one is.
+
+No captions, no rows: a corpus, which has both, is opened by `sources`.
+"""
 
 import collections
 import dataclasses
@@ -61,7 +64,7 @@ ENDINGS_TOLD = 8  # of those; the others are told together
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A file and what becomes of it.
+    """A file to embed and as what; `rows.Source`, in contrast, is a whole corpus.
 
     Attributes:
       path: absolute, with forward slashes.

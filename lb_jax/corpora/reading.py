@@ -3,8 +3,9 @@
 import collections
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent import futures
+from pathlib import Path
 from typing import Any
 
 from lb_jax.core import errors
@@ -38,7 +39,9 @@ class Reading:
         self.source, self.wanted, self.threads = source, wanted, threads
         self.max_bad_rate, self.bad = max_bad_rate, []
 
-    def rows(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Row | None]]:
+    def rows(
+        self, start: int = 0, stop: int | None = None
+    ) -> Generator[tuple[int, Row | None], None, None]:
         """Yields the rows from `start` to before `stop` with their numbers, None if left out.
 
         Raises:
@@ -101,7 +104,11 @@ def content(ref: Ref) -> bytes | tuple[bytes, ...] | Measured:
     if isinstance(ref, Measured):
         return Measured(content(ref.file), ref.unit)
     if isinstance(ref, tuple):
-        return tuple(map(content, ref))
+        return tuple(map(_bytes, ref))
+    return _bytes(ref)
+
+
+def _bytes(ref: Path | bytes) -> bytes:
     with media.stream(ref, "a path or bytes") as file:
         try:
             return file.read()

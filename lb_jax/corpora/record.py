@@ -7,7 +7,7 @@ msgpack, one map of "id" (string), "texts" (caption kind -> string, or several) 
 
 import dataclasses
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgpack
 
@@ -108,7 +108,7 @@ def _is_measured(value: object) -> bool:
     )
 
 
-def _is_several(value: object, of: type | tuple[type, ...]) -> bool:
+def _is_several(value: object, of: type | tuple[type, ...]) -> TypeGuard[tuple]:
     return isinstance(value, tuple) and value != () and all(isinstance(one, of) for one in value)
 
 

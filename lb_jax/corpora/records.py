@@ -67,6 +67,7 @@ class Records:
         return self._ends[-1]
 
     def having(self, modality: str) -> np.ndarray:
+        """Numbers of the rows that carry a modality, int64, rising, as the index says."""
         found, start = [np.zeros(0, np.int64)], 0
         for shard in self._shards:
             if modality in shard["carriers"]:
@@ -77,6 +78,12 @@ class Records:
         return np.concatenate(found)
 
     def require(self, kinds: Iterable[str]) -> None:
+        """Checks by the counts of the index that every row has the captions.
+
+        Raises:
+          DataError: with the number of rows that have each kind.
+          ConfigError: for an unknown kind.
+        """
         everywhere = {kind for kind, rows in self._rows_with.items() if rows == len(self)}
         if lacking := lacking_kinds(kinds, everywhere):
             counts = ", ".join(

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from lb_jax.core import names
 from lb_jax.media.sensors.depth_units import Measured, parse
 
@@ -47,10 +49,17 @@ class InUnit:
     def __len__(self) -> int:
         return len(self._source)
 
-    def having(self, modality: str) -> Sequence[int]:
+    def having(self, modality: str) -> Sequence[int] | np.ndarray:
+        """Numbers of the rows that carry a modality, rising."""
         return self._source.having(modality)
 
     def require(self, kinds: Iterable[str]) -> None:
+        """Checks that every row has the captions, see `Source.require`.
+
+        Raises:
+          DataError: naming a row that lacks one.
+          ConfigError: for an unknown kind.
+        """
         self._source.require(kinds)
 
     def __getitem__(self, index: int) -> Row:
@@ -87,7 +96,7 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
 
-    def having(self, modality: str) -> Sequence[int]:
+    def having(self, modality: str) -> Sequence[int] | np.ndarray:
         """Numbers of the rows that carry a modality, rising."""
         ...
 

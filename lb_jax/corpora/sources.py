@@ -1,4 +1,7 @@
-"""Every kind of corpus that can be trained on, checked or packed, known by name or content."""
+"""Opens a corpus of any kind, known by name or content, to train on, to check or to pack.
+
+A corpus has rows with captions; loose files to embed are found by `media_files`.
+"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -11,7 +11,7 @@ import dataclasses
 import io
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import TextIO
 
 import numpy as np
 import pyarrow as pa
@@ -190,14 +190,14 @@ FORMATS = {
 class _Appended(io.RawIOBase):
     """A file with some bytes behind its end."""
 
-    def __init__(self, file: BinaryIO, tail: bytes):
+    def __init__(self, file: io.BufferedIOBase, tail: bytes):
         super().__init__()
-        self._parts = [file, io.BytesIO(tail)]
+        self._parts: list[io.BufferedIOBase] = [file, io.BytesIO(tail)]
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer, /) -> int:
         while self._parts:
             if count := self._parts[0].readinto(buffer):
                 return count
@@ -206,7 +206,7 @@ class _Appended(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def _open(path: Path) -> Iterator[BinaryIO]:
+def _open(path: Path) -> Iterator[io.BufferedReader]:
     try:
         with path.open("rb") as file:
             yield file

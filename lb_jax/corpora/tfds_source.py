@@ -79,6 +79,7 @@ class Tfds:
         return len(self._records)
 
     def having(self, modality: str) -> Sequence[int]:
+        """Numbers of the rows that carry a modality: all, or none where the corpus has none."""
         return range(len(self) if modality in self.modalities else 0)
 
     def require(self, kinds: Iterable[str]) -> None:
@@ -151,9 +152,9 @@ def _open(where: str, root: str | Path | None) -> tuple[Any, str]:
             f"{where!r} is no dataset; expected {NAMED}NAME, {NAMED}NAME/CONFIG or "
             f"{NAMED}NAME:VERSION, each with :SPLIT or without."
         )
+    name, split = named.groups() if named else (where, None)
     try:
         if named:
-            name, split = named.groups()
             builder = tfds.core.read_only_builder.builder_from_files(name, data_dir=root)
         else:
             folder, split = _folder_and_split(where)

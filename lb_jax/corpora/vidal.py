@@ -61,9 +61,16 @@ class Vidal:
         return len(self._items)
 
     def having(self, modality: str) -> Sequence[int]:
+        """Numbers of the rows that carry a modality: all, or none where the corpus has none."""
         return range(len(self) if modality in self.modalities else 0)
 
     def require(self, kinds: Iterable[str]) -> None:
+        """Checks that every row has the captions that training will ask for.
+
+        Raises:
+          DataError: naming the first row that lacks one.
+          ConfigError: for an unknown kind.
+        """
         needed = captions.require_kinds(kinds)
         for item in self._items:
             if lacking := [kind for kind in needed if kind not in item.texts]:

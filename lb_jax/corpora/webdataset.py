@@ -85,11 +85,18 @@ class WebDataset:
         return len(self._index)
 
     def having(self, modality: str) -> np.ndarray:
+        """Numbers of the samples that carry a modality, int64, rising."""
         carrier = _STILLS if modality == "video" and self._stills_are_clip else modality
         counts = self._index.counts(carrier)
         return np.flatnonzero(counts > (1 if carrier != modality else 0))
 
     def require(self, kinds: Iterable[str]) -> None:
+        """Checks that some sample has each kind of caption; one may still lack it.
+
+        Raises:
+          DataError: naming the kinds that no sample has.
+          ConfigError: for an unknown kind.
+        """
         captions.require_kinds(kinds)
         if lacking := captions.lacking(self.text_kinds, kinds):
             has = ", ".join(self.text_kinds) or "no captions"

@@ -34,7 +34,8 @@ def _harmonics(
     hertz: float, t: np.ndarray, count: int, falloff: float, step: int = 1
 ) -> np.ndarray:
     """A sum of partials 1, 1 + step, 1 + 2 step, …, each weaker by its number ** `falloff`."""
-    return sum(_sine(hertz * k, t) / k**falloff for k in range(1, 1 + step * count, step))
+    partials = (_sine(hertz * k, t) / k**falloff for k in range(1, 1 + step * count, step))
+    return sum(partials, start=np.zeros_like(t))
 
 
 def _since(t: np.ndarray, rate_hz: float) -> np.ndarray:

@@ -205,7 +205,7 @@ def _measured(corpus: labelled.Labelled, model) -> labelled.Labelled:
 
 
 def _files(corpus: labelled.Labelled, name: str, ids: Sequence[str]) -> list[str | Measured]:
-    found = [str(corpus.files[id_][name]) for id_ in ids]
+    found: list[str | Measured] = [str(corpus.files[id_][name]) for id_ in ids]
     if name != "depth":
         return found
     units = [corpus.units.get(id_) for id_ in ids]

@@ -36,10 +36,12 @@ class Task:
 
     @property
     def modality(self) -> str:
+        """The modality that is looked at, such as "image"."""
         return self.name.split("/")[0]
 
     @property
     def attribute(self) -> str:
+        """The attribute that is told, such as "category"."""
         return self.name.split("/")[1]
 
 

@@ -72,7 +72,9 @@ class Order:
 
     def __getitem__(self, number: int) -> tuple[int, int]:
         """Sample number -> (corpus, row)."""
-        return self._order[number + self._left_out * (number // self._epoch)]
+        found = self._order[number + self._left_out * (number // self._epoch)]
+        assert found is not None  # the order has no end and leaves nothing out
+        return found
 
 
 class Sample(NamedTuple):
@@ -133,6 +135,10 @@ class Loader:
         self._cache: dict[tuple[int, int, int], np.ndarray] | None = {} if cache else None
 
     def __call__(self, number: int) -> Sample:
+        """The sample of a number; in place of a row that cannot be used another is drawn.
+
+        After `ATTEMPTS` rows it has no media and no text.
+        """
         bad: list[BadSample] = []
         for attempt in range(ATTEMPTS):
             rng = np.random.default_rng((self._seed, attempt, number))
@@ -185,7 +191,7 @@ class Loader:
             for source, rows in zip(self._sources, self._rows, strict=True)
         ]
 
-    def _usable(self, source: Source) -> Sequence[int]:
+    def _usable(self, source: Source) -> Sequence[int] | np.ndarray:
         """Numbers of the rows that samples are drawn from."""
         rows = source.having(self.modality)
         if not len(rows):
@@ -250,11 +256,8 @@ def _file_names(row: Row) -> list[str]:
     """Names of a row's media that are files, without the folder, which may move."""
     every = itertools.chain.from_iterable(row.media.values())
     flat = (part for one in every for part in (one if isinstance(one, tuple) else (one,)))
-    return [
-        f"{part.file.name} {part.unit}" if isinstance(part, Measured) else part.name
-        for part in flat
-        if isinstance(getattr(part, "file", part), Path)
-    ]
+    told = ((p.file, f" {p.unit}") if isinstance(p, Measured) else (p, "") for p in flat)
+    return [f"{file.name}{unit}" for file, unit in told if isinstance(file, Path)]
 
 
 class CaptionPairs(Loader):
@@ -280,17 +283,19 @@ class CaptionPairs(Loader):
         super().__init__(sources, modalities.TEXT, None, "", encode, seed=seed, drop_to=drop_to)
         self._kinds = kinds
 
-    def _usable(self, source: Source) -> Sequence[int]:
+    def _usable(self, source: Source) -> Sequence[int] | np.ndarray:
         return range(len(source))
 
     def load(
         self, corpus: int, number: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, bool] | BadSample:
+        """One row -> (its first caption, its second, whether one was cut), or what is wrong."""
         source, found, truncated = self._sources[corpus], [], False
         try:
             row = source[number]
         except errors.DataError as error:
             return BadSample(self.modality, error.path, error.reason)
+        where = f"{source.where}: {row.id}"
         try:
             for kind in self._kinds:
                 where = f"{source.where}: {row.id}, {kind}"
@@ -334,6 +339,7 @@ class BatchLoader:
         return {**self.__dict__, "_pool": None}
 
     def __call__(self, batch: int) -> dict[str, dict[str, Any]]:
+        """The part of this process of a batch, its samples loaded, side by side in arrays."""
         index, count = self.process
         work = [
             (loader, int(batch) * self.sizes[name] + index * share + i)

@@ -12,6 +12,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -28,6 +29,9 @@ WAITING, WHOLE, CUT, UNUSABLE = range(4)  # not embedded yet, all of it, its beg
 _CHUNK = 1 << 14  # captions that are looked up at a time
 
 Identity = Mapping[str, str | int]
+Texts = Callable[[], Iterable[str]]
+Embed = Callable[[np.ndarray], np.ndarray]  # int32 [b, n] -> float32 [b, e]
+Arrays = tuple[np.memmap, np.memmap, np.memmap]
 
 
 class TextCache:
@@ -76,8 +80,8 @@ def key(text: str) -> bytes:
 def make(
     folder: Path,
     identity: Identity,
-    texts: Callable[[], Iterable[str]],
-    embed: Callable[[np.ndarray], np.ndarray],
+    texts: Texts,
+    embed: Embed,
     *,
     dim: int,
     batch_size: int,
@@ -114,12 +118,7 @@ def make(
 
 
 def _make(
-    folder: Path,
-    identity: Identity,
-    texts: Callable[[], Iterable[str]],
-    embed: Callable[[np.ndarray], np.ndarray],
-    dim: int,
-    batch_size: int,
+    folder: Path, identity: Identity, texts: Texts, embed: Embed, dim: int, batch_size: int
 ) -> None:
     """Leaves a whole generation with all captions; the last whole one stays until then."""
     keys = [np.unique(found) for found, _ in _chunks(texts())]
@@ -171,13 +170,7 @@ def _prepare(
     (folder / GROWING).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _fill(
-    arrays: tuple[np.ndarray, np.ndarray, np.ndarray],
-    texts: Callable[[], Iterable[str]],
-    embed: Callable[[np.ndarray], np.ndarray],
-    length: int,
-    batch_size: int,
-) -> None:
+def _fill(arrays: Arrays, texts: Texts, embed: Embed, length: int, batch_size: int) -> None:
     """Embeds what waits."""
     keys, vectors, state = arrays
     done = int(np.count_nonzero(state))
@@ -226,13 +219,14 @@ def _find(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return places, keys[places] == wanted
 
 
-def _arrays(folder: Path, generation: int, mode: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _arrays(folder: Path, generation: int, mode: Literal["r", "r+"]) -> Arrays:
     """Keys, vectors and states, mapped into memory."""
     try:
         files = [folder / f"{name}-{generation}.npy" for name in ARRAYS]
-        return tuple(np.load(file, mmap_mode=mode) for file in files)
+        keys, vectors, state = (np.load(file, mmap_mode=mode) for file in files)
     except (OSError, ValueError) as error:
         raise _damaged(folder, error) from error
+    return keys, vectors, state
 
 
 def _require(folder: Path, identity: Identity) -> dict[str, str | int]:

@@ -15,7 +15,7 @@ from lb_jax.core import errors, paths
 from lb_jax.core.modalities import TEXT
 from lb_jax.corpora import captions
 from lb_jax.corpora.rows import Source, name_of
-from lb_jax.evaluation.metrics import health, recall
+from lb_jax.evaluation.metrics import health, recall, scoring
 from lb_jax.feed import pipeline
 from lb_jax.media import preprocess
 from lb_jax.training import data as data_lib
@@ -151,7 +151,7 @@ class Probe:
 
 def figures(media: np.ndarray, texts: np.ndarray) -> dict[str, float]:
     """Figures of items and their captions, unit rows [n, e]; see `Probe`."""
-    to_text = recall.cosine(media, texts)
+    to_text = scoring.cosine(media, texts)
     return {
         "text_to_R@1": recall.retrieval(to_text.T)["R@1"],
         "to_text_R@1": recall.retrieval(to_text)["R@1"],

@@ -131,7 +131,7 @@ def start(corpus: Path, out: Path, to: str = "array_record") -> subprocess.Popen
     """The command as a process of its own."""
     return subprocess.Popen(
         [
-            *(sys.executable, "-m", "lb_jax.media", "convert", str(corpus / "rows.json"), str(out)),
+            *(sys.executable, "-m", "lb_jax.data", "convert", str(corpus / "rows.json"), str(out)),
             *("--only", "depth", "--rows-per-shard", "1", "--to", to),
         ],
         stdout=subprocess.DEVNULL,

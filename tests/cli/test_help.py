@@ -57,6 +57,6 @@ def test_usage_lists_the_commands(call, line):
     result = call(line)
     assert (result.status, result.err) == (0, "")
     assert result.out.startswith("usage: lb-jax COMMAND")
-    for name, (_, what) in main.COMMANDS.items():
+    for name, what in main.COMMANDS.items():
         assert f"  {name}" in result.out
         assert what in result.out

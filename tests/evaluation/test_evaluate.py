@@ -7,7 +7,6 @@ import pytest
 
 from lb_jax.core import errors
 from lb_jax.evaluation import evaluate
-from lb_jax.evaluation.metrics import emergent, retrieval, zero_shot
 
 MODALITIES = ["image", "video", "depth", "thermal", "audio"]
 
@@ -125,26 +124,3 @@ def test_not_finite_embeddings_are_refused(corpus, planted, monkeypatch):
     )
     with pytest.raises(errors.DataError, match="not finite"):
         evaluate.evaluate(planted, corpus)
-
-
-def test_class_weights_average_directions_not_lengths():
-    weights = zero_shot.class_weights([np.array([[10.0, 0.0], [0.0, 1.0]]), np.array([[0.0, 2.0]])])
-    np.testing.assert_allclose(weights, [[0.5**0.5, 0.5**0.5], [0, 1]], atol=1e-7)
-
-
-def test_shared_captions_are_right_for_each_of_their_items():
-    items = np.eye(3, dtype=np.float32)
-    text = np.array([[0.6, 0.8, 0], [0.6, 0.8, 0], [0, 0, 1]], np.float32)
-    table = retrieval.score(text, items, ["same", "same", "other"])
-    assert table["x_to_text"]["R@1"] == 1
-    assert table["x_to_text"]["chance_R@1"] == 1 / 2
-    assert (table["text_to_x"]["R@1"], table["distinct_captions"], table["n"]) == (2 / 3, 2, 3)
-
-
-def test_emergent_pairs_follow_the_ids_not_the_rows():
-    rows = np.eye(3, dtype=np.float32)
-    tables = emergent.score({"audio": rows, "image": rows[::-1]}, {"audio": "abc", "image": "cba"})
-    assert {pair: table["R@1"] for pair, table in tables.items()} == {
-        "audio->image": 1,
-        "image->audio": 1,
-    }

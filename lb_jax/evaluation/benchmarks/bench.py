@@ -27,7 +27,7 @@ from lb_jax.evaluation.benchmarks.splits import (
     Split,
 )
 from lb_jax.evaluation.benchmarks.table import Benchmark, Settings, Task
-from lb_jax.evaluation.metrics import recall, scoring
+from lb_jax.evaluation.metrics import scoring
 from lb_jax.media.clips import Clip, Views
 from lb_jax.text import tokenizer
 
@@ -52,11 +52,13 @@ class Embedder(Protocol):
     modalities: tuple[str, ...]
     logit_scale: Mapping[str, float]
 
-    def media(
-        self, modality: str, clips: Sequence[Clip], views: Views | None = None
-    ) -> Embedded: ...
+    def media(self, modality: str, clips: Sequence[Clip], views: Views | None = None) -> Embedded:
+        """Rows of clips of one modality, of several views where `views` asks for them."""
+        ...
 
-    def texts(self, texts: Sequence[str]) -> np.ndarray: ...
+    def texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Rows float32 `[n, e]` of texts, not normalised."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -265,6 +267,7 @@ class Bench:
 
     @property
     def logit_scale(self) -> Mapping[str, float]:
+        """Modality -> log of its inverse temperature, of the model."""
         return self._embedder.logit_scale
 
 
@@ -335,4 +338,4 @@ def _fraction(name: str) -> float:
 def _spread(rows: Sequence[np.ndarray]) -> np.ndarray:
     """Up to `SAMPLED` of the rows, evenly from all of them, as unit rows."""
     places = np.linspace(0, len(rows) - 1, min(len(rows), SAMPLED)).astype(int)
-    return recall.unit(np.stack([rows[i] for i in places]))
+    return scoring.unit(np.stack([rows[i] for i in places]))

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from lb_jax.core import errors
-from lb_jax.evaluation.metrics import intervals, ranks, recall
+from lb_jax.evaluation.metrics import checks, classes, intervals, ranks, recall, scoring
 from lb_jax.evaluation.metrics import labels as multilabel
 
 INVERSE_TEMPERATURE = 100  # of views, whatever was learned (`zero_shot_classifier.py`)
@@ -32,7 +32,7 @@ class Outcome:
       per_class: recall or average precision of each class, None for one that does not occur.
     """
 
-    recall: dict[str, float]
+    metrics: dict[str, float]
     chance: float
     interval: dict[str, tuple[float, float]]
     rank: np.ndarray | None = None
@@ -98,11 +98,11 @@ def classify(
       same: int `[c]`, equal where prompts are the same.
     """
     scores = class_scores(items, weights)
-    labels = recall.indices(labels, *scores.shape, "labels")
+    labels = checks.indices(labels, len(scores), scores.shape[1], "labels")
     later = (same[labels][:, None] == same[None]) & (np.arange(len(same))[None] > labels[:, None])
     scores[later] = scores.min() - 1
     rank = recall.ranks(scores, labels)
-    predicted = recall.predictions(scores, labels)
+    predicted = classes.predictions(scores, labels)
     hits = np.stack([rank <= k for k in TOP_AT], 1).astype(float)
     found = {f"top{k}": float(hits[:, i].mean()) for i, k in enumerate(TOP_AT) if len(weights) > k}
     counts = np.bincount(labels, minlength=len(weights))
@@ -126,7 +126,7 @@ def class_scores(items: np.ndarray, weights: np.ndarray) -> np.ndarray:
     Of several views the probabilities are averaged: softmax of 100 times the score (spec 7.2).
     """
     if items.shape[1] == 1:
-        return recall.cosine(items[:, 0], weights)
+        return scoring.cosine(items[:, 0], weights)
     found = []
     for views in items:
         logits = INVERSE_TEMPERATURE * (views.astype(np.float64) @ weights.astype(np.float64).T)
@@ -166,7 +166,7 @@ def show_pairs(items: np.ndarray, texts: np.ndarray, inverse_temperature: float)
         raise errors.DataError(
             "samples", f"{len(items)} items and {len(texts)} texts, expected two of each"
         )
-    shares = _softmax(inverse_temperature * recall.cosine(items, texts).astype(np.float64))
+    shares = _softmax(inverse_temperature * scoring.cosine(items, texts).astype(np.float64))
     found = {f"p{i}{j}": float(shares[i, j]) for i in range(2) for j in range(2)}
     rank = recall.ranks(shares, np.arange(2))
     return Outcome(found, 0.5, {}, rank, np.arange(2))

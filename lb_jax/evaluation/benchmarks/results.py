@@ -47,7 +47,7 @@ def _benchmark_json(one: BenchmarkResult) -> dict:
 
 def _task_json(task: TaskResult, classes: Sequence[str]) -> dict:
     outcome = task.outcome
-    found = {
+    found: dict[str, object] = {
         "n": len(task.ids),
         "asked": task.asked,
         "metrics": outcome.metrics,
@@ -86,10 +86,11 @@ def outcomes(result: SuiteResult) -> dict[str, dict[str, list]]:
     for name, one in result.benchmarks.items():
         for task_name, task in one.tasks.items():
             figures = {key: k for key, k in FIRST.items() if key in task.outcome.metrics}
-            if figures:
+            rank, item = task.outcome.rank, task.outcome.item
+            if figures and rank is not None and item is not None:
                 found[f"{name}/{task_name}"] = {
                     "figures": figures,
-                    "items": [task.ids[i] for i in task.outcome.item.tolist()],
-                    "ranks": task.outcome.rank.tolist(),
+                    "items": [task.ids[i] for i in item.tolist()],
+                    "ranks": rank.tolist(),
                 }
     return found

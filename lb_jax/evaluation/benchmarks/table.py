@@ -42,10 +42,10 @@ class Task:
 
     def without(self, modality: str) -> "Task | None":
         """The task with a modality less on the side of several; None where it stands alone."""
-        sides = [
+        query, target = (
             tuple(one for one in side if one != modality) for side in (self.query, self.target)
-        ]
-        return Task(*sides, self.share) if all(sides) else None
+        )
+        return Task(query, target, self.share) if query and target else None
 
 
 def parse(text: str, share: float = 1.0) -> Task:
@@ -68,7 +68,8 @@ def parse(text: str, share: float = 1.0) -> Task:
             f"task is {text!r}; expected different modalities on two sides, one of them alone, "
             "such as audio+video->text."
         )
-    return Task(*sides, share)
+    query, target = sides
+    return Task(query, target, share)
 
 
 @dataclasses.dataclass(frozen=True)

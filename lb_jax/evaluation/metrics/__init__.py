@@ -1,4 +1,4 @@
 """Figures from embeddings, labels and ranks: pure functions of arrays.
 
-May import `core`. Read first: `recall`.
+May import `core`. Read first: `scoring`, then `recall`.
 """

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lb_jax.evaluation.metrics import recall
+from lb_jax.evaluation.metrics import recall, scoring
 
 
 def score(
@@ -28,7 +28,7 @@ def score(
         both = [id_ for id_ in ids[query] if id_ in row[target]]
         if len(both) < 2:
             continue
-        similarity = recall.cosine(
+        similarity = scoring.cosine(
             embeddings[query][[row[query][id_] for id_ in both]],
             embeddings[target][[row[target][id_] for id_ in both]],
         )

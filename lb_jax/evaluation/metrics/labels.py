@@ -5,7 +5,7 @@ import statistics
 import numpy as np
 
 from lb_jax.core import errors
-from lb_jax.evaluation.metrics import recall
+from lb_jax.evaluation.metrics import checks
 
 
 def average_precision(scores: np.ndarray, positive: np.ndarray) -> float:
@@ -49,7 +49,7 @@ def score(scores: np.ndarray, labels: np.ndarray) -> dict:
       DataError: the scores are not finite, the labels are of another shape, or no class can be
         scored.
     """
-    scores, labels = recall.finite(scores, "scores"), np.asarray(labels, bool)
+    scores, labels = checks.finite(scores, "scores"), np.asarray(labels, bool)
     if labels.shape != scores.shape:
         raise errors.DataError("labels", f"shape {labels.shape}, expected {scores.shape}")
     counts = labels.sum(0)

@@ -1,6 +1,6 @@
 """Ranks of a million queries among a million candidates; the matrix of scores is never whole.
 
-The results are those of `metrics.ranks` and `metrics.group_ranks` on `metrics.cosine(queries,
+The results are those of `recall.ranks` and `recall.group_ranks` on `scoring.cosine(queries,
 candidates)`. That sums in float64; here blocks are multiplied in float32, and every pair whose
 score could lie on either side of the right answer's is summed again in float64. How far a float32
 sum of d products can be off is bounded (Higham, Accuracy and Stability of Numerical Algorithms,
@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 import threadpoolctl
 
-from lb_jax.evaluation.metrics import recall
+from lb_jax.evaluation.metrics import checks
 
 QUERIES, CANDIDATES = 256, 2048  # scores of a block lie in the cache of a core
 
@@ -37,9 +37,9 @@ def ranks(queries: np.ndarray, candidates: np.ndarray, truth: np.ndarray) -> np.
     Raises:
       DataError: the rows hold NaN or infinity, or `truth` does not fit them.
     """
-    queries = recall.finite(queries, "queries")
-    candidates = recall.finite(candidates, "candidates")
-    truth = recall.indices(truth, len(queries), len(candidates), "truth")
+    queries = checks.finite(queries, "queries")
+    candidates = checks.finite(candidates, "candidates")
+    truth = checks.indices(truth, len(queries), len(candidates), "truth")
     longest = _longest(candidates)
 
     def part(chosen: slice) -> np.ndarray:
@@ -64,21 +64,18 @@ def group_ranks(
     Args:
       queries: float32 `[n, e]`.
       candidates: float32 `[m, e]`.
-      group: int `[m]`, the group of each candidate, from 0 on without gaps.
-      truth: int `[n]`, the group that answers each query.
-      same: int `[m]`, equal where candidates are word for word the same; None where none are. What
-        is the same as a member of the right group is no mistake wherever it stands.
+      group, truth, same: as for `recall.group_ranks`, int `[m]`, `[n]` and `[m]`.
 
     Returns:
-      int64 `[n]`: one more than the number of other groups that score at least as high.
+      int64 `[n]`, as `recall.group_ranks`.
 
     Raises:
       DataError: the rows hold NaN or infinity, or `group` or `truth` do not fit them.
     """
-    queries = recall.finite(queries, "queries")
-    candidates = recall.finite(candidates, "candidates")
-    group = recall.groups(group, len(candidates))
-    truth = recall.indices(truth, len(queries), int(group.max()) + 1, "truth")
+    queries = checks.finite(queries, "queries")
+    candidates = checks.finite(candidates, "candidates")
+    group = checks.groups(group, len(candidates))
+    truth = checks.indices(truth, len(queries), int(group.max()) + 1, "truth")
     longest = _longest(candidates)
     order = np.argsort(group, kind="stable")
     candidates, starts = candidates[order], np.flatnonzero(np.diff(group[order], prepend=-1))

@@ -1,4 +1,4 @@
-"""Ranks, recall and top-1 accuracy as pure functions of score matrices.
+"""Ranks and recall of whole score matrices: the plain form, and what `ranks` must equal.
 
 Ties count against the model, always: an answer that merely equals the right one is ranked before
 it. The original counts only the strictly greater entries (spec 7.1), under which a collapsed model
@@ -10,40 +10,9 @@ rules agree.
 import numpy as np
 
 from lb_jax.core import errors
+from lb_jax.evaluation.metrics import checks
 
 RECALL_AT = (1, 5, 10)
-
-
-def unit(embeddings: np.ndarray) -> np.ndarray:
-    """Scales rows to length one.
-
-    Args:
-      embeddings: float `[n, e]`.
-
-    Returns:
-      float32 `[n, e]`.
-
-    Raises:
-      DataError: a row has no direction (length zero), or holds NaN or infinity.
-    """
-    embeddings = finite(embeddings, "embeddings")
-    length = np.linalg.norm(embeddings.astype(np.float64), axis=-1, keepdims=True)
-    if np.any(length == 0):
-        raise errors.DataError(
-            "embeddings",
-            f"row {int(np.argmin(length))} is all zeros, expected a direction; check the weights",
-        )
-    return (embeddings / length).astype(np.float32)
-
-
-def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Returns the similarity float32 `[n, m]` of unit rows `[n, e]` and `[m, e]`.
-
-    Summed in float64 and then rounded: equal rows so give equal scores. In float32 the last bit
-    depends on how the matrix product is blocked, and two copies of one item would be ordered by
-    that.
-    """
-    return (a.astype(np.float64) @ b.astype(np.float64).T).astype(np.float32)
 
 
 def ranks(similarity: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -59,8 +28,8 @@ def ranks(similarity: np.ndarray, truth: np.ndarray) -> np.ndarray:
     Raises:
       DataError: the scores hold NaN or infinity, are not a matrix, or `truth` does not fit them.
     """
-    similarity = finite(similarity, "similarity")
-    truth = indices(truth, *similarity.shape, "truth")
+    similarity = checks.finite(similarity, "similarity")
+    truth = checks.indices(truth, len(similarity), similarity.shape[1], "truth")
     right = similarity[np.arange(len(truth)), truth]
     return np.sum(
         similarity >= right[:, None], axis=1
@@ -88,9 +57,9 @@ def group_ranks(
     Raises:
       DataError: as `ranks`, or a group has no candidate.
     """
-    similarity = finite(similarity, "similarity")
-    group = groups(group, similarity.shape[1])
-    truth = indices(truth, len(similarity), int(group.max()) + 1, "truth")
+    similarity = checks.finite(similarity, "similarity")
+    group = checks.groups(group, similarity.shape[1])
+    truth = checks.indices(truth, len(similarity), int(group.max()) + 1, "truth")
     same = np.arange(len(group)) if same is None else np.asarray(same)
     found = []
     for scores, right in zip(similarity, truth, strict=True):
@@ -157,121 +126,9 @@ def grouped_retrieval(
     Raises:
       DataError: as `ranks`, or an item has no text.
     """
-    similarity = finite(similarity, "similarity")
-    owner = indices(owner, *similarity.shape, "owner")
+    similarity = checks.finite(similarity, "similarity")
+    owner = checks.indices(owner, len(similarity), similarity.shape[1], "owner")
     items = np.arange(similarity.shape[1])
-    groups(owner, len(similarity), len(items))
+    checks.groups(owner, len(similarity), len(items))
     to_text = group_ranks(similarity.T, owner, items)
     return summary(ranks(similarity, owner), lower_median=True), summary(to_text)
-
-
-def predictions(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns the class int `[n]` that each row of `scores [n, c]` counts as.
-
-    Ties with the true class are lost.
-    """
-    scores = finite(scores, "scores")
-    labels = indices(labels, *scores.shape, "labels")
-    rows = np.arange(len(labels))
-    others = scores.copy()
-    others[rows, labels] = -np.inf
-    return np.where(scores[rows, labels] > others.max(axis=1), labels, others.argmax(axis=1))
-
-
-def confusion(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns counts int `[c, c]`, true class down, predicted class across."""
-    counts = np.zeros((scores.shape[1], scores.shape[1]), int)
-    np.add.at(counts, (labels, predictions(scores, labels)), 1)
-    return counts
-
-
-def classification(scores: np.ndarray, labels: np.ndarray) -> dict:
-    """Top-1 accuracy of class scores.
-
-    Args:
-      scores: float `[n, c]`.
-      labels: int `[n]`, the true classes.
-
-    Returns:
-      `{"top1", "chance", "n", "per_class"}`: fractions; chance is 1/c; `per_class` has each class's
-      recall, None where no item is of it.
-
-    Raises:
-      DataError: the scores are empty or not finite, or a label is not a column.
-    """
-    counts = confusion(scores, labels)
-    totals = counts.sum(axis=1)
-    per_class = [
-        float(hit / total) if total else None
-        for hit, total in zip(np.diag(counts), totals, strict=True)
-    ]
-    return {
-        "top1": float(np.trace(counts) / totals.sum()),
-        "chance": 1 / len(counts),
-        "n": int(totals.sum()),
-        "per_class": per_class,
-    }
-
-
-def finite(values: np.ndarray, name: str) -> np.ndarray:
-    """Checks that a matrix has rows and columns and no NaN or infinity.
-
-    Raises:
-      DataError: it has not.
-    """
-    values = np.asarray(values)
-    if values.ndim != 2 or 0 in values.shape:
-        raise errors.DataError(
-            name, f"shape {values.shape}, expected a matrix with at least one row and one column"
-        )
-    bad = np.argwhere(~np.isfinite(values))
-    if len(bad):
-        at = tuple(int(i) for i in bad[0])
-        raise errors.DataError(
-            name,
-            f"{len(bad)} of {values.size} values are not finite, the first is "
-            f"{values[at]} at {at}; check the model",
-        )
-    return values
-
-
-def groups(values: np.ndarray, rows: int, count: int | None = None) -> np.ndarray:
-    """Checks that each of `rows` rows has a group, and that no group from 0 on is empty.
-
-    Args:
-      values: int `[rows]`.
-      rows: how many.
-      count: of groups; None takes the largest.
-
-    Raises:
-      DataError: there is a row without, or a group without rows.
-    """
-    values = np.asarray(values)
-    count = int(values.max(initial=0)) + 1 if count is None else count
-    values = indices(values, rows, count, "group")
-    without = np.setdiff1d(np.arange(count), values)
-    if len(without):
-        raise errors.DataError(
-            "group",
-            f"{len(without)} of {count} have no member, such as a text; the first is "
-            f"{without[0]}; leave them out",
-        )
-    return values
-
-
-def indices(values: np.ndarray, rows: int, columns: int, name: str) -> np.ndarray:
-    """Checks that there is one integer from 0 to below `columns` for each of `rows` rows.
-
-    Raises:
-      DataError: there is not.
-    """
-    values = np.asarray(values)
-    if values.shape != (rows,) or not np.issubdtype(values.dtype, np.integer):
-        raise errors.DataError(
-            name, f"{values.dtype} {values.shape}, expected one integer for each of {rows} rows"
-        )
-    if values.min() < 0 or values.max() >= columns:
-        raise errors.DataError(
-            name, f"values {values.min()} to {values.max()}, expected columns 0 to {columns - 1}"
-        )
-    return values

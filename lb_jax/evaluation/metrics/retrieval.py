@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lb_jax.evaluation.metrics import recall
+from lb_jax.evaluation.metrics import recall, scoring
 
 
 def score(text: np.ndarray, items: np.ndarray, captions: Sequence[str]) -> dict:
@@ -26,9 +26,9 @@ def score(text: np.ndarray, items: np.ndarray, captions: Sequence[str]) -> dict:
     column = {caption: i for i, caption in enumerate(dict.fromkeys(captions))}
     first = [captions.index(caption) for caption in column]
     truth = np.array([column[caption] for caption in captions])
-    to_text = recall.ranks(recall.cosine(items, text[first]), truth)
+    to_text = recall.ranks(scoring.cosine(items, text[first]), truth)
     return {
-        "text_to_x": recall.retrieval(recall.cosine(text, items)),
+        "text_to_x": recall.retrieval(scoring.cosine(text, items)),
         "x_to_text": recall.summary(to_text) | {"chance_R@1": 1 / len(column)},
         "chance_R@1": 1 / len(items),
         "n": len(items),

@@ -11,13 +11,47 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
-from lb_jax.evaluation.metrics import recall
+from lb_jax.evaluation.metrics import checks
+
+
+def unit(embeddings: np.ndarray) -> np.ndarray:
+    """Scales rows to length one.
+
+    Args:
+      embeddings: float `[n, e]`.
+
+    Returns:
+      float32 `[n, e]`.
+
+    Raises:
+      DataError: a row has no direction (length zero), or holds NaN or infinity.
+    """
+    embeddings = checks.finite(embeddings, "embeddings")
+    length = np.linalg.norm(embeddings.astype(np.float64), axis=-1, keepdims=True)
+    if np.any(length == 0):
+        raise errors.DataError(
+            "embeddings",
+            f"row {int(np.argmin(length))} is all zeros, expected a direction; check the weights",
+        )
+    return (embeddings / length).astype(np.float32)
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Returns the similarity float32 `[n, m]` of unit rows `[n, e]` and `[m, e]`.
+
+    Summed in float64 and then rounded: equal rows so give equal scores. In float32 the last bit
+    depends on how the matrix product is blocked, and two copies of one item would be ordered by
+    that.
+    """
+    return (a.astype(np.float64) @ b.astype(np.float64).T).astype(np.float32)
+
 
 # how the embedding of one modality becomes a row
 SCORINGS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
-    "cosine": recall.unit,
-    "dot": lambda rows: recall.finite(rows, "embeddings").astype(np.float32, copy=False),
+    "cosine": unit,
+    "dot": lambda rows: checks.finite(rows, "embeddings").astype(np.float32, copy=False),
 }
 
 
@@ -59,9 +93,9 @@ def _logits(parts, other, logit_scale):
 
 def _sum(parts, other, logit_scale):
     del other, logit_scale
-    unit = [recall.unit(part.reshape(-1, part.shape[-1])) for part in parts.values()]
+    rows = [unit(part.reshape(-1, part.shape[-1])) for part in parts.values()]
     shape = next(iter(parts.values())).shape
-    return recall.unit(np.sum(unit, axis=0)).reshape(shape)
+    return unit(np.sum(rows, axis=0)).reshape(shape)
 
 
 FUSIONS = {"cosine": _average, "logits": _logits, "embeddings": _sum}

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lb_jax.evaluation.metrics import recall as metrics
+from lb_jax.evaluation.metrics import classes as classes_lib
+from lb_jax.evaluation.metrics import scoring
 
 
 def class_weights(prompts: Sequence[np.ndarray]) -> np.ndarray:
@@ -18,7 +19,7 @@ def class_weights(prompts: Sequence[np.ndarray]) -> np.ndarray:
       float32 `[c, e]`: the normalised mean of the normalised prompts. (LanguageBind
       `zero_shot_classifier.py`)
     """
-    return metrics.unit(np.stack([metrics.unit(texts).mean(axis=0) for texts in prompts]))
+    return scoring.unit(np.stack([scoring.unit(texts).mean(axis=0) for texts in prompts]))
 
 
 def score(
@@ -38,11 +39,11 @@ def score(
     """
     column = {name: i for i, name in enumerate(classes)}
     truth = np.array([column[label] for label in labels])
-    scores = metrics.cosine(embeddings, weights)
-    table = metrics.classification(scores, truth)
+    scores = scoring.cosine(embeddings, weights)
+    table = classes_lib.classification(scores, truth)
     occurring = {
         name: recall
         for name, recall in zip(classes, table["per_class"], strict=True)
         if recall is not None
     }
-    return table | {"per_class": occurring}, metrics.confusion(scores, truth)
+    return table | {"per_class": occurring}, classes_lib.confusion(scores, truth)

@@ -11,7 +11,7 @@ import numpy as np
 
 from lb_jax.core import modalities
 from lb_jax.evaluation import evaluate
-from lb_jax.evaluation.metrics import recall as metrics
+from lb_jax.evaluation.metrics import scoring
 from lb_jax.evaluation.reports import figures, page, terminal, thumbnails
 from lb_jax.evaluation.reports.page import escaped
 
@@ -253,7 +253,7 @@ def _similarity(result: evaluate.Result) -> Iterator[str]:
         rows = _spread(result, name, SIMILARITY_ITEMS)
         attribute = _kin(result, name)
         groups = [result.corpus.attributes[result.ids[name][i]].get(attribute, "") for i in rows]
-        matrix = metrics.cosine(result.captions[name][rows], embeddings[rows])
+        matrix = scoring.cosine(result.captions[name][rows], embeddings[rows])
         spread = f"from {matrix.min():.2f} to {matrix.max():.2f}"
         label = f"Cosine of {len(rows)} captions (rows) and {name} files (columns), {spread}"
         picture = figures.heat_map(matrix, groups, label)
@@ -314,7 +314,7 @@ def _hearing(result: evaluate.Result, row: int, targets: Sequence[str]) -> str:
 def _hits(result: evaluate.Result, query: np.ndarray, id_: str, modality: str) -> str:
     attribute = _kin(result, modality)
     attributes = result.corpus.attributes
-    similarity = metrics.cosine(query[None], result.embeddings[modality])[0]
+    similarity = scoring.cosine(query[None], result.embeddings[modality])[0]
     found_items = ""
     for i in np.argsort(-similarity, kind="stable")[:HITS]:
         found = result.ids[modality][i]

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from lb_jax.core.modalities import MODALITIES, TEXT
-from lb_jax.evaluation.benchmarks import published as paper
+from lb_jax.evaluation.benchmarks import published
 from lb_jax.evaluation.benchmarks.bench import TaskResult
 from lb_jax.evaluation.benchmarks.suite import BenchmarkResult, SuiteResult
-from lb_jax.evaluation.metrics import recall
-from lb_jax.evaluation.reports import figures, page, thumbnails
+from lb_jax.evaluation.metrics import scoring
+from lb_jax.evaluation.reports import details, figures, page, thumbnails
 from lb_jax.evaluation.reports.page import escaped
 
 MATRIX_CLASSES = 30  # more are shown as a list of the commonest confusions
@@ -32,16 +32,16 @@ def write(path: str | pathlib.Path, result: SuiteResult, metrics: Mapping) -> No
       result: of `suite.run`; the media files must still be there, some are shown in small.
       metrics: `results.to_json` of it, with "model" and "digest".
     """
-    facts = {"model": recall["model"], "digest": recall["digest"][:16], **recall["settings"]}
+    facts = {"model": metrics["model"], "digest": metrics["digest"][:16], **metrics["settings"]}
     sections = [
-        *(_table(one) for one in paper.tables(recall)),
-        *(_table(one) for one in paper.details(recall)),
+        *(_table(one) for one in published.tables(metrics)),
+        *(_table(one) for one in details.details(metrics)),
         *("".join(_benchmark(name, one)) for name, one in result.benchmarks.items()),
     ]
-    page.write(path, "lb_jax on the published benchmarks", facts, sections, recall)
+    page.write(path, "lb_jax on the published benchmarks", facts, sections, metrics)
 
 
-def _table(table: paper.Table) -> str:
+def _table(table: published.Table) -> str:
     kinds = {"row": (len(table.rows) - 1, None), "column": (None, len(table.columns) - 1)}
     row, column = kinds.get(table.ours, (None, None))
     body = ""
@@ -58,8 +58,8 @@ def _table(table: paper.Table) -> str:
 
 
 def _benchmark(name: str, result: BenchmarkResult) -> Iterator[str]:
-    published = result.published["items"]
-    of = f" of {published:,} published" if published else ""
+    whole = result.published["items"]
+    of = f" of {whole:,} published" if whole else ""
     items = f"{len(result.split.ids):,} items{of}, {len(result.problems):,} problems."
     parts = [part for task in result.tasks.values() for part in _task(result, task)]
     yield from page.section(f"{result.title} ({name})", items, *parts, _gap(result))
@@ -69,7 +69,7 @@ def _task(result: BenchmarkResult, task: TaskResult) -> Iterator[str]:
     outcome = task.outcome
     shown = []
     for key, value in outcome.metrics.items():
-        shown.append(paper.figure(key, value))
+        shown.append(details.figure(key, value))
         if key in outcome.interval:
             low, high = outcome.interval[key]
             shown[-1] += f" ({100 * low:.1f} to {100 * high:.1f})"
@@ -132,7 +132,7 @@ def _right(result: BenchmarkResult, task: TaskResult) -> np.ndarray:
 
 def _histogram(result: BenchmarkResult, task: TaskResult) -> str:
     right = _right(result, task)
-    scores = recall.cosine(task.queries[: len(right)], task.targets)
+    scores = scoring.cosine(task.queries[: len(right)], task.targets)
     edges = np.linspace(scores.min(), max(scores.max(), scores.min() + 1e-6), BINS + 1)
     centres = (edges[1:] + edges[:-1]) / 2
     series = {}
@@ -153,7 +153,7 @@ def _hardest(result: BenchmarkResult, task: TaskResult) -> str:
     for i in np.argsort(-rank, kind="stable")[:HARDEST].tolist():
         if rank[i] == 1:
             break
-        scores = recall.cosine(task.queries[i : i + 1], task.targets)[0]
+        scores = scoring.cosine(task.queries[i : i + 1], task.targets)[0]
         right = _answers(result, task, i)
         scores[right] = -np.inf
         found = int(np.argmax(scores))
@@ -201,11 +201,11 @@ def _words(text: str) -> str:
 
 def in_unit(found: SuiteResult, unit: str) -> SuiteResult:
     """A result whose depth files are shown in a unit, as the model read them."""
-    results = {
+    benchmarks = {
         name: dataclasses.replace(one, split=one.split.in_unit(unit))
-        for name, one in found.results.items()
+        for name, one in found.benchmarks.items()
     }
-    return dataclasses.replace(found, results=results)
+    return dataclasses.replace(found, benchmarks=benchmarks)
 
 
 def _media(result: BenchmarkResult, side: Sequence[str], id_: str) -> str:

@@ -11,6 +11,7 @@ import rich.table
 from lb_jax.core import errors
 from lb_jax.evaluation import pairs
 from lb_jax.evaluation.benchmarks import published
+from lb_jax.evaluation.reports import details
 
 RECALL = ("R@1", "R@5", "R@10")
 LOG_WIDTH = 160  # of a log file, in characters
@@ -39,6 +40,7 @@ class Headline:
 
     @property
     def shown(self) -> str:
+        """The value as text, see `format`."""
         return self.format(self.value)
 
     @property
@@ -49,6 +51,7 @@ class Headline:
         )
 
     def format(self, value: float) -> str:
+        """A number in the unit of this one as text: a multiple of chance, or a percentage."""
         return f"{value:.1f}×" if self.is_multiple else percent(value)
 
 
@@ -170,9 +173,7 @@ def print_tables(metrics: Mapping, console: rich.console.Console | None = None) 
 
 def print_suite(metrics: Mapping, console: rich.console.Console | None = None) -> None:
     """Prints a suite, of `results.to_json`: its details, then the published tables."""
-    show(
-        [_drawn(one) for one in (*published.details(metrics), *published.tables(metrics))], console
-    )
+    show([_drawn(one) for one in (*details.details(metrics), *published.tables(metrics))], console)
 
 
 def print_comparison(found: published.Table, console: rich.console.Console | None = None) -> None:

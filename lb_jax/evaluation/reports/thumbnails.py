@@ -20,7 +20,9 @@ def _colour(values: np.ndarray, palette: str) -> np.ndarray:
 
 def _draw_depth(metres: np.ndarray) -> np.ndarray:
     """Near is bright, missing readings black; one scale for all pictures, so that they compare."""
-    closeness = 1 - np.clip(metres / specs.preset("depth").max_depth_m, 0, 1)
+    spec = specs.preset("depth")
+    assert isinstance(spec, specs.DepthSpec)
+    closeness = 1 - np.clip(metres / spec.max_depth_m, 0, 1)
     return np.where(metres[..., None] > 0, _colour(closeness, "viridis"), 0).astype(np.uint8)
 
 

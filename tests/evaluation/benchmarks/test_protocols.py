@@ -6,12 +6,12 @@ import pytest
 from lb_jax.core import errors
 from lb_jax.evaluation.benchmarks import protocols
 from lb_jax.evaluation.metrics import labels as multilabel
-from lb_jax.evaluation.metrics import recall
+from lb_jax.evaluation.metrics import scoring
 
 
 def rows(generator, count, width=12, few=None):
     """Unit rows, drawn from a few of which many are equal."""
-    drawn = recall.unit(generator.normal(size=(few or count, width)))
+    drawn = scoring.unit(generator.normal(size=(few or count, width)))
     return drawn[generator.integers(0, len(drawn), count)] if few else drawn
 
 
@@ -26,7 +26,7 @@ def test_captions_of_items_against_naive_loops(seed):
     same = generator.integers(0, 6, len(owner))  # captions of one number are word for word the same
     texts, media = few[same], rows(generator, items, few=4)
 
-    scores = recall.cosine(texts, media)
+    scores = scoring.cosine(texts, media)
     naive = [
         1 + sum(s[j] >= s[o] for j in range(items) if j != o)
         for s, o in zip(scores, owner, strict=True)
@@ -59,7 +59,7 @@ def test_classes_against_naive_loops(seed):
     generator = np.random.default_rng(seed)
     weights, items = rows(generator, 7, few=5), rows(generator, 30, few=9)
     labels = generator.integers(0, 7, 30)
-    scores = recall.cosine(items, weights)
+    scores = scoring.cosine(items, weights)
     rank = [
         1 + sum(s[c] >= s[y] for c in range(7) if c != y)
         for s, y in zip(scores, labels, strict=True)
@@ -74,7 +74,7 @@ def test_classes_against_naive_loops(seed):
 
 
 def test_of_classes_of_one_name_the_first_takes_the_tie():
-    weights = recall.unit(np.array([[1.0, 0], [0, 1], [1, 0]]))
+    weights = scoring.unit(np.array([[1.0, 0], [0, 1], [1, 0]]))
     items = weights[[0, 2, 1]][:, None]
     found = protocols.classify(items, weights, np.array([0, 2, 1]), np.array([0, 1, 0]))
     np.testing.assert_array_equal(found.rank, [1, 2, 1])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lb_jax.evaluation.metrics import health, recall
+from lb_jax.evaluation.metrics import health, scoring
 
 
 def test_effective_rank_counts_directions():
@@ -14,12 +14,12 @@ def test_effective_rank_counts_directions():
 
 
 def test_uniformity_of_one_point_and_of_a_sphere():
-    assert health.uniformity(recall.unit(np.ones((9, 8)))) == pytest.approx(0, abs=1e-6)
-    spread = recall.unit(np.random.default_rng(0).normal(size=(400, 256)))
+    assert health.uniformity(scoring.unit(np.ones((9, 8)))) == pytest.approx(0, abs=1e-6)
+    spread = scoring.unit(np.random.default_rng(0).normal(size=(400, 256)))
     assert health.uniformity(spread) == pytest.approx(-4, abs=0.05)
 
 
 def test_modality_gap_of_opposite_cones():
-    rows = recall.unit(np.eye(4)[:1].repeat(3, 0))
+    rows = scoring.unit(np.eye(4)[:1].repeat(3, 0))
     assert health.modality_gap(rows, rows) == 0
     assert health.modality_gap(rows, -rows) == 2

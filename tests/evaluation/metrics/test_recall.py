@@ -1,4 +1,4 @@
-"""Ranks, recall, accuracy against hand-worked tables, naive loops and the reference's numbers."""
+"""Ranks and recall against hand-worked tables, naive loops and the reference's numbers."""
 
 import json
 
@@ -38,7 +38,6 @@ def test_ranks_take_truth_anywhere():
 def test_a_constant_model_gets_nothing():
     assert recall.retrieval(np.ones((7, 7)))["R@1"] == 0
     assert recall.retrieval(np.ones((7, 7)))["mean_rank"] == 7
-    assert recall.classification(np.ones((6, 3)), np.zeros(6, int))["top1"] == 0
 
 
 def test_ranks_equal_naive_loops_with_ties():
@@ -70,30 +69,12 @@ def test_grouped_retrieval_of_a_hand_computed_table():
     assert to_text["R@1"] == 1  # item 0: 0.9 against 0.8; item 1: 0.7 against 0.2
 
 
-def test_classification_of_a_hand_computed_table():
-    scores = np.array([[0.9, 0.1, 0.0], [0.2, 0.1, 0.7], [0.5, 0.5, 0.0], [0.1, 0.8, 0.3]])
-    table = recall.classification(scores, np.array([0, 0, 1, 1]))
-    assert table == {"top1": 0.5, "chance": 1 / 3, "n": 4, "per_class": [0.5, 0.5, None]}
-    counts = recall.confusion(scores, np.array([0, 0, 1, 1]))
-    np.testing.assert_array_equal(counts, [[1, 0, 1], [1, 1, 0], [0, 0, 0]])
-
-
-def test_equal_vectors_score_exactly_equal():
-    rows = recall.unit(np.random.default_rng(2).normal(size=(50, 96)))
-    similarity = recall.cosine(rows, np.concatenate([rows, rows[::-1]]))
-    np.testing.assert_array_equal(similarity[:, :50], similarity[:, :49:-1])
-
-
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_values_that_are_not_finite_are_refused(bad):
     scores = SIMILARITY.copy()
     scores[1, 2] = bad
     with pytest.raises(errors.DataError, match=r"not finite.*\(1, 2\)"):
         recall.retrieval(scores)
-    with pytest.raises(errors.DataError, match="not finite"):
-        recall.classification(scores, np.zeros(4, int))
-    with pytest.raises(errors.DataError, match="not finite"):
-        recall.unit(scores)
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (0, 0), (4,)])
@@ -102,22 +83,11 @@ def test_shapes_that_do_not_fit_are_refused(shape):
         recall.retrieval(np.zeros(shape))
 
 
-@pytest.mark.parametrize("labels", [[0, 1, 2, 4], [0, 1, -1, 2], [0, 1], [0.0, 1.0, 2.0, 3.0]])
-def test_labels_that_do_not_fit_are_refused(labels):
-    with pytest.raises(errors.DataError, match="labels"):
-        recall.classification(SIMILARITY, np.array(labels))
-
-
 def test_an_item_without_text_is_refused():
     with pytest.raises(
         errors.DataError, match="1 of 2 have no member, such as a text; the first is 1"
     ):
         recall.grouped_retrieval(np.zeros((2, 2)), np.array([0, 0]))
-
-
-def test_a_vector_without_direction_is_refused():
-    with pytest.raises(errors.DataError, match="row 1 is all zeros"):
-        recall.unit(np.array([[1.0, 0.0], [0.0, 0.0]]))
 
 
 @pytest.fixture(scope="module")

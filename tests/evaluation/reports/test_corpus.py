@@ -4,15 +4,11 @@ import html
 import html.parser
 import re
 
-import cv2
-import numpy as np
 import pytest
 
 from lb_jax.core import errors
 from lb_jax.evaluation import evaluate
 from lb_jax.evaluation.reports import corpus as report
-from lb_jax.evaluation.reports import figures, thumbnails
-from lb_jax.media import clips
 
 CURVES = {
     "bind <1>": [
@@ -124,35 +120,3 @@ def test_curves_that_are_not_finite_are_counted(written, tmp_path):
     rows = [{"step": 0, "loss": 1.0}, {"step": 1, "loss": float("nan")}]
     report.write_report(tmp_path / "r.html", written[1], curves={"run": rows}, title="", facts={})
     assert "1 values are not finite and not drawn" in (tmp_path / "r.html").read_text()
-
-
-@pytest.mark.parametrize("modality", ["image", "video", "depth", "thermal", "audio"])
-def test_every_modality_has_a_thumbnail(media_corpus, modality):
-    path = next((media_corpus / modality).glob("item3.*"))
-    picture = thumbnails.draw(modality, clips.Clip(path))
-    assert picture.shape == (thumbnails.SIDE_PX, thumbnails.SIDE_PX, 3)
-    assert picture.dtype == np.uint8
-    assert picture.std() > 10
-
-
-def test_depth_thumbnails_show_near_bright_and_no_reading_black(tmp_path):
-    metres = np.repeat([[1000, 9000, 0]], 90, axis=0).repeat(30, axis=1).astype(np.uint16)
-    cv2.imwrite(str(tmp_path / "d.png"), metres)
-    near, far, missing = (
-        thumbnails.draw("depth", clips.Clip(tmp_path / "d.png"))[50, [10, 56, 100]]
-        .astype(int)
-        .sum(axis=1)
-    )
-    assert near > far > missing == 0
-
-
-def test_a_chart_draws_every_line_inside_the_picture():
-    x = np.arange(1000.0)
-    lines = {"a": (x, np.exp(-x / 100)), "b": (np.array([5.0]), np.array([-2.0]))}
-    svg = figures.line_chart(lines, {"a": "s-a", "b": "s-b"}, "two lines")
-    for points in re.findall(r'points="([^"]+)"', svg):
-        across, down = zip(*(map(float, point.split(",")) for point in points.split()), strict=True)
-        assert 0 <= min(across) <= max(across) <= figures.WIDTH
-        assert 0 <= min(down) <= max(down) <= figures.HEIGHT
-        assert len(across) <= figures.MAX_POINTS
-    assert svg.count("<polyline") == 2

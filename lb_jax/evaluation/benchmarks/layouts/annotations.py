@@ -10,10 +10,11 @@ import json
 import pickle
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from lb_jax.core import errors
 
+Kind = TypeVar("Kind", list, dict)  # of a JSON value
 Rows = list[tuple[str, list[str]]]  # where each row stands, "line 3 of test.csv", and its cells
 
 # What a damaged pickle makes `pickle` raise, besides its own error.
@@ -162,7 +163,7 @@ def table(
     ]
 
 
-def json_value(path: Path, kind: type[list] | type[dict]) -> tuple[list | dict, set[str]]:
+def json_value(path: Path, kind: type[Kind]) -> tuple[Kind, set[str]]:
     """Returns a JSON list or object, and the keys that come twice in an object of it.
 
     Of such a key the first value counts.

@@ -1,7 +1,7 @@
 """Collects the items of a data set and everything that is wrong with them."""
 
 import collections
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from lb_jax.core import errors
@@ -147,6 +147,23 @@ class Reading:
                 modality,
             )
         self._media[modality][id_] = Clip(found[0], start_s, end_s)
+
+    def find_all(
+        self,
+        modality: str,
+        files: Files,
+        names: Callable[[str], Sequence[str]] = lambda id_: (id_,),
+    ) -> None:
+        """Looks for the file of every item, see `find`.
+
+        Args:
+          modality: as which it is wanted.
+          files: where they may lie.
+          names: item -> what its file may be called, without the ending.
+        """
+        self.expect(modality)
+        for id_ in self.ids:
+            self.find(modality, files, id_, *names(id_))
 
     def only(self, modality: str, id_: str, folder: str, hint: str = "") -> None:
         """Takes the one file of a folder that is the item's own; notes none, or more than one.

@@ -30,9 +30,7 @@ def clotho(root: Path) -> splits.Split:
         elif reading.is_named(row["file_name"], where):
             reading.add(row["file_name"], where, texts=[row[one] for one in captions])
     sounds = Files(root, "audio", ("evaluation",))
-    reading.expect("audio")
-    for id_ in reading.ids:
-        reading.find("audio", sounds, id_, Path(id_).stem)
+    reading.find_all("audio", sounds, lambda id_: (Path(id_).stem,))
     reading.extras(sounds)
     return reading.split()
 
@@ -114,9 +112,7 @@ def with_paths(reading: Reading, modality: str) -> splits.Split:
     """Finds the files of items whose names are paths below the data set's folder."""
     folders = {Path(id_).parent.as_posix() for id_ in reading.ids}
     files = Files(reading.root, modality, sorted(folders), deep=False, by_path=True)
-    reading.expect(modality)
-    for id_ in reading.ids:
-        reading.find(modality, files, id_, Path(id_).with_suffix("").as_posix())
+    reading.find_all(modality, files, lambda id_: (Path(id_).with_suffix("").as_posix(),))
     reading.extras(files)
     return reading.split()
 
@@ -137,9 +133,7 @@ def esc50(root: Path) -> splits.Split:
         elif reading.is_named(row["filename"], where):
             reading.add(row["filename"], where, labels=(row["category"].strip(),))
     sounds = Files(root, "audio", ("audio",))
-    reading.expect("audio")
-    for id_ in reading.ids:
-        reading.find("audio", sounds, id_, Path(id_).stem)
+    reading.find_all("audio", sounds, lambda id_: (Path(id_).stem,))
     reading.extras(sounds)
     return reading.split()
 
@@ -169,9 +163,7 @@ def vggsound(root: Path) -> splits.Split:
     if (root / "video").is_dir():
         modalities |= {"image": videos, "video": videos}
     for modality, files in modalities.items():
-        reading.expect(modality)
-        for id_ in reading.ids:
-            reading.find(modality, files, id_)
+        reading.find_all(modality, files)
     reading.extras(*dict.fromkeys((videos, sounds)))
     return reading.split()
 
@@ -194,9 +186,7 @@ def audioset(root: Path) -> splits.Split:
         if reading.is_named(id_, where):
             reading.add(id_, where, labels=labels)
     sounds = Files(root, "audio", ("eval_segments",))
-    reading.expect("audio")
-    for id_ in reading.ids:
-        reading.find("audio", sounds, id_, f"Y{id_}", id_)
+    reading.find_all("audio", sounds, lambda id_: (f"Y{id_}", id_))
     reading.extras(sounds)
     return reading.split()
 
@@ -219,11 +209,11 @@ def _filtered(reading: Reading, path: Path) -> list[tuple[str, str, list[str]]]:
     found = []
     for place, row in enumerate(data if isinstance(data, list) else [data], 1):
         where = f"entry {place} of {path.name}"
-        cells = (row.get("wav"), row.get("labels")) if isinstance(row, dict) else ()
-        if len(cells) == 2 and all(isinstance(one, str) for one in cells):
-            stem = Path(cells[0]).stem if "/" not in cells[0] else cells[0]
+        wav, labels = (row.get("wav"), row.get("labels")) if isinstance(row, dict) else (None, None)
+        if isinstance(wav, str) and isinstance(labels, str):
+            stem = Path(wav).stem if "/" not in wav else wav
             is_prefixed = stem.startswith("Y") and len(stem) == _YOUTUBE_ID + 1
-            found.append((where, stem[is_prefixed:], _mids(cells[1])))
+            found.append((where, stem[is_prefixed:], _mids(labels)))
         else:
             reading.bad_row(where, 'expected {"wav": name, "labels": "mid,mid"}')
     return found

@@ -1,22 +1,19 @@
 """Readers of published test sets give what is on disk, and name what is wrong with it."""
 
 import codecs
-import dataclasses
 import json
-import pickle
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
-from lb_jax.evaluation.benchmarks import layouts, splits
-from lb_jax.evaluation.benchmarks.layouts import annotations, files
+from lb_jax.evaluation.benchmarks import layouts
 from lb_jax.media import preprocess, specs
 from lb_jax.media.clips import Clip
 from tests.evaluation import miniatures
+from tests.evaluation.benchmarks.layouts.folders import change, key, new, read, without, write
 
 DIDEMO = [f"1234{n}@N00_555{n}_abcdef" for n in range(3)]
 LSMDC = [f"100{n}_Some_Movie_00.0{n}.03.170-00.0{n}.06.675" for n in range(3)]
@@ -230,47 +227,9 @@ FOLDERS = ("imagenet", "nyu_depth", "llvip", "flir_v1", "flir_v2")  # without an
 WITHOUT_ROWS = (*FOLDERS, "smoke")
 
 
-def key(problem: splits.Problem) -> tuple[str, str, str | None]:
-    return problem.kind, problem.name, problem.modality
-
-
-def read(folder: Path) -> splits.Split:
-    return layouts.LAYOUTS[folder.name].read(folder)
-
-
-def without(split: splits.Split, *ids: str) -> splits.Split:
-    """The split without items, and without its problems."""
-
-    def kept(table):
-        return {id_: one for id_, one in table.items() if id_ not in ids}
-
-    return dataclasses.replace(
-        split,
-        ids=tuple(id_ for id_ in split.ids if id_ not in ids),
-        media={modality: kept(clips) for modality, clips in split.media.items()},
-        texts=kept(split.texts),
-        labels=kept(split.labels),
-        problems=(),
-    )
-
-
-def new(before: splits.Split, after: splits.Split) -> list[tuple[str, str, str | None]]:
-    """Problems that were not there before."""
-    old = [*before.problems]
-    return [key(one) for one in after.problems if one not in old]
-
-
 @pytest.fixture(params=ALL)
 def folder(request, tmp_path) -> Path:
     return miniatures.write(request.param, tmp_path)
-
-
-def write(tmp_path: Path, name: str) -> Path:
-    return miniatures.write(name, tmp_path)
-
-
-def change(path: Path, how: Callable[[str], str]) -> None:
-    path.write_bytes(how(path.read_bytes().decode()).encode())
 
 
 # What is there
@@ -408,15 +367,6 @@ def test_names_and_captions_that_are_no_text_can_be_printed(tmp_path):
     assert without(after) == without(before, before.ids[0])
 
 
-def test_links_are_followed_and_loops_end(tmp_path):
-    folder = write(tmp_path, "msrvtt")
-    before = read(folder)
-    (folder / "videos").rename(tmp_path / "elsewhere")
-    (folder / "videos").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "elsewhere/all/loop").symlink_to(tmp_path / "elsewhere")
-    assert read(folder) == before
-
-
 # Rows that come twice, cannot be used, or lead elsewhere: annotation file, a row of an item turned
 # into another one. JSON files hold lists or objects.
 
@@ -497,44 +447,6 @@ def test_names_that_lead_elsewhere_are_bad_rows(name, bad, tmp_path):
 
 
 # The list that the data set comes with, of cvdfoundation/kinetics-dataset and of DeepMind.
-@pytest.mark.parametrize("listed", ["val.csv", "annotations/val.csv", "validate.csv"])
-@pytest.mark.parametrize("folder", ["val", "val/archery", "validate"])
-def test_kinetics_own_list_finds_clips_by_identifier_and_time(tmp_path, listed, folder):
-    text = (
-        "label,youtube_id,time_start,time_end,split\r\n"
-        "archery,-a_bcdefghi,10,20,val\r\n"
-        '"massaging person\'s head",lmnopqrstuv,137,147,validate\r\n'
-        "air drumming,wxyz0123456,3,13,val\r\n"
-        "archery,train000000,3,13,train\r\n"
-        "archery,badtime0000,x,13,val\r\n"
-    )
-    miniatures.put(tmp_path / listed, text)
-    names = ("-a_bcdefghi_000010_000020.mp4", "lmnopqrstuv_137_147.webm", "other_000001_000011.mp4")
-    for name in names:
-        miniatures.put(tmp_path / folder / name, b"")
-    found = layouts.LAYOUTS["k400"].read(tmp_path)
-    ids = ("-a_bcdefghi_000010_000020", "lmnopqrstuv_000137_000147", "wxyz0123456_000003_000013")
-    assert found.ids == ids
-    assert [found.labels[one] for one in ids[:2]] == [("archery",), ("massaging person's head",)]
-    media = {one: clip.path for one, clip in found.media["video"].items()}
-    assert media == {
-        one: tmp_path / folder / name for one, name in zip(ids[:2], names[:2], strict=True)
-    }
-    kinds = sorted(one.kind for one in found.problems)
-    assert kinds == ["annotation", "annotation", "extra", "missing"]
-
-
-def test_kinetics_path_and_label_may_stand_apart_by_a_comma(tmp_path):
-    before = read(write(tmp_path, "k400"))
-    change(tmp_path / "k400" / "val.csv", lambda text: text.replace(".mp4 ", ".mp4,"))
-    assert read(tmp_path / "k400") == before
-
-
-def test_absolute_paths_inside_the_folder_count(tmp_path):
-    folder = write(tmp_path, "k400")
-    before = read(folder)
-    change(folder / "val.csv", lambda text: text.replace("val/", f"{folder}/val/"))
-    assert read(folder) == before
 
 
 # name: (file, what is replaced, by what): an empty caption or an unknown label of the first item
@@ -566,18 +478,6 @@ def test_row_that_cannot_be_used_leaves_its_item_out(name, tmp_path):
     kinds = [one.kind for one in after.problems if one.kind != "extra"]
     assert kinds == ["annotation"]
     assert without(after) == without(before, before.ids[0])
-
-
-def test_msvd_item_without_captions_is_left_out(tmp_path):
-    folder = write(tmp_path, "msvd")
-    before = read(folder)
-    path = folder / "raw-captions.pkl"
-    captions = pickle.loads(path.read_bytes())
-    for spoilt in ([], [["a", 1]], "text", [[]]):
-        path.write_bytes(pickle.dumps(captions | {before.ids[0]: spoilt}))
-        after = read(folder)
-        assert without(after) == without(before, before.ids[0]), spoilt
-        assert [one.kind for one in after.problems] == ["annotation", "extra"]
 
 
 # name: (file, what is replaced by another item's caption, by what, problem of which item)
@@ -665,200 +565,4 @@ def test_damaged_json_is_refused(name, file, tmp_path):
             read(folder)
 
 
-def test_quote_without_end_and_absent_columns_are_refused(tmp_path):
-    folder = write(tmp_path, "msrvtt")
-    path = folder / "MSRVTT_JSFUSION_test.csv"
-    whole = path.read_text()
-    path.write_text(whole + 'ret4,msr4,video4,"no end\n')
-    with pytest.raises(errors.DataError, match=r"line \d+ is no row"):
-        read(folder)
-    path.write_text(whole.replace("sentence", "caption"))
-    with pytest.raises(errors.DataError, match=r"has no column sentence.*video_id, caption"):
-        read(folder)
-    path.write_text("")
-    with pytest.raises(errors.DataError, match=r"has no column.*nothing"):
-        read(folder)
-
-
-def test_row_of_another_length_is_left_out(tmp_path):
-    folder = write(tmp_path, "msrvtt")
-    before = read(folder)
-    with (folder / "MSRVTT_JSFUSION_test.csv").open("a") as file:
-        file.write("ret4,msr4,video4,a cat, not in quotes\n")
-    after = read(folder)
-    assert new(before, after) == [("annotation", "line 6 of MSRVTT_JSFUSION_test.csv", None)]
-    assert without(after) == without(before)
-
-
-class Evil:
-    def __reduce__(self):
-        return Path.touch, (Path("evil-was-here"),)
-
-
-def test_pickle_never_runs_code(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    folder = write(tmp_path, "msvd")
-    for evil in (Evil(), {"a": [Evil()]}):
-        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-            (folder / "raw-captions.pkl").write_bytes(pickle.dumps(evil, protocol))
-            with pytest.raises(errors.DataError, match="no pickle of plain lists and text"):
-                read(folder)
-    assert not Path("evil-was-here").exists()
-
-
-@pytest.mark.parametrize("content", [b"", b"\x80", b"garbage", pickle.dumps({"a": 1})[:-4]])
-def test_damaged_pickle_is_refused(content, tmp_path):
-    path = miniatures.put(tmp_path / "x.pkl", content)
-    with pytest.raises(errors.DataError, match="no pickle of plain lists and text"):
-        annotations.pickled(path)
-    path.write_bytes(pickle.dumps([1]))
-    with pytest.raises(errors.DataError, match="holds a list, expected a dictionary"):
-        annotations.pickled(path)
-
-
-def test_pickle_of_python_2_is_read(tmp_path):
-    # {'v': [['caf\xc3\xa9', u'x']]} as cPickle of Python 2 writes it, protocols 0 and 2
-    plain = b"(dp1\nS'v'\np2\n(lp3\n(lp4\nS'caf\\xc3\\xa9'\np5\naVx\np6\naas."
-    binary = (
-        b"\x80\x02}q\x01U\x01vq\x02]q\x03]q\x04(U\x05caf\xc3\xa9q\x05X\x01\x00\x00\x00xq\x06eas."
-    )
-    for content in (plain, binary):
-        path = miniatures.put(tmp_path / "x.pkl", content)
-        assert annotations.pickled(path) == {"v": [["caf\u00e9", "x"]]}
-
-
-def test_key_that_comes_twice_in_activitynet_is_named(tmp_path):
-    folder = write(tmp_path, "activitynet")
-    before = read(folder)
-    again = json.dumps({"duration": 99.0, "sentences": ["Other."]})
-    change(folder / "val_1.json", lambda text: f'{text[:-1]}, "{before.ids[0]}": {again}}}')
-    after = read(folder)
-    assert new(before, after) == [("duplicate", before.ids[0], None)]
-    assert without(after) == without(before)
-
-
 # Other layouts of the same sets
-
-
-def test_sound_of_msrvtt_comes_from_its_own_folder_if_there_is_one(tmp_path):
-    folder = write(tmp_path, "msrvtt")
-    before = read(folder)
-    for n, id_ in enumerate(before.ids[1:]):
-        miniatures.put(folder / f"audio/{id_}.wav", miniatures.sound(n))
-    after = read(folder)
-    assert [*after.media["audio"]] == [*before.ids[1:]]
-    assert after.media["audio"]["video7011"] == Clip(folder / "audio/video7011.wav")
-    assert new(before, after) == [("missing", "video7010", "audio")]
-
-
-def test_vggsound_without_videos_has_sound_alone_and_without_sounds_takes_it_from_them(tmp_path):
-    folder = write(tmp_path, "vggsound")
-    shutil.move(folder / "video", tmp_path / "video")
-    assert [*read(folder).media] == ["audio"]
-    shutil.rmtree(folder / "audio")
-    shutil.move(tmp_path / "video", folder / "video")
-    split = read(folder)
-    assert split.media["audio"] == split.media["video"] == split.media["image"]
-    assert split.problems == ()
-
-
-@pytest.mark.parametrize(("name", "other"), [("nyu_depth", "rgb"), ("llvip", "visible")])
-def test_pictures_beside_the_classes_are_optional_but_whole(name, other, tmp_path):
-    folder = write(tmp_path, name)
-    before = read(folder)
-    id_ = before.ids[1]
-    before.media["image"][id_].path.unlink()
-    assert new(before, read(folder)) == [("missing", id_, "image")]
-    shutil.rmtree(folder / other)
-    after = read(folder)
-    assert "image" not in after.media
-    assert after.problems == before.problems
-
-
-def test_folder_of_no_class_is_named(tmp_path):
-    folder = write(tmp_path, "llvip")
-    miniatures.put(folder / "infrared/car/1.jpg", miniatures.picture(0))
-    kinds = [key(one) for one in read(folder).problems]
-    assert kinds == [
-        ("annotation", "infrared/car", None),
-        ("extra", "infrared/car/1.jpg", "thermal"),
-    ]
-
-
-def test_table_of_languagebind_audiocaps(tmp_path):
-    folder = tmp_path / "audiocaps"
-    rows = ["uniq_id\taudio\tcaption"]
-    rows += [f"{n}\taudiocaps/audio/test/{'ab'[n % 2]}.flac\tcaption {n}" for n in range(4)]
-    rows.append("4\taudiocaps/../../x.flac\tcaption 4")
-    miniatures.put(folder / "audiocaps_test.tsv", "\n".join(rows))
-    for n, name in enumerate("ab"):
-        miniatures.put(folder / f"audio/test/{name}.flac", miniatures.sound(n, "FLAC"))
-    split = read(folder)
-    assert split.ids == ("audio/test/a.flac", "audio/test/b.flac")
-    assert split.texts["audio/test/b.flac"] == ("caption 1", "caption 3")
-    assert split.media["audio"]["audio/test/a.flac"] == Clip(folder / "audio/test/a.flac")
-    assert [one.kind for one in split.problems] == ["annotation"]
-    miniatures.put(folder / "test.csv", "")
-    with pytest.raises(errors.DataError, match=r"has test.csv and audiocaps_test.tsv; keep"):
-        read(folder)
-
-
-def test_list_of_languagebind_audioset(tmp_path):
-    folder = write(tmp_path, "audioset")
-    before = read(folder)
-    data = [
-        {"wav": "Y--4gqARaEJE.wav", "labels": "/m/068hy,/m/0bt9lr"},
-        {"wav": "-0RWZT-miFs.wav", "labels": "/m/09x0r"},
-        {"wav": "YYabcdefghiY.wav", "labels": "/m/05zppz"},
-    ]
-    (folder / "eval_segments.csv").unlink()
-    path = miniatures.put(folder / "filter_eval.json", json.dumps({"data": data}))
-    assert read(folder) == before
-    for spoilt in (
-        {"wav": 1, "labels": "/m/09x0r"},
-        7,
-        {"wav": "/etc/x.wav", "labels": "/m/09x0r"},
-    ):
-        path.write_text(json.dumps({"data": [*data, spoilt]}))
-        after = read(folder)
-        assert [one.kind for one in after.problems] == ["annotation"]
-        assert without(after) == without(before)
-
-
-def test_raw_depth_of_sun_is_not_taken_for_millimetres(tmp_path):
-    folder = write(tmp_path, "sun_depth")
-    sample = folder / "kv1/NYUdata/NYU0001"
-    (sample / "depth_mm").rename(sample / "depth_bfx")
-    (problem,) = read(folder).problems
-    assert key(problem) == ("missing", "kv1/NYUdata/NYU0001", "depth")
-    assert "convert depth_bfx/ to millimetres" in problem.reason
-
-
-def test_clotho_table_of_languagebind_lies_in_a_folder(tmp_path):
-    folder = write(tmp_path, "clotho")
-    before = read(folder)
-    (folder / "CLOTHO_retrieval_dataset").mkdir()
-    name = "clotho_captions_evaluation.csv"
-    (folder / name).rename(folder / "CLOTHO_retrieval_dataset" / name)
-    assert read(folder) == before
-
-
-@pytest.mark.parametrize(
-    ("path", "relative"),
-    [
-        ("a/b.mp4", "a/b.mp4"),
-        ("./a//b.mp4", "a/b.mp4"),
-        ("a\\b.mp4", "a/b.mp4"),
-        ("{root}/a.mp4", "a.mp4"),
-        ("{root}/../a.mp4", None),
-        ("{root}x/a.mp4", None),
-        ("/a", None),
-        ("..", None),
-        ("", None),
-        (".", None),
-        ("C:/a", None),
-        ("a\0b", None),
-    ],
-)
-def test_paths_stay_inside(path, relative, tmp_path):
-    assert files.inside(tmp_path, path.format(root=tmp_path)) == relative
