@@ -68,10 +68,7 @@ class TextTower(Tower):
     Attention is causal, so whatever follows the end token changes nothing: shorter padding gives
     the same numbers.
 
-    Args:
-      cfg: its shape.
-      rngs: what its parameters are drawn from.
-      **options: of `stack.Tower`.
+    It is made with the options of `stack.Tower`.
     """
 
     def __init__(self, cfg: TextConfig, *, rngs: nnx.Rngs, **options: Any):

@@ -124,10 +124,7 @@ class PatchEmbed(nnx.Module):
 class VisionTower(Tower):
     """[b, h, w, 3] or [b, t, h, w, 3] -> `layers.TowerOutput`.
 
-    Args:
-      cfg: its shape.
-      rngs: what its parameters are drawn from.
-      **options: of `stack.Tower`.
+    Options besides its shape are those of `stack.Tower`.
     """
 
     def __init__(self, cfg: VisionConfig, *, rngs: nnx.Rngs, **options: Any):
