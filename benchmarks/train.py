@@ -47,6 +47,10 @@ ROWS = {
     "L/14 depth": Row("ViT-L/14", "depth", 8, 0.5, 2),
     "B/16 video": Row("ViT-B/16", "video", 2, 0.3, 16),
 }
+SIZE_FIELDS = (
+    *("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
+    *("patch_size", "projection_dim"),
+)
 SIZES = {"ViT-B/16": (768, 12, 12, 3072, 16, 512), "ViT-L/14": (1024, 24, 16, 4096, 14, 768)}
 FRAMES, SIDE = 8, 224
 SIDES = ("ours float32", "eager float32", "compiled float32")
@@ -116,18 +120,10 @@ def theirs(row: Row, dtype: str, *, compiled: bool):
     from transformers.models.clip.modeling_clip import CLIPAttention
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    width, depth, heads, mlp, patch, embed = SIZES[row.arch]
+    size = dict(zip(SIZE_FIELDS, SIZES[row.arch], strict=True))
+    width, patch, embed = (size[name] for name in ("hidden_size", "patch_size", "projection_dim"))
     clip = CLIPVisionModelWithProjection(
-        CLIPVisionConfig(
-            hidden_size=width,
-            num_hidden_layers=depth,
-            num_attention_heads=heads,
-            intermediate_size=mlp,
-            patch_size=patch,
-            image_size=SIDE,
-            projection_dim=embed,
-            hidden_act="gelu",
-        )
+        CLIPVisionConfig(**size, image_size=SIDE, hidden_act="gelu")
     ).requires_grad_(False)
     tower, frames = clip.vision_model, FRAMES if row.modality == "video" else 1
 

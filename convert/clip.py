@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lb_jax.convert import fields
+from lb_jax.convert import fields, rules
 from lb_jax.convert.rules import CONVOLUTION, LEADING_ONE, TRANSPOSED, Rule
 from lb_jax.core import errors
 from lb_jax.models.layers import ACTIVATIONS, LAYER_NORM_EPSILON
@@ -25,12 +25,9 @@ _PEFT_ENCODER = "vision_model.encoder.base_model.model."
 def _blocks(ours: str, theirs: str) -> tuple[Rule, ...]:
     """The rows of a block without time attention."""
     return (
-        Rule(rf"{ours}norm([12])/scale", rf"{theirs}layer_norm\1.weight"),
-        Rule(rf"{ours}norm([12])/bias", rf"{theirs}layer_norm\1.bias"),
-        Rule(rf"{ours}attn/(\w+)/kernel", rf"{theirs}self_attn.\1.weight", TRANSPOSED),
-        Rule(rf"{ours}attn/(\w+)/bias", rf"{theirs}self_attn.\1.bias"),
-        Rule(rf"{ours}mlp/(\w+)/kernel", rf"{theirs}mlp.\1.weight", TRANSPOSED),
-        Rule(rf"{ours}mlp/(\w+)/bias", rf"{theirs}mlp.\1.bias"),
+        *rules.norm(rf"{ours}norm([12])", rf"{theirs}layer_norm\1"),
+        *rules.linear(rf"{ours}attn/(\w+)", rf"{theirs}self_attn.\1"),
+        *rules.linear(rf"{ours}mlp/(\w+)", rf"{theirs}mlp.\1"),
     )
 
 
@@ -39,28 +36,19 @@ RULES = (
     Rule("text/token_embed/embedding", "text_model.embeddings.token_embedding.weight"),
     Rule("text/position_embed", "text_model.embeddings.position_embedding.weight"),
     *_blocks("text/blocks/", _TEXT),
-    Rule("text/final_norm/scale", "text_model.final_layer_norm.weight"),
-    Rule("text/final_norm/bias", "text_model.final_layer_norm.bias"),
+    *rules.norm("text/final_norm", "text_model.final_layer_norm"),
     Rule("text/proj/kernel", "text_projection.weight", TRANSPOSED),
     Rule("vision/class_embed", "vision_model.embeddings.class_embedding"),
     Rule(
         "vision/patch_embed/kernel", "vision_model.embeddings.patch_embedding.weight", CONVOLUTION
     ),
     Rule("vision/position_embed", "vision_model.embeddings.position_embedding.weight"),
-    Rule("vision/pre_norm/scale", "vision_model.pre_layrnorm.weight"),  # the original's spelling
-    Rule("vision/pre_norm/bias", "vision_model.pre_layrnorm.bias"),
+    *rules.norm("vision/pre_norm", "vision_model.pre_layrnorm"),  # the original's spelling
     *_blocks("vision/blocks/", _VISION),
     Rule("vision/blocks/temporal_embed", rf"{_VISION}temporal_embedding", LEADING_ONE),
-    Rule("vision/blocks/temporal_norm/scale", rf"{_VISION}temporal_layer_norm1.weight"),
-    Rule("vision/blocks/temporal_norm/bias", rf"{_VISION}temporal_layer_norm1.bias"),
-    Rule(
-        r"vision/blocks/temporal_attn/(\w+)/kernel",
-        rf"{_VISION}temporal_attn.\1.weight",
-        TRANSPOSED,
-    ),
-    Rule(r"vision/blocks/temporal_attn/(\w+)/bias", rf"{_VISION}temporal_attn.\1.bias"),
-    Rule("vision/post_norm/scale", "vision_model.post_layernorm.weight"),
-    Rule("vision/post_norm/bias", "vision_model.post_layernorm.bias"),
+    *rules.norm("vision/blocks/temporal_norm", rf"{_VISION}temporal_layer_norm1"),
+    *rules.linear(r"vision/blocks/temporal_attn/(\w+)", rf"{_VISION}temporal_attn.\1"),
+    *rules.norm("vision/post_norm", "vision_model.post_layernorm"),
     Rule("vision/proj/kernel", "visual_projection.weight", TRANSPOSED),
 )
 
@@ -119,10 +107,7 @@ def peft_rules(targets: str, *, base_layer: bool) -> tuple[Rule, ...]:
             # the targets only; a group of theirs must not shift the number of ours
             only = re.sub(r"\((?!\?)", "(?:", targets)
             wrapped = rf"(?=vision/(?:{only})/(?:kernel|bias)$){here}"
-            rows += [
-                Rule(f"{wrapped}/kernel", f"{there}.base_layer.weight", TRANSPOSED),
-                Rule(f"{wrapped}/bias", f"{there}.base_layer.bias"),
-            ]
+            rows += rules.linear(wrapped, f"{there}.base_layer")
     rename = ("vision_model.encoder.", _PEFT_ENCODER, 1)
     return tuple(
         dataclasses.replace(row, theirs=row.theirs.replace(*rename)) for row in (*rows, *RULES)

@@ -117,7 +117,7 @@ def preprocessing(config: Mapping[str, Any], modality: str, tower: VisionConfig)
         mel_bins, target_frames = tower.image_size
         found = {ours: given[theirs] for theirs, ours in named.items() if theirs in given}
         return {"mel_bins": mel_bins, "target_frames": target_frames, **found}
-    found = {"size": tower.image_size[0]}
+    found: dict[str, Any] = {"size": tower.image_size[0]}
     if MODALITIES[modality].has_frames:
         found["frames"] = tower.frames
     if modality == "depth" and "max_depth" in given:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lb_jax.convert import fields
+from lb_jax.convert import fields, rules
 from lb_jax.convert.rules import CONVOLUTION, TRANSPOSED, Rule
 from lb_jax.core import errors
 from lb_jax.models.text import TextConfig
@@ -28,15 +28,11 @@ def _blocks(ours: str, theirs: str) -> tuple[Rule, ...]:
             Rule(f"{here}/bias", f"{theirs}attn.in_proj_bias", part=(k, len(_QKV))),
         ]
     return (
-        Rule(rf"{ours}norm([12])/scale", rf"{theirs}ln_\1.weight"),
-        Rule(rf"{ours}norm([12])/bias", rf"{theirs}ln_\1.bias"),
+        *rules.norm(rf"{ours}norm([12])", rf"{theirs}ln_\1"),
         *fused,
-        Rule(rf"{ours}attn/out_proj/kernel", rf"{theirs}attn.out_proj.weight", TRANSPOSED),
-        Rule(rf"{ours}attn/out_proj/bias", rf"{theirs}attn.out_proj.bias"),
-        Rule(rf"{ours}mlp/fc1/kernel", rf"{theirs}mlp.c_fc.weight", TRANSPOSED),
-        Rule(rf"{ours}mlp/fc1/bias", rf"{theirs}mlp.c_fc.bias"),
-        Rule(rf"{ours}mlp/fc2/kernel", rf"{theirs}mlp.c_proj.weight", TRANSPOSED),
-        Rule(rf"{ours}mlp/fc2/bias", rf"{theirs}mlp.c_proj.bias"),
+        *rules.linear(rf"{ours}attn/out_proj", rf"{theirs}attn.out_proj"),
+        *rules.linear(rf"{ours}mlp/fc1", rf"{theirs}mlp.c_fc"),
+        *rules.linear(rf"{ours}mlp/fc2", rf"{theirs}mlp.c_proj"),
     )
 
 
@@ -45,17 +41,14 @@ RULES = (
     Rule("text/token_embed/embedding", "token_embedding.weight"),
     Rule("text/position_embed", "positional_embedding"),
     *_blocks("text/blocks/", "transformer.resblocks.{layer}."),
-    Rule("text/final_norm/scale", "ln_final.weight"),
-    Rule("text/final_norm/bias", "ln_final.bias"),
+    *rules.norm("text/final_norm", "ln_final"),
     Rule("text/proj/kernel", "text_projection"),  # [in, out], as ours
     Rule("vision/class_embed", "visual.class_embedding"),
     Rule("vision/patch_embed/kernel", "visual.conv1.weight", CONVOLUTION),
     Rule("vision/position_embed", "visual.positional_embedding"),
-    Rule("vision/pre_norm/scale", "visual.ln_pre.weight"),
-    Rule("vision/pre_norm/bias", "visual.ln_pre.bias"),
+    *rules.norm("vision/pre_norm", "visual.ln_pre"),
     *_blocks("vision/blocks/", "visual.transformer.resblocks.{layer}."),
-    Rule("vision/post_norm/scale", "visual.ln_post.weight"),
-    Rule("vision/post_norm/bias", "visual.ln_post.bias"),
+    *rules.norm("vision/post_norm", "visual.ln_post"),
     Rule("vision/proj/kernel", "visual.proj"),  # [in, out], as ours
 )
 

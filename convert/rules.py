@@ -61,6 +61,19 @@ class Rule:
     part: tuple[int, int] = (0, 1)
 
 
+def norm(ours: str, theirs: str) -> tuple[Rule, Rule]:
+    """The rows of a layer normalisation: its scale, which torch calls `weight`, and its bias."""
+    return Rule(f"{ours}/scale", f"{theirs}.weight"), Rule(f"{ours}/bias", f"{theirs}.bias")
+
+
+def linear(ours: str, theirs: str) -> tuple[Rule, Rule]:
+    """The rows of a linear layer: its kernel, which lies transposed in torch, and its bias."""
+    return (
+        Rule(f"{ours}/kernel", f"{theirs}.weight", TRANSPOSED),
+        Rule(f"{ours}/bias", f"{theirs}.bias"),
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Place:
     """Where a leaf, or one layer of a stacked leaf, lies in a foreign file.
@@ -106,11 +119,11 @@ def places(rules: Sequence[Rule], shapes: Mapping[str, tuple[int, ...]]) -> list
     found, nameless = [], []
     for path, shape in shapes.items():
         hits = ((rule, re.fullmatch(rule.ours, path)) for rule in rules)
-        rule, hit = next(((rule, hit) for rule, hit in hits if hit), (None, None))
-        if rule is None:
+        first = next(((rule, hit.expand(rule.theirs)) for rule, hit in hits if hit), None)
+        if first is None:
             nameless.append(path)
             continue
-        name = hit.expand(rule.theirs)
+        rule, name = first
         if "{layer}" in name:
             found += [
                 Place(path, i, shape[1:], name.replace("{layer}", str(i)), rule.layout, rule.part)

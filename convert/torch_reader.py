@@ -342,6 +342,10 @@ class _Unpickler(pickle._Unpickler):
     pickle makes the C one reserve and touch 64 GB: its memo is an array as long as the largest key.
     """
 
+    stack: list[Any]  # these three are the stock one's, set while it loads
+    read: Callable[[int], bytes]
+    pop_mark: Callable[[], list[Any]]
+
     def __init__(self, path: Path, pickled: bytes, folder: str, records: Mapping[str, _Span]):
         super().__init__(io.BytesIO(pickled))
         self.path, self.folder, self.records = path, folder, records

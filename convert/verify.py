@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from lb_jax.convert.lazy import LazyTensor
+from lb_jax.convert.parts import Weights
 from lb_jax.convert.safetensors_reader import read_safetensors
-from lb_jax.convert.weights import Weights, open_weights
+from lb_jax.convert.weights import open_weights
 from lb_jax.core import paths
 from lb_jax.core.modalities import TEXT
 from lb_jax.models.languagebind import LanguageBind, ModelConfig

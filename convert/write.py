@@ -24,8 +24,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from lb_jax.convert import clip, languagebind, open_clip, pictures, rules, texts
+from lb_jax.convert.parts import Weights, layers, tower_leaf
+from lb_jax.convert.sharing import leaf_origins, shared_leaves
 from lb_jax.convert.source import CONFIG, OPEN_CLIP_CONFIG, leaf_shapes
-from lb_jax.convert.weights import Weights, layers, leaf_origins, shared_leaves, tower_leaf
 from lb_jax.core import checkpoint, errors, paths
 from lb_jax.core import config as config_lib
 from lb_jax.core.modalities import MODALITIES, TEXT

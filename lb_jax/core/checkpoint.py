@@ -115,11 +115,11 @@ def write_safetensors(
                     pending.popleft().result()
                 end += array.nbytes
                 rows += len(array) if array.ndim else 0
-            header[name] = {
-                "dtype": DTYPES[array.dtype.name],
-                "shape": (rows, *array.shape[1:]) if array.ndim else (),
-                "data_offsets": [start, end],
-            }
+                header[name] = {  # of all pieces once the last has come
+                    "dtype": DTYPES[array.dtype.name],
+                    "shape": (rows, *array.shape[1:]) if array.ndim else (),
+                    "data_offsets": [start, end],
+                }
         for one in pending:
             one.result()
         text = json.dumps(header, separators=(",", ":")).encode()

@@ -19,7 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from lb_jax.convert.weights import Weights, open_weights
+from lb_jax.convert.parts import Weights
+from lb_jax.convert.weights import open_weights
 from lb_jax.core import checkpoint, errors, paths
 from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.evaluation import pairs

@@ -9,11 +9,10 @@ interpolated linearly. Nothing else depends on the number of frames.
 import dataclasses
 import hashlib
 import re
-from typing import Any
 
 import numpy as np
 
-from lb_jax.convert.weights import Wanted, Weights, everything
+from lb_jax.convert.parts import Changed, Reading, Weights
 from lb_jax.core import errors, paths
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.models.languagebind import ModelConfig
@@ -22,11 +21,11 @@ TABLES = re.compile(r"blocks/temporal_embed")  # [l, steps, d]
 TUBE_TABLES = re.compile(r"blocks/temporal_embed|class_embed")
 
 
-class Interpolated:
+class Interpolated(Changed):
     """Other weights whose clips have `frames` frames.
 
-    Attributes:
-      inner: the weights as they are stored.
+    Args:
+      weights: as they are stored.
       frames: of a clip.
 
     Raises:
@@ -42,9 +41,8 @@ class Interpolated:
             )
         if not isinstance(frames, int) or frames < 1:
             raise errors.ConfigError(f"frames is {frames!r}, expected a whole number above 0.")
-        self.inner, self.frames = weights, frames
-        self.where, self.files, self.ignored = weights.where, weights.files, weights.ignored
-        self.origin, self.folder = weights.origin, None
+        super().__init__(weights)
+        self.frames = frames
         changed = {name: dataclasses.replace(towers[name], frames=frames) for name in clips}
         self.config = ModelConfig({**towers, **changed}, weights.config.text)
         self.preprocess = {
@@ -57,15 +55,9 @@ class Interpolated:
         """Of the stored weights and the number of frames."""
         return hashlib.sha256(f"frames {self.frames} {self.inner.digest}".encode()).hexdigest()
 
-    def part(
-        self,
-        name: str,
-        dtype: Any = None,
-        wanted: Wanted = everything,
-        layer: int | None = None,
-    ) -> paths.Tree:
-        """As `Weights.part`."""
-        found = self.inner.part(name, dtype, wanted, layer)
+    def read(self, name: str, how: Reading) -> paths.Tree:
+        """As `Weights.read`."""
+        found = self.inner.part(name, *how)
         modality = name.removeprefix("towers/")
         if modality not in self.config.towers or not MODALITIES[modality].has_frames:
             return found

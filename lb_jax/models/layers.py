@@ -1,11 +1,11 @@
-"""The parts both towers share: linear with optional LoRA, attention, MLP.
+"""The parts both towers share: linear with optional LoRA, attention, MLP, the block of these.
 
 Parameters are float32, compute runs in `dtype`.
 """
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -99,6 +99,7 @@ class Linear(nnx.Module):
             self.lora_b = nnx.LoRAParam(jnp.zeros((lora.rank, outputs)))
 
     def __call__(self, x: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
+        """[..., i] -> [..., o] in the compute dtype; with a key, LoRA drops some of its input."""
         x = x.astype(self.dtype)
         y = x @ self.kernel[...].astype(self.dtype)
         if self.bias is not None:
@@ -123,6 +124,7 @@ class LayerNorm(nnx.Module):
         self.scale, self.bias = nnx.Param(jnp.ones(width)), nnx.Param(jnp.zeros(width))
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        """[..., d] -> same, in the compute dtype."""
         x = x.astype(jnp.float32)
         x = x - x.mean(-1, keepdims=True)
         x = x * jax.lax.rsqrt((x * x).mean(-1, keepdims=True) + LAYER_NORM_EPSILON)
@@ -163,6 +165,7 @@ class Attention(nnx.Module):
         )
 
     def __call__(self, x: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
+        """[..., n, d] -> same; the key is for LoRA dropout."""
         keys = [None] * 4 if key is None else jax.random.split(key, 4)
         lead = x.shape[:-2]
         x = x.reshape(-1, *x.shape[-2:])  # [b, n, d]
@@ -184,4 +187,35 @@ class Mlp(nnx.Module):
         self.fc2 = Linear(mlp_dim, width, rngs=rngs, dtype=dtype)
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        """[..., d] -> same."""
         return self.fc2(ACTIVATIONS[self.activation](self.fc1(x)))
+
+
+class Block(nnx.Module):
+    """[..., n, d] -> same: attention over the second-last axis, MLP, each on its normed input.
+
+    Args:
+      width, heads, mlp_dim, activation: as of the tower.
+      **options: of `Attention`.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        mlp_dim: int,
+        activation: str,
+        *,
+        rngs: nnx.Rngs,
+        dtype,
+        **options: Any,
+    ):
+        self.norm1 = LayerNorm(width, dtype=dtype)
+        self.attn = Attention(width, heads, rngs=rngs, dtype=dtype, **options)
+        self.norm2 = LayerNorm(width, dtype=dtype)
+        self.mlp = Mlp(width, mlp_dim, activation, rngs=rngs, dtype=dtype)
+
+    def __call__(self, x: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
+        """[..., n, d] -> same; the key is for LoRA dropout."""
+        x += self.attn(self.norm1(x), key=key)
+        return x + self.mlp(self.norm2(x))

@@ -30,6 +30,7 @@ class LoraConfig:
 
     @property
     def scale(self) -> float:
+        """What the product of the factors is multiplied by."""
         return self.alpha / self.rank
 
     def at(self, path: str) -> "LoraConfig | None":

@@ -1,12 +1,16 @@
-"""Blocks stacked on a leading layer axis.
+"""Blocks stacked on a leading layer axis, and a tower of them.
 
 Built with `jax.vmap`, run with `jax.lax.scan` or, as the oracle, a Python loop.
 """
 
 from collections.abc import Callable
+from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
+
+from lb_jax.models import layers as layers_lib
 
 # What the backward pass computes again, layer by layer, instead of keeping it: nothing; everything
 # but the results of matrix products with parameters; everything.
@@ -65,3 +69,46 @@ def run_stack(
     for i in range(layers):
         x, _ = body(x, jax.tree.map(lambda leaf: leaf[i], (stacked, keys)))  # noqa: B023
     return x
+
+
+class Size(Protocol):
+    """What a stack and its projection need of a tower's shape."""
+
+    width: int
+    depth: int
+    embed_dim: int
+
+
+class Tower(nnx.Module):
+    """What both towers are: a way to compute, a stack of blocks, a projection.
+
+    Args:
+      dtype: compute dtype.
+      scan, remat: see `run_stack`.
+      attention: a row of `layers.ATTENTION`.
+    """
+
+    blocks: nnx.Module
+
+    def __init__(
+        self,
+        *,
+        dtype=jnp.float32,
+        scan: bool = True,
+        remat: str = "none",
+        attention: str = "xla",
+    ):
+        self.dtype, self.scan, self.remat, self.attention = dtype, scan, remat, attention
+
+    def stack(self, block: Callable[..., nnx.Module], cfg: Size, rngs: nnx.Rngs) -> nnx.Module:
+        """Draws `cfg.depth` blocks, each made as `block(cfg, rngs=, dtype=, attention=)`."""
+        options = {"dtype": self.dtype, "attention": self.attention}
+        return make_stack(lambda rngs: block(cfg, rngs=rngs, **options), cfg.depth, rngs=rngs)
+
+    def projection(self, cfg: Size, rngs: nnx.Rngs) -> layers_lib.Linear:
+        """Draws what brings [..., d] into the shared space [..., e]."""
+        return layers_lib.Linear(cfg.width, cfg.embed_dim, rngs=rngs, dtype=self.dtype, bias=False)
+
+    def run(self, x: jax.Array, **options: Any) -> jax.Array:
+        """Sends x through all blocks; options are those of `run_stack`: `key`, `constrain`."""
+        return run_stack(self.blocks, x, scan=self.scan, remat=self.remat, **options)

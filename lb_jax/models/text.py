@@ -10,7 +10,7 @@ from flax import nnx
 from lb_jax.core import config as config_lib
 from lb_jax.core import errors
 from lb_jax.models import layers
-from lb_jax.models.stack import make_stack, run_stack
+from lb_jax.models.stack import Tower
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,19 +43,12 @@ class TextConfig:
             )
 
 
-class TextBlock(nnx.Module):
+class TextBlock(layers.Block):
     """[b, n, d] -> same: causal attention, MLP."""
 
     def __init__(self, cfg: TextConfig, *, rngs: nnx.Rngs, dtype, attention: str = "xla"):
         options = {"rngs": rngs, "dtype": dtype, "attention": attention, "causal": True}
-        self.norm1 = layers.LayerNorm(cfg.width, dtype=dtype)
-        self.attn = layers.Attention(cfg.width, cfg.heads, **options)
-        self.norm2 = layers.LayerNorm(cfg.width, dtype=dtype)
-        self.mlp = layers.Mlp(cfg.width, cfg.mlp_dim, cfg.activation, rngs=rngs, dtype=dtype)
-
-    def __call__(self, x: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
-        x += self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        super().__init__(cfg.width, cfg.heads, cfg.mlp_dim, cfg.activation, **options)
 
 
 class Embedding(nnx.Module):
@@ -65,38 +58,29 @@ class Embedding(nnx.Module):
         self.embedding = nnx.Param(0.02 * jax.random.normal(rngs.params(), (rows, width)))
 
     def __call__(self, ids: jax.Array) -> jax.Array:
+        """[...] -> [..., d]."""
         return self.embedding[...][ids]
 
 
-class TextTower(nnx.Module):
+class TextTower(Tower):
     """ids int [b, n] -> `layers.TowerOutput`, n at most `cfg.context`.
 
     Attention is causal, so whatever follows the end token changes nothing: shorter padding gives
     the same numbers.
+
+    It is made with the options of `stack.Tower`.
     """
 
-    def __init__(
-        self,
-        cfg: TextConfig,
-        *,
-        rngs: nnx.Rngs,
-        dtype=jnp.float32,
-        scan: bool = True,
-        remat: str = "none",
-        attention: str = "xla",
-    ):
-        self.cfg, self.dtype, self.scan, self.remat = cfg, dtype, scan, remat
+    def __init__(self, cfg: TextConfig, *, rngs: nnx.Rngs, **options: Any):
+        super().__init__(**options)
+        self.cfg = cfg
         self.token_embed = Embedding(cfg.vocab, cfg.width, rngs=rngs)
         self.position_embed = nnx.Param(
             0.01 * jax.random.normal(rngs.params(), (cfg.context, cfg.width))
         )
-        self.blocks = make_stack(
-            lambda rngs: TextBlock(cfg, rngs=rngs, dtype=dtype, attention=attention),
-            cfg.depth,
-            rngs=rngs,
-        )
-        self.final_norm = layers.LayerNorm(cfg.width, dtype=dtype)
-        self.proj = layers.Linear(cfg.width, cfg.embed_dim, rngs=rngs, dtype=dtype, bias=False)
+        self.blocks = self.stack(TextBlock, cfg, rngs)
+        self.final_norm = layers.LayerNorm(cfg.width, dtype=self.dtype)
+        self.proj = self.projection(cfg, rngs)
 
     def __call__(self, ids: jax.Array, **options: Any) -> layers.TowerOutput:
         """Runs the tower; options are those of `run_stack`: `constrain`."""
@@ -108,7 +92,7 @@ class TextTower(nnx.Module):
         # added in float32 however they are stored
         x = self.token_embed(ids).astype(jnp.float32) + self.position_embed[: ids.shape[1]]
         x = x.astype(self.dtype)
-        x = run_stack(self.blocks, x, scan=self.scan, remat=self.remat, **options)
+        x = self.run(x, **options)
         # the end token has the largest id, but for tokens that were added to the vocabulary later
         end = jnp.argmax(ids if self.cfg.end is None else ids == self.cfg.end, axis=-1)
         pooled = self.final_norm(jnp.take_along_axis(x, end[:, None, None], axis=1)[:, 0])

@@ -16,7 +16,7 @@ from flax import nnx
 from lb_jax.core import errors
 from lb_jax.models import layers
 from lb_jax.models.lora import LoraConfig
-from lb_jax.models.stack import make_stack, run_stack
+from lb_jax.models.stack import Tower
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,7 @@ class VisionConfig:
         return self.frames // (self.tube_size or 1)
 
 
-class VisionBlock(nnx.Module):
+class VisionBlock(layers.Block):
     """[b, t, n, d] -> same: attention over time (optional), attention within a frame, MLP."""
 
     def __init__(self, cfg: VisionConfig, *, rngs: nnx.Rngs, dtype, attention: str = "xla"):
@@ -87,12 +87,11 @@ class VisionBlock(nnx.Module):
                 cfg.width, cfg.heads, path="blocks/temporal_attn", **options
             )
         self.temporal = cfg.temporal
-        self.norm1 = layers.LayerNorm(cfg.width, dtype=dtype)
-        self.attn = layers.Attention(cfg.width, cfg.heads, path="blocks/attn", **options)
-        self.norm2 = layers.LayerNorm(cfg.width, dtype=dtype)
-        self.mlp = layers.Mlp(cfg.width, cfg.mlp_dim, cfg.activation, rngs=rngs, dtype=dtype)
+        size = (cfg.width, cfg.heads, cfg.mlp_dim, cfg.activation)
+        super().__init__(*size, path="blocks/attn", **options)
 
     def __call__(self, x: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
+        """[b, t, n, d] -> same; the key is for LoRA dropout."""
         spatial_key, temporal_key = (None, None) if key is None else jax.random.split(key)
         if self.temporal:
             x = rearrange(x, "b t n d -> b n t d")  # attend over time
@@ -100,8 +99,7 @@ class VisionBlock(nnx.Module):
                 x += self.temporal_embed[...].astype(x.dtype)
             x += self.temporal_attn(self.temporal_norm(x), key=temporal_key)
             x = rearrange(x, "b n t d -> b t n d")
-        x += self.attn(self.norm1(x), key=spatial_key)
-        return x + self.mlp(self.norm2(x))
+        return super().__call__(x, key=spatial_key)  # attend within a frame
 
 
 class PatchEmbed(nnx.Module):
@@ -117,28 +115,24 @@ class PatchEmbed(nnx.Module):
         self.dtype = dtype
 
     def __call__(self, patches: jax.Array) -> jax.Array:
+        """[..., p] -> [..., d]."""
         return patches.astype(self.dtype) @ self.kernel[...].reshape(
             -1, self.kernel.shape[-1]
         ).astype(self.dtype)
 
 
-class VisionTower(nnx.Module):
-    """[b, h, w, 3] or [b, t, h, w, 3] -> `layers.TowerOutput`."""
+class VisionTower(Tower):
+    """[b, h, w, 3] or [b, t, h, w, 3] -> `layers.TowerOutput`.
 
-    def __init__(
-        self,
-        cfg: VisionConfig,
-        *,
-        rngs: nnx.Rngs,
-        dtype=jnp.float32,
-        scan: bool = True,
-        remat: str = "none",
-        attention: str = "xla",
-    ):
-        self.cfg, self.dtype, self.scan, self.remat = cfg, dtype, scan, remat
+    Options besides its shape are those of `stack.Tower`.
+    """
+
+    def __init__(self, cfg: VisionConfig, *, rngs: nnx.Rngs, **options: Any):
+        super().__init__(**options)
+        self.cfg = cfg
         rows, columns = cfg.grid
         per_step = (cfg.steps,) if cfg.tube_size else ()
-        self.patch_embed = PatchEmbed(cfg, rngs=rngs, dtype=dtype)
+        self.patch_embed = PatchEmbed(cfg, rngs=rngs, dtype=self.dtype)
         self.class_embed = nnx.Param(
             cfg.width**-0.5 * jax.random.normal(rngs.params(), (*per_step, cfg.width))
         )
@@ -146,14 +140,10 @@ class VisionTower(nnx.Module):
         self.position_embed = nnx.Param(
             0.5 * jax.random.normal(rngs.params(), (1 + rows * columns, cfg.width))
         )
-        self.pre_norm = layers.LayerNorm(cfg.width, dtype=dtype)
-        self.blocks = make_stack(
-            lambda rngs: VisionBlock(cfg, rngs=rngs, dtype=dtype, attention=attention),
-            cfg.depth,
-            rngs=rngs,
-        )
-        self.post_norm = layers.LayerNorm(cfg.width, dtype=dtype)
-        self.proj = layers.Linear(cfg.width, cfg.embed_dim, rngs=rngs, dtype=dtype, bias=False)
+        self.pre_norm = layers.LayerNorm(cfg.width, dtype=self.dtype)
+        self.blocks = self.stack(VisionBlock, cfg, rngs)
+        self.post_norm = layers.LayerNorm(cfg.width, dtype=self.dtype)
+        self.proj = self.projection(cfg, rngs)
 
     def __call__(
         self,
@@ -197,7 +187,7 @@ class VisionTower(nnx.Module):
         x = self.pre_norm(
             jnp.concatenate([first.astype(self.dtype), x], axis=2)
         )  # [b, t, 1 + k, d]
-        x = run_stack(self.blocks, x, key=lora_key, scan=self.scan, remat=self.remat, **options)
+        x = self.run(x, key=lora_key, **options)
         pooled = self.post_norm(x[:, :, 0]).mean(axis=1)  # norm first, then the mean over frames
         return layers.TowerOutput(embed=self.proj(pooled), pooled=pooled, hidden=x)
 

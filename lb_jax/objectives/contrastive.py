@@ -12,13 +12,12 @@ MAX_LOGIT_SCALE = (
 )
 INITIAL_LOGIT_BIAS = -10.0  # most pairs are negatives: start near that prior (SigLIP, section 3.2)
 
+Bias = jax.Array | float  # scalar
+Ids = jax.Array | None  # captions' ids [b], or [b, k] of items with several
+
 
 def symmetric_infonce(
-    a: jax.Array,
-    b: jax.Array,
-    logit_scale: jax.Array,
-    logit_bias: jax.Array | float = 0.0,
-    same: jax.Array | None = None,
+    a: jax.Array, b: jax.Array, logit_scale: jax.Array, logit_bias: Bias = 0.0, same: Ids = None
 ) -> jax.Array:
     """Mean of two cross-entropies: pick b_i for a_i among all b, and a_i for b_i among all a.
 
@@ -42,11 +41,7 @@ def symmetric_infonce(
 
 
 def sigmoid_loss(
-    a: jax.Array,
-    b: jax.Array,
-    logit_scale: jax.Array,
-    logit_bias: jax.Array | float = 0.0,
-    same: jax.Array | None = None,
+    a: jax.Array, b: jax.Array, logit_scale: jax.Array, logit_bias: Bias = 0.0, same: Ids = None
 ) -> jax.Array:
     """Every pair decided by itself: -1/b sum_ij log sigmoid(z_ij (exp(scale) a_i b_j + bias)).
 

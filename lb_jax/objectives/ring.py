@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AbstractMesh, Mesh, PartitionSpec
 
+from lb_jax.objectives.contrastive import Bias, Ids
+
 AXES = ("data", "fsdp")  # mesh axes that the rows lie on; over any other they are replicated
 LOWEST = -1e30  # below any logit, and finite: the difference of two is a number
 
@@ -182,11 +184,7 @@ def make_contrastive(mesh: Mesh | AbstractMesh, kind: str, tile: int) -> Callabl
     loss.defvjp(loss_forward, loss_backward)
 
     def contrast(
-        a: jax.Array,
-        b: jax.Array,
-        logit_scale: jax.Array,
-        logit_bias: jax.Array | float = 0.0,
-        same: jax.Array | None = None,
+        a: jax.Array, b: jax.Array, logit_scale: jax.Array, logit_bias: Bias = 0.0, same: Ids = None
     ) -> jax.Array:
         a, b, logit_scale, logit_bias = (
             jnp.asarray(x, jnp.float32) for x in (a, b, logit_scale, logit_bias)

@@ -89,16 +89,17 @@ class StateStore:
         """
         found = [step for step in self.steps if at_most is None or step <= at_most]
         for step in found:
+            restored, problem = None, ""
             try:
-                state, extra = self._read(step, like)
-                problem = ""
+                restored = self._read(step, like)
             except Exception as error:  # Orbax raises a bare one too; what is no damage passes on
                 if not is_damage(error):
                     raise
                 problem = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            if _any_process(bool(problem)):
+            if _any_process(restored is None) or restored is None:
                 self._set_aside(step, problem or "another process cannot read it")
                 continue
+            state, extra = restored
             if extra["frozen"] != frozen_digest:
                 raise errors.CheckpointError(
                     f"{self.folder}: saved with other frozen parameters (hash "

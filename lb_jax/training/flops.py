@@ -48,16 +48,22 @@ def _inside(eqn: core.JaxprEqn) -> float:
     return sum(map(count, _jaxprs(eqn.params)))
 
 
+def _array(one: core.Var | core.Literal) -> jax.core.ShapedArray:
+    """What is known of an operand or a result: its shape and type."""
+    assert isinstance(one.aval, jax.core.ShapedArray)
+    return one.aval
+
+
 def _dot(eqn: core.JaxprEqn) -> float:
     (contracted, _), _ = eqn.params["dimension_numbers"]
-    shape = eqn.invars[0].aval.shape
-    return 2 * eqn.outvars[0].aval.size * math.prod(shape[axis] for axis in contracted)
+    shape = _array(eqn.invars[0]).shape
+    return 2 * _array(eqn.outvars[0]).size * math.prod(shape[axis] for axis in contracted)
 
 
 def _convolution(eqn: core.JaxprEqn) -> float:
-    kernel = eqn.invars[1].aval
+    kernel = _array(eqn.invars[1])
     features = kernel.shape[eqn.params["dimension_numbers"].rhs_spec[0]]
-    return 2 * eqn.outvars[0].aval.size * kernel.size // features
+    return 2 * _array(eqn.outvars[0]).size * kernel.size // features
 
 
 def _shard_map(eqn: core.JaxprEqn) -> float:

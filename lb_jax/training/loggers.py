@@ -37,11 +37,7 @@ class Tensorboard:
     """Event files in `workdir/tensorboard`; those of steps that are taken again are dropped."""
 
     def __init__(
-        self,
-        package: types.ModuleType,
-        workdir: Path,
-        config: Mapping[str, Any],
-        first_step: int,
+        self, package: types.ModuleType, workdir: Path, config: Mapping[str, Any], first_step: int
     ):
         self._writer = package.SummaryWriter(
             str(workdir / "tensorboard"),
@@ -52,10 +48,12 @@ class Tensorboard:
         self._writer.add_text("config", f"    {text}", first_step)  # Markdown shows it as code
 
     def write(self, row: Mapping[str, Any], step: int) -> None:
+        """Takes the numbers of a row, each as a series of its own."""
         for name, value in scalars(row).items():
             self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
+        """Writes what is left."""
         self._writer.close()
 
 
@@ -75,9 +73,11 @@ class Tracker:
         self._run = package.init(project=PROJECT, **options, **place)
 
     def write(self, row: Mapping[str, Any], step: int) -> None:
+        """Takes the numbers of a row."""
         self._run.log(scalars(row), step=step)
 
     def close(self) -> None:
+        """Ends the run there, once all is sent."""
         self._run.finish()
 
 

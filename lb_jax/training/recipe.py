@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lb_jax.convert.weights import Weights, open_weights, shared_leaves
+from lb_jax.convert.parts import Weights
+from lb_jax.convert.sharing import shared_leaves
+from lb_jax.convert.weights import open_weights
 from lb_jax.core import errors, paths
 from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.media import specs

@@ -23,7 +23,9 @@ NONFINITE = "nonfinite"  # folder in the work directory
 class Sink(Protocol):
     """What takes rows of metrics."""
 
-    def write(self, row: Mapping[str, Any], step: int) -> None: ...
+    def write(self, row: Mapping[str, Any], step: int) -> None:
+        """Takes the row of a step: name -> value."""
+        ...
 
 
 @dataclasses.dataclass

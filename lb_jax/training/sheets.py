@@ -1,10 +1,10 @@
 """Lab sheets on the command line: `--config=SHEET[:ARGUMENT]`, `--config.name=value`, own flags."""
 
+import importlib.resources
 import inspect
 import itertools
 import runpy
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import ml_collections
@@ -14,7 +14,7 @@ from ml_collections import config_flags
 from lb_jax.core import errors, paths
 from lb_jax.training import config as train_config
 
-SHIPPED = Path(find_spec("lb_jax.configs").origin).parent  # in a checkout as in a wheel
+SHIPPED = Path(str(importlib.resources.files("lb_jax.configs")))  # in a checkout as in a wheel
 
 
 def parse_flags(

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from lb_jax.convert import clip, languagebind, weights, write
-from lb_jax.convert.weights import leaf_origins, shared_leaves
+from lb_jax.convert import clip, languagebind, parts, weights, write
+from lb_jax.convert.sharing import leaf_origins, shared_leaves
 from lb_jax.core import paths
 from tests.convert import small
 
@@ -40,10 +40,10 @@ def test_layers_are_the_leaf(opened, kind, dtype):
     for path, name, inside in leaf_origins(one):
         if name == "logit_scale":
             continue
-        whole = weights.tower_leaf(one, name, inside, dtype)
+        whole = parts.tower_leaf(one, name, inside, dtype)
         pieces = [
-            weights.tower_leaf(one, name, inside, dtype, layer)
-            for layer in weights.layers(one, name, inside)
+            parts.tower_leaf(one, name, inside, dtype, layer)
+            for layer in parts.layers(one, name, inside)
         ]
         again = np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
         assert again.dtype == whole.dtype
