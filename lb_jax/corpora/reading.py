@@ -10,7 +10,7 @@ from typing import Any
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.corpora.rows import Ref, Row, Source
-from lb_jax.media import media
+from lb_jax.media import given
 from lb_jax.media.sensors.depth_units import Measured
 
 MAX_BAD_RATE, THREADS = 0.01, 8
@@ -102,12 +102,12 @@ def content(ref: Ref) -> bytes | tuple[bytes, ...] | Measured:
         return Measured(content(ref.file), ref.unit)
     if isinstance(ref, tuple):
         return tuple(map(content, ref))
-    with media.stream(ref, "a path or bytes") as file:
+    with given.stream(ref, "a path or bytes") as file:
         try:
             return file.read()
         except OSError as e:
             raise errors.DataError(
-                media.describe(ref), f"cannot be read ({e.strerror}); {media.AGAIN}"
+                given.describe(ref), f"cannot be read ({e.strerror}); {given.AGAIN}"
             ) from e
 
 

@@ -26,7 +26,7 @@ from lb_jax.evaluation import pairs
 from lb_jax.evaluation.metrics.calibration import Calibration
 from lb_jax.inference import frames as frames_lib
 from lb_jax.inference import long
-from lb_jax.media import media as media_lib
+from lb_jax.media import given as given_lib
 from lb_jax.media import preprocess, specs
 from lb_jax.media import settings as settings_lib
 from lb_jax.models import languagebind
@@ -234,7 +234,7 @@ class Model:
 
     def embed_long(
         self,
-        media: media_lib.Media,
+        media: given_lib.Media,
         window_s: float,
         stride_s: float | None = None,
         modality: str | None = None,

@@ -27,8 +27,7 @@ from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
 from lb_jax.inference import api, vector_cache
 from lb_jax.media import clips as clips_lib
-from lb_jax.media import media as media_lib
-from lb_jax.media import specs
+from lb_jax.media import given, specs
 
 # Part of every key of a vector; a new value makes older ones stale: for another way to decode or
 # cut, which no spec tells.
@@ -306,7 +305,7 @@ def _content(path: Path) -> bytes:
     Raises:
       DataError: for no such file, or one that is empty, unreadable or cut off.
     """
-    with media_lib.stream(path, "nothing else") as file:
+    with given.stream(path, "nothing else") as file:
         return hashlib.file_digest(file, "sha256").digest()
 
 

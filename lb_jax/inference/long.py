@@ -12,8 +12,7 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
-from lb_jax.media import media as media_lib
-from lb_jax.media import windows
+from lb_jax.media import given, windows
 
 if TYPE_CHECKING:
     from lb_jax.inference import api
@@ -54,7 +53,7 @@ class Moments:
 
 def embed(
     model: api.Model,
-    media: media_lib.Media,
+    media: given.Media,
     window_s: float,
     stride_s: float | None = None,
     modality: str | None = None,
@@ -88,7 +87,7 @@ def _chunks(found: Iterator[windows.Window], size: int) -> Iterator[list[windows
         yield chunk
 
 
-def _by_ending(media: media_lib.Media) -> str:
+def _by_ending(media: given.Media) -> str:
     if isinstance(media, str | os.PathLike):
         ending = Path(media).suffix.lower()
         for name in NAMED_BY_ENDING:
@@ -96,6 +95,6 @@ def _by_ending(media: media_lib.Media) -> str:
                 return name
     endings = [end for name in NAMED_BY_ENDING for end in MODALITIES[name].suffixes]
     raise errors.ConfigError(
-        f"embed_long: {media_lib.describe(media)} does not say whether it is video or sound; give "
+        f"embed_long: {given.describe(media)} does not say whether it is video or sound; give "
         f"modality=, or a path ending in {', '.join(endings)}."
     )

@@ -16,8 +16,7 @@ import numpy as np
 from av.sidedata import sidedata
 
 from lb_jax.core import errors
-from lb_jax.media import hdr, image
-from lb_jax.media import media as media_lib
+from lb_jax.media import hdr, image, tracks
 
 # Wider and narrower pixels than this are damage: those of real files lie within 1:4 and 4:1.
 MAX_PIXEL_ASPECT = 8.0
@@ -63,7 +62,7 @@ class Display:
     matrix: np.ndarray | None = None
 
     @classmethod
-    def of(cls, track: media_lib.Track, pixel_aspect: str, colour: str) -> "Display":
+    def of(cls, track: tracks.Track, pixel_aspect: str, colour: str) -> "Display":
         """Reads what a track says of its pixels.
 
         Args:
@@ -117,7 +116,7 @@ class Display:
             )
 
     def _require_picture(self, frame: av.VideoFrame) -> None:
-        bits = media_lib.grey_bits(frame.format)
+        bits = tracks.grey_bits(frame.format)
         if bits > self.grey_bits:
             raise errors.DataError(
                 self.name,
@@ -163,7 +162,7 @@ def upright(stored: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
     return np.ascontiguousarray(shown)
 
 
-def _pixel_aspect(track: media_lib.Track) -> float:
+def _pixel_aspect(track: tracks.Track) -> float:
     """Width of a track's pixels by their height; 1 where it does not say, or cannot be meant."""
     stated = track.stream.sample_aspect_ratio  # the container's, else the codec's
     if not stated:

@@ -8,8 +8,7 @@ import numpy as np
 from PIL import Image
 
 from lb_jax.core import errors, modalities
-from lb_jax.media import audio, depth, image, specs, thermal, video
-from lb_jax.media import media as media_lib
+from lb_jax.media import audio, depth, given, image, specs, thermal, video
 from lb_jax.media.sensors.depth_units import Measured
 from lb_jax.text import tokenizer
 
@@ -24,7 +23,7 @@ MODULES: dict[str, types.ModuleType] = {
 }
 
 
-def decode(modality: str, media: media_lib.Media, spec: specs.Spec) -> np.ndarray:
+def decode(modality: str, media: given.Media, spec: specs.Spec) -> np.ndarray:
     """Decodes one item to the compact form of its modality, without randomness.
 
     Returns:
@@ -61,7 +60,7 @@ def transform(
 
 def preprocess(
     modality: str,
-    items: media_lib.Media | Sequence[media_lib.Media],
+    items: given.Media | Sequence[given.Media],
     spec: specs.Spec | None = None,
     *,
     preset: str = "default",
@@ -99,7 +98,7 @@ def preprocess(
     return np.stack(arrays) if len(arrays) > 1 else arrays[0][None]  # a view instead of a copy
 
 
-def as_list(items: media_lib.Media | Sequence[media_lib.Media]) -> list[media_lib.Media]:
+def as_list(items: given.Media | Sequence[given.Media]) -> list[given.Media]:
     """One item or several -> a list of them.
 
     Raises:

@@ -19,8 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lb_jax.core import errors
-from lb_jax.media import image
-from lb_jax.media import media as media_lib
+from lb_jax.media import given, image
 from lb_jax.media.pictures import tiff
 from lb_jax.media.sensors import matlab
 
@@ -48,7 +47,7 @@ MAX_BYTES = 16 * image.MAX_PIXELS
 HEAD = 520  # of a file, for its format
 
 
-def read(media: media_lib.Media, accepted: str) -> np.ndarray | None:
+def read(media: given.Media, accepted: str) -> np.ndarray | None:
     """Reads a file that Pillow would read otherwise, or not at all.
 
     Args:
@@ -61,8 +60,8 @@ def read(media: media_lib.Media, accepted: str) -> np.ndarray | None:
     Raises:
       DataError: damaged, too large, without a depth map, or of a format whose library is not there.
     """
-    name = media_lib.describe(media)
-    with media_lib.stream(media, accepted) as file:
+    name = given.describe(media)
+    with given.stream(media, accepted) as file:
         head = file.read(HEAD)
         reader = next((reader for is_one, reader in FORMATS if is_one(head)), None)
         if reader is None:
@@ -173,7 +172,7 @@ def _map(file: BinaryIO, name: str) -> np.ndarray:
     if kind == b"P5":
         data = file.read(2 * width * height)
         if len(data) < 2 * width * height:
-            raise errors.DataError(name, f"is a PGM that is cut off; {media_lib.AGAIN}")
+            raise errors.DataError(name, f"is a PGM that is cut off; {given.AGAIN}")
         return np.frombuffer(data, ">u2").reshape(height, width)
     # as long as all its numbers of five digits could be; comments make it longer
     words = file.read(64 * width * height + (1 << 16)).split()
@@ -182,7 +181,7 @@ def _map(file: BinaryIO, name: str) -> np.ndarray:
     except (ValueError, OverflowError) as e:
         raise errors.DataError(name, f"is a damaged PGM ({_short(e)}); write it again") from e
     if len(values) < width * height:
-        raise errors.DataError(name, f"is a PGM that is cut off; {media_lib.AGAIN}")
+        raise errors.DataError(name, f"is a PGM that is cut off; {given.AGAIN}")
     return values.reshape(height, width)
 
 
@@ -205,7 +204,7 @@ def _float_map(file: BinaryIO, name: str) -> np.ndarray:
     file.seek(start)
     data = file.read(4 * width * height)
     if len(data) < 4 * width * height:
-        raise errors.DataError(name, f"is a PFM that is cut off; {media_lib.AGAIN}")
+        raise errors.DataError(name, f"is a PFM that is cut off; {given.AGAIN}")
     if abs(scale) != 1:
         told = f"has the PFM scale {abs(scale):g}, which programs multiply by, divide by or ignore"
         warnings.warn(
@@ -269,7 +268,7 @@ def _exr(file: BinaryIO, name: str) -> np.ndarray:
             _require_size(*map(int, high - low + 1), name)
         opened = OpenEXR.File(io.BytesIO(content), separate_channels=True, num_threads=0)
         if len(opened.parts) < len(header.parts):  # it left out what it could not read
-            raise errors.DataError(name, f"is an EXR file that is damaged; {media_lib.AGAIN}")
+            raise errors.DataError(name, f"is an EXR file that is damaged; {given.AGAIN}")
         parts = [dict(part.channels) for part in opened.parts]
         several = len(parts) > 1
         pixels = {
