@@ -16,7 +16,7 @@ import functools
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent import futures
 from pathlib import Path
 
@@ -145,6 +145,7 @@ class Embedder:
         with self._open(TEXT) as kept:
             rows, missing = self._kept(kept, keys, 1)
             report = _Report(self._progress, TEXT, len(keys), len(keys) - len(missing))
+            tokens = np.zeros((0, 0), np.int32)
             if missing:  # all are tokenised, so that an error names the place in `texts`
                 tokens = self._model.preprocess(TEXT, list(texts))[list(first.values())]
             for start in range(0, len(missing), self._model.batch_size):
@@ -349,7 +350,7 @@ def _read(
 
 def _side_by_side(
     read: Callable[[int], _Read], numbers: Sequence[int], threads: int, ahead: int
-) -> Iterator[tuple[int, _Read]]:
+) -> Generator[tuple[int, _Read], None, None]:
     """Yields what threads read, in order; they are at most `ahead` items in front."""
     with futures.ThreadPoolExecutor(threads) as pool:
         running: collections.deque[tuple[int, futures.Future]] = collections.deque()

@@ -214,7 +214,7 @@ def _still(modality: str, clip: Clip, spec: specs.Spec) -> np.ndarray:
     return preprocess_lib.decode(modality, item, spec)
 
 
-_DECODERS: dict[str, Callable[[str, Clip, specs.Spec], np.ndarray]] = {
+_DECODERS: dict[str, Callable[..., np.ndarray]] = {
     "video": _video,
     "audio": _audio,
     "image": _image,

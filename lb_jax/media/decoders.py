@@ -173,6 +173,7 @@ class Decoders:
 
     def _give_up(self, number: int, why: Bad | faults.Fault) -> list[tuple[int, Message]]:
         job = self._workers[number].job
+        assert job is not None  # what is busy has one
         self._replace(number)
         return [(job, why), (job, Done(None))]
 
@@ -216,6 +217,7 @@ class _Worker:
         self.since = time.monotonic()
         if message is None:
             return None
+        assert job is not None  # nothing else is answered
         if message == Done(None):
             self.job, self.is_busy = None, False
         return job, message

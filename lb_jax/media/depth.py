@@ -13,7 +13,7 @@ from PIL import Image
 
 from lb_jax.core import errors
 from lb_jax.media import given, image, specs
-from lb_jax.media.sensors import depth_files, depth_film, depth_units
+from lb_jax.media.sensors import depth_files, depth_film, depth_units, maps
 
 ACCEPTED = (
     "a 16-bit grey PIL image, a uint16 array [h, w] in stored units (or wider whole numbers) or a "
@@ -84,7 +84,7 @@ def _stored(media: given.Media) -> np.ndarray:
     """The numbers that are stored, [h, w]."""
     if isinstance(media, np.ndarray):
         array = media.astype(media.dtype.newbyteorder("="), copy=False)
-        return _checked(depth_files.one_map(array), media)
+        return _checked(maps.one_map(array), media)
     if not isinstance(media, Image.Image):
         array = depth_files.read(media, ACCEPTED)
         if array is not None:

@@ -6,6 +6,7 @@ frames upright and does nothing else, as the original did.
 
 import dataclasses
 import math
+import types
 import warnings
 from collections.abc import Iterable, Iterator
 
@@ -27,7 +28,7 @@ ROUNDED = 0.01
 FILM_CODECS = ("h264", "hevc", "vvc", "av1", "vp9", "libdav1d", "prores")
 
 
-def _nameless(kind: type[sidedata.Type], number: int) -> sidedata.Type:
+def _nameless(kind: type[sidedata.Type], number: object) -> sidedata.Type:
     """A member for side data that PyAV has no name for.
 
     PyAV 18 raises for a whole frame where FFmpeg 8 put such data beside it: EXIF of MJPEG and TIFF,
@@ -38,7 +39,7 @@ def _nameless(kind: type[sidedata.Type], number: int) -> sidedata.Type:
     return member
 
 
-sidedata.Type._missing_ = classmethod(_nameless)
+sidedata.Type._missing_ = types.MethodType(_nameless, sidedata.Type)
 
 
 @dataclasses.dataclass
@@ -164,6 +165,8 @@ def upright(stored: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
 
 def _pixel_aspect(track: tracks.Track) -> float:
     """Width of a track's pixels by their height; 1 where it does not say, or cannot be meant."""
+    if not isinstance(track.stream, av.VideoStream):
+        return 1.0
     stated = track.stream.sample_aspect_ratio  # the container's, else the codec's
     if not stated:
         return 1.0

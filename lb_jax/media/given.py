@@ -8,13 +8,16 @@ import io
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from lb_jax.core import errors
 from lb_jax.media.containers import formats
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 Picture = str | os.PathLike | bytes | Image.Image | np.ndarray
 # Samples with their rate are a sound, a sequence of pictures is a clip.
@@ -96,11 +99,11 @@ class _Watched(io.FileIO):
 
     failure: OSError | None = None
 
-    def readinto(self, buffer: memoryview) -> int | None:
+    def readinto(self, buffer: "WriteableBuffer", /) -> int | Any:
         with self._watching():
             return super().readinto(buffer)
 
-    def readall(self) -> bytes | None:
+    def readall(self) -> bytes:
         with self._watching():
             return super().readall()
 

@@ -248,10 +248,11 @@ def resize(x: np.ndarray, size: int, kernel: "Kernel") -> np.ndarray:
     Raises:
       errors.DataError: the long side is more than `MAX_ASPECT` times the short one.
     """
-    sides = resized_sides(*x.shape[:2], size)
+    height, width = x.shape[:2]
+    sides = resized_sides(height, width, size)
     down, right = (
         _bands(kernel, before, after, 0, after)
-        for before, after in zip(x.shape[:2], sides, strict=True)
+        for before, after in zip((height, width), sides, strict=True)
     )
     planes = [cv2.extractChannel(x, c).astype(np.float32) for c in range(3)]
     return np.stack([_resize(plane, down, right) for plane in planes], axis=-1)

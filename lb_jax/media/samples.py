@@ -12,7 +12,7 @@ import io
 import itertools
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 import av
@@ -87,7 +87,8 @@ def read(
       errors.DataError: as `mono_blocks`, nothing in the window, or hours of silence within it.
     """
     name = given.describe(media)
-    pieces, sound = [], None  # the window; first and stop of all that was read
+    # the window; first and stop of all that was read; of one block at least
+    pieces, sound, rate_hz = [], None, 0
     for block in mono_blocks(media, spec, start_s, end_s):
         rate_hz = block.rate_hz
         sound = (block.first if sound is None else sound[0], block.decoded)
@@ -124,7 +125,7 @@ def assemble(pieces: Sequence[Mono], first: int, stop: int) -> np.ndarray:
 
 def mono_blocks(
     media: given.Media, spec: specs.AudioSpec, start_s: float = 0.0, end_s: float | None = None
-) -> Iterator[Mono]:
+) -> Generator[Mono, None, None]:
     """Decodes sound in one pass, block by block.
 
     Args:
@@ -255,7 +256,7 @@ def _from_array(media: tuple) -> _Block:
             raise given.unusable(media, ACCEPTED)
 
 
-def _blocks(file: BinaryIO, name: str) -> Iterator[_Block]:
+def _blocks(file: BinaryIO, name: str) -> Generator[_Block, None, None]:
     file.seek(0)
     head = file.read(12)
     file.seek(0)
@@ -328,7 +329,7 @@ class _Clamped:
     printed, not raised. `given.stream` raises what reading failed of.
     """
 
-    def __init__(self, file: BinaryIO):
+    def __init__(self, file: io.BufferedIOBase):
         self._file = file
         self.tell = file.tell
 
@@ -385,6 +386,7 @@ def _av_blocks(file: BinaryIO, name: str) -> Iterator[_Block]:
         for frame in track.decode(listed):
             if last is not None:
                 yield last[1]
+            assert isinstance(frame, av.AudioFrame)  # of a track of sound
             samples = to_float(frame)
             last = frame.pts, _Block(samples, frame.rate, clock.begins_s(frame, len(samples)))
         if last is not None:
@@ -402,8 +404,9 @@ class _Listed:
 
     def __iter__(self) -> Iterator[av.Packet]:
         for packet in self._packets:
-            if tracks.is_shown(packet) and None not in (packet.pts, packet.duration):
-                self._last = packet.pts, packet.pts + packet.duration
+            begin, length = packet.pts, packet.duration
+            if begin is not None and length is not None and tracks.is_shown(packet):
+                self._last = begin, begin + length
             yield packet
 
     def kept(self, track: tracks.Track, time: int | None, block: _Block) -> int | None:
@@ -464,7 +467,7 @@ class _ToFloat:
 
     def __call__(self, frame: av.AudioFrame) -> np.ndarray:
         format_ = frame.format.name, frame.layout.name, frame.layout.nb_channels, frame.rate
-        if format_ != self._format:
+        if self._resampler is None or format_ != self._format:
             # Sample format only; rate and channels stay. Interleaved, because PyAV reads beyond
             # the planes of more than eight channels.
             self._format, self._resampler = format_, av.AudioResampler(format="flt")

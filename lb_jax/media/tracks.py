@@ -7,7 +7,7 @@ import fractions
 import functools
 import numbers
 import operator
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Generator, Iterable, Iterator, Sequence, Set
 from typing import BinaryIO
 
 import av
@@ -167,7 +167,7 @@ def is_shown(packet: av.Packet) -> bool:
 
 def frames(
     file: BinaryIO, name: str, kind: str, start: int | None = None
-) -> Iterator[av.VideoFrame | av.AudioFrame]:
+) -> Generator[av.VideoFrame | av.AudioFrame, None, None]:
     """Decodes the track of a kind, one frame after the other.
 
     Args:
@@ -308,13 +308,14 @@ def _zero_s(
     if opened.start_time is None or len(tracks) == 1:
         return None
     zero = fractions.Fraction(opened.start_time, av.time_base)
-    exact = [
-        start
-        for s in [chosen, *tracks]
-        if s.start_time is not None
-        and abs((start := s.start_time * fraction(s.time_base)) - zero) < _MILLISECOND
-    ]
+    starts = [_start_s(s) for s in [chosen, *tracks]]
+    exact = [start for start in starts if start is not None and abs(start - zero) < _MILLISECOND]
     return max([*exact, zero][0], fractions.Fraction(0))
+
+
+def _start_s(stream: av.stream.Stream) -> fractions.Fraction | None:
+    unit_s = fraction(stream.time_base)
+    return None if unit_s is None or stream.start_time is None else unit_s * stream.start_time
 
 
 @contextlib.contextmanager

@@ -122,6 +122,7 @@ def choose(media: given.Media, choice: Choice) -> np.ndarray:
       errors.DataError: as `decode`.
     """
     name = given.describe(media)
+    packets: list[tracks.Packet] = []
     with given.stream(media, ACCEPTED) as file:
         is_small = file.seek(0, io.SEEK_END) <= HELD_BYTES
         with tracks.open_track(file, name, choice.kind) as track:
@@ -211,20 +212,21 @@ class Clock:
 
     @classmethod
     def of(cls, track: tracks.Track) -> "Clock":
+        """The clock of an opened track, which does not know where the film begins."""
         times, rate = track.stream.time_base, track.stream.average_rate
         plain = tracks.fraction(times), tracks.fraction(rate)
         return cls(track.name, *plain, track.zero_s, end=track.end)
 
     def until(self, packets: Sequence[tracks.Packet]) -> "Clock":
         """Returns the clock with begin and end of the film, of all packets that are shown."""
-        timed = [p for p in packets if p.pts is not None]
+        timed = [(p.pts, p.duration) for p in packets if p.pts is not None]
         if not timed or len(timed) < len(packets):
             return dataclasses.replace(self, begin=None, end=None)
-        last = max(timed, key=lambda p: p.pts)
+        last, duration = max(timed, key=lambda one: one[0])
         end = self.end
-        if end is None or end <= last.pts:  # else it is as the header says
-            end = last.pts + last.duration if last.duration else None
-        return dataclasses.replace(self, begin=min(p.pts for p in timed), end=end)
+        if end is None or end <= last:  # else it is as the header says
+            end = last + duration if duration else None
+        return dataclasses.replace(self, begin=min(time for time, _ in timed), end=end)
 
     def chosen(self, times: Sequence[int | None], choice: Choice) -> tuple[list[int], bool]:
         """Numbers of the chosen ones of all frames, and whether the window holds all frames.
@@ -289,8 +291,9 @@ class Clock:
         Raises:
           errors.DataError: the file says neither times nor a rate.
         """
-        if None not in times:
-            return sorted(self._seconds(times, min(times)))
+        known = [time for time in times if time is not None]
+        if len(known) == len(times):
+            return sorted(self._seconds(known, min(known)))
         if not self.rate:
             raise errors.DataError(
                 self.name, "says neither times nor a rate of its frames; convert it to mp4"

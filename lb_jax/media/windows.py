@@ -13,7 +13,7 @@ import contextlib
 import dataclasses
 import math
 import numbers
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import BinaryIO
 
 import av
@@ -134,7 +134,7 @@ def _film(
 
 
 def _gather(
-    frames: Iterator[tuple[int, np.ndarray]],
+    frames: Generator[tuple[int, np.ndarray], None, None],
     wanted: Sequence[tuple[float, float, list[int]]],
     join: Callable[[list[np.ndarray]], np.ndarray],
 ) -> Iterator[Window]:
@@ -193,7 +193,9 @@ class _Film:
         """Up to the end of the last frame."""
         return self.clock.length_s(self.seconds)
 
-    def frames(self, file: BinaryIO, wanted: set[int]) -> Iterator[tuple[int, np.ndarray]]:
+    def frames(
+        self, file: BinaryIO, wanted: set[int]
+    ) -> Generator[tuple[int, np.ndarray], None, None]:
         """Decodes once in order; yields number and what is kept of the frames wanted."""
         size = None
         with contextlib.closing(self._decoded(file, wanted)) as decoded:
@@ -205,7 +207,9 @@ class _Film:
                 video.require_one_size({size, shape}, self.name)
                 yield number, self.choice.kept(self.display, frame)
 
-    def _decoded(self, file: BinaryIO, wanted: set[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+    def _decoded(
+        self, file: BinaryIO, wanted: set[int]
+    ) -> Generator[tuple[int, av.VideoFrame], None, None]:
         with tracks.open_track(file, self.name, self.choice.kind) as track:
             if not self.times:
                 yield from enumerate(self.display.watched(track.decode(track.packets())))
@@ -221,7 +225,7 @@ def _is_interlaced(file: BinaryIO, name: str, kind: str) -> bool:
     """Whether a packet may hold half a frame."""
     with contextlib.closing(tracks.frames(file, name, kind)) as frames:
         first = next(frames, None)
-        return first is not None and first.interlaced_frame
+        return isinstance(first, av.VideoFrame) and first.interlaced_frame
 
 
 def _audio(
@@ -289,7 +293,8 @@ class _Sound:
             self._number, self._done = self._number + 1, stop
 
     def _cut(self, first: int, stop: int, start_s: float) -> Window:
-        wave = samples.assemble(self._pieces, max(first, self._first), stop)
+        held = first if self._first is None else max(first, self._first)
+        wave = samples.assemble(self._pieces, held, stop)
         self._is_empty = False
         mel = audio.log_mel(wave, self._rate_hz, self._spec, self._name)
         return Window(start_s, stop / self._rate_hz, audio.transform(mel, self._spec))

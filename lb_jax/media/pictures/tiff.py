@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from lb_jax.core import errors
+from lb_jax.media import extras
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # damaged files are told here
 
@@ -132,14 +133,8 @@ def upright(values: np.ndarray, about: Layout | None) -> np.ndarray:
 
 
 def _half(content: bytes, name: str) -> np.ndarray:
-    try:
+    with extras.needed("a TIFF of 16-bit floating point", "tifffile", name):
         import tifffile
-    except ImportError as error:
-        raise errors.DataError(
-            name,
-            "is a TIFF of 16-bit floating point, which needs the library tifffile; "
-            "`pip install 'lb_jax[sensors]'` brings it",
-        ) from error
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # remarks on damaged files
     try:
         with warnings.catch_warnings():
