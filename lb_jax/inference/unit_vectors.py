@@ -31,13 +31,7 @@ def fuse(
 ) -> np.ndarray:
     """One vector from whatever is there: the weighted mean of unit vectors, made unit again.
 
-    Args:
-      vectors: by modality (text allowed), each [n, e].
-      weights: by modality; all equal when None.
-
-    Raises:
-      ConfigError: for no vectors, different numbers of them, a weight missing, numbers that are
-        not finite, or a mean of length 0, which has no direction.
+    Vectors are [n, e] by modality; arguments and errors are those of `api.Model.fuse`.
     """
     if not vectors or len({np.shape(v) for v in vectors.values()}) != 1:
         raise errors.ConfigError(

@@ -7,7 +7,7 @@ import fractions
 import functools
 import numbers
 import operator
-from collections.abc import Generator, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Set
 from typing import BinaryIO
 
 import av
@@ -88,15 +88,11 @@ class Track:
           errors.DataError: damaged or cut off.
         """
         count = 0
-        try:
+        with _refusing(self.name, lambda why: f"cannot be read beyond packet {count} ({why})"):
             for packet in self.container.demux(self.stream):
                 _refuse(self.name, packet.is_corrupt, f"is cut off or damaged at packet {count}")
                 count += 1
                 yield packet
-        except (av.error.FFmpegError, ValueError) as e:
-            raise errors.DataError(
-                self.name, f"cannot be read beyond packet {count} ({_words(e)}); {given.AGAIN}"
-            ) from e
 
     def decode(
         self,
@@ -117,7 +113,7 @@ class Track:
           errors.DataError: a frame is damaged.
         """
         context, count = self.stream.codec_context, 0
-        try:
+        with _refusing(self.name, lambda why: f"cannot be decoded beyond frame {count} ({why})"):
             for packet in packets:
                 if wanted is not None:
                     context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
@@ -132,10 +128,6 @@ class Track:
                     )
                     count += 1
                     yield frame
-        except (av.error.FFmpegError, ValueError) as e:
-            raise errors.DataError(
-                self.name, f"cannot be decoded beyond frame {count} ({_words(e)}); {given.AGAIN}"
-            ) from e
 
 
 def packets(file: BinaryIO, name: str, kind: str) -> list[Packet]:
@@ -171,9 +163,7 @@ def frames(
     """Decodes the track of a kind, one frame after the other.
 
     Args:
-      file: seekable stream of the container.
-      name: how errors call it.
-      kind: "video" or "audio".
+      file, name, kind: as `packets` takes them.
       start: time of the keyframe to start from; None starts at the beginning.
 
     Raises:
@@ -181,12 +171,8 @@ def frames(
     """
     with open_track(file, name, kind) as track:
         if start is not None:
-            try:
+            with _refusing(name, lambda why: f"cannot be read from {start} on ({why})"):
                 track.container.seek(start, stream=track.stream)
-            except (av.error.FFmpegError, ValueError) as e:
-                raise errors.DataError(
-                    name, f"cannot be read from {start} on ({_words(e)}); {given.AGAIN}"
-                ) from e
         yield from track.decode(track.packets(), start=start)
 
 
@@ -321,12 +307,8 @@ def _start_s(stream: av.stream.Stream) -> fractions.Fraction | None:
 @contextlib.contextmanager
 def _opened(file: BinaryIO, name: str, kind: str) -> Iterator[av.container.InputContainer]:
     file.seek(0)
-    try:
+    with _refusing(name, lambda why: f"is no {kind} file that FFmpeg can read ({why})"):
         opened = av.open(file, "r", options=_AV_OPTIONS)
-    except (av.error.FFmpegError, ValueError) as e:
-        raise errors.DataError(
-            name, f"is no {kind} file that FFmpeg can read ({_words(e)}); {given.AGAIN}"
-        ) from e
     with opened:
         if opened.format.name.endswith(_NO_CLIP):
             raise errors.DataError(
@@ -384,5 +366,11 @@ def _refuse(name: str, condition: bool, reason: str) -> None:
         raise errors.DataError(name, f"{reason}; {given.AGAIN}")
 
 
-def _words(e: Exception) -> str:
-    return getattr(e, "strerror", None) or str(e)
+@contextlib.contextmanager
+def _refusing(name: str, reason: Callable[[str], str]) -> Iterator[None]:
+    """Makes an error of FFmpeg that of a file; `reason` of FFmpeg's words is ours."""
+    try:
+        yield
+    except (av.error.FFmpegError, ValueError) as e:
+        why = getattr(e, "strerror", None) or str(e)
+        raise errors.DataError(name, f"{reason(why)}; {given.AGAIN}") from e
