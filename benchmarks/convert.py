@@ -180,7 +180,7 @@ def load(file: str, out: str) -> dict:
 
     def job():
         model = load(Path(file).parent)
-        return jax.block_until_ready([model._part(name) for name in parts(model)])
+        return jax.block_until_ready([model._parameters.part(name) for name in parts(model)])
 
     load = lb_jax.load  # imported when first asked for
     jax.devices()  # starts the backend
@@ -273,7 +273,7 @@ def sharing(scratch: str) -> dict:
 
     def parameter_bytes(sources: dict) -> int:
         model = lb_jax.load(sources)
-        leaves = jax.tree.leaves([model._part(name) for name in parts(model)])
+        leaves = jax.tree.leaves([model._parameters.part(name) for name in parts(model)])
         return sum(leaf.nbytes for leaf in {id(leaf): leaf for leaf in leaves}.values())
 
     for name, vision in models.items():

@@ -17,8 +17,7 @@ from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.corpora import captions
 from lb_jax.corpora.quarantine import BadSample
 from lb_jax.corpora.rows import Ref, Source, name_of
-from lb_jax.media import content, preprocess
-from lb_jax.media import media as media_lib
+from lb_jax.media import content, preprocess, tracks
 from lb_jax.text import tokenizer
 
 _CHUNK = 16  # rows that a process takes at a time
@@ -225,7 +224,7 @@ def _facts(modality: str, file: Ref, decoded: np.ndarray) -> dict[str, Any]:
     height, width = decoded.shape[1:3] if MODALITIES[modality].has_frames else decoded.shape[:2]
     facts: dict[str, Any] = {"size": f"{width}x{height}"}
     if MODALITIES[modality].has_frames and not isinstance(file, tuple):
-        facts["duration_s"] = media_lib.duration_s(file, modality)
+        facts["duration_s"] = tracks.duration_s(file, modality)
     return facts
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.corpora.rows import Ref, Row, Source
-from lb_jax.media import media
+from lb_jax.media import given
 from lb_jax.media.sensors.depth_units import Measured
 
 MAX_BAD_RATE, THREADS = 0.01, 8
@@ -109,12 +109,12 @@ def content(ref: Ref) -> bytes | tuple[bytes, ...] | Measured:
 
 
 def _bytes(ref: Path | bytes) -> bytes:
-    with media.stream(ref, "a path or bytes") as file:
+    with given.stream(ref, "a path or bytes") as file:
         try:
             return file.read()
         except OSError as e:
             raise errors.DataError(
-                media.describe(ref), f"cannot be read ({e.strerror}); {media.AGAIN}"
+                given.describe(ref), f"cannot be read ({e.strerror}); {given.AGAIN}"
             ) from e
 
 

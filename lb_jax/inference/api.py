@@ -3,12 +3,7 @@
 `embed`, `embed_long`, `encode`, `similarity`, `match_probability`, `logits`, `fuse`, `preprocess`.
 """
 
-import collections
-import dataclasses
 import functools
-import hashlib
-import json
-import numbers
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,29 +12,25 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 
 from lb_jax.convert.parts import Weights
 from lb_jax.convert.weights import open_weights
-from lb_jax.core import checkpoint, errors, paths
+from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.evaluation import pairs
 from lb_jax.evaluation.metrics.calibration import Calibration
 from lb_jax.inference import frames as frames_lib
-from lb_jax.inference import long
-from lb_jax.media import media as media_lib
-from lb_jax.media import preprocess, specs
+from lb_jax.inference import identity, long, parameters, probability, programs, unit_vectors
+from lb_jax.media import given, preprocess, specs
 from lb_jax.media import settings as settings_lib
 from lb_jax.models import languagebind
 from lb_jax.text import sentences
 
-DTYPES = ("float32", "bfloat16")  # float16 is not computed on every device
 # Every tower runs on batches of exactly this many items per device (the last one padded), so a
 # batch of 1 equals a batch of N.
 BATCH_SIZE = 32
 MEMORY_RAN_OUT = "RESOURCE_EXHAUSTED"  # how XLA begins to say so
-AXIS = "device"  # the only one of the mesh that a batch is spread over
-UNIT_TOLERANCE = 0.01  # of a length; vectors stored in half precision are within
 
 
 def load(
@@ -86,7 +77,7 @@ def load(
         for a model without video, and a unit or range that is none or of a modality that the model
         lacks.
     """
-    dtype = _dtype(dtype)
+    dtype = programs.compute_dtype(dtype)
     settings = settings_lib.Settings(depth_unit, thermal_range, thermal_unit)
     weights = open_weights(source, config=config, merge_lora=merge_lora)
     if frames is not None and frames != frames_lib.trained(weights):
@@ -127,17 +118,16 @@ class Model:
     ):
         if batch_size < 1:
             raise errors.ConfigError(f"batch_size is {batch_size}, expected at least 1.")
-        stated = read_specs(weights, preset)
+        stated = identity.read_specs(weights, preset)
         self.config, self.dtype = weights.config, dtype
         self.specs, self.settings = settings.apply(stated, weights.where), settings
         self._stated = stated
         self._weights, self._each = weights, batch_size
         self.source = weights.where if source is None else source
         devices = jax.local_devices() if devices is None else devices
-        self._mesh = Mesh(np.array(devices), (AXIS,))
-        self._parts: dict[str, Any] = {}
-        self._kept: dict[Any, list[jax.Array]] = collections.defaultdict(list)
-        self._encode, self._project = _programs(self.config, jnp.dtype(dtype), self._mesh)
+        self._mesh = Mesh(np.array(devices), (programs.AXIS,))
+        self._parameters = parameters.Parameters(weights, dtype, self._mesh)
+        self._encode, self._project = programs.compiled(self.config, jnp.dtype(dtype), self._mesh)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -170,7 +160,7 @@ class Model:
 
         Vectors of models that differ in it must not be mixed.
         """
-        return self._digest(self.specs)
+        return identity.digest(self._weights.digest, self.specs)
 
     @functools.cached_property
     def stated_digest(self) -> str:
@@ -178,22 +168,17 @@ class Model:
 
         What was measured of it, such as a calibration, holds in any unit of the files.
         """
-        return self._digest(self._stated)
-
-    def _digest(self, found: Mapping[str, specs.Spec]) -> str:
-        told = ", ".join(f"({name!r}, {specs.told(spec)})" for name, spec in sorted(found.items()))
-        return hashlib.sha256(f"{self._weights.digest} [{told}]".encode()).hexdigest()
+        return identity.digest(self._weights.digest, self._stated)
 
     @functools.cached_property
     def preprocessing(self) -> str:
         """Hash of the preprocessing of all modalities, 16 hex digits."""
-        told = json.dumps({name: specs.digest(spec) for name, spec in sorted(self.specs.items())})
-        return hashlib.sha256(told.encode()).hexdigest()[:16]
+        return identity.preprocessing(self.specs)
 
     @functools.cached_property
     def logit_scale(self) -> dict[str, float]:
         """Log of the inverse temperature by modality."""
-        return {name: float(scale) for name, scale in self._part("logit_scale").items()}
+        return {name: float(scale) for name, scale in self._parameters.part("logit_scale").items()}
 
     def embed(self, modality: str, items: Any, *, batch_size: int | None = None) -> np.ndarray:
         """Embeds media files or texts.
@@ -223,7 +208,7 @@ class Model:
         return np.concatenate(vectors)
 
     def _embed_texts(self, texts: Sequence[str], batch_size: int | None) -> np.ndarray:
-        split = sentences.tokenize(texts, self.config.text.context, self.specs[TEXT].clean)
+        split = sentences.tokenize(texts, self.config.text.context, specs.of_text(self.specs).clean)
         rows = self.encode(TEXT, split.tokens, batch_size=batch_size)
         total = np.zeros((len(texts), rows.shape[1]), np.float32)
         for row, place, weight in zip(rows, split.text, split.weight, strict=True):
@@ -235,7 +220,7 @@ class Model:
 
     def embed_long(
         self,
-        media: media_lib.Media,
+        media: given.Media,
         window_s: float,
         stride_s: float | None = None,
         modality: str | None = None,
@@ -294,11 +279,11 @@ class Model:
         array = np.asarray(array)
         self._check_input(modality, array)
         if modality == TEXT:
-            params = {TEXT: self._part(TEXT)}
+            params = {TEXT: self._parameters.part(TEXT)}
         else:
             params = {
-                "base": self._part("base"),
-                "towers": {modality: self._part(f"towers/{modality}")},
+                "base": self._parameters.part("base"),
+                "towers": {modality: self._parameters.part(f"towers/{modality}")},
             }
         run = self._encode if unit else self._project
         vectors, done = [np.zeros((0, self.config.text.embed_dim), np.float32)], 0
@@ -342,7 +327,7 @@ class Model:
     ) -> np.ndarray:
         """Encodes up to `size` items as a batch of `size`."""
         padded = np.concatenate([chunk, np.repeat(chunk[:1], size - len(chunk), axis=0)])
-        padded = self._put(padded, PartitionSpec(AXIS))
+        padded = self._parameters.put(padded, PartitionSpec(programs.AXIS))
         vectors = np.asarray(run(params, modality, padded))[: len(chunk)]
         if not np.isfinite(vectors).all():
             raise errors.CheckpointError(
@@ -357,12 +342,7 @@ class Model:
         Raises:
           ConfigError: for arrays that are not [n, e] and [m, e].
         """
-        a, b = np.asarray(a), np.asarray(b)
-        if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
-            raise errors.ConfigError(
-                f"similarity takes [n, e] and [m, e]; got {list(a.shape)} and {list(b.shape)}."
-            )
-        return a @ b.T
+        return unit_vectors.similarity(a, b)
 
     def logits(self, modality: str, a: np.ndarray, text: np.ndarray) -> np.ndarray:
         """Cosine times the modality's inverse temperature, once: what training's softmax saw."""
@@ -382,19 +362,7 @@ class Model:
           ConfigError: when there are none, saying which command fits them.
           CheckpointError: when they are damaged, or of other weights.
         """
-        folder = self.folder
-        if folder is None:
-            raise errors.ConfigError(
-                f"{self._weights.where}: a calibration lies in a checkpoint of this package, which "
-                "this is not; write one with `lb-jax convert SRC DST --to=safetensors` and fit it "
-                "with `lb-jax calibrate --model=DST --data=CORPUS`."
-            )
-        if not (folder / checkpoint.CALIBRATION).is_file():
-            raise errors.ConfigError(
-                f"{folder}: has no calibration; fit one with `lb-jax calibrate --model={folder} "
-                "--data=CORPUS`."
-            )
-        return pairs.read(folder, self.stated_digest)
+        return probability.read(self.folder, self._weights.where, self.stated_digest)
 
     def match_probability(
         self,
@@ -425,17 +393,7 @@ class Model:
             that are not unit vectors of one length.
           CheckpointError: for a calibration that is damaged or of other weights.
         """
-        curve = self._curve(modality, other)
-        for name, rows in (("a", a), ("b", b)):
-            length = np.linalg.norm(np.asarray(rows, np.float64), axis=-1)
-            if not np.allclose(length, 1, atol=UNIT_TOLERANCE):  # NaN is not close either
-                raise errors.ConfigError(
-                    f"match_probability takes unit vectors; {name} has one of length "
-                    f"{length.flat[np.argmax(~np.isclose(length, 1, atol=UNIT_TOLERANCE))]:.3g}; "
-                    "divide each by its length."
-                )
-        cosines = self.similarity(np.asarray(a, np.float64), np.asarray(b, np.float64))
-        return curve.probability(cosines, prior)
+        return probability.match(self._curve(modality, other), a, b, prior)
 
     def threshold(self, modality: str, other: str = TEXT, *, prior: float = 0.5) -> float:
         """The similarity at which a pair is as likely to match as not.
@@ -449,13 +407,7 @@ class Model:
     def _curve(self, modality: str, other: str) -> Calibration:
         self._check(modality)
         self._check(other)
-        found = self.calibration.pairs
-        if pairs.key(modality, other) not in found:
-            raise errors.ConfigError(
-                f"the calibration has no {modality} with {other}; it has "
-                f"{' '.join(found)}. Fit one with `lb-jax calibrate` on items that have both."
-            )
-        return found[pairs.key(modality, other)].curve
+        return probability.curve(self.calibration, modality, other)
 
     def fuse(
         self, vectors: Mapping[str, np.ndarray], weights: Mapping[str, float] | None = None
@@ -470,34 +422,7 @@ class Model:
           ConfigError: for no vectors, different numbers of them, a weight missing, numbers that are
             not finite, or a mean of length 0, which has no direction.
         """
-        if not vectors or len({np.shape(v) for v in vectors.values()}) != 1:
-            raise errors.ConfigError(
-                "fuse takes equally shaped arrays [n, e]; got "
-                f"{ ({k: np.shape(v) for k, v in vectors.items()}) }."
-            )
-        if weights is not None and set(weights) != set(vectors):
-            raise errors.ConfigError(
-                f"fuse: weights name {sorted(weights)}, vectors {sorted(vectors)}; name the "
-                "same modalities in both."
-            )
-        for name, weight in (weights or {}).items():
-            if not (isinstance(weight, numbers.Real) and np.isfinite(weight)):
-                raise errors.ConfigError(
-                    f"fuse: the weight of {name} is {weight!r}, expected a finite number."
-                )
-        total = sum(
-            (weights or collections.defaultdict(lambda: 1.0))[name] * np.asarray(v)
-            for name, v in vectors.items()
-        )
-        if not np.isfinite(total).all():
-            raise errors.ConfigError(
-                "fuse: a vector holds NaN or infinity; give vectors as `embed` does."
-            )
-        if not np.linalg.norm(total, axis=-1).all():
-            raise errors.ConfigError(
-                "fuse: the weighted vectors add up to zero; give weights that do not cancel."
-            )
-        return np.asarray(languagebind.unit(total))
+        return unit_vectors.fuse(vectors, weights)
 
     def _check(self, modality: str) -> None:
         if modality != TEXT and modality not in self.config.towers:
@@ -525,95 +450,3 @@ class Model:
                 f"encode: {modality} takes {expected}, as model.preprocess gives it; got "
                 f"{array.dtype} {list(array.shape)}."
             )
-
-    def _put(self, array: np.ndarray, spec: PartitionSpec) -> jax.Array:
-        """Puts an array on the devices, whole on each or split along the first axis."""
-        alone = self._mesh.size == 1
-        place = self._mesh.devices.item() if alone else NamedSharding(self._mesh, spec)
-        return jax.device_put(array, place)
-
-    def _part(self, name: str) -> Any:
-        """A part of the parameters (`base`, `towers/video`, …), read when first asked for."""
-        if name not in self._parts:
-            dtype = np.float32 if name == "logit_scale" else self.dtype
-            flat = paths.flatten(self._weights.part(name, dtype))
-            # one by one, so that each host copy goes before the next leaf comes
-            self._parts[name] = paths.unflatten(
-                {path: self._once(flat.pop(path)) for path in list(flat)}
-            )
-        return self._parts[name]
-
-    def _once(self, leaf: np.ndarray) -> jax.Array:
-        """The leaf on the device, or the equal one that is there already.
-
-        Other towers bring equal leaves, and so does the time attention of a video tower trained
-        with LoRA: under its factors it is the spatial attention it was copied from.
-        """
-        array = self._put(leaf, PartitionSpec())  # on CPU not a copy: the weights come aligned
-        alike = self._kept[leaf.shape, leaf.dtype, leaf.reshape(-1)[:64].tobytes()]
-        for kept in alike:
-            if bool(jnp.array_equal(kept, array)):
-                return kept
-        alike.append(array)
-        return array
-
-
-@functools.lru_cache(maxsize=8)
-def _programs(
-    config: languagebind.ModelConfig, dtype: jnp.dtype, mesh: Mesh
-) -> tuple[Callable[..., jax.Array], Callable[..., jax.Array]]:
-    """`encode` and `project`, compiled once for all weights of one config."""
-    model = languagebind.LanguageBind(config, dtype=dtype)
-    return _spread(model.encode, mesh), _spread(model.project, mesh)
-
-
-def _spread(run: Callable[..., jax.Array], mesh: Mesh) -> Callable[..., jax.Array]:
-    """Compiles a function of (params, modality, batch); every device runs it on its items."""
-    if mesh.size == 1:
-        return jax.jit(run, static_argnums=1)
-
-    def spread(params: Any, modality: str, batch: jax.Array) -> jax.Array:
-        return jax.shard_map(
-            lambda params, part: run(params, modality, part),
-            mesh=mesh,
-            in_specs=(PartitionSpec(), PartitionSpec(AXIS)),
-            out_specs=PartitionSpec(AXIS),
-            check_vma=False,
-        )(params, batch)
-
-    return jax.jit(spread, static_argnums=1)
-
-
-def _dtype(given: Any) -> jnp.dtype:
-    try:
-        found = jnp.dtype(given)
-    except TypeError:
-        found = None
-    if found not in map(jnp.dtype, DTYPES):
-        raise errors.ConfigError(f"dtype is {given!r}; expected one of {', '.join(DTYPES)}.")
-    return found
-
-
-def read_specs(weights: Weights, preset: str) -> dict[str, specs.Spec]:
-    """The preprocessing spec of every tower and of text.
-
-    Args:
-      weights: say what is fixed by training, such as frames and sizes.
-      preset: gives the rest.
-
-    Raises:
-      CheckpointError: for fields that no spec has.
-      ConfigError: for an unknown preset.
-    """
-    usual = {name: specs.to_dict(specs.preset(name, preset)) for name in weights.preprocess}
-    try:
-        found = {
-            name: specs.from_dict(name, {**usual[name], **given})
-            for name, given in weights.preprocess.items()
-        }
-    except errors.ConfigError as error:
-        raise errors.CheckpointError(
-            f"{weights.where}: {str(error).removesuffix('.')}; write the checkpoint again."
-        ) from error
-    text = found.get(TEXT, specs.preset(TEXT, preset))
-    return {**found, TEXT: dataclasses.replace(text, context=weights.config.text.context)}

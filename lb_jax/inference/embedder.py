@@ -16,7 +16,7 @@ import functools
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent import futures
 from pathlib import Path
 
@@ -27,8 +27,7 @@ from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
 from lb_jax.inference import api, vector_cache
 from lb_jax.media import clips as clips_lib
-from lb_jax.media import media as media_lib
-from lb_jax.media import specs
+from lb_jax.media import given, specs
 
 # Part of every key of a vector; a new value makes older ones stale: for another way to decode or
 # cut, which no spec tells.
@@ -146,6 +145,7 @@ class Embedder:
         with self._open(TEXT) as kept:
             rows, missing = self._kept(kept, keys, 1)
             report = _Report(self._progress, TEXT, len(keys), len(keys) - len(missing))
+            tokens = np.zeros((0, 0), np.int32)
             if missing:  # all are tokenised, so that an error names the place in `texts`
                 tokens = self._model.preprocess(TEXT, list(texts))[list(first.values())]
             for start in range(0, len(missing), self._model.batch_size):
@@ -306,7 +306,7 @@ def _content(path: Path) -> bytes:
     Raises:
       DataError: for no such file, or one that is empty, unreadable or cut off.
     """
-    with media_lib.stream(path, "nothing else") as file:
+    with given.stream(path, "nothing else") as file:
         return hashlib.file_digest(file, "sha256").digest()
 
 
@@ -350,7 +350,7 @@ def _read(
 
 def _side_by_side(
     read: Callable[[int], _Read], numbers: Sequence[int], threads: int, ahead: int
-) -> Iterator[tuple[int, _Read]]:
+) -> Generator[tuple[int, _Read], None, None]:
     """Yields what threads read, in order; they are at most `ahead` items in front."""
     with futures.ThreadPoolExecutor(threads) as pool:
         running: collections.deque[tuple[int, futures.Future]] = collections.deque()

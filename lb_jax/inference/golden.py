@@ -17,7 +17,7 @@ import numpy as np
 from lb_jax.core import checkpoint, errors, notices
 from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.inference import api
-from lb_jax.media import media as media_lib
+from lb_jax.media import given
 
 FORMAT = "lb_jax-golden-1"
 SENTENCE = "a red circle moves to the left while a dog barks twice"
@@ -48,7 +48,7 @@ class Compared:
     rounding: float
 
 
-def media(modality: str) -> media_lib.Media:
+def media(modality: str) -> given.Media:
     """Media that are the same on every machine, with no file to decode.
 
     Returns:
@@ -59,7 +59,7 @@ def media(modality: str) -> media_lib.Media:
     clip = ((7 * t + 3 * y + 2 * x + 50 * c + (x * y) // 16) % 256).astype(np.uint8)
     n = np.arange(24_000)
     wave = ((n * (50 + n // 600)) % 1600 / 800 - 1).astype(np.float32)  # a saw that rises
-    made: dict[str, media_lib.Media] = {
+    made: dict[str, given.Media] = {
         "video": clip,
         "image": clip[0],
         "thermal": clip[5],
@@ -109,8 +109,8 @@ def write_golden(model: api.Model) -> Path:
     rows = {}
     for name in (*model.modalities, TEXT):
         found = prepared(model, name)
-        given = found if name == TEXT else array(model, name)
-        [vector] = model.encode(name, given)
+        taken = found if name == TEXT else array(model, name)
+        [vector] = model.encode(name, taken)
         rows[name] = {
             "preprocessing": sums(found),
             "first": [round(float(value), 6) for value in vector[:SHOWN]],

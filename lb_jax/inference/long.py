@@ -1,25 +1,48 @@
 """A video or a sound of any length -> times and vectors of its windows."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
-from lb_jax.media import media as media_lib
-from lb_jax.media import windows
-
-if TYPE_CHECKING:
-    from lb_jax.inference import api
+from lb_jax.media import given, windows
+from lb_jax.media import specs as specs_lib
 
 MODALITIES_WITH_TIME = ("video", "audio", "depth")
 NAMED_BY_ENDING = ("video", "audio")  # films of depth are called like other films
+
+
+class Encoder(Protocol):
+    """What of `api.Model` windows are embedded by."""
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """As of `api.Model`."""
+        ...
+
+    @property
+    def specs(self) -> Mapping[str, specs_lib.Spec]:
+        """As of `api.Model`."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """As of `api.Model`."""
+        ...
+
+    @property
+    def trained_frames(self) -> int | None:
+        """As of `api.Model`."""
+        ...
+
+    def encode(self, modality: str, array: np.ndarray) -> np.ndarray:
+        """As of `api.Model`."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +76,8 @@ class Moments:
 
 
 def embed(
-    model: api.Model,
-    media: media_lib.Media,
+    model: Encoder,
+    media: given.Media,
     window_s: float,
     stride_s: float | None = None,
     modality: str | None = None,
@@ -73,7 +96,7 @@ def embed(
         times += [(one.start_s, one.end_s) for one in chunk]
         vectors.append(model.encode(modality, np.stack([one.array for one in chunk])))
     start_s, end_s = np.array(times, np.float64).T
-    frames = (spec.frames, model.trained_frames) if MODALITIES[modality].has_frames else ()
+    frames = (spec.frames, model.trained_frames) if isinstance(spec, specs_lib.VideoSpec) else ()
     return Moments(modality, start_s, end_s, np.concatenate(vectors), *frames)
 
 
@@ -88,7 +111,7 @@ def _chunks(found: Iterator[windows.Window], size: int) -> Iterator[list[windows
         yield chunk
 
 
-def _by_ending(media: media_lib.Media) -> str:
+def _by_ending(media: given.Media) -> str:
     if isinstance(media, str | os.PathLike):
         ending = Path(media).suffix.lower()
         for name in NAMED_BY_ENDING:
@@ -96,6 +119,6 @@ def _by_ending(media: media_lib.Media) -> str:
                 return name
     endings = [end for name in NAMED_BY_ENDING for end in MODALITIES[name].suffixes]
     raise errors.ConfigError(
-        f"embed_long: {media_lib.describe(media)} does not say whether it is video or sound; give "
+        f"embed_long: {given.describe(media)} does not say whether it is video or sound; give "
         f"modality=, or a path ending in {', '.join(endings)}."
     )

@@ -121,7 +121,7 @@ class VectorCache:
           DataError: for a folder that cannot be written to.
         """
         waiting, self._waiting, self._flushed_s = self._waiting, [], time.monotonic()
-        if not waiting:
+        if not waiting or self.folder is None:
             return
         path = self.folder / f"{uuid.uuid4().hex}.npz"
         partial = path.with_name(f".{path.name}.partial")

@@ -10,8 +10,7 @@ import librosa  # loads what it holds when that is first used
 import numpy as np
 
 from lb_jax.core import errors
-from lb_jax.media import fbank, samples, specs
-from lb_jax.media import media as media_lib
+from lb_jax.media import fbank, given, samples, specs
 
 CROPS = 3
 # Windowed sinc of the reference: zero crossings kept on each side, and the pass band as a share of
@@ -22,7 +21,7 @@ PHASES = 16  # of outputs computed together
 
 
 def decode(
-    media: media_lib.Media,
+    media: given.Media,
     spec: specs.AudioSpec,
     *,
     start_s: float = 0.0,
@@ -47,7 +46,7 @@ def decode(
       errors.DataError: undecodable, cut off, no sound track, not finite, no sample between the two
         times, or shorter than 25 ms.
     """
-    name = media_lib.describe(media)
+    name = given.describe(media)
     return log_mel(*samples.read(media, spec, start_s, end_s), spec, name)
 
 

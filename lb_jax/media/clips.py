@@ -13,8 +13,7 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
-from lb_jax.media import audio, image, specs, video
-from lb_jax.media import media as media_lib
+from lb_jax.media import audio, given, image, specs, video
 from lb_jax.media import preprocess as preprocess_lib
 from lb_jax.media.sensors import depth_film
 from lb_jax.media.sensors.depth_units import Measured
@@ -209,13 +208,13 @@ def _still(modality: str, clip: Clip, spec: specs.Spec) -> np.ndarray:
         raise errors.DataError(
             clip.path,
             f"is a still picture for {modality}, and has nothing "
-            f"{media_lib.window(clip.start_s, clip.end_s)}; leave the window out",
+            f"{given.window(clip.start_s, clip.end_s)}; leave the window out",
         )
     item = Measured(clip.path, clip.depth_unit) if clip.depth_unit else clip.path
     return preprocess_lib.decode(modality, item, spec)
 
 
-_DECODERS: dict[str, Callable[[str, Clip, specs.Spec], np.ndarray]] = {
+_DECODERS: dict[str, Callable[..., np.ndarray]] = {
     "video": _video,
     "audio": _audio,
     "image": _image,

@@ -105,6 +105,7 @@ def _encode_video(coding: Coding) -> bytes:
     file = io.BytesIO()
     with av.open(file, "w", format=coding.container) as container:
         stream = container.add_stream(coding.encoder, rate=10, options=dict(coding.options))
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         for number, frame in enumerate(frames()):
             shown = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(format="yuv420p")
@@ -127,6 +128,7 @@ def _encode_audio(coding: Coding) -> bytes:
     file = io.BytesIO()
     with av.open(file, "w", format=coding.container) as container:
         stream = container.add_stream(coding.encoder, rate=RATE_HZ, layout="mono")
+        assert isinstance(stream, av.AudioStream)
         sound = av.AudioFrame.from_ndarray(tone()[None], format="fltp", layout="mono")
         sound.rate, sound.pts = RATE_HZ, 0
         resampler = av.AudioResampler(

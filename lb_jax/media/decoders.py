@@ -23,8 +23,7 @@ import numpy as np
 
 from lb_jax.core import errors, notices, processes
 from lb_jax.core.modalities import MODALITIES
-from lb_jax.media import faults, preprocess, specs
-from lb_jax.media import media as media_lib
+from lb_jax.media import faults, given, preprocess, specs, tracks
 from lb_jax.media import windows as windows_lib
 from lb_jax.media.sensors import depth_units
 
@@ -174,6 +173,7 @@ class Decoders:
 
     def _give_up(self, number: int, why: Bad | faults.Fault) -> list[tuple[int, Message]]:
         job = self._workers[number].job
+        assert job is not None  # what is busy has one
         self._replace(number)
         return [(job, why), (job, Done(None))]
 
@@ -217,6 +217,7 @@ class _Worker:
         self.since = time.monotonic()
         if message is None:
             return None
+        assert job is not None  # nothing else is answered
         if message == Done(None):
             self.job, self.is_busy = None, False
         return job, message
@@ -324,7 +325,7 @@ def _is_silent_film(path: str) -> bool:
     if Path(path).suffix.lower() not in MODALITIES["video"].suffixes:
         return False
     try:
-        return not media_lib.has_track(path, "audio")
+        return not tracks.has_track(path, "audio")
     except errors.DataError:
         return False
 
@@ -337,7 +338,7 @@ def _reason(error: errors.DataError) -> str:
 
 
 def _windows(
-    modality: str, media: media_lib.Media, spec: specs.Spec, window_s: float, stride_s: float
+    modality: str, media: given.Media, spec: specs.Spec, window_s: float, stride_s: float
 ) -> Iterator[Arrays]:
     held: list[windows_lib.Window] = []
     for window in windows_lib.windows(modality, media, spec, window_s, stride_s):
@@ -354,13 +355,13 @@ def _joined(modality: str, held: Collection[windows_lib.Window]) -> Arrays:
     return Arrays(modality, times, np.stack([one.array for one in held]))
 
 
-def _read(path: str) -> tuple[media_lib.Media, Stamp]:
+def _read(path: str) -> tuple[given.Media, Stamp]:
     """The bytes of a file or, of a large one, its path; and its stamp.
 
     Raises:
       DataError: for no such file, or one that is empty, unreadable or cut off.
     """
-    with media_lib.stream(path, "nothing else") as file:
+    with given.stream(path, "nothing else") as file:
         status = os.stat(path)
         if status.st_size <= HELD_BYTES:
             media = file.read()

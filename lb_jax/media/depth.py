@@ -12,9 +12,8 @@ import numpy as np
 from PIL import Image
 
 from lb_jax.core import errors
-from lb_jax.media import image, specs
-from lb_jax.media import media as media_lib
-from lb_jax.media.sensors import depth_files, depth_film, depth_units
+from lb_jax.media import given, image, specs
+from lb_jax.media.sensors import depth_files, depth_film, depth_units, maps
 
 ACCEPTED = (
     "a 16-bit grey PIL image, a uint16 array [h, w] in stored units (or wider whole numbers) or a "
@@ -29,7 +28,7 @@ LIKELY_M = (0.3, 10.0)
 NAMED = 6  # units that a guess names at most
 
 
-def decode(media: media_lib.Media, spec: specs.DepthSpec) -> np.ndarray:
+def decode(media: given.Media, spec: specs.DepthSpec) -> np.ndarray:
     """Reads a depth map.
 
     Args:
@@ -53,7 +52,7 @@ def decode(media: media_lib.Media, spec: specs.DepthSpec) -> np.ndarray:
         spec = dataclasses.replace(spec, **depth_units.parse(media.unit).fields)
         media = media.file
     stored = _stored(media)
-    name = media_lib.describe(media)
+    name = given.describe(media)
     metres = _metres(stored, spec)
     _doubt_unit(stored, metres, spec, name)
     return metres
@@ -81,20 +80,20 @@ def transform(
     return image.square(clipped, spec, image.KERNELS["bicubic", spec.antialias], white=top)
 
 
-def _stored(media: media_lib.Media) -> np.ndarray:
+def _stored(media: given.Media) -> np.ndarray:
     """The numbers that are stored, [h, w]."""
     if isinstance(media, np.ndarray):
         array = media.astype(media.dtype.newbyteorder("="), copy=False)
-        return _checked(depth_files.one_map(array), media)
+        return _checked(maps.one_map(array), media)
     if not isinstance(media, Image.Image):
         array = depth_files.read(media, ACCEPTED)
         if array is not None:
             return _checked(array, media)
-        with media_lib.stream(media, ACCEPTED) as file:
+        with given.stream(media, ACCEPTED) as file:
             is_film = depth_film.is_film(file)
         if is_film:
             return _checked(depth_film.middle(media), media)
-        if str(name := media_lib.describe(media)).lower().endswith(".mat"):
+        if str(name := given.describe(media)).lower().endswith(".mat"):
             raise errors.DataError(
                 name, "is no .mat of version 5 or 7.3; save it again with `save -v7`, or as NPY"
             )
@@ -102,18 +101,18 @@ def _stored(media: media_lib.Media) -> np.ndarray:
     if not picture.mode.startswith("I") and picture.mode != "F":
         found = f"{_bits(picture)} with channels {'/'.join(picture.getbands())}"
         raise errors.DataError(
-            media_lib.describe(media),
+            given.describe(media),
             f"is {found}; {EXPECTED}. Export the raw depth, not a rendering",
         )
     return np.asarray(picture)
 
 
-def _checked(array: np.ndarray, media: media_lib.Media) -> np.ndarray:
+def _checked(array: np.ndarray, media: given.Media) -> np.ndarray:
     is_number = array.dtype.kind == "f" or (array.dtype.kind in "iu" and array.dtype.itemsize > 1)
     if array.ndim != 2 or array.size == 0 or not is_number:
         found = f"holds {array.dtype} {list(array.shape)}"
         raise errors.DataError(
-            media_lib.describe(media), f"{found}; accepted are a path, bytes, {ACCEPTED}"
+            given.describe(media), f"{found}; accepted are a path, bytes, {ACCEPTED}"
         )
     return array
 

@@ -6,6 +6,7 @@ frames upright and does nothing else, as the original did.
 
 import dataclasses
 import math
+import types
 import warnings
 from collections.abc import Iterable, Iterator
 
@@ -16,8 +17,7 @@ import numpy as np
 from av.sidedata import sidedata
 
 from lb_jax.core import errors
-from lb_jax.media import hdr, image
-from lb_jax.media import media as media_lib
+from lb_jax.media import hdr, image, tracks
 
 # Wider and narrower pixels than this are damage: those of real files lie within 1:4 and 4:1.
 MAX_PIXEL_ASPECT = 8.0
@@ -28,7 +28,7 @@ ROUNDED = 0.01
 FILM_CODECS = ("h264", "hevc", "vvc", "av1", "vp9", "libdav1d", "prores")
 
 
-def _nameless(kind: type[sidedata.Type], number: int) -> sidedata.Type:
+def _nameless(kind: type[sidedata.Type], number: object) -> sidedata.Type:
     """A member for side data that PyAV has no name for.
 
     PyAV 18 raises for a whole frame where FFmpeg 8 put such data beside it: EXIF of MJPEG and TIFF,
@@ -39,7 +39,7 @@ def _nameless(kind: type[sidedata.Type], number: int) -> sidedata.Type:
     return member
 
 
-sidedata.Type._missing_ = classmethod(_nameless)
+sidedata.Type._missing_ = types.MethodType(_nameless, sidedata.Type)
 
 
 @dataclasses.dataclass
@@ -63,7 +63,7 @@ class Display:
     matrix: np.ndarray | None = None
 
     @classmethod
-    def of(cls, track: media_lib.Track, pixel_aspect: str, colour: str) -> "Display":
+    def of(cls, track: tracks.Track, pixel_aspect: str, colour: str) -> "Display":
         """Reads what a track says of its pixels.
 
         Args:
@@ -117,7 +117,7 @@ class Display:
             )
 
     def _require_picture(self, frame: av.VideoFrame) -> None:
-        bits = media_lib.grey_bits(frame.format)
+        bits = tracks.grey_bits(frame.format)
         if bits > self.grey_bits:
             raise errors.DataError(
                 self.name,
@@ -163,8 +163,10 @@ def upright(stored: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
     return np.ascontiguousarray(shown)
 
 
-def _pixel_aspect(track: media_lib.Track) -> float:
+def _pixel_aspect(track: tracks.Track) -> float:
     """Width of a track's pixels by their height; 1 where it does not say, or cannot be meant."""
+    if not isinstance(track.stream, av.VideoStream):
+        return 1.0
     stated = track.stream.sample_aspect_ratio  # the container's, else the codec's
     if not stated:
         return 1.0

@@ -35,6 +35,12 @@ class Fault:
 
     @classmethod
     def of(cls, modality: str | None, error: Exception) -> "Fault":
+        """The fault that an error of this package is, placed at its innermost line of this package.
+
+        Args:
+          modality: as which the file was decoded; None means all that are not complete yet.
+          error: as it was raised.
+        """
         words = " ".join(f"{type(error).__name__}: {error}".split())
         calls = traceback.extract_tb(error.__traceback__)
         ours = [call for call in calls if call.filename.startswith(_PACKAGE)] or calls
@@ -80,6 +86,7 @@ class Judge:
 
     @property
     def count(self) -> int:
+        """Faults so far, of all modalities."""
         return sum(map(len, self._faults.values()))
 
     def passed(self, modality: str, path: str, fault: Fault | None, *, is_used: bool) -> None:

@@ -157,7 +157,11 @@ def _displayed(channels: list[np.ndarray]) -> list[np.ndarray]:
 
 def _mix(weights: np.ndarray, channels: Sequence[np.ndarray]) -> np.ndarray:
     """Sum of three channels times the first three weights; those that are 0 cost nothing."""
-    return sum(w * channel for w, channel in zip(weights, channels, strict=False) if w)
+    mixed = np.zeros((), np.float32)
+    for weight, channel in zip(weights, channels, strict=False):
+        if weight:
+            mixed = mixed + weight * channel
+    return mixed
 
 
 def _level(values: np.ndarray, levels: int) -> np.ndarray:

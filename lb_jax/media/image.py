@@ -21,8 +21,7 @@ import numpy as np
 from PIL import Image
 
 from lb_jax.core import errors
-from lb_jax.media import media as media_lib
-from lb_jax.media import specs
+from lb_jax.media import given, specs
 from lb_jax.media.pictures import heic, icc, png, tiff
 
 ACCEPTED = "a PIL image or a uint8 array [h, w, 3]"
@@ -92,7 +91,7 @@ PRODUCT = (1 << 19) - 1
 UNROLLED = 48  # rows that its kernels take at once divide it: parts round as the whole does
 
 
-def decode(media: media_lib.Media, spec: specs.PictureSpec) -> np.ndarray:
+def decode(media: given.Media, spec: specs.PictureSpec) -> np.ndarray:
     """Decodes a still image to upright RGB.
 
     EXIF orientation is applied. Transparency is composited over white, as viewers and the usual web
@@ -111,13 +110,13 @@ def decode(media: media_lib.Media, spec: specs.PictureSpec) -> np.ndarray:
     """
     if isinstance(media, np.ndarray):
         if media.dtype != np.uint8 or media.ndim != 3 or media.shape[-1] != 3 or media.size == 0:
-            raise media_lib.unusable(media, ACCEPTED)
+            raise given.unusable(media, ACCEPTED)
         return media
     is_managed = isinstance(spec, specs.ImageSpec) and spec.colour == "srgb"
     return rgb(open_picture(media, ACCEPTED), media, is_managed=is_managed)
 
 
-def rgb(picture: Image.Image, media: media_lib.Media, *, is_managed: bool = False) -> np.ndarray:
+def rgb(picture: Image.Image, media: given.Media, *, is_managed: bool = False) -> np.ndarray:
     """An opened picture as `decode` gives it, uint8 [h, w, 3].
 
     Args:
@@ -129,10 +128,10 @@ def rgb(picture: Image.Image, media: media_lib.Media, *, is_managed: bool = Fals
       errors.DataError: a mode without a known range.
     """
     try:
-        return np.asarray(_to_rgb(picture, media_lib.describe(media) if is_managed else None))
+        return np.asarray(_to_rgb(picture, given.describe(media) if is_managed else None))
     except PILLOW_ERRORS as e:
         raise errors.DataError(
-            media_lib.describe(media),
+            given.describe(media),
             f"mode {picture.mode} has no RGB form ({e}); convert it to 8-bit RGB",
         ) from e
 
@@ -157,7 +156,7 @@ def transform(
     return square(decoded, spec, KERNELS["bicubic", spec.antialias], white=255.0)
 
 
-def open_picture(media: media_lib.Media, accepted: str) -> Image.Image:
+def open_picture(media: given.Media, accepted: str) -> Image.Image:
     """Loads a path, bytes or PIL image completely, and stands it upright by its EXIF orientation.
 
     Raises:
@@ -165,13 +164,13 @@ def open_picture(media: media_lib.Media, accepted: str) -> Image.Image:
     """
     if isinstance(media, Image.Image):
         return _load(media, media)
-    with media_lib.stream(media, accepted) as file, warnings.catch_warnings():
+    with given.stream(media, accepted) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # remarks on odd metadata; what matters is raised
-        if (grey := _grey_tiff(file, media_lib.describe(media))) is not None:
+        if (grey := _grey_tiff(file, given.describe(media))) is not None:
             return grey
         formats = FORMATS
         if heic.is_heic(file):
-            heic.require(media_lib.describe(media))
+            heic.require(given.describe(media))
             formats = (heic.FORMAT,)
         file.seek(0)
         try:
@@ -181,9 +180,9 @@ def open_picture(media: media_lib.Media, accepted: str) -> Image.Image:
                 picture.info["icc_profile"] = profile
         except Image.DecompressionBombError as e:  # from twice as many pixels on
             pixels = int(re.search(r"\d+", str(e))[0])
-            raise too_large(media_lib.describe(media), f"{pixels / 1e6:.0f} million") from e
+            raise too_large(given.describe(media), f"{pixels / 1e6:.0f} million") from e
         except PILLOW_ERRORS as e:
-            raise errors.DataError(media_lib.describe(media), _unreadable(file)) from e
+            raise errors.DataError(given.describe(media), _unreadable(file)) from e
         return _load(picture, media)
 
 
@@ -249,10 +248,11 @@ def resize(x: np.ndarray, size: int, kernel: "Kernel") -> np.ndarray:
     Raises:
       errors.DataError: the long side is more than `MAX_ASPECT` times the short one.
     """
-    sides = resized_sides(*x.shape[:2], size)
+    height, width = x.shape[:2]
+    sides = resized_sides(height, width, size)
     down, right = (
         _bands(kernel, before, after, 0, after)
-        for before, after in zip(x.shape[:2], sides, strict=True)
+        for before, after in zip((height, width), sides, strict=True)
     )
     planes = [cv2.extractChannel(x, c).astype(np.float32) for c in range(3)]
     return np.stack([_resize(plane, down, right) for plane in planes], axis=-1)
@@ -441,8 +441,8 @@ def _unreadable(file: BinaryIO) -> str:
     )
 
 
-def _load(picture: Image.Image, media: media_lib.Media) -> Image.Image:
-    name = media_lib.describe(media)
+def _load(picture: Image.Image, media: given.Media) -> Image.Image:
+    name = given.describe(media)
     if picture.width * picture.height > MAX_PIXELS:
         raise too_large(name, f"{picture.width}x{picture.height}")
     try:

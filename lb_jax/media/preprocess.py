@@ -2,15 +2,16 @@
 
 import os
 import types
+import typing
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from PIL import Image
 
 from lb_jax.core import errors, modalities
-from lb_jax.media import audio, depth, image, specs, thermal, video
-from lb_jax.media import media as media_lib
+from lb_jax.media import audio, depth, given, image, specs, thermal, video
 from lb_jax.media.sensors.depth_units import Measured
+from lb_jax.text import spec as text_spec
 from lb_jax.text import tokenizer
 
 # Every row has `decode(media, spec)` and `transform(decoded, spec, rng=None)`.
@@ -24,7 +25,7 @@ MODULES: dict[str, types.ModuleType] = {
 }
 
 
-def decode(modality: str, media: media_lib.Media, spec: specs.Spec) -> np.ndarray:
+def decode(modality: str, media: given.Media, spec: specs.Spec) -> np.ndarray:
     """Decodes one item to the compact form of its modality, without randomness.
 
     Returns:
@@ -61,7 +62,7 @@ def transform(
 
 def preprocess(
     modality: str,
-    items: media_lib.Media | Sequence[media_lib.Media],
+    items: given.Media | Sequence[given.Media],
     spec: specs.Spec | None = None,
     *,
     preset: str = "default",
@@ -93,13 +94,13 @@ def preprocess(
     batch = as_list(items)
     if not batch:
         raise errors.DataError(f"<{modality} batch>", "is empty, expected at least one item")
-    if modality == modalities.TEXT:  # as a whole, so that an error names the text's place
+    if isinstance(spec, text_spec.TextSpec):  # as a whole, so that an error names the text's place
         return tokenizer.tokenize(batch, spec.context, spec.clean)
     arrays = [transform(modality, decode(modality, item, spec), spec) for item in batch]
     return np.stack(arrays) if len(arrays) > 1 else arrays[0][None]  # a view instead of a copy
 
 
-def as_list(items: media_lib.Media | Sequence[media_lib.Media]) -> list[media_lib.Media]:
+def as_list(items: given.Media | Sequence[given.Media]) -> list[given.Media]:
     """One item or several -> a list of them.
 
     Raises:
@@ -120,7 +121,7 @@ def _module(modality: str) -> types.ModuleType:
     return MODULES[modality]
 
 
-def _is_one(items: object) -> bool:
+def _is_one(items: object) -> typing.TypeGuard[given.Media]:
     """Tells one item from a list of items; (samples, rate) is one."""
     if isinstance(items, tuple):
         return (

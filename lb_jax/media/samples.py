@@ -12,7 +12,7 @@ import io
 import itertools
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 import av
@@ -22,8 +22,7 @@ import soundfile
 import soxr
 
 from lb_jax.core import errors
-from lb_jax.media import fbank, specs
-from lb_jax.media import media as media_lib
+from lb_jax.media import fbank, given, specs, tracks
 from lb_jax.media.containers import joined, unfilled
 
 ACCEPTED = "or a tuple (float array [n] or [channels, n] on a -1..1 scale, rate in Hz)"
@@ -80,15 +79,16 @@ class Mono:
 
 
 def read(
-    media: media_lib.Media, spec: specs.AudioSpec, start_s: float = 0.0, end_s: float | None = None
+    media: given.Media, spec: specs.AudioSpec, start_s: float = 0.0, end_s: float | None = None
 ) -> tuple[np.ndarray, int]:
     """Returns the mono sound of a window, float32 [n], and its rate.
 
     Raises:
       errors.DataError: as `mono_blocks`, nothing in the window, or hours of silence within it.
     """
-    name = media_lib.describe(media)
-    pieces, sound = [], None  # the window; first and stop of all that was read
+    name = given.describe(media)
+    # the window; first and stop of all that was read; of one block at least
+    pieces, sound, rate_hz = [], None, 0
     for block in mono_blocks(media, spec, start_s, end_s):
         rate_hz = block.rate_hz
         sound = (block.first if sound is None else sound[0], block.decoded)
@@ -100,14 +100,14 @@ def read(
     if not held:
         raise errors.DataError(
             name,
-            f"has no sound {media_lib.window(start_s, end_s)}, {sound[1] / rate_hz:.3f} s were "
+            f"has no sound {given.window(start_s, end_s)}, {sound[1] / rate_hz:.3f} s were "
             "looked through; correct the window or leave the clip out",
         )
     silence_s = (stop - first - held) / rate_hz
     if silence_s > MAX_SILENCE_S:
         raise errors.DataError(
             name,
-            f"has gaps of {silence_s:.0f} s in its sound {media_lib.window(start_s, end_s)}, "
+            f"has gaps of {silence_s:.0f} s in its sound {given.window(start_s, end_s)}, "
             f"expected at most {MAX_SILENCE_S:.0f} s; take it in windows",
         )
     return assemble(pieces, first, stop), rate_hz
@@ -124,8 +124,8 @@ def assemble(pieces: Sequence[Mono], first: int, stop: int) -> np.ndarray:
 
 
 def mono_blocks(
-    media: media_lib.Media, spec: specs.AudioSpec, start_s: float = 0.0, end_s: float | None = None
-) -> Iterator[Mono]:
+    media: given.Media, spec: specs.AudioSpec, start_s: float = 0.0, end_s: float | None = None
+) -> Generator[Mono, None, None]:
     """Decodes sound in one pass, block by block.
 
     Args:
@@ -140,7 +140,7 @@ def mono_blocks(
     Raises:
       errors.DataError: undecodable, cut off, no sound track, not finite, or without any sample.
     """
-    name, at, is_empty = media_lib.describe(media), 0, True
+    name, at, is_empty = given.describe(media), 0, True
     with _opened(media) as blocks:
         for block in _at_one_rate(blocks, spec, name):
             if block.begins_s is not None:
@@ -181,13 +181,13 @@ class _Block:
 
 
 @contextlib.contextmanager
-def _opened(media: media_lib.Media) -> Iterator[Iterator[_Block]]:
+def _opened(media: given.Media) -> Iterator[Iterator[_Block]]:
     if isinstance(media, tuple):
         yield iter([_from_array(media)])
         return
-    name = media_lib.describe(media)
+    name = given.describe(media)
     with (
-        media_lib.stream(media, ACCEPTED) as file,
+        given.stream(media, ACCEPTED) as file,
         contextlib.closing(_blocks(file, name)) as blocks,
     ):
         yield blocks
@@ -253,10 +253,10 @@ def _from_array(media: tuple) -> _Block:
             channels = np.atleast_2d(samples).astype(np.float32)  # [channels, n]
             return _Block(channels.T, int(rate_hz))
         case _:
-            raise media_lib.unusable(media, ACCEPTED)
+            raise given.unusable(media, ACCEPTED)
 
 
-def _blocks(file: BinaryIO, name: str) -> Iterator[_Block]:
+def _blocks(file: BinaryIO, name: str) -> Generator[_Block, None, None]:
     file.seek(0)
     head = file.read(12)
     file.seek(0)
@@ -308,8 +308,8 @@ def _has_gap(file: BinaryIO, name: str) -> bool:
         return False
     file.seek(0)
     try:
-        with media_lib.open_track(file, name, "audio") as track:
-            unit_s, next_s = float(media_lib.fraction(track.stream.time_base)), None
+        with tracks.open_track(file, name, "audio") as track:
+            unit_s, next_s = float(tracks.fraction(track.stream.time_base)), None
             for packet in track.packets():
                 begins_s = None if packet.pts is None else packet.pts * unit_s
                 if None not in (begins_s, next_s) and begins_s - next_s > TOLERANCE_S:
@@ -326,10 +326,10 @@ class _Clamped:
     """A stream whose impossible seeks do nothing, and that ends where reading fails.
 
     Damaged headers make libsndfile seek before the start, and an exception in its callback is
-    printed, not raised. `media.stream` raises what reading failed of.
+    printed, not raised. `given.stream` raises what reading failed of.
     """
 
-    def __init__(self, file: BinaryIO):
+    def __init__(self, file: io.BufferedIOBase):
         self._file = file
         self.tell = file.tell
 
@@ -367,11 +367,11 @@ def _sndfile_blocks(sound: soundfile.SoundFile, name: str) -> Iterator[_Block]:
                 yield _Block(block if scale is None else block * scale, sound.samplerate)
         except soundfile.LibsndfileError as e:
             raise errors.DataError(
-                name, f"is damaged after {read_} samples ({e}); {media_lib.AGAIN}"
+                name, f"is damaged after {read_} samples ({e}); {given.AGAIN}"
             ) from e
     if read_ < promised:
         reason = f"is cut off: the header promises {promised} samples, {read_} could be read"
-        raise errors.DataError(name, f"{reason}; {media_lib.AGAIN}")
+        raise errors.DataError(name, f"{reason}; {given.AGAIN}")
 
 
 def _av_blocks(file: BinaryIO, name: str) -> Iterator[_Block]:
@@ -380,12 +380,13 @@ def _av_blocks(file: BinaryIO, name: str) -> Iterator[_Block]:
     Codecs pad the last frame; of MP4 and MOV the file says how much of it is sound, and FFmpeg
     before version 9 gives all of it.
     """
-    with media_lib.open_track(file, name, "audio") as track:
+    with tracks.open_track(file, name, "audio") as track:
         clock, listed = _Clock.of(track), _Listed(track.packets())
         to_float, last = _ToFloat(name), None
         for frame in track.decode(listed):
             if last is not None:
                 yield last[1]
+            assert isinstance(frame, av.AudioFrame)  # of a track of sound
             samples = to_float(frame)
             last = frame.pts, _Block(samples, frame.rate, clock.begins_s(frame, len(samples)))
         if last is not None:
@@ -403,18 +404,19 @@ class _Listed:
 
     def __iter__(self) -> Iterator[av.Packet]:
         for packet in self._packets:
-            if media_lib.is_shown(packet) and None not in (packet.pts, packet.duration):
-                self._last = packet.pts, packet.pts + packet.duration
+            begin, length = packet.pts, packet.duration
+            if begin is not None and length is not None and tracks.is_shown(packet):
+                self._last = begin, begin + length
             yield packet
 
-    def kept(self, track: media_lib.Track, time: int | None, block: _Block) -> int | None:
+    def kept(self, track: tracks.Track, time: int | None, block: _Block) -> int | None:
         """How many samples of the last frame, which begins at a time, are sound; None is all."""
         if track.end is None or self._last is None or time is None:
             return None
         begin, end = self._last
         if track.end > begin:  # the header counts by edits, the packet by its own length
             end = min(end, track.end)
-        unit = media_lib.fraction(track.stream.time_base) * block.rate_hz  # in samples
+        unit = tracks.fraction(track.stream.time_base) * block.rate_hz  # in samples
         kept = round((end - time) * unit)
         return kept if 0 <= kept <= len(block.samples) - unit else None
 
@@ -427,9 +429,9 @@ class _Clock:
         self._next_s: float | None = None  # where the next frame belongs
 
     @classmethod
-    def of(cls, track: media_lib.Track) -> "_Clock":
+    def of(cls, track: tracks.Track) -> "_Clock":
         is_timed = track.container.format.name.split(",")[0] in TIMED
-        unit_s = float(media_lib.fraction(track.stream.time_base)) if is_timed else None
+        unit_s = float(tracks.fraction(track.stream.time_base)) if is_timed else None
         return cls(unit_s, None if track.zero_s is None else float(track.zero_s))
 
     def begins_s(self, frame: av.AudioFrame, count: int) -> float | None:
@@ -465,7 +467,7 @@ class _ToFloat:
 
     def __call__(self, frame: av.AudioFrame) -> np.ndarray:
         format_ = frame.format.name, frame.layout.name, frame.layout.nb_channels, frame.rate
-        if format_ != self._format:
+        if self._resampler is None or format_ != self._format:
             # Sample format only; rate and channels stay. Interleaved, because PyAV reads beyond
             # the planes of more than eight channels.
             self._format, self._resampler = format_, av.AudioResampler(format="flt")
@@ -473,7 +475,7 @@ class _ToFloat:
             parts = self._resampler.resample(frame)
         except (av.error.FFmpegError, ValueError) as e:  # headers claim layouts that cannot be
             raise errors.DataError(
-                self._name, f"has sound of an impossible format ({e}); {media_lib.AGAIN}"
+                self._name, f"has sound of an impossible format ({e}); {given.AGAIN}"
             ) from e
         arrays = [part.to_ndarray().reshape(-1, part.layout.nb_channels) for part in parts]
         channels = frame.layout.nb_channels

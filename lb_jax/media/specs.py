@@ -259,6 +259,13 @@ def preset(modality: str, name: str = "default") -> Spec:
     return _lookup(_lookup(PRESETS, name, "preset"), modality, "modality")
 
 
+def of_text(found: Mapping[str, Spec]) -> text_spec.TextSpec:
+    """The spec of text among those of a model; every model has one."""
+    spec = found[modalities.TEXT]
+    assert isinstance(spec, text_spec.TextSpec)
+    return spec
+
+
 def to_dict(spec: Spec) -> dict[str, object]:
     """Returns the fields of a spec as JSON values; `from_dict` is its inverse."""
     return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(spec).items()}

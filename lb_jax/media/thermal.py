@@ -15,8 +15,7 @@ import numpy as np
 from PIL import Image
 
 from lb_jax.core import errors
-from lb_jax.media import image, specs
-from lb_jax.media import media as media_lib
+from lb_jax.media import given, image, specs
 from lb_jax.media.pictures import greys, heic, tiff
 from lb_jax.media.sensors import depth_files, radiometric, temperatures
 from lb_jax.media.sensors.temperatures import Readings
@@ -30,7 +29,7 @@ COLOURED = 0.1  # share of the pixels from which a picture is one of false colou
 transform = image.transform
 
 
-def decode(media: media_lib.Media, spec: specs.ThermalSpec) -> np.ndarray:
+def decode(media: given.Media, spec: specs.ThermalSpec) -> np.ndarray:
     """Decodes a thermal picture to grey, or to RGB as it is where it has 8 bits.
 
     Readings are taken from pictures of 16 and 32 bits and of floats, from arrays, and from what
@@ -55,12 +54,12 @@ def decode(media: media_lib.Media, spec: specs.ThermalSpec) -> np.ndarray:
         return picture
     found = _read(media)
     if isinstance(found, Readings):
-        grey = _grey(found, spec, media_lib.describe(media))
+        grey = _grey(found, spec, given.describe(media))
         return np.repeat(grey[..., None], 3, axis=2)
     _warn_of_colours(found, media)
     if spec.range_k is not None:
         reason = "is a picture of 8 bits without temperatures, shown as it is, not over the range"
-        warnings.warn(errors.DataWarning(media_lib.describe(media), reason), stacklevel=2)
+        warnings.warn(errors.DataWarning(given.describe(media), reason), stacklevel=2)
     return found
 
 
@@ -88,14 +87,14 @@ def _grey(found: Readings, spec: specs.ThermalSpec, name: str) -> np.ndarray:
     return scene.shown(kelvin, *spec.range_k)
 
 
-def _read(media: media_lib.Media) -> Readings | np.ndarray:
+def _read(media: given.Media) -> Readings | np.ndarray:
     """Readings, or uint8 [h, w, 3] of a picture that has none."""
     if isinstance(media, np.ndarray):
         return _from_array(media, media)
     if isinstance(media, Image.Image):
         return _from_picture(media, media)
-    with media_lib.stream(media, ACCEPTED) as file:
-        name = media_lib.describe(media)
+    with given.stream(media, ACCEPTED) as file:
+        name = given.describe(media)
         if (found := radiometric.read(file, name)) is not None:
             return found
         is_heic = heic.is_heic(file)
@@ -112,14 +111,14 @@ def _read(media: media_lib.Media) -> Readings | np.ndarray:
     return _from_picture(media, media)
 
 
-def _from_picture(picture: media_lib.Media, media: media_lib.Media) -> Readings | np.ndarray:
+def _from_picture(picture: given.Media, media: given.Media) -> Readings | np.ndarray:
     opened = image.open_picture(picture, ACCEPTED)
     if opened.mode in ("I", "F") or opened.mode.startswith("I;16"):
         return Readings(np.asarray(opened))
     return image.rgb(opened, media)
 
 
-def _from_array(array: np.ndarray, media: media_lib.Media) -> Readings | np.ndarray:
+def _from_array(array: np.ndarray, media: given.Media) -> Readings | np.ndarray:
     """[h, w], [h, w, 1], or channels that are all equal: readings. uint8 is a picture."""
     plane = array
     if array.ndim == 3 and array.shape[-1] > 0:
@@ -131,20 +130,20 @@ def _from_array(array: np.ndarray, media: media_lib.Media) -> Readings | np.ndar
     if plane.ndim != 2 or plane.size == 0 or not is_real:
         found = f"holds {array.dtype} {list(array.shape)}"
         raise errors.DataError(
-            media_lib.describe(media), f"{found}; accepted are a path, bytes, {ACCEPTED}"
+            given.describe(media), f"{found}; accepted are a path, bytes, {ACCEPTED}"
         )
     if plane.dtype == np.uint8:
         return np.repeat(plane[..., None], 3, axis=2)
     return Readings(plane)
 
 
-def _from_deep_png(media: media_lib.Media) -> Readings | np.ndarray:
+def _from_deep_png(media: given.Media) -> Readings | np.ndarray:
     """A PNG of several channels of 16 bits, of which Pillow keeps 8: by FFmpeg, if they are equal.
 
     Pillow has looked at all of it before.
     """
     opened = image.open_picture(media, ACCEPTED)
-    with media_lib.stream(media, ACCEPTED) as file:
+    with given.stream(media, ACCEPTED) as file:
         content = file.read()
     decoder = av.CodecContext.create("png", "r")
     try:
@@ -158,9 +157,9 @@ def _from_deep_png(media: media_lib.Media) -> Readings | np.ndarray:
     return image.rgb(opened, media)
 
 
-def _from_deep_tiff(media: media_lib.Media) -> Readings | np.ndarray:
+def _from_deep_tiff(media: given.Media) -> Readings | np.ndarray:
     """A TIFF of several channels of more than 8 bits: by OpenCV, if they are equal."""
-    with media_lib.stream(media, ACCEPTED) as file:
+    with given.stream(media, ACCEPTED) as file:
         content = np.frombuffer(file.read(), np.uint8)
     try:
         array = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
@@ -171,7 +170,7 @@ def _from_deep_tiff(media: media_lib.Media) -> Readings | np.ndarray:
     return _from_picture(media, media)
 
 
-def _warn_of_colours(picture: np.ndarray, media: media_lib.Media) -> None:
+def _warn_of_colours(picture: np.ndarray, media: given.Media) -> None:
     some = picture[::4, ::4].astype(np.int16)
     coloured = float((some.max(-1) - some.min(-1) > GREY_SPREAD).mean())
     if coloured > COLOURED:
@@ -179,4 +178,4 @@ def _warn_of_colours(picture: np.ndarray, media: media_lib.Media) -> None:
             "is a rendering in false colours (a palette) without the camera's readings; its "
             "brightness is no temperature. Use the radiometric file or a grey, white-hot picture"
         )
-        warnings.warn(errors.DataWarning(media_lib.describe(media), reason), stacklevel=2)
+        warnings.warn(errors.DataWarning(given.describe(media), reason), stacklevel=2)

@@ -17,8 +17,7 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.media import display as display_lib
-from lb_jax.media import image, specs
-from lb_jax.media import media as media_lib
+from lb_jax.media import given, image, specs, tracks
 
 # One sequential pass beats seeking (about 50 ms a frame, with reopening) until the wanted frames
 # lie this far apart.
@@ -43,7 +42,7 @@ class Choice:
       standing: whether the frame that stands when the window begins counts too. Without it, it is
         taken only where no other begins in the window.
       pixel_aspect, colour: how a frame is shown, as in `specs.VideoSpec`.
-      kind: of the track, as `media.open_track` takes it.
+      kind: of the track, as `tracks.open_track` takes it.
       read: frame and its display -> an array instead of what players show.
     """
 
@@ -69,7 +68,7 @@ class Choice:
 
 
 def decode(
-    media: media_lib.Media,
+    media: given.Media,
     spec: specs.VideoSpec,
     *,
     start_s: float = 0.0,
@@ -95,12 +94,12 @@ def decode(
     """
     if isinstance(media, np.ndarray | list | tuple) and (start_s, end_s) != (0.0, None):
         raise errors.DataError(
-            media_lib.describe(media),
-            f"has no times, so nothing {media_lib.window(start_s, end_s)}; give its frames alone",
+            given.describe(media),
+            f"has no times, so nothing {given.window(start_s, end_s)}; give its frames alone",
         )
     if isinstance(media, np.ndarray):
         if media.dtype != np.uint8 or media.ndim != 4 or media.shape[-1] != 3 or media.size == 0:
-            raise media_lib.unusable(media, ACCEPTED)
+            raise given.unusable(media, ACCEPTED)
         return media[frame_indices(len(media), spec.frames)]
     if isinstance(media, list | tuple):
         return _stills(media, spec)
@@ -109,7 +108,7 @@ def decode(
     return choose(media, Choice(spread, start_s, end_s, **look))
 
 
-def choose(media: media_lib.Media, choice: Choice) -> np.ndarray:
+def choose(media: given.Media, choice: Choice) -> np.ndarray:
     """Decodes chosen frames of a file, upright, and little beside them.
 
     Args:
@@ -122,21 +121,22 @@ def choose(media: media_lib.Media, choice: Choice) -> np.ndarray:
     Raises:
       errors.DataError: as `decode`.
     """
-    name = media_lib.describe(media)
-    with media_lib.stream(media, ACCEPTED) as file:
+    name = given.describe(media)
+    packets: list[tracks.Packet] = []
+    with given.stream(media, ACCEPTED) as file:
         is_small = file.seek(0, io.SEEK_END) <= HELD_BYTES
-        with media_lib.open_track(file, name, choice.kind) as track:
+        with tracks.open_track(file, name, choice.kind) as track:
             clock = Clock.of(track)
             display = display_lib.Display.of(track, choice.pixel_aspect, choice.colour)
             if is_small:
                 held = list(track.packets())
-                packets = [media_lib.plain(p) for p in held if media_lib.is_shown(p)]
+                packets = [tracks.plain(p) for p in held if tracks.is_shown(p)]
                 clock = clock.until(packets)
                 chosen = _pick_times(track, clock, held, choice, display)
                 if chosen is not None:
                     return chosen
         if not is_small:
-            packets = media_lib.packets(file, name, choice.kind)
+            packets = tracks.packets(file, name, choice.kind)
             clock = clock.until(packets)
         sought = _seek(file, clock, packets, choice, display)
         if sought is not None:
@@ -180,14 +180,14 @@ def frame_indices(available: int, wanted: int) -> np.ndarray:
     return np.linspace(0, available - 1, wanted).astype(np.int64)
 
 
-def _stills(pictures: Sequence[media_lib.Picture], spec: specs.VideoSpec) -> np.ndarray:
+def _stills(pictures: Sequence[given.Picture], spec: specs.VideoSpec) -> np.ndarray:
     """Decodes the evenly spaced ones of some pictures, uint8 [spec.frames, h, w, 3]."""
     if not pictures:
-        raise media_lib.unusable(pictures, ACCEPTED)
+        raise given.unusable(pictures, ACCEPTED)
     indices = frame_indices(len(pictures), spec.frames).tolist()
     still = specs.ImageSpec(colour=spec.colour)
     decoded = {i: image.decode(pictures[i], still) for i in set(indices)}
-    return _stack([decoded[i] for i in indices], media_lib.describe(pictures))
+    return _stack([decoded[i] for i in indices], given.describe(pictures))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,21 +211,22 @@ class Clock:
     end: int | None = None
 
     @classmethod
-    def of(cls, track: media_lib.Track) -> "Clock":
+    def of(cls, track: tracks.Track) -> "Clock":
+        """The clock of an opened track, which does not know where the film begins."""
         times, rate = track.stream.time_base, track.stream.average_rate
-        plain = media_lib.fraction(times), media_lib.fraction(rate)
+        plain = tracks.fraction(times), tracks.fraction(rate)
         return cls(track.name, *plain, track.zero_s, end=track.end)
 
-    def until(self, packets: Sequence[media_lib.Packet]) -> "Clock":
+    def until(self, packets: Sequence[tracks.Packet]) -> "Clock":
         """Returns the clock with begin and end of the film, of all packets that are shown."""
-        timed = [p for p in packets if p.pts is not None]
+        timed = [(p.pts, p.duration) for p in packets if p.pts is not None]
         if not timed or len(timed) < len(packets):
             return dataclasses.replace(self, begin=None, end=None)
-        last = max(timed, key=lambda p: p.pts)
+        last, duration = max(timed, key=lambda one: one[0])
         end = self.end
-        if end is None or end <= last.pts:  # else it is as the header says
-            end = last.pts + last.duration if last.duration else None
-        return dataclasses.replace(self, begin=min(p.pts for p in timed), end=end)
+        if end is None or end <= last:  # else it is as the header says
+            end = last + duration if duration else None
+        return dataclasses.replace(self, begin=min(time for time, _ in timed), end=end)
 
     def chosen(self, times: Sequence[int | None], choice: Choice) -> tuple[list[int], bool]:
         """Numbers of the chosen ones of all frames, and whether the window holds all frames.
@@ -243,7 +244,7 @@ class Clock:
             seconds = self.seconds(times)
             first, last = self.within(seconds, choice.start_s, choice.end_s, choice.standing)
             if first >= last:
-                asked = media_lib.window(choice.start_s, choice.end_s)
+                asked = given.window(choice.start_s, choice.end_s)
                 raise errors.DataError(
                     self.name,
                     f"has no frame {asked}, the last one is shown at {seconds[-1]:.3f} s; correct "
@@ -282,9 +283,7 @@ class Clock:
     def require_frames(self, times: Sequence[int | None]) -> None:
         """Raises DataError where there are no frames."""
         if not times:
-            raise errors.DataError(
-                self.name, f"has a video track without frames; {media_lib.AGAIN}"
-            )
+            raise errors.DataError(self.name, f"has a video track without frames; {given.AGAIN}")
 
     def seconds(self, times: Sequence[int | None]) -> list[float]:
         """When the frames are shown, in seconds from where the file begins, sorted.
@@ -292,8 +291,9 @@ class Clock:
         Raises:
           errors.DataError: the file says neither times nor a rate.
         """
-        if None not in times:
-            return sorted(self._seconds(times, min(times)))
+        known = [time for time in times if time is not None]
+        if len(known) == len(times):
+            return sorted(self._seconds(known, min(known)))
         if not self.rate:
             raise errors.DataError(
                 self.name, "says neither times nor a rate of its frames; convert it to mp4"
@@ -311,7 +311,7 @@ class Clock:
 
 
 def _pick_times(
-    track: media_lib.Track,
+    track: tracks.Track,
     clock: Clock,
     packets: list[av.Packet],
     choice: Choice,
@@ -323,7 +323,7 @@ def _pick_times(
       [n, ...]; None where time and number of a frame are not surely one, or where seeking is
       better.
     """
-    shown = [p.pts for p in packets if media_lib.is_shown(p)]
+    shown = [p.pts for p in packets if tracks.is_shown(p)]
     times = sorted(time for time in set(shown) if time is not None)
     if track.stream.codec_context.name not in ONE_FRAME_A_PACKET or not times:
         return None
@@ -380,7 +380,7 @@ def _pick(
     numbers, _ = clock.chosen(times, choice)
     needed, kept, seen = set(numbers), {}, []
     enough = max(numbers) + 1 if found else len(times)
-    for frame in display.watched(media_lib.frames(file, clock.name, choice.kind)):
+    for frame in display.watched(tracks.frames(file, clock.name, choice.kind)):
         if len(seen) in needed:
             kept[len(seen)] = choice.kept(display, frame)
         seen.append(frame.pts)
@@ -394,7 +394,7 @@ def _pick(
 def _seek(
     file: BinaryIO,
     clock: Clock,
-    packets: Sequence[media_lib.Packet],
+    packets: Sequence[tracks.Packet],
     choice: Choice,
     display: display_lib.Display,
 ) -> np.ndarray | None:
@@ -413,7 +413,7 @@ def _seek(
     kept = {}
     for run in _runs(sorted(set(numbers))):
         key = keys[bisect.bisect_right(keys, times[run[0]]) - 1]
-        decoded = media_lib.frames(file, clock.name, choice.kind, key)
+        decoded = tracks.frames(file, clock.name, choice.kind, key)
         with contextlib.closing(decoded):
             frames = display.watched(decoded)
             for time in (times[i] for i in run):

@@ -13,16 +13,15 @@ import contextlib
 import dataclasses
 import math
 import numbers
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import BinaryIO
 
 import av
 import numpy as np
 
 from lb_jax.core import errors
-from lb_jax.media import audio, depth, fbank, image, samples, specs, video
+from lb_jax.media import audio, depth, fbank, given, image, samples, specs, tracks, video
 from lb_jax.media import display as display_lib
-from lb_jax.media import media as media_lib
 from lb_jax.media.sensors import depth_film
 
 REST = 0.1  # of a window: less than this is not worth one of its own
@@ -45,7 +44,7 @@ class Window:
 
 def windows(
     modality: str,
-    media: media_lib.Media,
+    media: given.Media,
     spec: specs.Spec,
     window_s: float,
     stride_s: float | None = None,
@@ -88,7 +87,7 @@ def starts(length_s: float, window_s: float, stride_s: float) -> list[float]:
 
 
 def _video(
-    media: media_lib.Media, spec: specs.VideoSpec, window_s: float, stride_s: float
+    media: given.Media, spec: specs.VideoSpec, window_s: float, stride_s: float
 ) -> Iterator[Window]:
     kernel = image.KERNELS["bilinear", spec.antialias]
     choice = video.Choice(
@@ -101,7 +100,7 @@ def _video(
 
 
 def _depth(
-    media: media_lib.Media, spec: specs.DepthSpec, window_s: float, stride_s: float
+    media: given.Media, spec: specs.DepthSpec, window_s: float, stride_s: float
 ) -> Iterator[Window]:
     def one(stored: np.ndarray) -> np.ndarray:
         with depth_film.named(media):
@@ -112,15 +111,15 @@ def _depth(
 
 
 def _film(
-    media: media_lib.Media,
+    media: given.Media,
     choice: video.Choice,
     join: Callable[[list[np.ndarray]], np.ndarray],
     window_s: float,
     stride_s: float,
 ) -> Iterator[Window]:
     """Windows of a film: what `join` makes of what the choice picks and keeps of each."""
-    name = media_lib.describe(media)
-    with media_lib.stream(media, "nothing else") as file:
+    name = given.describe(media)
+    with given.stream(media, "nothing else") as file:
         film = _Film.of(file, name, choice)
         length_s = film.length_s
         wanted = []  # (start, end, numbers of its frames)
@@ -135,7 +134,7 @@ def _film(
 
 
 def _gather(
-    frames: Iterator[tuple[int, np.ndarray]],
+    frames: Generator[tuple[int, np.ndarray], None, None],
     wanted: Sequence[tuple[float, float, list[int]]],
     join: Callable[[list[np.ndarray]], np.ndarray],
 ) -> Iterator[Window]:
@@ -175,10 +174,10 @@ class _Film:
     @classmethod
     def of(cls, file: BinaryIO, name: str, choice: video.Choice) -> "_Film":
         """Reads the times of all frames, without decoding where the codec allows."""
-        with media_lib.open_track(file, name, choice.kind) as track:
+        with tracks.open_track(file, name, choice.kind) as track:
             clock = video.Clock.of(track)
             display = display_lib.Display.of(track, choice.pixel_aspect, choice.colour)
-            packets = [media_lib.plain(p) for p in track.packets() if media_lib.is_shown(p)]
+            packets = [tracks.plain(p) for p in track.packets() if tracks.is_shown(p)]
             one_a_packet = track.stream.codec_context.name in video.ONE_FRAME_A_PACKET
         listed, clock = [p.pts for p in packets], clock.until(packets)
         clock.require_frames(listed)
@@ -186,7 +185,7 @@ class _Film:
         is_plain = one_a_packet and len(times) == len(listed)
         if is_plain and not _is_interlaced(file, name, choice.kind):
             return cls(name, clock, times, clock.seconds(times), display, choice)
-        shown = [frame.pts for frame in media_lib.frames(file, name, choice.kind)]
+        shown = [frame.pts for frame in tracks.frames(file, name, choice.kind)]
         return cls(name, clock, (), clock.seconds(shown), display, choice)
 
     @property
@@ -194,7 +193,9 @@ class _Film:
         """Up to the end of the last frame."""
         return self.clock.length_s(self.seconds)
 
-    def frames(self, file: BinaryIO, wanted: set[int]) -> Iterator[tuple[int, np.ndarray]]:
+    def frames(
+        self, file: BinaryIO, wanted: set[int]
+    ) -> Generator[tuple[int, np.ndarray], None, None]:
         """Decodes once in order; yields number and what is kept of the frames wanted."""
         size = None
         with contextlib.closing(self._decoded(file, wanted)) as decoded:
@@ -206,8 +207,10 @@ class _Film:
                 video.require_one_size({size, shape}, self.name)
                 yield number, self.choice.kept(self.display, frame)
 
-    def _decoded(self, file: BinaryIO, wanted: set[int]) -> Iterator[tuple[int, av.VideoFrame]]:
-        with media_lib.open_track(file, self.name, self.choice.kind) as track:
+    def _decoded(
+        self, file: BinaryIO, wanted: set[int]
+    ) -> Generator[tuple[int, av.VideoFrame], None, None]:
+        with tracks.open_track(file, self.name, self.choice.kind) as track:
             if not self.times:
                 yield from enumerate(self.display.watched(track.decode(track.packets())))
                 return
@@ -220,15 +223,15 @@ class _Film:
 
 def _is_interlaced(file: BinaryIO, name: str, kind: str) -> bool:
     """Whether a packet may hold half a frame."""
-    with contextlib.closing(media_lib.frames(file, name, kind)) as frames:
+    with contextlib.closing(tracks.frames(file, name, kind)) as frames:
         first = next(frames, None)
-        return first is not None and first.interlaced_frame
+        return isinstance(first, av.VideoFrame) and first.interlaced_frame
 
 
 def _audio(
-    media: media_lib.Media, spec: specs.AudioSpec, window_s: float, stride_s: float
+    media: given.Media, spec: specs.AudioSpec, window_s: float, stride_s: float
 ) -> Iterator[Window]:
-    sound = _Sound(spec, media_lib.describe(media), window_s, stride_s)
+    sound = _Sound(spec, given.describe(media), window_s, stride_s)
     with contextlib.closing(samples.mono_blocks(media, spec)) as blocks:
         for block in blocks:
             yield from sound.followed_by(block)
@@ -290,7 +293,8 @@ class _Sound:
             self._number, self._done = self._number + 1, stop
 
     def _cut(self, first: int, stop: int, start_s: float) -> Window:
-        wave = samples.assemble(self._pieces, max(first, self._first), stop)
+        held = first if self._first is None else max(first, self._first)
+        wave = samples.assemble(self._pieces, held, stop)
         self._is_empty = False
         mel = audio.log_mel(wave, self._rate_hz, self._spec, self._name)
         return Window(start_s, stop / self._rate_hz, audio.transform(mel, self._spec))

@@ -246,10 +246,10 @@ def warm_up() -> None:
 
 
 def _preprocess(job: Job, limits: Limits) -> np.ndarray:
-    from lb_jax.media import media, preprocess
+    from lb_jax.media import preprocess, tracks
 
     if job.modality in HAVE_DURATION:
-        seconds = media.duration_s(job.data, job.modality)
+        seconds = tracks.duration_s(job.data, job.modality)
         if seconds is not None and seconds > limits.media_s:
             raise Refusal(
                 "media_too_long",

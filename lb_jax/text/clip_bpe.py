@@ -49,7 +49,8 @@ def _encode(stretch: str) -> list[int]:
 def merges() -> list[tuple[str, str]]:
     """Reads the 48,894 pairs that are joined, the best first, in OpenAI's letters for bytes."""
     packed = resources.files("lb_jax.text").joinpath("clip_merges.txt.gz").read_bytes()
-    return [tuple(line.split()) for line in gzip.decompress(packed).decode().splitlines()]
+    lines = gzip.decompress(packed).decode().splitlines()
+    return [(first, second) for first, second in map(str.split, lines)]
 
 
 def vocabulary() -> list[str]:

@@ -156,6 +156,6 @@ def test_bfloat16_is_near(folder):
     pixels, _, _ = numbers(folder)
     half, model = lb_jax.load(folder, dtype=jnp.bfloat16), loaded(folder)
     [name] = model.modalities
-    assert jax.tree.leaves(half._part(f"towers/{name}"))[0].dtype == jnp.bfloat16
+    assert jax.tree.leaves(half._parameters.part(f"towers/{name}"))[0].dtype == jnp.bfloat16
     cosine = (unit(half.encode(name, pixels)) * model.encode(name, pixels)).sum(-1)
     assert float(cosine.min()) > 0.99

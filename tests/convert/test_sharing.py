@@ -34,7 +34,7 @@ def random_input(model, name):
 
 
 def unique_bytes(model):
-    arrays = {id(leaf): leaf for leaf in jax.tree.leaves(model._parts)}
+    arrays = {id(leaf): leaf for leaf in jax.tree.leaves(model._parameters.parts)}
     return sum(leaf.nbytes for leaf in arrays.values())
 
 
@@ -51,7 +51,7 @@ def test_equal_arrays_are_kept_once(ours, folders):
     one, five = lb_jax.load(ours), lb_jax.load(folders)
     for model in (one, five):
         for part in ("base", "text", *(f"towers/{name}" for name in model.modalities)):
-            model._part(part)
+            model._parameters.part(part)
     assert unique_bytes(five) == unique_bytes(one)
 
 
@@ -64,7 +64,7 @@ def test_frozen_time_attention_shares_with_the_spatial_it_was_copied_from(ours, 
     stored = checkpoint.load_config(ours)
     checkpoint.save_model(tmp_path / "m", paths.unflatten(params), stored)
     model = lb_jax.load(tmp_path / "m")
-    base, video = model._part("base"), model._part("towers/video")
+    base, video = model._parameters.part("base"), model._parameters.part("towers/video")
     block = video["blocks"]["temporal_attn"]["q_proj"]
     assert block["kernel"] is base["blocks"]["attn"]["q_proj"]["kernel"]
     assert block["lora_a"] is not base["blocks"]["attn"]["q_proj"]["kernel"]

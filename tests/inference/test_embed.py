@@ -2,6 +2,7 @@
 
 import io
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -114,15 +115,6 @@ def test_an_empty_text_is_named_by_its_place_in_the_list(model):
         model.embed("text", texts)
 
 
-def test_similarity_is_the_cosine_of_every_pair(model):
-    a, b = model.embed("image", PICTURES), model.embed("text", TEXTS[:2])
-    found = model.similarity(a, b)
-    assert found.shape == (3, 2)
-    expected = [[sum(x * y for x, y in zip(one, other, strict=True)) for other in b] for one in a]
-    np.testing.assert_allclose(found, expected, atol=TOLERANCE)
-    np.testing.assert_allclose(np.diag(model.similarity(a, a)), 1, atol=TOLERANCE)
-
-
 def test_logits_count_each_modalitys_temperature_once(model):
     a, b = model.embed("image", PICTURES), model.embed("text", TEXTS[:2])
     cosine = model.similarity(a, b)
@@ -130,43 +122,8 @@ def test_logits_count_each_modalitys_temperature_once(model):
         expected = np.exp(model.logit_scale[modality]) * cosine
         np.testing.assert_allclose(model.logits(modality, a, b), expected, rtol=1e-6)
     assert model.logit_scale["video"] != model.logit_scale["depth"]
-
-
-X, Y, DIAGONAL = [[1.0, 0.0]], [[0.0, 1.0]], [[0.5**0.5, 0.5**0.5]]
-
-
-@pytest.mark.parametrize(
-    ("vectors", "weights", "expected"),
-    [
-        ({"video": X}, None, X),
-        ({"video": X, "audio": Y}, None, DIAGONAL),
-        ({"video": X, "audio": Y}, {"video": 3, "audio": 4}, [[0.6, 0.8]]),
-        ({"video": X, "audio": Y}, {"video": 30, "audio": 40}, [[0.6, 0.8]]),
-        ({"video": X, "audio": Y, "text": Y}, {"video": 1, "audio": 1, "text": 0}, DIAGONAL),
-    ],
-)
-def test_fuse_is_the_unit_mean(model, vectors, weights, expected):
-    vectors = {name: np.float32(rows) for name, rows in vectors.items()}
-    np.testing.assert_allclose(model.fuse(vectors, weights), expected, atol=TOLERANCE)
-
-
-@pytest.mark.parametrize(
-    ("vectors", "weights", "message"),
-    [
-        ({}, None, "equally shaped"),
-        ({"video": X, "audio": Y * 2}, None, r"equally shaped.*\(1, 2\).*\(2, 2\)"),
-        ({"video": X, "audio": Y}, {"video": 1}, "name the same modalities"),
-        ({"video": X, "audio": [[-1.0, 0.0]]}, None, "add up to zero"),
-        ({"video": X, "audio": Y}, {"video": 0, "audio": 0}, "add up to zero"),
-        ({"video": X, "audio": Y}, {"video": "2", "audio": 0}, "expected a finite number"),
-        ({"video": X, "audio": Y}, {"video": np.nan, "audio": 0}, "expected a finite number"),
-        ({"video": X, "audio": [[np.nan, 0.0]]}, None, "NaN or infinity"),
-    ],
-)
-def test_fuse_refuses_what_has_no_mean(model, vectors, weights, message):
-    vectors = {name: np.float32(rows) for name, rows in vectors.items()}
-    with pytest.raises(errors.ConfigError, match=message):
-        model.fuse(vectors, weights)
+    with pytest.raises(errors.ConfigError, match="temperatures belong to"):
+        model.logits("text", np.ones((1, 3)), np.ones((1, 3)))
 
 
 @pytest.mark.parametrize(
@@ -190,13 +147,40 @@ def test_input_that_is_not_finite_is_refused(model):
         model.encode("depth", np.full((1, 48, 48, 3), np.nan, np.float32))
 
 
-def test_vectors_of_other_shapes_are_refused(model):
-    with pytest.raises(errors.ConfigError, match=r"got \[2, 3\] and \[2, 4\]"):
-        model.similarity(np.ones((2, 3)), np.ones((2, 4)))
-    with pytest.raises(errors.ConfigError, match="temperatures belong to"):
-        model.logits("text", np.ones((1, 3)), np.ones((1, 3)))
-
-
 def test_items_that_are_none_are_refused(model):
     with pytest.raises(errors.ConfigError, match="items are None"):
         model.embed("depth", None)
+
+
+def test_batches_shrink_when_memory_runs_out(folder, monkeypatch):
+    model = api.load(folder, batch_size=8)
+    array = model.preprocess(
+        "image", [media_files.picture(media_files.scene(48, 40 + i)) for i in range(11)]
+    )
+    expected, run, sizes = model.encode("image", array), model._encode, []
+
+    def short_of_memory(params, modality, batch):
+        sizes.append(batch.shape[0] // model._mesh.size)
+        if sizes[-1] > 2:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating")
+        return run(params, modality, batch)
+
+    monkeypatch.setattr(model, "_encode", short_of_memory)
+    with pytest.warns(UserWarning, match="does not hold"):
+        found = model.encode("image", array)
+    assert sizes[:3] == [8, 4, 2]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert model.batch_size == 2 * model._mesh.size
+    monkeypatch.setattr(model, "_encode", lambda *_: short_of_memory(None, None, np.zeros((64, 1))))
+    with pytest.raises(jax.errors.JaxRuntimeError):
+        model.encode("image", array)
+
+
+def test_other_batch_sizes_give_the_same(model):
+    array = model.preprocess("image", media_files.picture(media_files.scene()))
+    size = model._mesh.size
+    np.testing.assert_allclose(
+        model.encode("image", array, batch_size=size), model.encode("image", array), atol=1e-5
+    )
+    with pytest.raises(errors.ConfigError, match="cannot be shared"):
+        model.encode("image", array, batch_size=0)

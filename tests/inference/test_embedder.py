@@ -183,7 +183,7 @@ def test_another_model_finds_nothing(folder, alone, pictures, decoded, hashed, o
     twin._project = alone._project
     for name, value in other.items():
         setattr(twin, name, value)
-    twin._parts = alone._parts
+    twin._parameters = alone._parameters
     Embedder(twin, tmp_path).media("image", pictures)
     assert len(decoded) == 2 * COUNT
     assert len(hashed) == COUNT  # the bytes are the same for every model

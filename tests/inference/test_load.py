@@ -1,31 +1,13 @@
 """Opening a checkpoint: it is self-contained, read part by part, and damage is named."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
 
-from lb_jax.convert import weights
-from lb_jax.core import checkpoint, errors, paths
+from lb_jax.core import checkpoint, errors
 from lb_jax.inference import api
-
-
-@pytest.fixture
-def copy(folder, tmp_path):
-    """The checkpoint again, to damage."""
-    return shutil.copytree(folder, tmp_path / "copy")
-
-
-def rewrite(folder, *, params=None, config=None):
-    """Writes a checkpoint again with some leaves, given by path, or config entries replaced.
-
-    A leaf replaced by None is left out.
-    """
-    leaves = {**paths.flatten(checkpoint.load_params(folder)), **(params or {})}
-    kept = {path: leaf for path, leaf in leaves.items() if leaf is not None}
-    old = checkpoint.load_config(folder)
-    checkpoint.save_model(folder, paths.unflatten(kept), {**old, **(config or {})})
+from tests.inference import copies
 
 
 def test_moved_checkpoint_gives_the_same_vectors(model, load, copy, tmp_path):
@@ -47,47 +29,6 @@ def test_scalars_are_stored_as_scalars(folder, model):
     stored = checkpoint.load_params(folder)["logit_scale"]["video"]
     assert stored.shape == ()
     assert model.logit_scale["video"] == float(stored)
-
-
-def test_digest_follows_weights_and_preprocessing(model, copy):
-    rewrite(copy)
-    assert api.load(copy).digest == model.digest
-    rewrite(copy, params={"logit_scale/video": np.float32(1.5)})
-    weights = api.load(copy).digest
-    preprocess = checkpoint.load_config(copy)["preprocess"]
-    preprocess["image"]["antialias"] = not preprocess["image"]["antialias"]
-    rewrite(copy, config={"preprocess": preprocess})
-    assert len({model.digest, weights, api.load(copy).digest}) == 3
-
-
-def test_preprocessing_is_the_checkpoints(model, load, copy):
-    preprocess = checkpoint.load_config(copy)["preprocess"]
-    preprocess["depth"]["max_depth_m"] = 5.0
-    rewrite(copy, config={"preprocess": preprocess})
-    item = np.full((50, 60), 4000, np.uint16)
-    ours, theirs = model.preprocess("depth", item), load(copy).preprocess("depth", item)
-    assert np.abs(ours - theirs).max() > 0.1
-
-
-def test_only_the_asked_for_tower_is_read(folder, load, monkeypatch):
-    read = []
-    original = weights.Stored.part
-
-    def recorded(self, name, *rest):
-        read.append(name)
-        return original(self, name, *rest)
-
-    monkeypatch.setattr(weights.Stored, "part", recorded)
-    twin = load(folder)
-    assert read == []
-    twin.embed("text", "a cat")
-    assert read == ["text"]
-    read.clear()
-    twin.embed("depth", np.full((50, 60), 2000, np.uint16))
-    assert read == ["base", "towers/depth"]
-    read.clear()
-    twin.embed("depth", np.full((50, 60), 3000, np.uint16))
-    assert read == []
 
 
 def edit_config(change):
@@ -114,7 +55,7 @@ def content(name, change):
 def leaves(**params):
     """Other leaves, with `__` for `/`, as a damage."""
     named = {path.replace("__", "/"): leaf for path, leaf in params.items()}
-    return lambda folder: rewrite(folder, params=named)
+    return lambda folder: copies.rewrite(folder, params=named)
 
 
 CONFIG, WEIGHTS = checkpoint.CONFIG, checkpoint.WEIGHTS
@@ -177,12 +118,3 @@ def test_damage_is_told_in_one_line(copy, name):
     with pytest.raises(errors.CheckpointError, match=message) as caught:
         api.load(copy)
     assert "\n" not in str(caught.value)
-
-
-def test_a_tower_may_bring_its_own_copy_of_base(model, load, copy):
-    base = paths.flatten(checkpoint.load_params(copy)["base"])
-    rewrite(copy, params={f"towers/depth/{path}": leaf for path, leaf in base.items()})
-    item = np.full((50, 60), 2000, np.uint16)
-    np.testing.assert_allclose(
-        load(copy).embed("depth", item), model.embed("depth", item), atol=1e-6
-    )

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import jax
 import numpy as np
 import pytest
 
@@ -99,40 +98,6 @@ def test_other_numbers_of_frames(folder, model, tmp_path):
     for wrong in (0, "4", 2.5):
         with pytest.raises(errors.ConfigError, match="expected a whole number above 0"):
             api.load(folder, frames=wrong)
-
-
-def test_batches_shrink_when_memory_runs_out(folder, monkeypatch):
-    model = api.load(folder, batch_size=8)
-    array = model.preprocess(
-        "image", [media_files.picture(media_files.scene(48, 40 + i)) for i in range(11)]
-    )
-    expected, run, sizes = model.encode("image", array), model._encode, []
-
-    def short_of_memory(params, modality, batch):
-        sizes.append(batch.shape[0] // model._mesh.size)
-        if sizes[-1] > 2:
-            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating")
-        return run(params, modality, batch)
-
-    monkeypatch.setattr(model, "_encode", short_of_memory)
-    with pytest.warns(UserWarning, match="does not hold"):
-        found = model.encode("image", array)
-    assert sizes[:3] == [8, 4, 2]
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-    assert model.batch_size == 2 * model._mesh.size
-    monkeypatch.setattr(model, "_encode", lambda *_: short_of_memory(None, None, np.zeros((64, 1))))
-    with pytest.raises(jax.errors.JaxRuntimeError):
-        model.encode("image", array)
-
-
-def test_other_batch_sizes_give_the_same(model):
-    array = model.preprocess("image", media_files.picture(media_files.scene()))
-    size = model._mesh.size
-    np.testing.assert_allclose(
-        model.encode("image", array, batch_size=size), model.encode("image", array), atol=1e-5
-    )
-    with pytest.raises(errors.ConfigError, match="cannot be shared"):
-        model.encode("image", array, batch_size=0)
 
 
 def test_moments_say_what_they_are(model):

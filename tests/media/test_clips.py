@@ -91,14 +91,14 @@ def test_no_more_is_decoded_than_the_window_needs(held, monkeypatch):
     monkeypatch.setattr(video, "HELD_BYTES", held)
     monkeypatch.setattr(video, "_pick", None)
     data, seen = media_files.clip(400, group=10), []
-    decode = video.media_lib.Track.decode
+    decode = video.tracks.Track.decode
 
     def counted(*arguments, **options):
         for frame in decode(*arguments, **options):
             seen.append(frame.pts)
             yield frame
 
-    monkeypatch.setattr(video.media_lib.Track, "decode", counted)
+    monkeypatch.setattr(video.tracks.Track, "decode", counted)
     found = video.decode(data, VIDEO, start_s=30.0, end_s=31.0)
     assert len(seen) <= 20
     monkeypatch.undo()

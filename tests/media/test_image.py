@@ -11,7 +11,8 @@ from PIL import Image
 from lb_jax.core import errors
 from lb_jax.media import image, specs, thermal
 from tests.media import media_files
-from tests.media.sensors import test_depth_files
+from tests.media.pictures import test_tiff
+from tests.media.sensors import scene
 
 SPEC = specs.ImageSpec()
 RED = np.full((8, 8, 3), (255, 0, 0), np.uint8)
@@ -232,8 +233,8 @@ def test_grey_of_16_bits_in_big_endian_bigtiff_is_read_and_32_bits_are_told():
 
 @pytest.mark.parametrize("is_white", [False, True])
 def test_grey_of_12_bits_is_shown_over_its_own_range(is_white):
-    values = np.tile(np.linspace(0, 4095, test_depth_files.W).astype(np.uint16), (41, 1))
-    item = test_depth_files.packed_tiff(values, 12, white_is_zero=is_white)
+    values = np.tile(np.linspace(0, 4095, scene.W).astype(np.uint16), (41, 1))
+    item = test_tiff.packed_tiff(values, 12, white_is_zero=is_white)
     shown = image.decode(item, specs.ImageSpec())[..., 0]
     grey = np.rint(values / 4095 * 255)
     np.testing.assert_allclose(shown, 255 - grey if is_white else grey, atol=1)

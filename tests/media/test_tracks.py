@@ -1,11 +1,16 @@
-"""Which of several tracks is read."""
+"""Which of several tracks is read, and numbers of PyAV where they enter."""
+
+import dataclasses
+import fractions
+import types
 
 import av
 import numpy as np
 import pytest
 
 from lb_jax.core import errors
-from lb_jax.media import media, samples, specs, video
+from lb_jax.media import samples, specs, video
+from lb_jax.media import tracks as tracks_lib
 from tests.media import media_files
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -92,11 +97,33 @@ def test_a_track_that_can_be_decoded_is_read(flags):
     data = media_files.muxed("mp4", _film(RED), _sound(400, flags[0]), _sound(800, flags[1]))
     data = _without_decoder(data, 1)
     assert _pitch(data) == 800
-    assert media.duration_s(data, "audio") == pytest.approx(1, abs=0.01)
+    assert tracks_lib.duration_s(data, "audio") == pytest.approx(1, abs=0.01)
 
 
 def test_a_codec_without_a_decoder_is_named():
     data = _without_decoder(media_files.muxed("mp4", _sound(400)), 1)
-    assert media.has_track(data, "audio")
+    assert tracks_lib.has_track(data, "audio")
     with pytest.raises(errors.DataError, match="a codec that this FFmpeg lacks"):
         samples.read(data, SPEC)
+
+
+@dataclasses.dataclass
+class Rational:
+    """All that the rational type of PyAV 19 surely has."""
+
+    numerator: int
+    denominator: int
+
+
+def test_rational_numbers_are_plain_where_they_enter():
+    assert tracks_lib.fraction(Rational(30000, 1001)) * 1001 // 7 == 4285
+    assert tracks_lib.fraction(fractions.Fraction(1, 25)) == fractions.Fraction(1, 25)
+    for nothing in (None, Rational(0, 1), Rational(0, 0), Rational(1, 0)):
+        assert tracks_lib.fraction(nothing) is None
+
+
+def test_a_clock_takes_any_rational_number():
+    stream = types.SimpleNamespace(time_base=Rational(1, 600), average_rate=Rational(30000, 1001))
+    clock = video.Clock.of(tracks_lib.Track("a", None, stream))
+    assert clock.seconds([1800, 600]) == [0.0, 2.0]
+    assert clock.seconds([None, None]) == [0.0, 1001 / 30000]

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from lb_jax.core import errors
-from lb_jax.media import media, specs, video
+from lb_jax.media import given, specs, tracks, video
 from tests.media import media_files
 
 SPEC = specs.VideoSpec(size=32)
@@ -196,8 +196,8 @@ def test_a_flip_mirrors_the_whole_clip():
 def test_packets_are_counted_where_the_header_says_nothing(tmp_path):
     path = tmp_path / "a.mkv"
     path.write_bytes(media_files.clip(20, "matroska"))
-    with media.stream(path, "") as file:
-        assert len(media.packets(file, "a", "video")) == 20
+    with given.stream(path, "") as file:
+        assert len(tracks.packets(file, "a", "video")) == 20
 
 
 @pytest.mark.parametrize(

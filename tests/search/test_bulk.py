@@ -103,7 +103,7 @@ def test_file_that_may_not_be_read_and_damaged_film_are_told(tmp_path, monkeypat
     def refuse(path):
         raise denied
 
-    monkeypatch.setattr(decoders.media_lib, "_Watched", refuse)
+    monkeypatch.setattr(decoders.given, "_Watched", refuse)
     reason = "cannot be read (Permission denied); make it readable and run again with --retry"
     assert told() == {None: reason}
 

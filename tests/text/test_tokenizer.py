@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from lb_jax.core import errors
-from lb_jax.media import specs
 from lb_jax.text import sentences, tokenizer
+from lb_jax.text import spec as text_spec
 from tests import goldens
 
 GOLDEN = goldens.FOLDER / "tokenizer.json"
@@ -76,7 +76,7 @@ def test_too_small_a_context_is_refused():
 
 
 def test_the_table_row_gives_one_text():
-    spec = specs.TextSpec(12)
+    spec = text_spec.TextSpec(12)
     np.testing.assert_array_equal(
         tokenizer.transform(tokenizer.decode("a cat", spec), spec),
         tokenizer.tokenize("a cat", 12)[0],
@@ -102,7 +102,7 @@ def test_texts_are_cleaned_as_by_open_clip(text, canonicalize, whitespace):
     for cleaning, ids in (("canonicalize", canonicalize), ("whitespace", whitespace)):
         tokens = tokenizer.tokenize(text, 77, cleaning)[0]
         assert tokens[: len(ids) + 2].tolist() == [49406, *ids, 49407]
-        spec = specs.TextSpec(clean=cleaning)
+        spec = text_spec.TextSpec(clean=cleaning)
         assert tokenizer.decode(text, spec).tolist() == tokens.tolist()
         assert tokenizer.lengths([text], cleaning) == [len(ids)]
 

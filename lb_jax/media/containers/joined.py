@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from lb_jax.media.containers import promised, spliced
+from lb_jax.media.containers import mp3, spliced
 
 _BLOCK = 1 << 20  # bytes looked through at a time
 
@@ -20,7 +20,6 @@ def ogg_links(file: BinaryIO) -> list[BinaryIO]:
     A link begins with the first pages of its streams, which are marked; pages that go on lie
     between the marks of two links.
     """
-    held = file.seek(0, io.SEEK_END)
     starts, went_on, offset = [0], False, 0
     while (offset := _ogg_page(file, offset)) is not None:
         file.seek(offset)
@@ -30,13 +29,7 @@ def ogg_links(file: BinaryIO) -> list[BinaryIO]:
             starts.append(offset)
         went_on = not begins
         offset += 27 + page[26] + sum(file.read(page[26]))
-    file.seek(0)
-    if len(starts) == 1:
-        return [file]
-    return [
-        spliced.spliced(file, [stretch])
-        for stretch in zip(starts, [*starts[1:], held], strict=True)
-    ]
+    return _cut(file, starts)
 
 
 def ogg_is_whole(file: BinaryIO) -> bool:
@@ -59,14 +52,17 @@ def flac_links(file: BinaryIO) -> list[BinaryIO]:
     Each begins with its mark and the header of STREAMINFO (RFC 9639, section 8).
     """
     starts = _found(file, (b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22"))
+    return _cut(file, starts if starts[:1] == [0] else [0])
+
+
+def _cut(file: BinaryIO, starts: list[int]) -> list[BinaryIO]:
+    """The stretches that begin at some places; the file itself where there is one."""
     held = file.seek(0, io.SEEK_END)
     file.seek(0)
-    if len(starts) < 2 or starts[0]:
+    if len(starts) == 1:
         return [file]
-    return [
-        spliced.spliced(file, [stretch])
-        for stretch in zip(starts, [*starts[1:], held], strict=True)
-    ]
+    stretches = zip(starts, [*starts[1:], held], strict=True)
+    return [spliced.spliced(file, [stretch]) for stretch in stretches]
 
 
 def _ogg_page(file: BinaryIO, offset: int) -> int | None:
@@ -117,7 +113,7 @@ def _tags(file: BinaryIO) -> Iterator[tuple[int, int]]:
         if mark == b"TAG" and not _are_frames(file, stop):  # three letters come by chance
             continue
         if b"Xing" in frame or b"Info" in frame:
-            stop += promised.mp3_frame_bytes(frame)
+            stop += mp3.frame_bytes(frame)
         yield start, stop
 
 
@@ -142,8 +138,7 @@ def _tag(head: bytes, at: int) -> tuple[int, int]:
         sizes = head[6:10]
         if head[3] not in (2, 3, 4) or head[5] & 0x0F or max(sizes) > 127:
             return at, at
-        length = sum(size << shift for size, shift in zip(sizes, (21, 14, 7, 0), strict=True))
-        return at, at + 10 + length + (10 if head[5] & 0x10 else 0)
+        return at, at + 10 + mp3.tag_bytes(sizes) + (10 if head[5] & 0x10 else 0)
     if head[:3] == b"TAG" and len(head) == 128:
         return at, at + 128
     if head[:8] == b"APETAGEX" and len(head) >= 32:
@@ -171,7 +166,7 @@ def _are_frames(file: BinaryIO, offset: int) -> bool:
     """Whether two frames of MP3 follow each other."""
     for _ in range(2):
         file.seek(offset)
-        length = promised.mp3_frame_bytes(file.read(4))
+        length = mp3.frame_bytes(file.read(4))
         if not length:
             return False
         offset += length

@@ -4,7 +4,10 @@ import bisect
 import io
 import itertools
 from collections.abc import Sequence
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 Part = bytes | tuple[int, int]
 
@@ -39,17 +42,18 @@ class _Spliced(io.RawIOBase):
         self._at = base + offset
         return self._at
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        view = memoryview(buffer)
         number = bisect.bisect_right(self._starts, self._at) - 1
         if number >= len(self._parts):
             return 0
         part, inside = self._parts[number], self._at - self._starts[number]
-        length = min(len(buffer), self._starts[number + 1] - self._at)
+        length = min(len(view), self._starts[number + 1] - self._at)
         if isinstance(part, bytes):
             found = part[inside : inside + length]
         else:
             self._file.seek(part[0] + inside)
             found = self._file.read(length)
-        buffer[: len(found)] = found
+        view[: len(found)] = found
         self._at += len(found)
         return len(found)

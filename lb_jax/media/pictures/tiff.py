@@ -10,16 +10,34 @@ import io
 import logging
 import struct
 import warnings
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
 
 from lb_jax.core import errors
+from lb_jax.media import extras
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # damaged files are told here
 
-MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+class _Form(NamedTuple):
+    """How a TIFF or BigTIFF writes its pages."""
+
+    order: str
+    place: str  # of something in the file, for `struct`
+    count: str  # of tags, for `struct`
+    first: int  # where the place of the first page stands
+    entry: int  # bytes of a tag
+
+
+_FORMS = {
+    b"II*\0": _Form("<", "<I", "<H", 4, 12),
+    b"MM\0*": _Form(">", ">I", ">H", 4, 12),
+    b"II+\0": _Form("<", "<Q", "<Q", 8, 20),
+    b"MM\0+": _Form(">", ">Q", ">Q", 8, 20),
+}
+MAGIC = tuple(_FORMS)
 WIDTH, HEIGHT, BITS, PHOTOMETRIC, SAMPLES, SAMPLE_FORMAT = 256, 257, 258, 262, 277, 339
 UNSIGNED, SIGNED, FLOATING = 1, 2, 3
 WHITE_IS_ZERO, ORIENTATION = 0, 274
@@ -68,17 +86,14 @@ class Layout:
 
 def layout(file: BinaryIO) -> Layout | None:
     """Reads the tags of the first picture; None for what is no TIFF or has no readable tags."""
-    file.seek(0)
-    head = file.read(16)
-    if head[:4] not in MAGIC:
+    started = _start(file)
+    if started is None:
         return None
-    order = "<" if head[:2] == b"II" else ">"
-    is_big = head[2:4] in (b"+\0", b"\0+")
+    form, place = started
     try:
-        file.seek(struct.unpack_from(f"{order}Q", head, 8)[0] if is_big else _long(order, head, 4))
-        form, entry = ("Q", 20) if is_big else ("H", 12)
-        (count,) = struct.unpack(order + form, file.read(8 if is_big else 2))
-        tags = _tags(file.read(entry * min(count, MAX_TAGS)), order, entry)
+        file.seek(place)
+        count = _number(file, form.count)
+        tags = _tags(file.read(form.entry * min(count, MAX_TAGS)), form)
         return Layout(
             width=tags[WIDTH],
             height=tags[HEIGHT],
@@ -132,14 +147,8 @@ def upright(values: np.ndarray, about: Layout | None) -> np.ndarray:
 
 
 def _half(content: bytes, name: str) -> np.ndarray:
-    try:
+    with extras.needed("a TIFF of 16-bit floating point", "tifffile", name):
         import tifffile
-    except ImportError as error:
-        raise errors.DataError(
-            name,
-            "is a TIFF of 16-bit floating point, which needs the library tifffile; "
-            "`pip install 'lb_jax[sensors]'` brings it",
-        ) from error
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # remarks on damaged files
     try:
         with warnings.catch_warnings():
@@ -155,13 +164,23 @@ def _bits(values: np.ndarray) -> int:
     return 8 * values.dtype.itemsize
 
 
-def _long(order: str, head: bytes, place: int) -> int:
-    return struct.unpack_from(f"{order}I", head, place)[0]
+def _start(file: BinaryIO) -> tuple[_Form, int] | None:
+    """How a TIFF is written and where its first page lies; None for what is none."""
+    file.seek(0)
+    head = file.read(16)
+    form = _FORMS.get(head[:4])
+    if form is None or len(head) < form.first + struct.calcsize(form.place):
+        return None
+    return form, struct.unpack_from(form.place, head, form.first)[0]
 
 
-def _tags(entries: bytes, order: str, size: int) -> dict[int, int]:
+def _number(file: BinaryIO, packing: str) -> int:
+    return struct.unpack(packing, file.read(struct.calcsize(packing)))[0]
+
+
+def _tags(entries: bytes, form: _Form) -> dict[int, int]:
     """Tag -> its first value, of those that lie in the entry itself."""
-    found = {}
+    found, order, size = {}, form.order, form.entry
     for place in range(0, len(entries) - size + 1, size):
         tag, kind = struct.unpack_from(f"{order}HH", entries, place)
         if kind in VALUES:
@@ -173,26 +192,20 @@ def _tags(entries: bytes, order: str, size: int) -> dict[int, int]:
 
 def has_more(file: BinaryIO) -> bool:
     """Whether another page comes after the first, not a smaller copy of it and no mask."""
-    file.seek(0)
-    head = file.read(16)
-    if head[:4] not in MAGIC:
+    started = _start(file)
+    if started is None:
         return False
-    order = "<" if head[:2] == b"II" else ">"
-    is_big = head[2:4] in (b"+\0", b"\0+")
-    form, entry = ("Q", 20) if is_big else ("H", 12)
+    form, place = started
     try:
-        place = struct.unpack_from(f"{order}Q", head, 8)[0] if is_big else _long(order, head, 4)
         for page in range(MAX_PAGES):
             file.seek(place)
-            (count,) = struct.unpack(order + form, file.read(8 if is_big else 2))
+            count = _number(file, form.count)
             if count > MAX_TAGS:
                 return False
-            tags = _tags(file.read(entry * count), order, entry)
+            tags = _tags(file.read(form.entry * count), form)
             if page and not tags.get(SUBFILE, 0) & (REDUCED | MASK):
                 return True
-            place = struct.unpack(
-                f"{order}{'Q' if is_big else 'I'}", file.read(8 if is_big else 4)
-            )[0]
+            place = _number(file, form.place)
             if not place:
                 return False
     except (struct.error, OverflowError, OSError, ValueError):

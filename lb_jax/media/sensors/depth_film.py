@@ -14,8 +14,7 @@ import av
 import numpy as np
 
 from lb_jax.core import errors
-from lb_jax.media import display, video
-from lb_jax.media import media as media_lib
+from lb_jax.media import display, given, tracks, video
 
 # Brands of ISO files (`ftyp`) that hold still pictures.
 STILL_BRANDS = (b"avif", b"avis", b"mif1", b"msf1", b"heic", b"heix", b"heim", b"heis", b"jxl ")
@@ -36,7 +35,7 @@ def is_film(file: BinaryIO) -> bool:
     )
 
 
-def middle(media: media_lib.Media, start_s: float = 0.0, end_s: float | None = None) -> np.ndarray:
+def middle(media: given.Media, start_s: float = 0.0, end_s: float | None = None) -> np.ndarray:
     """Decodes the middle map of a film or of a stretch of it.
 
     Args:
@@ -53,18 +52,18 @@ def middle(media: media_lib.Media, start_s: float = 0.0, end_s: float | None = N
 
 
 @contextlib.contextmanager
-def named(media: media_lib.Media) -> Iterator[None]:
+def named(media: given.Media) -> Iterator[None]:
     """Makes errors about a map name the film that it is out of."""
     try:
         yield
     except errors.DataError as e:
-        raise errors.DataError(media_lib.describe(media), e.reason) from e
+        raise errors.DataError(given.describe(media), e.reason) from e
 
 
 def stored(frame: av.VideoFrame, shown: display.Display) -> np.ndarray:
     """Reads the values of a frame, uint16 or float32 [h, w], upright."""
     shown.require_size(frame)
-    bits, code = media_lib.grey_bits(frame.format), "f" if "grayf" in frame.format.name else "u"
+    bits, code = tracks.grey_bits(frame.format), "f" if "grayf" in frame.format.name else "u"
     if not bits:
         raise errors.DataError(
             shown.name, f"changes to frames of format {frame.format.name}; export it in one format"

@@ -12,8 +12,7 @@ import numpy as np
 from PIL import Image
 
 from lb_jax.core import errors
-from lb_jax.media import image
-from lb_jax.media import media as media_lib
+from lb_jax.media import given, image
 from lb_jax.media.sensors import depth_files, temperatures
 
 FORMATS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".pgm": "PPM", ".pnm": "PPM"}
@@ -70,7 +69,7 @@ def _values(path: str) -> np.ndarray | None:
     try:
         if (values := depth_files.read(path, "a path")) is not None:
             return values if values.ndim == 2 else None
-        with warnings.catch_warnings(), media_lib.stream(path, "a path") as file:
+        with warnings.catch_warnings(), given.stream(path, "a path") as file:
             warnings.simplefilter("ignore")
             mode = Image.open(file, formats=[kind]).mode
         if mode in ("I", "F") or mode.startswith("I;16"):

@@ -1,35 +1,21 @@
-"""What a caller may hand in as media, and how its bytes are reached.
-
-Damage to a container becomes an error here instead of a shorter clip later.
-"""
+"""Tracks of a container: which one is read, its coded frames, and frames decoded by PyAV."""
 
 import collections
 import contextlib
 import dataclasses
 import fractions
 import functools
-import io
 import numbers
 import operator
-import os
-from collections.abc import Iterable, Iterator, Sequence, Set
-from pathlib import Path
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Set
 from typing import BinaryIO
 
 import av
 import av.error
 import av.logging
-import numpy as np
-from PIL import Image
 
 from lb_jax.core import errors
-from lb_jax.media.containers import promised as containers
-
-Picture = str | os.PathLike | bytes | Image.Image | np.ndarray
-# Samples with their rate are a sound, a sequence of pictures is a clip.
-Media = Picture | tuple[np.ndarray, int] | Sequence[Picture]
-
-AGAIN = "download or export it again"
+from lb_jax.media import given
 
 # FFmpeg may follow references inside a file (playlists, external tracks); nothing outside the given
 # bytes is read.
@@ -59,70 +45,6 @@ _SPECIAL = functools.reduce(
 _MILLISECOND = fractions.Fraction(1, 1000)
 
 av.logging.set_level(None)  # FFmpeg's remarks never reach stderr
-
-
-def describe(media: object) -> str:
-    """Returns how errors name the media: the path, or what kind of object it is."""
-    match media:
-        case str() | os.PathLike():
-            return str(media)
-        case bytes():
-            return f"<{len(media)} bytes>"
-        case Image.Image():
-            return f"<PIL image {media.mode} {media.width}x{media.height}>"
-        case np.ndarray():
-            return f"<array {media.dtype} {list(media.shape)}>"
-        case (np.ndarray() as samples, rate):
-            return f"<array {samples.dtype} {list(samples.shape)} at {rate!r} Hz>"
-        case list() | tuple() if media:
-            return f"<{len(media)} items, the first {describe(media[0])}>"
-        case _:
-            return f"<{type(media).__name__}>"
-
-
-def unusable(media: object, accepted: str) -> errors.DataError:
-    """Returns the error for media of a type, dtype or shape that a modality does not take."""
-    return errors.DataError(
-        describe(media), f"cannot be used here; accepted are a path, bytes, {accepted}"
-    )
-
-
-def window(start_s: float, end_s: float | None) -> str:
-    """Returns how errors name a stretch of a file, in seconds; None is its end."""
-    return f"from {start_s:g} s to {'its end' if end_s is None else f'{end_s:g} s'}"
-
-
-@contextlib.contextmanager
-def stream(media: object, accepted: str) -> Iterator[BinaryIO]:
-    """Opens a path or bytes as a seekable binary stream, after checking the container is whole.
-
-    Args:
-      media: a path or the bytes of a file.
-      accepted: what else the modality takes, for the error about other objects.
-
-    Raises:
-      errors.DataError: neither path nor bytes, no such file, not a regular file, empty, unreadable,
-        or cut off.
-    """
-    name = describe(media)
-    match media:
-        case bytes():
-            opened = io.BytesIO(media)
-        case str() | os.PathLike():
-            opened = _open_file(Path(media))
-        case _:
-            raise unusable(media, accepted)
-    with opened as file, _disk_errors(file, name):
-        held, promised = file.seek(0, io.SEEK_END), containers.promised_size(file)
-        if held == 0:
-            raise errors.DataError(name, f"is empty; {AGAIN}")
-        if promised > held:
-            raise errors.DataError(
-                name,
-                f"is cut off: its container promises {promised} bytes, {held} are there; {AGAIN}",
-            )
-        file.seek(0)
-        yield file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,15 +88,11 @@ class Track:
           errors.DataError: damaged or cut off.
         """
         count = 0
-        try:
+        with _refusing(self.name, lambda why: f"cannot be read beyond packet {count} ({why})"):
             for packet in self.container.demux(self.stream):
                 _refuse(self.name, packet.is_corrupt, f"is cut off or damaged at packet {count}")
                 count += 1
                 yield packet
-        except (av.error.FFmpegError, ValueError) as e:
-            raise errors.DataError(
-                self.name, f"cannot be read beyond packet {count} ({_words(e)}); {AGAIN}"
-            ) from e
 
     def decode(
         self,
@@ -195,7 +113,7 @@ class Track:
           errors.DataError: a frame is damaged.
         """
         context, count = self.stream.codec_context, 0
-        try:
+        with _refusing(self.name, lambda why: f"cannot be decoded beyond frame {count} ({why})"):
             for packet in packets:
                 if wanted is not None:
                     context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
@@ -210,10 +128,6 @@ class Track:
                     )
                     count += 1
                     yield frame
-        except (av.error.FFmpegError, ValueError) as e:
-            raise errors.DataError(
-                self.name, f"cannot be decoded beyond frame {count} ({_words(e)}); {AGAIN}"
-            ) from e
 
 
 def packets(file: BinaryIO, name: str, kind: str) -> list[Packet]:
@@ -245,13 +159,11 @@ def is_shown(packet: av.Packet) -> bool:
 
 def frames(
     file: BinaryIO, name: str, kind: str, start: int | None = None
-) -> Iterator[av.VideoFrame | av.AudioFrame]:
+) -> Generator[av.VideoFrame | av.AudioFrame, None, None]:
     """Decodes the track of a kind, one frame after the other.
 
     Args:
-      file: seekable stream of the container.
-      name: how errors call it.
-      kind: "video" or "audio".
+      file, name, kind: as `packets` takes them.
       start: time of the keyframe to start from; None starts at the beginning.
 
     Raises:
@@ -259,12 +171,8 @@ def frames(
     """
     with open_track(file, name, kind) as track:
         if start is not None:
-            try:
+            with _refusing(name, lambda why: f"cannot be read from {start} on ({why})"):
                 track.container.seek(start, stream=track.stream)
-            except (av.error.FFmpegError, ValueError) as e:
-                raise errors.DataError(
-                    name, f"cannot be read from {start} on ({_words(e)}); {AGAIN}"
-                ) from e
         yield from track.decode(track.packets(), start=start)
 
 
@@ -285,71 +193,12 @@ def duration_s(media: object, kind: str) -> float | None:
     Raises:
       errors.DataError: as `packets`.
     """
-    name = describe(media)
-    with stream(media, "nothing else") as file, open_track(file, name, kind) as track:
+    name = given.describe(media)
+    with given.stream(media, "nothing else") as file, open_track(file, name, kind) as track:
         if track.stream.duration is not None:
             return float(track.stream.duration * fraction(track.stream.time_base))
         whole = track.container.duration  # in microseconds
         return None if whole is None else whole / av.time_base
-
-
-class _Watched(io.FileIO):
-    """A file that remembers that reading it failed, whatever a decoder makes of it.
-
-    Attributes:
-      failure: the last error; None while there is none.
-    """
-
-    failure: OSError | None = None
-
-    def readinto(self, buffer: memoryview) -> int | None:
-        with self._watching():
-            return super().readinto(buffer)
-
-    def readall(self) -> bytes | None:
-        with self._watching():
-            return super().readall()
-
-    @contextlib.contextmanager
-    def _watching(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as e:
-            self.failure = e
-            raise
-
-
-@contextlib.contextmanager
-def _disk_errors(file: BinaryIO, name: str) -> Iterator[None]:
-    """Tells a disk that fails, or a file that cannot seek, from a file that is damaged."""
-    raw = getattr(file, "raw", None)
-    try:
-        yield
-    except Exception as e:  # a decoder may make any error of a failed read; others pass as they are
-        failure = getattr(raw, "failure", None) or (e if isinstance(e, OSError) else None)
-        if failure is None or raw is None:
-            raise
-        raise _unread(name, failure) from failure
-    if getattr(raw, "failure", None) is not None:  # a decoder took it for the end
-        raise _unread(name, raw.failure) from raw.failure
-
-
-def _unread(name: str, failure: OSError) -> errors.DataError:
-    reason = failure.strerror or failure
-    return errors.DataError(name, f"cannot be read ({reason}); mend its disk or copy it again")
-
-
-def _open_file(path: Path) -> BinaryIO:
-    try:
-        if not path.exists():
-            raise errors.DataError(path, "does not exist; give the path of a media file")
-        if not path.is_file():
-            raise errors.DataError(path, "is not a regular file; give the path of one media file")
-        return io.BufferedReader(_Watched(path))
-    except OSError as e:
-        raise errors.DataError(
-            path, f"cannot be opened ({e.strerror or e}); give the path of a readable media file"
-        ) from e
 
 
 def has_track(media: object, kind: str) -> bool:
@@ -358,8 +207,8 @@ def has_track(media: object, kind: str) -> bool:
     Raises:
       errors.DataError: no container that FFmpeg can read.
     """
-    name = describe(media)
-    with stream(media, "nothing else") as file, _opened(file, name, kind) as opened:
+    name = given.describe(media)
+    with given.stream(media, "nothing else") as file, _opened(file, name, kind) as opened:
         return bool(tracks_of(opened, kind))
 
 
@@ -383,7 +232,7 @@ def open_track(file: BinaryIO, name: str, kind: str) -> Iterator[Track]:
                 name, f"has no {kind} track (found: {found}), expected {_TRACKS.get(kind, 'one')}"
             )
         if len(tracks) > 1:
-            index = choose_track(tracks)
+            index = choose_track(opened, tracks)
             opened = stack.enter_context(_opened(file, name, kind))  # from its beginning again
             tracks = [opened.streams[index]]
         if tracks[0].codec_context is None:
@@ -395,7 +244,7 @@ def open_track(file: BinaryIO, name: str, kind: str) -> Iterator[Track]:
         yield Track(name, opened, tracks[0], _zero_s(opened, tracks[0]), _end(opened, tracks[0]))
 
 
-def choose_track(tracks: Sequence[av.stream.Stream]) -> int:
+def choose_track(opened: av.container.InputContainer, tracks: Sequence[av.stream.Stream]) -> int:
     """Number among all streams of the one of several of a kind that is read, as `open_track` says.
 
     Reads packets from where the container is, to its end where the best one is a single picture.
@@ -408,7 +257,7 @@ def choose_track(tracks: Sequence[av.stream.Stream]) -> int:
         return ranked[0].index
     seen = collections.Counter()
     try:
-        for packet in ranked[0].container.demux(decodable):
+        for packet in opened.demux(decodable):
             seen[packet.stream_index] += bool(packet.size)
             if seen[ranked[0].index] > 1:
                 break
@@ -445,24 +294,21 @@ def _zero_s(
     if opened.start_time is None or len(tracks) == 1:
         return None
     zero = fractions.Fraction(opened.start_time, av.time_base)
-    exact = [
-        start
-        for s in [chosen, *tracks]
-        if s.start_time is not None
-        and abs((start := s.start_time * fraction(s.time_base)) - zero) < _MILLISECOND
-    ]
+    starts = [_start_s(s) for s in [chosen, *tracks]]
+    exact = [start for start in starts if start is not None and abs(start - zero) < _MILLISECOND]
     return max([*exact, zero][0], fractions.Fraction(0))
+
+
+def _start_s(stream: av.stream.Stream) -> fractions.Fraction | None:
+    unit_s = fraction(stream.time_base)
+    return None if unit_s is None or stream.start_time is None else unit_s * stream.start_time
 
 
 @contextlib.contextmanager
 def _opened(file: BinaryIO, name: str, kind: str) -> Iterator[av.container.InputContainer]:
     file.seek(0)
-    try:
-        opened = av.open(file, options=_AV_OPTIONS)
-    except (av.error.FFmpegError, ValueError) as e:
-        raise errors.DataError(
-            name, f"is no {kind} file that FFmpeg can read ({_words(e)}); {AGAIN}"
-        ) from e
+    with _refusing(name, lambda why: f"is no {kind} file that FFmpeg can read ({why})"):
+        opened = av.open(file, "r", options=_AV_OPTIONS)
     with opened:
         if opened.format.name.endswith(_NO_CLIP):
             raise errors.DataError(
@@ -493,7 +339,12 @@ def tracks_of(opened: av.container.InputContainer, kind: str) -> list[av.stream.
     ]
     if kind == "audio":
         return found
-    deep = [s for s in found if s.codec_context and grey_bits(s.codec_context.format) > 8]
+    deep = [
+        s
+        for s in found
+        if isinstance(s.codec_context, av.VideoCodecContext)
+        and grey_bits(s.codec_context.format) > 8
+    ]
     if kind == "video":
         return [s for s in found if s not in deep] or found
     return [s for s in deep if "depth" in s.metadata.get("title", "").lower()] or deep
@@ -512,8 +363,14 @@ _TRACKS = {
 
 def _refuse(name: str, condition: bool, reason: str) -> None:
     if condition:
-        raise errors.DataError(name, f"{reason}; {AGAIN}")
+        raise errors.DataError(name, f"{reason}; {given.AGAIN}")
 
 
-def _words(e: Exception) -> str:
-    return getattr(e, "strerror", None) or str(e)
+@contextlib.contextmanager
+def _refusing(name: str, reason: Callable[[str], str]) -> Iterator[None]:
+    """Makes an error of FFmpeg that of a file; `reason` of FFmpeg's words is ours."""
+    try:
+        yield
+    except (av.error.FFmpegError, ValueError) as e:
+        why = getattr(e, "strerror", None) or str(e)
+        raise errors.DataError(name, f"{reason(why)}; {given.AGAIN}") from e

@@ -1,0 +1,75 @@
+"""What is made of vectors alone: cosines of pairs, one vector from several."""
+
+import collections
+import numbers
+from collections.abc import Mapping
+
+import numpy as np
+
+from lb_jax.core import errors
+from lb_jax.models import languagebind
+
+UNIT_TOLERANCE = 0.01  # of a length; vectors stored in half precision are within
+
+
+def similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Cosine of every pair of unit vectors: [n, e] and [m, e] -> [n, m].
+
+    Raises:
+      ConfigError: for arrays that are not [n, e] and [m, e].
+    """
+    a, b = np.asarray(a), np.asarray(b)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
+        raise errors.ConfigError(
+            f"similarity takes [n, e] and [m, e]; got {list(a.shape)} and {list(b.shape)}."
+        )
+    return a @ b.T
+
+
+def fuse(
+    vectors: Mapping[str, np.ndarray], weights: Mapping[str, float] | None = None
+) -> np.ndarray:
+    """One vector from whatever is there: the weighted mean of unit vectors, made unit again.
+
+    Vectors are [n, e] by modality; arguments and errors are those of `api.Model.fuse`.
+    """
+    if not vectors or len({np.shape(v) for v in vectors.values()}) != 1:
+        raise errors.ConfigError(
+            "fuse takes equally shaped arrays [n, e]; got "
+            f"{ ({k: np.shape(v) for k, v in vectors.items()}) }."
+        )
+    if weights is not None and set(weights) != set(vectors):
+        raise errors.ConfigError(
+            f"fuse: weights name {sorted(weights)}, vectors {sorted(vectors)}; name the "
+            "same modalities in both."
+        )
+    for name, weight in (weights or {}).items():
+        if not (isinstance(weight, numbers.Real) and np.isfinite(weight)):
+            raise errors.ConfigError(
+                f"fuse: the weight of {name} is {weight!r}, expected a finite number."
+            )
+    total = sum(
+        (weights or collections.defaultdict(lambda: 1.0))[name] * np.asarray(v)
+        for name, v in vectors.items()
+    )
+    if not np.isfinite(total).all():
+        raise errors.ConfigError(
+            "fuse: a vector holds NaN or infinity; give vectors as `embed` does."
+        )
+    if not np.linalg.norm(total, axis=-1).all():
+        raise errors.ConfigError(
+            "fuse: the weighted vectors add up to zero; give weights that do not cancel."
+        )
+    return np.asarray(languagebind.unit(total))
+
+
+def require_unit(what: str, **rows: np.ndarray) -> None:
+    """Raises ConfigError for rows that are not unit vectors, [n, e], naming who takes them."""
+    for name, found in rows.items():
+        length = np.linalg.norm(np.asarray(found, np.float64), axis=-1)
+        if not np.allclose(length, 1, atol=UNIT_TOLERANCE):  # NaN is not close either
+            raise errors.ConfigError(
+                f"{what} takes unit vectors; {name} has one of length "
+                f"{length.flat[np.argmax(~np.isclose(length, 1, atol=UNIT_TOLERANCE))]:.3g}; "
+                "divide each by its length."
+            )
