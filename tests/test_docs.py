@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tests.goldens import ROOT
-from tests.test_rooms import FILES, imported
+from tests.test_rooms import FILES, ROOMS, imported
 
 ARCHITECTURE = "docs/architecture.md"
 PAGES = ("README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")))
@@ -15,6 +15,8 @@ PROGRAM = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 PATH = re.compile(r"`((?:[\w.]+/)+(?:[\w.]+\.(?:py|md))?|[\w.]+\.py)`")
 BRACKETS = re.compile(r"\(([^()]*)\)")
 NAME = re.compile(r"`(\w+)`")
+API = re.compile(r"^::: (\S+)$", re.MULTILINE)
+ROOM = re.compile(r"^\| `([a-z.]+)` \|", re.MULTILINE)
 
 
 def names_of(module):
@@ -60,6 +62,19 @@ def programs():
 def test_what_a_program_of_a_page_imports_is_there(page, program):
     ours = [name for name, _ in imported(program, "") if name.startswith("lb_jax.")]
     assert [name for name in ours if not is_there(name)] == []
+
+
+def test_modules_of_the_api_pages_are_there():
+    told = [
+        line for page in (ROOT / "docs/api").glob("*.md") for line in API.findall(page.read_text())
+    ]
+    assert [name for name in told if name != "lb_jax" and not is_there(name)] == []
+    assert len(told) == len(set(told)) > len(ROOMS)
+
+
+def test_the_rooms_of_the_page_are_those_of_the_plan():
+    told = (ROOT / ARCHITECTURE).read_text("utf-8").partition("## From file to vector")[0]
+    assert ROOM.findall(told) == list(ROOMS)
 
 
 def test_what_is_added_is_added_where_the_page_says():
