@@ -52,13 +52,14 @@ def files_of(line):
     return found
 
 
-def programs():
-    for page in PAGES:
-        for program in PROGRAM.findall((ROOT / page).read_text("utf-8")):
-            yield page, program
+PROGRAMS = [
+    (page, program)
+    for page in PAGES
+    for program in PROGRAM.findall((ROOT / page).read_text("utf-8"))
+]
 
 
-@pytest.mark.parametrize(("page", "program"), programs())
+@pytest.mark.parametrize(("page", "program"), PROGRAMS)
 def test_what_a_program_of_a_page_imports_is_there(page, program):
     ours = [name for name, _ in imported(program, "") if name.startswith("lb_jax.")]
     assert [name for name in ours if not is_there(name)] == []
