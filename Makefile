@@ -3,6 +3,7 @@
 # make test-peers   the tests that the last `make test` skipped, on Python 3.11: torch, transformers, peft and mteb are there
 # make demo-model   the demo, and from it the model that comes with the package
 # make lint   ruff, and pyrefly for the types
+# make docs   the site of the documentation, build/site: the pages of docs/ and the API
 # All of them set up an environment first, in .venv, with the newest Python here of those that
 # constraints.txt covers; it stays until `make clean`. Another Python: make PYTHON=python3.12, which
 # makes an environment of another Python anew. Several beside each other: make VENV=.venv312.
@@ -16,7 +17,7 @@ SKIPPED := build/skipped.txt
 
 # GLIBC_TUNABLES: a training step on CPU asks for its memory anew; huge pages save a quarter of it.
 
-.PHONY: demo demo-model test test-peers skipped lint clean
+.PHONY: demo demo-model test test-peers skipped lint docs clean
 
 demo: $(VENV)/installed
 	GLIBC_TUNABLES=glibc.malloc.hugetlb=1 $(BIN)/lb-jax demo --out $(DEMO)
@@ -44,6 +45,9 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
 	.ci/types $(BIN)
 
+docs: $(VENV)/installed-docs
+	.ci/docs $(BIN)
+
 clean:
 	rm -rf build $(VENV)
 
@@ -59,4 +63,8 @@ $(VENV)/installed: setup.py constraints.txt $(VENV)/python-$(VERSION)
 
 $(VENV)/installed-test: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	touch $@

@@ -80,6 +80,8 @@ setup(
             "infiray_irg>=1.6",
             "dji-thermal-cli>=1.4; python_version >= '3.12'",
         ],
+        # the site that `make docs` builds; ruff lays out signatures
+        "docs": ["zensical>=0.0.73", "mkdocstrings[python]>=1.0", "ruff>=0.14"],
         "plan": ["jax[tpu]>=0.10.2"],  # libtpu, in the version of this JAX: it compiles anywhere
         "test": [
             "tensorboardX>=2.6",

@@ -1,8 +1,5 @@
-"""`python -m lb_jax.media` is `lb-jax data`."""
+"""`python -m lb_jax.data` is `lb-jax data`."""
 
-import sys
+from lb_jax.cli import entry
 
-from lb_jax.cli.main import main
-
-if __name__ == "__main__":
-    sys.exit(main(["data", *sys.argv[1:]]))
+entry.run(__name__, __spec__)

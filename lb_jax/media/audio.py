@@ -35,9 +35,10 @@ def decode(
       media: path or bytes of a sound file or of a video with sound, or a tuple (float [n] or
         [channels, n], rate in Hz).
       spec: rate, mono, resampler and number of filters.
-      start_s, end_s: the samples at `start_s` or later and before `end_s` are the sound, in seconds
-        from where the file begins to be shown, its pictures included; None is the end of the file.
-        They are cut out before resampling. Gaps between samples are silence.
+      start_s: the samples then or later, and before `end_s`, are the sound, in seconds from where
+        the file begins to be shown, its pictures included. They are cut out before resampling. Gaps
+        between samples are silence.
+      end_s: None is the end of the file.
 
     Returns:
       float32 [frames, mel], one frame per 10 ms.

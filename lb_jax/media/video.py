@@ -81,9 +81,10 @@ def decode(
         uint8 [t, h, w, 3], or a list or tuple of still pictures of one size.
       spec: number of frames, pixel_aspect and colour; frames given as an array have square pixels
         of sRGB.
-      start_s, end_s: the frames that begin at `start_s` or later and before `end_s` are the clip,
-        or the one that stands there if none does. In seconds from where the file begins to be
-        shown, its sound included; None is the end of the file. Frames given as such have no times.
+      start_s: the frames that begin then or later, and before `end_s`, are the clip, or the one
+        that stands there if none does. In seconds from where the file begins to be shown, its sound
+        included. Frames given as such have no times.
+      end_s: None is the end of the file.
 
     Returns:
       uint8 [t, h, w, 3]; frames repeat where the clip has fewer than asked for.

@@ -27,7 +27,8 @@ def adapt_tower(
       source: whole parameters of the tower to start from.
       fresh: newly drawn parameters of the wanted tower; what the source cannot give (LoRA factors,
         time embedding) stays as drawn.
-      source_cfg, cfg: shapes of the two.
+      source_cfg: shape of `source`.
+      cfg: shape of `fresh`.
 
     Returns:
       A tree of the structure of `fresh`.

@@ -24,7 +24,8 @@ def symmetric_infonce(
     CLIP, arXiv 2103.00020, figure 3; LanguageBind spec 6.1.
 
     Args:
-      a, b: unit vectors [b, e], row i of one belonging to row i of the other.
+      a: unit vectors [b, e].
+      b: unit vectors [b, e], row i belonging to row i of `a`.
       logit_scale: scalar, log of the inverse temperature.
       logit_bias: without effect, since no softmax sees it.
       same: caption ids [b] or [b, k]; items i != j of equal ids are left out of each other's
@@ -48,8 +49,11 @@ def sigmoid_loss(
     SigLIP, arXiv 2303.15343, equation 1; z_ij is 1 for i = j and -1 otherwise.
 
     Args:
-      a, b, logit_scale, same: as of `symmetric_infonce`; a left-out pair adds nothing.
+      a: as of `symmetric_infonce`, and so are `b` and `logit_scale`.
+      b: unit vectors [b, e].
+      logit_scale: scalar.
       logit_bias: scalar, starts at `INITIAL_LOGIT_BIAS`.
+      same: as of `symmetric_infonce`; a left-out pair adds nothing.
 
     Returns:
       Scalar loss, float32.
