@@ -183,7 +183,7 @@ def _search(service: Service) -> None:
         elem_id="search-text",
     )
     with gr.Row():
-        file, kind = _one_file(service, "search", "Or a file that it is like (or both together)")
+        given_file = _one_file(service, "search", "Or a file that it is like (or both together)")
     with gr.Accordion("Filters", open=False):
         wanted = gr.CheckboxGroup(modalities, label="Only", elem_id="search-only")
         under = gr.Textbox(value="", label="In the folder", placeholder="/home/me/videos")
@@ -198,6 +198,7 @@ def _search(service: Service) -> None:
         text: str,
         path: str | None,
         kind: str,
+        guessed: str,
         wanted: list[str],
         under: str,
         after: float | None,
@@ -206,6 +207,7 @@ def _search(service: Service) -> None:
     ) -> str:
         items = [Item(TEXT, text, "the text")] if text.strip() else []
         if path:
+            kind = _kind_of(service, path, kind, guessed)
             items.append(await _item(service, kind, Path(path)))
         if not items:
             return drawing.bad("Type what you look for, or give a file.")
@@ -217,7 +219,7 @@ def _search(service: Service) -> None:
         }
         return drawing.cards(await service.search(items, int(count), where))
 
-    given = [text, file, kind, wanted, under, after, before, count]
+    given = [text, *given_file, wanted, under, after, before, count]
     for event in (go.click, text.submit):
         _on(event, _told(search), given, [out])
 
@@ -225,7 +227,7 @@ def _search(service: Service) -> None:
 def _zero_shot(service: Service, samples: Mapping[str, Sequence[Any]]) -> None:
     gr.Markdown("Which of these labels fits a file best?")
     with gr.Row():
-        file, kind = _one_file(service, "zero", "File")
+        given_file = _one_file(service, "zero", "File")
     labels = gr.Textbox(
         label="Labels, one per line",
         lines=5,
@@ -235,10 +237,11 @@ def _zero_shot(service: Service, samples: Mapping[str, Sequence[Any]]) -> None:
     go = gr.Button("Which one?", variant="primary", elem_id="zero-go")
     out = gr.HTML(apply_default_css=False, elem_id="zero-out")
 
-    async def choose(path: str | None, kind: str, labels: str) -> str:
+    async def choose(path: str | None, kind: str, guessed: str, labels: str) -> str:
         lines = list(dict.fromkeys(line.strip() for line in labels.splitlines() if line.strip()))
         if not path or len(lines) < 2:
             return drawing.bad("Give a file and at least two labels, one per line.")
+        kind = _kind_of(service, path, kind, guessed)
         items = [await _item(service, kind, Path(path))]
         items += [Item(TEXT, line, f"label {place + 1}") for place, line in enumerate(lines)]
         _check_counts(service, items)
@@ -249,7 +252,7 @@ def _zero_shot(service: Service, samples: Mapping[str, Sequence[Any]]) -> None:
         note = "Probability among these labels: the softmax of the logits. One of them always wins."
         return drawing.bars(lines, shares / shares.sum(), note)
 
-    _on(go.click, _told(choose), [file, kind, labels], [out])
+    _on(go.click, _told(choose), [*given_file, labels], [out])
 
 
 def _table(service: Service, compared: Compared, value: str, *, among: bool) -> str:
@@ -325,20 +328,31 @@ def _refuse_damaged(blocks: gr.Blocks) -> None:
     blocks.preprocess_data = preprocess
 
 
-def _one_file(service: Service, name: str, label: str) -> tuple[gr.File, gr.Dropdown]:
-    """A place for one file, and what it is; guessed, and open to correction."""
+def _one_file(service: Service, name: str, label: str) -> tuple[gr.File, gr.Dropdown, gr.Textbox]:
+    """A place for one file, what it is, guessed and open to correction, and which was guessed."""
     modalities = list(service.served.modalities)
     file = _zone(label, "", elem_id=f"{name}-file")
     kind = gr.Dropdown(
         modalities, value=modalities[0], label="It is", elem_id=f"{name}-kind", min_width=140
     )
+    guessed = gr.Textbox(value="", visible="hidden")
 
-    def guess(path: str | None) -> str:
-        found = guess_modality(Path(path)) if path else modalities[0]
-        return found if found in modalities else modalities[0]
+    def guess(path: str | None) -> tuple[str, str]:
+        return _guess_served(service, path), path or ""
 
-    _on(file.change, guess, [file], [kind])
-    return file, kind
+    _on(file.change, guess, [file], [kind, guessed])
+    return file, kind, guessed
+
+
+def _kind_of(service: Service, path: str, kind: str, guessed: str) -> str:
+    """What a file is: as shown, unless the button was faster than the guess about this file."""
+    return kind if guessed == path else _guess_served(service, path)
+
+
+def _guess_served(service: Service, path: str | None) -> str:
+    modalities = list(service.served.modalities)
+    found = guess_modality(Path(path)) if path else modalities[0]
+    return found if found in modalities else modalities[0]
 
 
 def guess_modality(path: Path) -> str:
