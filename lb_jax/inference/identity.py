@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 
-from lb_jax.convert.weights import Weights
+from lb_jax.convert.parts import Weights
 from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
 from lb_jax.media import specs

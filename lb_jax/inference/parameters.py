@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from lb_jax.convert.weights import Weights
+from lb_jax.convert.parts import Weights
 from lb_jax.core import paths
 
 
