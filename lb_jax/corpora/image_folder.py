@@ -3,17 +3,17 @@
 Not only pictures: any modality, its files known by their endings.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from lb_jax.core import errors, names
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.corpora import captions
 from lb_jax.corpora import files as files_lib
-from lb_jax.corpora.rows import Row
+from lb_jax.corpora.rows import EveryRow, Row
 
 
-class ImageFolder:
+class ImageFolder(EveryRow):
     """The files of `path/<class>/.../<file>`, sorted by their paths.
 
     The caption is the name of the class folder with `_` as a space, the row's id the path below
@@ -46,17 +46,8 @@ class ImageFolder:
     def __len__(self) -> int:
         return len(self._files)
 
-    def having(self, modality: str) -> Sequence[int]:
-        """Numbers of the rows that carry a modality: all, or none where the corpus has none."""
-        return range(len(self) if modality in self.modalities else 0)
-
     def require(self, kinds: Iterable[str]) -> None:
-        """Checks that only the caption is asked for, which every row has.
-
-        Raises:
-          DataError: for another kind.
-          ConfigError: for an unknown kind.
-        """
+        """As `rows.Source.require`: there are plain captions alone."""
         captions.require_kinds(kinds)
         if lacking := captions.lacking(self.text_kinds, kinds):
             raise errors.DataError(

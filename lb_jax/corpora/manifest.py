@@ -92,12 +92,7 @@ class Manifest:
         return np.flatnonzero(np.concatenate([_filled(chunk) for chunk in column.chunks]))
 
     def require(self, kinds: Iterable[str]) -> None:
-        """As for every source, by the columns alone: a cell may still be empty.
-
-        Raises:
-          DataError: naming the columns that are not there.
-          ConfigError: for an unknown kind.
-        """
+        """As `rows.Source.require`, by the columns alone: a cell may still be empty."""
         captions.require_kinds(kinds)
         if lacking := captions.lacking(self._texts, kinds):
             missing = [self._named[kind] for kind in lacking if kind in self._named]

@@ -78,12 +78,7 @@ class Records:
         return np.concatenate(found)
 
     def require(self, kinds: Iterable[str]) -> None:
-        """Checks by the counts of the index that every row has the captions.
-
-        Raises:
-          DataError: with the number of rows that have each kind.
-          ConfigError: for an unknown kind.
-        """
+        """As `rows.Source.require`, by the counts of the index."""
         everywhere = {kind for kind, rows in self._rows_with.items() if rows == len(self)}
         if lacking := lacking_kinds(kinds, everywhere):
             counts = ", ".join(

@@ -1,7 +1,7 @@
 """One item of a corpus and what every corpus gives, wherever it lies."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +27,20 @@ class Row:
     id: str
     texts: Mapping[str, str | tuple[str, ...]]
     media: Mapping[str, tuple[Ref, ...]]
+
+
+class EveryRow(Sized):
+    """A corpus whose rows carry all that the corpus carries, as far as it can say.
+
+    Attributes:
+      modalities: what every row carries.
+    """
+
+    modalities: tuple[str, ...]
+
+    def having(self, modality: str) -> Sequence[int]:
+        """Numbers of the rows that carry a modality: all, or none where the corpus has none."""
+        return range(len(self) if modality in self.modalities else 0)
 
 
 class InUnit:

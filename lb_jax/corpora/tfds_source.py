@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.corpora import record, records
-from lb_jax.corpora.rows import Row
+from lb_jax.corpora.rows import EveryRow, Row
 
 NAMED = "tfds:"  # what starts the name of a dataset in a TFDS data folder
 PARTS = "_parts"  # see `tfds_builder.PARTS`
@@ -34,7 +34,7 @@ def is_dataset(path: Path) -> bool:
     return str(path).startswith(NAMED) or (_folder_and_split(path)[0] / _INFO).exists()
 
 
-class Tfds:
+class Tfds(EveryRow):
     """The rows of one split of a prepared dataset in the ArrayRecord format.
 
     Args:
@@ -77,10 +77,6 @@ class Tfds:
 
     def __len__(self) -> int:
         return len(self._records)
-
-    def having(self, modality: str) -> Sequence[int]:
-        """Numbers of the rows that carry a modality: all, or none where the corpus has none."""
-        return range(len(self) if modality in self.modalities else 0)
 
     def require(self, kinds: Iterable[str]) -> None:
         """As for every source, by the features alone: a row may still hold an empty one."""

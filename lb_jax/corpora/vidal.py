@@ -5,13 +5,13 @@ One JSON object, id -> {folder, raw, mplug, polish_mplug, sound_mplug, ofa}.
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.corpora import captions
-from lb_jax.corpora.rows import Row
+from lb_jax.corpora.rows import EveryRow, Row
 
 # Our layout for audio; the others are those of the corpus (spec 8.7).
 MEDIA_PATHS = {
@@ -30,7 +30,7 @@ class _Item:
     texts: Mapping[str, str | tuple[str, ...]]
 
 
-class Vidal:
+class Vidal(EveryRow):
     """The rows of an annotation file.
 
     Fields other than the folder and the caption kinds are left out.
@@ -60,17 +60,8 @@ class Vidal:
     def __len__(self) -> int:
         return len(self._items)
 
-    def having(self, modality: str) -> Sequence[int]:
-        """Numbers of the rows that carry a modality: all, or none where the corpus has none."""
-        return range(len(self) if modality in self.modalities else 0)
-
     def require(self, kinds: Iterable[str]) -> None:
-        """Checks that every row has the captions that training will ask for.
-
-        Raises:
-          DataError: naming the first row that lacks one.
-          ConfigError: for an unknown kind.
-        """
+        """As `rows.Source.require`, row by row."""
         needed = captions.require_kinds(kinds)
         for item in self._items:
             if lacking := [kind for kind in needed if kind not in item.texts]:

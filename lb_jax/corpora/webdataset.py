@@ -91,12 +91,7 @@ class WebDataset:
         return np.flatnonzero(counts > (1 if carrier != modality else 0))
 
     def require(self, kinds: Iterable[str]) -> None:
-        """Checks that some sample has each kind of caption; one may still lack it.
-
-        Raises:
-          DataError: naming the kinds that no sample has.
-          ConfigError: for an unknown kind.
-        """
+        """As `rows.Source.require`, by what some sample has: another may still lack it."""
         captions.require_kinds(kinds)
         if lacking := captions.lacking(self.text_kinds, kinds):
             has = ", ".join(self.text_kinds) or "no captions"

@@ -290,12 +290,11 @@ class CaptionPairs(Loader):
         self, corpus: int, number: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, bool] | BadSample:
         """One row -> (its first caption, its second, whether one was cut), or what is wrong."""
-        source, found, truncated = self._sources[corpus], [], False
+        source, found, truncated, where = self._sources[corpus], [], False, ""
         try:
             row = source[number]
         except errors.DataError as error:
             return BadSample(self.modality, error.path, error.reason)
-        where = f"{source.where}: {row.id}"
         try:
             for kind in self._kinds:
                 where = f"{source.where}: {row.id}, {kind}"
