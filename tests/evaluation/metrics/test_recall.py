@@ -93,7 +93,7 @@ def test_an_item_without_text_is_refused():
 @pytest.fixture(scope="module")
 def golden():
     if not (goldens.FOLDER / "retrieval_metrics.npz").is_file():
-        pytest.skip(f"no reference numbers at {goldens.FOLDER}; set LB_JAX_goldens.FOLDER")
+        pytest.skip(f"no reference numbers at {goldens.FOLDER}; set LB_JAX_GOLDENS")
     with np.load(goldens.FOLDER / "retrieval_metrics.npz", allow_pickle=False) as arrays:
         expected = json.loads((goldens.FOLDER / "retrieval_metrics.json").read_text())
         return dict(arrays), expected
