@@ -44,10 +44,10 @@ def connect(mesh: jax.sharding.Mesh) -> None:
     Devices connect where they first compute together, and on CPU they give up after half a minute.
     Here they do so when every process is there, not where one may still compile what another runs.
     """
-    wait = checkpoint.multihost.get_barrier_sync_fn()
-    if jax.process_count() == 1 or wait is None:
+    if jax.process_count() == 1:
         return
-    wait(key="lb_jax_connect", timeout_ms=1000 * PATIENCE_S)
+    meet = checkpoint.multihost.get_barrier_sync_fn()
+    meet(key="lb_jax_connect", timeout_ms=1000 * PATIENCE_S)
     multihost_utils.process_allgather(np.zeros(1))
     for axes in (*[(name,) for name in mesh.axis_names if mesh.shape[name] > 1], mesh.axis_names):
         spec = jax.sharding.PartitionSpec(axes)
