@@ -8,11 +8,13 @@ from collections.abc import Iterator, Mapping
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from orbax import checkpoint
 
 from lb_jax.core import errors
 
 # How hosts find each other where nothing else tells them; jax itself reads the first.
 ADDRESS, COUNT, INDEX = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
+PATIENCE_S = 600  # of a process that waits until the others are there
 
 
 def start() -> None:
@@ -34,6 +36,32 @@ def start() -> None:
             "run the same command on every host of a Cloud TPU slice, Slurm, Open MPI or "
             f"Kubernetes job, or set {ADDRESS}=HOST:PORT, {COUNT} and {INDEX} on each."
         ) from error
+
+
+def connect(mesh: jax.sharding.Mesh) -> None:
+    """Waits for the other processes and lets the devices of the mesh find each other.
+
+    Devices connect where they first compute together, and on CPU they give up after half a minute.
+    Here they do so when every process is there, not where one may still compile what another runs.
+    """
+    if jax.process_count() == 1:
+        return
+    meet = checkpoint.multihost.get_barrier_sync_fn()
+    meet(key="lb_jax_connect", timeout_ms=1000 * PATIENCE_S)
+    multihost_utils.process_allgather(np.zeros(1))
+    for axes in (*[(name,) for name in mesh.axis_names if mesh.shape[name] > 1], mesh.axis_names):
+        spec = jax.sharding.PartitionSpec(axes)
+        summed = jax.shard_map(
+            lambda x, axes=axes: jax.lax.psum(x, axes),
+            mesh=mesh,
+            in_specs=spec,
+            out_specs=jax.sharding.PartitionSpec(),
+        )
+        size = int(np.prod([mesh.shape[name] for name in axes]))
+        ones = jax.jit(
+            lambda size=size: jax.numpy.ones(size), out_shardings=jax.NamedSharding(mesh, spec)
+        )
+        jax.block_until_ready(jax.jit(summed)(ones()))
 
 
 def require_started() -> None:

@@ -83,6 +83,7 @@ def _run(
 
     # 2. Starting parameters, which of them train, and the program.
     mesh = sharding.make_mesh(config_lib.to_dict(cfg.mesh))
+    distributed.connect(mesh)
     sharding.require_divisible(cfg.batch_sizes, mesh, cfg.accumulate)
     stop.check()
     params = recipe.initial_params(cfg, program_lib.make_model(cfg, model_cfg))

@@ -4,11 +4,9 @@ import dataclasses
 import json
 import os
 import random
-import select
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -17,22 +15,30 @@ from lb_jax.core import config as config_lib
 from lb_jax.training.config import ProbeConfig
 from tests.training.test_loop import figures
 
-# `lb-jax train` on the sheet argv[1] in argv[2]; says on descriptor argv[3] what it is about to do.
+# `lb-jax train` on the sheet argv[1] in argv[2]. argv[3:], if there, are a phase, a signal, a count
+# and seconds: the process gets the signal so long after it entered the phase for that time. It
+# sends it to itself: from another process, a busy machine could bring it much later.
 CHILD = """
-import functools, os, sys
+import functools, os, sys, threading
 from lb_jax.cli import main
 from lb_jax.training import checkpoint, probe, record, stopping
-def saying(owner, name, word):
+def reaching(owner, name, word):
     whole = getattr(owner, name)
     @functools.wraps(whole)
     def wrapped(*arguments):
-        os.write(int(sys.argv[3]), word)
+        if word == phase:
+            entered.append(word)
+            if len(entered) == int(count):
+                threading.Timer(float(delay), os.kill, (os.getpid(), int(kind))).start()
         return whole(*arguments)
     setattr(owner, name, wrapped)
-saying(stopping.Stopping, "run", b"c")
-saying(checkpoint.StateStore, "save", b"s")
-saying(probe.Probe, "_decoded", b"e")
-saying(record.Record, "started", b".")
+if sys.argv[3:]:
+    entered = []
+    phase, kind, count, delay = sys.argv[3:]
+    reaching(stopping.Stopping, "run", "compile")
+    reaching(checkpoint.StateStore, "save", "save")
+    reaching(probe.Probe, "_decoded", "evaluate")
+    reaching(record.Record, "started", "step")
 sys.exit(main.main(["train", f"--config={sys.argv[1]}", f"--workdir={sys.argv[2]}"]))
 """
 SHEET = """
@@ -41,7 +47,7 @@ from lb_jax.training import config
 def get_config():
     return config.as_config_dict(config.from_config_dict(json.loads({text!r})))
 """
-COMPILE, SAVE, EVALUATE, STEP = "c", "s", "e", "."
+COMPILE, SAVE, EVALUATE, STEP = "compile", "save", "evaluate", "step"
 KILLS = [
     (phase, kind)
     for phase in (COMPILE, SAVE, EVALUATE, STEP, STEP)
@@ -67,30 +73,17 @@ class Drill:
             "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
         }
 
-    def __call__(self, workdir, phase=None, kind=None, count=1, delay=0.0):
-        """Status and stderr of a run that gets a signal after it entered a phase `count` times."""
-        reader, writer = os.pipe()
-        process = subprocess.Popen(
-            [sys.executable, "-c", CHILD, self.sheet, workdir, str(writer)],
+    def __call__(self, workdir, *stop):
+        """Status and stderr of a run; `stop` is (phase, signal, count, seconds) of `CHILD`."""
+        done = subprocess.run(
+            [sys.executable, "-c", CHILD, self.sheet, workdir, *map(str, stop)],
             env=self.environment,
-            pass_fds=[writer],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
+            check=False,
         )
-        os.close(writer)
-        seen = 0
-        while word := os.read(reader, 1).decode():
-            seen += word == phase
-            if word == phase and seen == count:
-                time.sleep(delay)
-                process.send_signal(kind)
-                break
-        while select.select([reader], [], [], 60)[0] and os.read(reader, 4096):
-            pass  # until the process has ended
-        os.close(reader)
-        told = process.communicate(timeout=60)[1]
-        return process.returncode, told
+        return done.returncode, done.stderr
 
 
 def test_ten_kills_at_random_moments_change_nothing(cfg, tmp_path):
@@ -100,7 +93,7 @@ def test_ten_kills_at_random_moments_change_nothing(cfg, tmp_path):
     kills = rng.sample(KILLS, len(KILLS))
     for phase, kind in kills:
         count = rng.randrange(1, 4) if phase == STEP else 1
-        status, told = drill(tmp_path / "killed", phase, kind, count, rng.uniform(0, 0.05))
+        status, told = drill(tmp_path / "killed", phase, int(kind), count, rng.uniform(0, 0.05))
         expected = -signal.SIGKILL if kind == signal.SIGKILL else 128 + signal.SIGTERM
         assert status == expected, (phase, kind, status, told)
         if kind == signal.SIGTERM:

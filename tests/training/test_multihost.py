@@ -7,13 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 
 import jax
 import numpy as np
 import pytest
 
-from lb_jax.core import checkpoint, errors, logging, paths
+from lb_jax.core import checkpoint, errors, paths
 from lb_jax.core import config as config_lib
 from lb_jax.training import distributed, program, recipe
 from lb_jax.training.config import ProbeConfig
@@ -21,23 +20,43 @@ from lb_jax.training.distributed import ADDRESS, COUNT, INDEX
 from tests.training.test_drill import SHEET
 from tests.training.test_loop import figures
 
+# How long the processes wait for each other in a collective, which on CPU is half a minute: one of
+# them that a busy machine lets wait is no failure.
+PATIENCE = "--xla_cpu_collective_timeout_seconds=600"
 MAIN = "import sys; from lb_jax.cli import main; sys.exit(main.main(sys.argv[1:]))"
+# The same, but at its second step the process gets SIGTERM, and goes on once jax, which looks every
+# second, has told the other processes.
+STOPPED = """
+import os, signal, sys, time
+from lb_jax.cli import main
+from lb_jax.training import record
+whole, steps = record.Record.started, []
+def started(*arguments):
+    steps.append(0)
+    if len(steps) == 2:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(3)
+    return whole(*arguments)
+record.Record.started = started
+sys.exit(main.main(sys.argv[1:]))
+"""
 
 
-def start(folder, cfg, workdir, devices, place=None):
+def start(folder, cfg, workdir, devices, place=None, program=MAIN):
     """One process of a run; `place` is (address, processes, number)."""
     sheet = folder / "sheet.py"
     sheet.write_text(SHEET.format(text=json.dumps(config_lib.to_dict(cfg))))
     arguments = ["train", f"--config={sheet}", f"--workdir={folder / workdir}"]
     environment = os.environ | {
-        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices} "
+        + PATIENCE,
         "JAX_COMPILATION_CACHE_DIR": str(folder / f"cache-{place and place[2]}"),
     }
     if place:
         arguments.append("--multihost")
         environment |= dict(zip((ADDRESS, COUNT, INDEX), map(str, place), strict=True))
     return subprocess.Popen(
-        [sys.executable, "-c", MAIN, *arguments],
+        [sys.executable, "-c", program, *arguments],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -45,16 +64,19 @@ def start(folder, cfg, workdir, devices, place=None):
     )
 
 
-def start_pair(folder, cfg, workdir):
+def start_pair(folder, cfg, workdir, programs=(MAIN, MAIN)):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
-    return [start(folder, cfg, workdir, 4, (address, 2, number)) for number in (0, 1)]
+    return [
+        start(folder, cfg, workdir, 4, (address, 2, number), one)
+        for number, one in enumerate(programs)
+    ]
 
 
 def ended(*processes):
     """(status, stdout, stderr) of each."""
-    said = [one.communicate(timeout=300) for one in processes]
+    said = [one.communicate(timeout=900) for one in processes]
     return [(one.returncode, *both) for one, both in zip(processes, said, strict=True)]
 
 
@@ -96,11 +118,7 @@ def test_two_processes_end_as_one_also_after_one_of_them_was_asked_to_stop(cfg, 
         assert out.splitlines()[-1] == f"checkpoint: {tmp_path / 'two' / 'checkpoint'}"
     require_equal(cfg, tmp_path / "one", tmp_path / "two")
 
-    pair = start_pair(tmp_path, cfg, "stopped")
-    metrics = tmp_path / "stopped" / "metrics.jsonl"
-    while len(logging.read_metrics(metrics)) < 2 and pair[1].poll() is None:
-        time.sleep(0.05)
-    pair[1].send_signal(signal.SIGTERM)
+    pair = start_pair(tmp_path, cfg, "stopped", (MAIN, STOPPED))
     for status, _, told in ended(*pair):
         assert status == 128 + signal.SIGTERM, told
         assert "lb-jax: stopped by SIGTERM: saved at step" in told
