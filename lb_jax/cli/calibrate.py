@@ -57,12 +57,16 @@ def run(model, embedded, split: str) -> None:
       DataError: for items that no curve can be fitted to.
       CheckpointError: when the disk does not take the file.
     """
-    from lb_jax.evaluation import pairs
+    from lb_jax.evaluation import calibrations
     from lb_jax.evaluation.reports import terminal
 
-    found, left_out = pairs.fit(embedded)
+    found, left_out = calibrations.fit(embedded)
     terminal.show([terminal.calibration_table(found)])
     for name, reason in left_out.items():
         print(f"{name}: left out: {reason}")
-    data = pairs.describe(embedded.corpus, split)
-    print(pairs.write(model.folder, pairs.Calibrations(model.stated_digest, data, found)))
+    data = calibrations.describe(embedded.corpus, split)
+    print(
+        calibrations.write(
+            model.folder, calibrations.Calibrations(model.stated_digest, data, found)
+        )
+    )

@@ -69,19 +69,19 @@ def carry_calibration(stored, out: Path, to: str) -> str:
     Returns:
       What became of it, in words.
     """
-    from lb_jax.evaluation import pairs
+    from lb_jax.evaluation import calibrations
     from lb_jax.inference import api
 
     if to not in OURS:
         return f"left out, {to} has no place for it"
     written, digest = api.load(out), api.Model(stored).digest
     try:
-        found = pairs.read(stored.folder, digest)
+        found = calibrations.read(stored.folder, digest)
     except errors.CheckpointError as error:
         return f"left out ({error})"
     if written.digest != digest:
         return "left out, the weights are others now; run `lb-jax calibrate` on them"
-    pairs.write(out, found)
+    calibrations.write(out, found)
     return "carried over"
 
 

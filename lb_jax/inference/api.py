@@ -18,7 +18,7 @@ from lb_jax.convert.parts import Weights
 from lb_jax.convert.weights import open_weights
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES, TEXT
-from lb_jax.evaluation import pairs
+from lb_jax.evaluation import calibrations
 from lb_jax.evaluation.metrics.calibration import Calibration
 from lb_jax.inference import frames as frames_lib
 from lb_jax.inference import identity, long, parameters, probability, programs, unit_vectors
@@ -355,7 +355,7 @@ class Model:
         return self.similarity(a, text) * np.exp(np.float32(self.logit_scale[modality]))
 
     @functools.cached_property
-    def calibration(self) -> pairs.Calibrations:
+    def calibration(self) -> calibrations.Calibrations:
         """The curves from similarity to probability that lie beside the weights.
 
         Raises:

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from lb_jax.core import checkpoint, errors
-from lb_jax.evaluation import pairs
+from lb_jax.evaluation import calibrations
 from lb_jax.evaluation.metrics.calibration import Calibration
 from lb_jax.inference import unit_vectors
 
 
-def read(folder: Path | None, where: str, digest: str) -> pairs.Calibrations:
+def read(folder: Path | None, where: str, digest: str) -> calibrations.Calibrations:
     """The curves from similarity to probability that lie in a checkpoint.
 
     Args:
@@ -33,16 +33,16 @@ def read(folder: Path | None, where: str, digest: str) -> pairs.Calibrations:
             f"{folder}: has no calibration; fit one with `lb-jax calibrate --model={folder} "
             "--data=CORPUS`."
         )
-    return pairs.read(folder, digest)
+    return calibrations.read(folder, digest)
 
 
-def curve(found: pairs.Calibrations, modality: str, other: str) -> Calibration:
+def curve(found: calibrations.Calibrations, modality: str, other: str) -> Calibration:
     """The curve of two modalities, in either order.
 
     Raises:
       ConfigError: the calibration has none of them.
     """
-    key = pairs.key(modality, other)
+    key = calibrations.key(modality, other)
     if key not in found.pairs:
         raise errors.ConfigError(
             f"the calibration has no {modality} with {other}; it has "

@@ -9,7 +9,7 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
-from lb_jax.evaluation import pairs
+from lb_jax.evaluation import calibrations
 from lb_jax.media import preprocess
 from lb_jax.media import settings as settings_lib
 from lb_jax.search import filters, maker, rows
@@ -242,5 +242,5 @@ def _curves(
         found = model.calibration.pairs
     except errors.ConfigError:  # it has none
         return {}
-    keys = {modality: pairs.key(modality, asked) for modality in modalities}
+    keys = {modality: calibrations.key(modality, asked) for modality in modalities}
     return {modality: found[key].curve for modality, key in keys.items() if key in found}

@@ -29,7 +29,7 @@ from litserve.utils import LitAPIStatus, ResponseBufferItem, wrap_litserve_start
 
 from lb_jax.core import errors, processes
 from lb_jax.core.modalities import TEXT
-from lb_jax.evaluation import pairs
+from lb_jax.evaluation import calibrations
 from lb_jax.media import specs as specs_lib
 from lb_jax.serve.limits import Limits, Refusal
 
@@ -65,10 +65,10 @@ class Served:
     width: int
     specs: dict[str, specs_lib.Spec]
     logit_scale: dict[str, float]
-    calibrated: pairs.Calibrations | str
+    calibrated: calibrations.Calibrations | str
 
     @property
-    def calibration(self) -> pairs.Calibrations:
+    def calibration(self) -> calibrations.Calibrations:
         """As `Model.calibration`, for `lb_jax.search.query`.
 
         Raises:
@@ -87,7 +87,7 @@ class Served:
         """Calibrated probability of a match, float64 of the same shape; None without a curve."""
         if isinstance(self.calibrated, str):
             return None
-        found = self.calibrated.pairs.get(pairs.key(one, other))
+        found = self.calibrated.pairs.get(calibrations.key(one, other))
         return None if found is None else found.curve.probability(cosine)
 
     def logits(self, one: str, other: str, cosine: np.ndarray) -> np.ndarray | None:

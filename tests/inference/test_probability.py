@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lb_jax.core import checkpoint, errors
-from lb_jax.evaluation import pairs
+from lb_jax.evaluation import calibrations
 from lb_jax.evaluation.metrics import calibration
 from lb_jax.inference import api
 from tests.convert import small
@@ -16,10 +16,12 @@ CURVES = {"audio,text": (10.0, -3.0), "audio,video": (6.0, -1.5)}
 
 def calibrate(folder):
     found = {
-        name: pairs.Pair(calibration.Calibration(*curve, 99), 40, 41, 0.02, 0.9)
+        name: calibrations.Pair(calibration.Calibration(*curve, 99), 40, 41, 0.02, 0.9)
         for name, curve in CURVES.items()
     }
-    pairs.write(folder, pairs.Calibrations(api.load(folder).digest, {"corpus": "demo"}, found))
+    calibrations.write(
+        folder, calibrations.Calibrations(api.load(folder).digest, {"corpus": "demo"}, found)
+    )
     return folder
 
 

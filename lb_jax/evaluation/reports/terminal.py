@@ -9,7 +9,7 @@ import rich.markup
 import rich.table
 
 from lb_jax.core import errors
-from lb_jax.evaluation import pairs
+from lb_jax.evaluation import calibrations
 from lb_jax.evaluation.benchmarks import published
 from lb_jax.evaluation.reports import details
 
@@ -146,7 +146,7 @@ def tables(metrics: Mapping) -> list[rich.table.Table]:
     return [table for table in (zero_shot, retrieval, emergent) if table.row_count]
 
 
-def calibration_table(found: Mapping[str, pairs.Pair]) -> rich.table.Table:
+def calibration_table(found: Mapping[str, calibrations.Pair]) -> rich.table.Table:
     """Returns the curves of every pair of modalities, with what they are worth."""
     curves = _table(
         "Calibration (error and accuracy on held-out items)",

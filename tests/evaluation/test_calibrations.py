@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lb_jax.core import checkpoint, errors
-from lb_jax.evaluation import evaluate, labelled, pairs
+from lb_jax.evaluation import calibrations, evaluate, labelled
 from lb_jax.evaluation.metrics import calibration
 
 
@@ -54,7 +54,7 @@ def in_second_half(id_):
 
 def test_held_out_items_match_as_often_as_said():
     names = ("image", "audio")
-    found, left_out = pairs.fit(embedded([f"text {i}" for i in range(900)], 2.2, names))
+    found, left_out = calibrations.fit(embedded([f"text {i}" for i in range(900)], 2.2, names))
     assert list(found) == ["image,text", "audio,text", "audio,image"]
     assert left_out == {}
     for pair in found.values():
@@ -67,11 +67,13 @@ def test_held_out_items_match_as_often_as_said():
 
 def test_an_item_is_fitted_to_or_held_out_and_its_id_says_which():
     split = embedded([f"text {i}" for i in range(80)], 2.0)
-    before = pairs.fit(split)[0]["image,text"]
+    before = calibrations.fit(split)[0]["image,text"]
     for row, id_ in enumerate(split.corpus.ids[:20]):
         moved = split.embeddings["image"].copy()
         moved[row] = -moved[row]
-        after = pairs.fit(dataclasses.replace(split, embeddings={"image": moved}))[0]["image,text"]
+        after = calibrations.fit(dataclasses.replace(split, embeddings={"image": moved}))[0][
+            "image,text"
+        ]
         assert (after.curve == before.curve) == in_second_half(id_)
         assert (after.accuracy != before.accuracy) or not in_second_half(id_)
 
@@ -79,7 +81,7 @@ def test_an_item_is_fitted_to_or_held_out_and_its_id_says_which():
 def test_items_of_the_same_words_are_no_other_pair():
     captions = [f"text {i % 5}" for i in range(100)]
     split = embedded(captions, 0.5)
-    pair = pairs.fit(split)[0]["image,text"]
+    pair = calibrations.fit(split)[0]["image,text"]
     own = [
         text
         for id_, text in zip(split.corpus.ids, captions, strict=True)
@@ -94,7 +96,7 @@ def test_two_modalities_share_neither_caption():
     split = embedded([f"text {i}" for i in range(100)], 0.5, ("image", "audio"))
     for i, captions in enumerate(split.corpus.captions.values()):
         captions["sound_mplug"] = f"sound {i % 2}"
-    found = pairs.fit(split)[0]
+    found = calibrations.fit(split)[0]
     own = [i for i, id_ in enumerate(split.corpus.ids) if not in_second_half(id_)]
     n = len(own)
     assert found["image,text"].curve.n == n + n * (n - 1)
@@ -103,15 +105,15 @@ def test_two_modalities_share_neither_caption():
 
 
 def test_large_halves_take_a_part_of_the_others(monkeypatch):
-    monkeypatch.setattr(pairs, "AT_MOST", 3)
-    pair = pairs.fit(embedded([f"text {i}" for i in range(200)]))[0]["image,text"]
+    monkeypatch.setattr(calibrations, "AT_MOST", 3)
+    pair = calibrations.fit(embedded([f"text {i}" for i in range(200)]))[0]["image,text"]
     assert pair.curve.n == pair.items * (1 + 3)
 
 
 def test_what_has_no_curve_is_left_out_and_says_why():
     split = embedded([f"text {i}" for i in range(80)], 0.8, ("image", "audio"))
     turned = {"image": split.embeddings["image"], "audio": -split.embeddings["audio"]}
-    found, left_out = pairs.fit(dataclasses.replace(split, embeddings=turned))
+    found, left_out = calibrations.fit(dataclasses.replace(split, embeddings=turned))
     assert list(found) == ["image,text"]
     assert set(left_out) == {"audio,text", "audio,image"}
     assert "no more similar than others" in left_out["audio,text"]
@@ -126,34 +128,34 @@ def test_what_has_no_curve_is_left_out_and_says_why():
 )
 def test_nothing_to_calibrate_with(captions, message):
     with pytest.raises(errors.DataError, match=f"corpus: nothing to calibrate with.*{message}"):
-        pairs.fit(embedded(captions))
+        calibrations.fit(embedded(captions))
 
 
-FOUND = pairs.Calibrations(
+FOUND = calibrations.Calibrations(
     "a" * 64,
     {"corpus": "demo", "split": "test", "items": 9, "digest": "b" * 64},
-    {"audio,text": pairs.Pair(calibration.Calibration(12.5, -4.0, 99), 40, 41, 0.02, 0.9)},
+    {"audio,text": calibrations.Pair(calibration.Calibration(12.5, -4.0, 99), 40, 41, 0.02, 0.9)},
 )
 
 
 def test_file_comes_back_as_it_was(tmp_path):
-    path = pairs.write(tmp_path, FOUND)
+    path = calibrations.write(tmp_path, FOUND)
     assert path == tmp_path / "calibration.json"
-    assert pairs.read(tmp_path, "a" * 64) == FOUND
+    assert calibrations.read(tmp_path, "a" * 64) == FOUND
     assert [one.name for one in tmp_path.iterdir()] == ["calibration.json"]  # nothing partial
 
 
 def test_data_are_told_by_name_and_content():
-    told = pairs.describe(corpus(["a", "b"]), "test")
+    told = calibrations.describe(corpus(["a", "b"]), "test")
     assert {**told, "digest": ""} == {"corpus": "corpus", "split": "test", "items": 2, "digest": ""}
-    assert told["digest"] == pairs.describe(corpus(["a", "b"]), "test")["digest"]
-    assert told["digest"] != pairs.describe(corpus(["a", "c"]), "test")["digest"]
+    assert told["digest"] == calibrations.describe(corpus(["a", "b"]), "test")["digest"]
+    assert told["digest"] != calibrations.describe(corpus(["a", "c"]), "test")["digest"]
 
 
 def test_curves_of_other_weights_are_refused(tmp_path):
-    pairs.write(tmp_path, FOUND)
+    calibrations.write(tmp_path, FOUND)
     with pytest.raises(errors.CheckpointError, match="to the weights aaaaaaaaaaaa, not to cccc"):
-        pairs.read(tmp_path, "c" * 64)
+        calibrations.read(tmp_path, "c" * 64)
 
 
 @pytest.mark.parametrize(
@@ -169,15 +171,15 @@ def test_curves_of_other_weights_are_refused(tmp_path):
     ],
 )
 def test_damaged_file_is_one_line(tmp_path, change):
-    path = pairs.write(tmp_path, FOUND)
+    path = calibrations.write(tmp_path, FOUND)
     stored = checkpoint.read_json(path)
     change(stored)
     path.write_text(json.dumps(stored))
     with pytest.raises(errors.CheckpointError, match="not a calibration of this version") as told:
-        pairs.read(tmp_path, "a" * 64)
+        calibrations.read(tmp_path, "a" * 64)
     assert "\n" not in str(told.value)
 
 
 def test_folder_that_takes_no_file(tmp_path):
     with pytest.raises(errors.CheckpointError, match="cannot be written"):
-        pairs.write(tmp_path / "no", FOUND)
+        calibrations.write(tmp_path / "no", FOUND)
