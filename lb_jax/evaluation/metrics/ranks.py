@@ -192,7 +192,7 @@ def _pairs(columns: list[np.ndarray]) -> Pairs:
     return rows[order], flat[order]
 
 
-def _longest(rows: np.ndarray) -> np.float32:
+def _longest(rows: np.ndarray) -> np.floating:
     return max(
         np.linalg.norm(rows[i : i + CANDIDATES], axis=1).max()
         for i in range(0, len(rows), CANDIDATES)
