@@ -468,7 +468,9 @@ def test_folders_by_modality_are_named(folder, tmp_path):
     with pytest.raises(errors.CheckpointError) as told:
         weights.open_weights(tmp_path / "out")
     hint = f'{{"image": "{tmp_path}/out/image", "depth": "{tmp_path}/out/depth"}}'
-    assert str(told.value).endswith(f"found depth, image. Each has its own: load {hint}.")
+    given = f"image={tmp_path}/out/image depth={tmp_path}/out/depth"
+    hint = f"found depth, image. Each has its own: load {hint}, or convert {given}."
+    assert str(told.value).endswith(hint)
 
 
 def test_exported_programs_are_no_model(folder, tmp_path):
