@@ -45,19 +45,24 @@ def obstacles(weights: Weights, to: str) -> dict[str, list[str]]:
     return found
 
 
+def held(weights: Weights, to: str) -> list[str]:
+    """The modalities that a format can hold with the texts; none where it cannot hold those."""
+    wrong = obstacles(weights, to)
+    return [] if TEXT in wrong else [name for name in weights.config.towers if name not in wrong]
+
+
 def ways(weights: Weights, to: str) -> list[str]:
     """What to do instead of writing weights as they are in a format that cannot hold them."""
-    held: dict[str, list[str]] = {}  # what to add -> the modalities that are then held
+    kept: dict[str, list[str]] = {}  # what to add -> the modalities that are then held
     changes: list[tuple[str, Weights]] = [("", weights)]
     if any(tower.lora for tower in weights.config.towers.values()):
         changes.append((" --merge-lora", Merged(weights)))
     for flag, changed in changes:
-        wrong = obstacles(changed, to)
-        if not wrong:
-            held[f"add{flag}"] = list(weights.config.towers)
-        elif TEXT not in wrong and (some := [n for n in weights.config.towers if n not in wrong]):
-            held[f"add --only={','.join(some)}{flag}"] = some
-    most = [max(held, key=lambda one: len(held[one]))] if held else []  # the first of equal ones
+        some = held(changed, to)
+        is_all = len(some) == len(weights.config.towers)
+        if some:
+            kept[f"add{flag}" if is_all else f"add --only={','.join(some)}{flag}"] = some
+    most = [max(kept, key=lambda one: len(kept[one]))] if kept else []  # the first of equal ones
     others = [one for one in _ORDER if one != to and not obstacles(weights, one)]
     return [*most, f"choose --to={' or '.join(others)}"]
 
@@ -75,7 +80,9 @@ def _tubes(weights: Weights, name: str) -> str | None:
 
 
 def _clips(weights: Weights, name: str) -> str | None:
-    return "clips of frames" if MODALITIES[name].has_frames else None
+    tower = weights.config.towers[name]
+    is_plain = not (tower.temporal or tower.tube_size)  # which are the reason where they are
+    return "clips of frames" if MODALITIES[name].has_frames and is_plain else None
 
 
 def _grid(weights: Weights, name: str) -> str | None:

@@ -383,7 +383,8 @@ def _hint(folder: Path) -> str:
             " These are programs for jax.export.deserialize, not a model to load; load what they "
             "were exported from."
         )
-    inside = [name for name in MODALITIES if (folder / name / CONFIG).is_file()]
+    configs = (CONFIG, OPEN_CLIP_CONFIG)
+    inside = [n for n in MODALITIES if any((folder / n / one).is_file() for one in configs)]
     if inside:
         several = ", ".join(f'"{name}": "{folder / name}"' for name in inside)
         given = " ".join(f"{name}={folder / name}" for name in inside)

@@ -206,7 +206,7 @@ def _hf(weights: Weights, folder: Path, report: Report) -> None:
             side = vision.image_size[0]
             stated = pictures.to_hf(weights.preprocess.get(modality, {}), side)
             checkpoint.write_json(into / pictures.PREPROCESSOR, stated)
-        if _has_vocabulary(weights, report):
+        if _has_vocabulary(weights):
             tokenizer_files.write_plain(into, weights.config.text.context)
         kind = ("wrapped" if vision.lora else "clip") if is_clip else "LanguageBind"
         opened[kind].append(config.get("model_type"))
@@ -214,14 +214,17 @@ def _hf(weights: Weights, folder: Path, report: Report) -> None:
     report.notes += [
         f"opened by {_OPENERS[kind].format(', '.join(types))}" for kind, types in opened.items()
     ]
+    others = limits.held(weights, "clip")
+    if others and {*opened} != {"clip"}:
+        only = f" --only={','.join(others)}" if len(others) < len(weights.config.towers) else ""
+        report.notes.append(f"transformers alone opens what --to=clip{only} writes")
+    report.notes += _without_vocabulary(weights)
 
 
 _OPENERS = {
     "clip": "transformers (AutoModel, AutoProcessor, AutoTokenizer)",
-    "wrapped": "transformers' CLIPModel once peft has wrapped its vision encoder "
-    "(docs/weights.md); --to=clip writes what AutoModel opens",
-    "LanguageBind": "from_pretrained of {} in LanguageBind's own code, not by transformers alone; "
-    "--to=clip writes what AutoModel opens",
+    "wrapped": "transformers' CLIPModel once peft has wrapped its vision encoder (docs/weights.md)",
+    "LanguageBind": "from_pretrained of {} in LanguageBind's own code",
 }
 
 
@@ -233,7 +236,7 @@ def _clip(weights: Weights, folder: Path, report: Report) -> None:
     for modality, vision in weights.config.towers.items():
         into = _folder_of(weights, folder, modality)
         config = clip.to_config(vision, text)
-        if _has_vocabulary(weights, report):
+        if _has_vocabulary(weights):
             config["text_config"] |= tokenizer_files.SPECIAL_IDS
             tokenizer_files.write(into, text.context, weights.preprocess.get(TEXT, {}))
         spec = weights.preprocess.get(modality, {})
@@ -244,7 +247,10 @@ def _clip(weights: Weights, folder: Path, report: Report) -> None:
         checkpoint.write_json(into / "modules.json", _MODULES)
         _write_foreign(weights, modality, clip.RULES, into / "model.safetensors", report)
         report.notes += [f"{modality}: {one}" for one in pictures.differences(spec, modality)]
-    report.notes.append(f"opened by {_OPENERS['clip']} and SentenceTransformer(folder)")
+    opener = f"{_OPENERS['clip']} and SentenceTransformer(folder)"
+    if missing := _without_vocabulary(weights):
+        opener = "transformers (AutoModel, AutoImageProcessor)"
+    report.notes += [*missing, f"opened by {opener}"]
 
 
 # What sentence-transformers does with a text or a picture; both modules are known to all versions.
@@ -254,16 +260,19 @@ _MODULES = [
 ]
 
 
-def _has_vocabulary(weights: Weights, report: Report) -> bool:
-    """Whether the text tower has a row for every token of CLIP's; otherwise a note says so."""
-    found = weights.config.text.vocab
-    told = (
-        f"no tokenizer files: the text tower knows {found:,} tokens, CLIP's tokenizer "
-        f"{tokenizer_files.VOCABULARY:,}"
-    )
-    if found < tokenizer_files.VOCABULARY and told not in report.notes:
-        report.notes.append(told)
-    return found >= tokenizer_files.VOCABULARY
+def _has_vocabulary(weights: Weights) -> bool:
+    """Whether the text tower has a row for every token of CLIP's tokenizer."""
+    return weights.config.text.vocab >= tokenizer_files.VOCABULARY
+
+
+def _without_vocabulary(weights: Weights) -> list[str]:
+    """A note where there is nothing that makes tokens of texts."""
+    if _has_vocabulary(weights):
+        return []
+    return [
+        f"no tokenizer files: the text tower knows {weights.config.text.vocab:,} tokens, CLIP's "
+        f"tokenizer {tokenizer_files.VOCABULARY:,}"
+    ]
 
 
 def _open_clip(weights: Weights, folder: Path, report: Report) -> None:
@@ -334,6 +343,7 @@ def _stablehlo(weights: Weights, folder: Path, report: Report) -> None:
         inputs[name] = {"shape": [str(size) for size in x.shape], "dtype": str(x.dtype)}
         inputs[name]["preprocess"] = weights.preprocess.get(name, {})
     checkpoint.write_json(folder / "inputs.json", inputs)
+    report.notes.append("opened by jax.export.deserialize (docs/weights.md)")
 
 
 def _pieces(weights: Weights, name: str, path: str, dtype: Any = None) -> Pieces:

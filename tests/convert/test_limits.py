@@ -146,11 +146,11 @@ def test_what_a_message_names_is_written(opened, tmp_path, source, to):
         (
             "all of LanguageBind",
             "clip",
-            r"time attention \(video\), clips of frames \(video\), a grid of 8 mel bins by 32 "
+            r"time attention \(video\), a grid of 8 mel bins by 32 "
             r"steps of time \(audio\); add --only=image,depth,thermal, or choose --to=hf or",
         ),
         ("depth", "open_clip", r"LoRA factors \(depth\); add --merge-lora, or choose --to=hf or"),
-        ("tubes", "clip", r"tubes \(video\), clips of frames \(video\); choose --to=hf or"),
+        ("tubes", "clip", r"tubes \(video\); choose --to=hf or"),
         (
             "two activations",
             "open_clip",
