@@ -101,6 +101,7 @@ setup(
             "torch>=2.13; python_version < '3.12'",
             "transformers>=5; python_version < '3.12'",
             "peft>=0.18; python_version < '3.12'",
+            "sentence-transformers>=5; python_version < '3.12'",
             "mteb>=2.26; python_version < '3.12'",  # brings torch
         ],
     },

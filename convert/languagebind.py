@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lb_jax.convert import clip, fields
+from lb_jax.convert.parts import Weights
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.models.lora import LoraConfig
@@ -101,6 +102,18 @@ def to_config(modality: str, vision: VisionConfig, text: TextConfig) -> dict[str
         config["vision_config"] |= {"clip_type": VERSION_1_5, "tube_size": vision.tube_size}
     name = f"LanguageBind{modality.capitalize()}"
     return config | {"model_type": name, "architectures": [name]}
+
+
+def folder_config(weights: Weights, modality: str) -> dict[str, Any]:
+    """The `config.json` of one tower as a folder: the source's own, a CLIP's, or LanguageBind's."""
+    vision, origin = weights.config.towers[modality], weights.origin.get(modality, {})
+    if origin.get("kind") in ("CLIP", "LanguageBind"):
+        config = origin["config"]
+        is_merged = not vision.lora and config.get("vision_config", {}).get("lora_r")
+        return without_lora(config) if is_merged else config
+    if modality == "image" and origin.get("kind") == "OpenCLIP" and not vision.lora:
+        return clip.to_config(vision, weights.config.text)
+    return to_config(modality, vision, weights.config.text)
 
 
 def without_lora(config: Mapping[str, Any]) -> dict[str, Any]:

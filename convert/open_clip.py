@@ -206,14 +206,8 @@ def towers(config: Mapping[str, Any], where: object) -> tuple[VisionConfig, Text
 def to_config(vision: VisionConfig, text: TextConfig) -> dict[str, Any]:
     """An `open_clip_config.json` such that `towers` gives these towers again.
 
-    Raises:
-      CheckpointError: for towers that the format cannot describe.
+    It has one activation for both, and nothing for LoRA, time attention and tubes.
     """
-    if vision.lora or vision.temporal or vision.tube_size or vision.activation != text.activation:
-        raise errors.CheckpointError(
-            "OpenCLIP's format has no LoRA factors, time attention or tubes, and one activation "
-            "for both towers; choose --to=hf."
-        )
     rows, columns = vision.image_size
     return {
         "model_cfg": {

@@ -19,6 +19,7 @@ PREPROCESSOR, PROCESSOR = "preprocessor_config.json", "processor_config.json"
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 WHITE = 255.0
+MAX_DEPTH_M = 10.0  # of a depth map that states none
 _CLIP = "CLIPImageProcessor"
 # The classes that do the same with the same fields.
 _CLASSES = (_CLIP, f"{_CLIP}Fast", f"{_CLIP}Pil", "CLIPFeatureExtractor")
@@ -233,6 +234,23 @@ def to_hf(spec: Mapping[str, Any], side: int) -> dict[str, Any]:
         "image_mean": mean,
         "image_std": std,
     }
+
+
+def differences(spec: Mapping[str, Any], modality: str) -> list[str]:
+    """What transformers does otherwise than a spec that `to_hf` states, and what it takes."""
+    found = []
+    if not spec.get("antialias", True):
+        found.append(
+            "transformers smooths a picture as it shrinks it, these weights were made without; "
+            f"pictures whose short side is {spec.get('size', 'the model’s')} pixels are the same"
+        )
+    if modality == "depth":
+        top = spec.get("max_depth_m", MAX_DEPTH_M)
+        white = f"{top:g} m" if top else "the largest depth of the picture"
+        found.append(f"give maps as 8-bit pictures, black at 0 and white at {white}")
+    if modality == "thermal":
+        found.append("give readings as 8-bit pictures")
+    return found
 
 
 def to_open_clip(spec: Mapping[str, Any], side: int) -> dict[str, Any]:

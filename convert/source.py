@@ -218,8 +218,7 @@ def _hf(
     with fields.told_of(where):
         vision = languagebind.vision_config(config, modality, factors, where)
         _, text = clip.shapes_config(config, where)
-    if kind == "clip":
-        texts.require_hf(beside, text.context, where)
+    text_preprocess = texts.of_hf(beside, text.context, where) if kind == "clip" else {}
     prepared = pictures.of_hf(beside, vision.image_size[0], modality, where)
     base_layer = any(".base_layer." in name for name in found)
     table = (
@@ -233,6 +232,7 @@ def _hf(
             vision=vision,
             text=text,
             preprocess=languagebind.preprocessing(config, modality, vision) | prepared,
+            text_preprocess=text_preprocess,
             tensors=found,
             places=(),
             ignored=clip.IGNORED,
@@ -383,10 +383,12 @@ def _hint(folder: Path) -> str:
             " These are programs for jax.export.deserialize, not a model to load; load what they "
             "were exported from."
         )
-    inside = [name for name in MODALITIES if (folder / name / CONFIG).is_file()]
+    configs = (CONFIG, OPEN_CLIP_CONFIG)
+    inside = [n for n in MODALITIES if any((folder / n / one).is_file() for one in configs)]
     if inside:
         several = ", ".join(f'"{name}": "{folder / name}"' for name in inside)
-        return f" Each has its own: load {{{several}}}."
+        given = " ".join(f"{name}={folder / name}" for name in inside)
+        return f" Each has its own: load {{{several}}}, or convert {given}."
     return ""
 
 

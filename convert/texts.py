@@ -8,11 +8,16 @@ from lb_jax.convert import fields
 from lb_jax.core import errors
 
 TOKENIZER_CONFIG, TOKENIZER, VOCABULARY = "tokenizer_config.json", "tokenizer.json", "vocab.json"
+MERGES = "merges.txt"
 SPECIAL_TOKENS = "special_tokens_map.json"
 FILES = (TOKENIZER_CONFIG, SPECIAL_TOKENS, VOCABULARY)  # or, without the last, TOKENIZER
 SPECIAL = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>"}
 
-_CLASSES = ("CLIPTokenizer", "CLIPTokenizerFast", None)
+PLAIN, GENERIC = "CLIPTokenizer", "PreTrainedTokenizerFast"
+CLEANING = "text_cleaning"  # a field of our own in TOKENIZER_CONFIG: what TOKENIZER does to a text
+
+_CLASSES = (PLAIN, f"{PLAIN}Fast", None)
+_GENERIC = (GENERIC, "TokenizersBackend")  # transformers 4 and 5 call it so
 _CLEANINGS = ("lower", "canonicalize", "whitespace")  # the first is OpenCLIP's usual, and ours
 # CLIP's pieces in the order of their tokens, one to a line, without the two special ones.
 PIECES, DIGEST = 49406, ("ee7a4423aea96d705babd8004aa41e3696ffd366e5d8f3227d4fa057768d60e0")
@@ -49,13 +54,23 @@ def of_open_clip(text_cfg: Mapping[str, Any], where: object) -> dict[str, Any]:
     return {} if clean == _CLEANINGS[0] else {"clean": clean}
 
 
+def cleaning(spec: Mapping[str, Any]) -> str:
+    """How texts are cleaned by the fields of their preprocessing spec."""
+    return spec.get("clean") or _CLEANINGS[0]
+
+
+def is_usual(spec: Mapping[str, Any]) -> bool:
+    """Whether texts are cleaned as CLIP's own tokenizer does it."""
+    return cleaning(spec) == _CLEANINGS[0]
+
+
 def to_open_clip(spec: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a `text_cfg` that say how texts are cleaned."""
     return {"tokenizer_kwargs": {"clean": spec["clean"]}} if spec.get("clean") else {}
 
 
-def require_hf(folder: Mapping[str, Mapping[str, Any]], context: int, where: object) -> None:
-    """Checks that the tokenizer of a Hugging Face folder is CLIP's.
+def of_hf(folder: Mapping[str, Mapping[str, Any]], context: int, where: object) -> dict[str, Any]:
+    """What the tokenizer of a Hugging Face folder, which must be CLIP's, fixes of the texts' spec.
 
     Raises:
       CheckpointError: naming every field that is not.
@@ -63,7 +78,9 @@ def require_hf(folder: Mapping[str, Mapping[str, Any]], context: int, where: obj
     # transformers takes what the second states where the first does not
     given = {**folder.get(SPECIAL_TOKENS, {}), **folder.get(TOKENIZER_CONFIG, {})}
     other = []
-    if given.get("tokenizer_class") not in _CLASSES:
+    kind = given.get("tokenizer_class")
+    clean = given.get(CLEANING) if kind in _GENERIC else _CLEANINGS[0]
+    if kind not in (*_CLASSES, *_GENERIC) or clean not in _CLEANINGS:
         other.append(f"tokenizer_class={given['tokenizer_class']!r}")
     longest = given.get("model_max_length")
     if isinstance(longest, int | float) and longest < context:
@@ -78,7 +95,8 @@ def require_hf(folder: Mapping[str, Mapping[str, Any]], context: int, where: obj
     for name in (VOCABULARY, TOKENIZER):
         if name in folder:
             _require_vocabulary(folder[name], name, where)
-            return  # the other says the same
+            break  # the other says the same
+    return {} if clean == _CLEANINGS[0] else {"clean": clean}
 
 
 def _require_vocabulary(content: Mapping[str, Any], name: str, where: object) -> None:

@@ -43,7 +43,7 @@ def _again(model: LanguageBind, folder: Path, to: str, name: str, x: np.ndarray)
         exported = jax.export.deserialize((folder / f"{name}.stablehlo").read_bytes())
         tensors: dict[str, LazyTensor] = read_safetensors(folder / f"{name}.safetensors")
         return np.asarray(exported.call({path: t.read() for path, t in tensors.items()}, x))
-    if to in ("hf", "open_clip"):
+    if to in ("hf", "clip", "open_clip"):
         several = len(model.modalities) > 1
         one = model.modalities[0] if name == TEXT else name
         return embed(open_weights({one: folder / one if several else folder}), name, x)

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ def open_weights(
         if is_ours(path):
             raise errors.ConfigError(
                 f"{path}: a checkpoint of this package, which says itself what its modalities are; "
-                "give it alone, not in a mapping."
+                "give it alone, not in a mapping; convert takes some of them with --only."
             )
     opened = [open_source(path, modality, config) for modality, path in local.items()]
     published = Published({one.modality: one for one in opened})
@@ -195,6 +195,46 @@ class Published(Weights):
             how.layer,
         )
         return paths.unflatten({path.removeprefix(prefix): leaf for path, leaf in flat.items()})
+
+
+class Only(Changed):
+    """Some modalities of other weights, and their text tower.
+
+    Args:
+      weights: as they are stored.
+      modalities: those to keep.
+
+    Raises:
+      ConfigError: for a modality that the weights do not have.
+    """
+
+    def __init__(self, weights: Weights, modalities: Collection[str]):
+        super().__init__(weights)
+        towers = weights.config.towers
+        if strange := [name for name in modalities if name not in towers]:
+            raise errors.ConfigError(
+                f"{weights.where}: has {', '.join(towers)} and no {', '.join(strange)}; choose "
+                "some of those it has."
+            )
+        kept = {name: tower for name, tower in towers.items() if name in modalities}
+        self.config = ModelConfig(kept, weights.config.text)
+        names = {*kept, TEXT}
+        self.preprocess = {name: one for name, one in weights.preprocess.items() if name in names}
+        self.origin = {name: one for name, one in weights.origin.items() if name in names}
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Hash of weights and config."""
+        told = f"only {' '.join(sorted(self.config.towers))} {self.inner.digest}"
+        return hashlib.sha256(told.encode()).hexdigest()
+
+    def read(self, name: str, how: Reading) -> paths.Tree:
+        """As `Weights.read`."""
+        if name != "logit_scale":
+            return self.inner.part(name, *how)
+        return self.inner.part(
+            name, how.dtype, lambda path: path in self.config.towers and how.wanted(path), how.layer
+        )
 
 
 class Merged(Changed):

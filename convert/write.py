@@ -3,13 +3,16 @@
 safetensors   our checkpoint: `model.safetensors`, `config.json`
 orbax         the same with `params/`, written by Orbax
 hf            what the original PyTorch code loads: one folder per modality
+clip          what transformers and sentence-transformers open: a plain CLIP per modality
 open_clip     what OpenCLIP loads: plain towers only
 stablehlo     one program per tower with a symbolic batch, and its parameters
 """
 
+import collections
 import contextlib
 import dataclasses
 import functools
+import importlib.util
 import logging
 import os
 import re
@@ -23,22 +26,34 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from lb_jax.convert import clip, languagebind, open_clip, pictures, rules, texts
+from lb_jax.convert import (
+    clip,
+    languagebind,
+    limits,
+    open_clip,
+    pictures,
+    rules,
+    texts,
+    tokenizer_files,
+)
 from lb_jax.convert.parts import Weights, layers, tower_leaf
 from lb_jax.convert.sharing import leaf_origins, shared_leaves
 from lb_jax.convert.source import CONFIG, OPEN_CLIP_CONFIG, leaf_shapes
+from lb_jax.convert.weights import Merged
 from lb_jax.core import checkpoint, errors, paths
 from lb_jax.core import config as config_lib
 from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.models.languagebind import LanguageBind
 
+_NEEDED = {"stablehlo": "flatbuffers"}  # by jax.export, which does not ask for it
 Pieces = Iterator[np.ndarray]  # of a leaf, in order along its leading axis
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 # Files that a folder written here may hold, by their path in it.
 _ANY_MODALITY = "|".join(MODALITIES)
 _WRITTEN = re.compile(
-    rf"(({_ANY_MODALITY})/)?((preprocessor_)?config\.json|model\.safetensors)"
+    rf"(({_ANY_MODALITY})/)?((preprocessor_|tokenizer_)?config\.json|model\.safetensors)"
+    rf"|(({_ANY_MODALITY})/)?(tokenizer|vocab|modules)\.json|(({_ANY_MODALITY})/)?merges\.txt"
     r"|(calibration|golden)\.json"
     rf"|(({_ANY_MODALITY})/)?open_clip_(config\.json|model\.safetensors)"
     rf"|inputs\.json|({_ANY_MODALITY}|{TEXT})\.(safetensors|stablehlo)"
@@ -54,10 +69,12 @@ class Report:
     Attributes:
       tensors: number of arrays.
       parameters: number of values in them.
+      notes: what opens it, and what else to know of it, in words.
     """
 
     tensors: int = 0
     parameters: int = 0
+    notes: list[str] = dataclasses.field(default_factory=list)
 
     def count(self, leaves: Iterable[tuple[str, Pieces]]) -> Iterator[tuple[str, Pieces]]:
         """Passes leaves on and counts them."""
@@ -87,6 +104,12 @@ def write(weights: Weights, folder: Path, to: str) -> Report:
             f"unknown format {to!r}; known: {', '.join(FORMATS)}.{errors.nearest(to, FORMATS)}"
         )
     folder = Path(folder).resolve()
+    if (library := _NEEDED.get(to)) and importlib.util.find_spec(library) is None:
+        raise errors.ConfigError(
+            f"--to={to} needs the library {library}, which is not installed; `pip install "
+            f"{library}` brings it."
+        )
+    limits.require(weights, to)
     _require_replaceable(folder, weights.files)
     report = Report()
     with checkpoint.replacing(folder) as partial:
@@ -169,56 +192,87 @@ def _write_config(weights: Weights, folder: Path) -> None:
 
 
 def _hf(weights: Weights, folder: Path, report: Report) -> None:
+    opened = collections.defaultdict(list)
     for modality, vision in weights.config.towers.items():
-        origin = weights.origin.get(modality, {})
+        base_layer = weights.origin.get(modality, {}).get("base_layer", False)
         table = clip.RULES
         if vision.lora:
-            base_layer = origin.get("base_layer", False)
             table = clip.peft_rules(vision.lora.targets, base_layer=base_layer)
-        is_plain = modality == "image" and origin.get("kind") == "OpenCLIP"
-        if origin.get("kind") in ("CLIP", "LanguageBind"):
-            config = origin["config"]
-            if not vision.lora and config.get("vision_config", {}).get("lora_r"):
-                config = languagebind.without_lora(config)
-        elif is_plain and not vision.lora:
-            config = clip.to_config(vision, weights.config.text)
-        else:
-            config = languagebind.to_config(modality, vision, weights.config.text)
+        config = languagebind.folder_config(weights, modality)
         into = _folder_of(weights, folder, modality)
         checkpoint.write_json(into / CONFIG, config)
-        if (stated := _preprocessor(weights, modality, config)) is not None:
+        is_clip = config.get("model_type") == "clip"
+        if is_clip and modality != "audio":
+            side = vision.image_size[0]
+            stated = pictures.to_hf(weights.preprocess.get(modality, {}), side)
             checkpoint.write_json(into / pictures.PREPROCESSOR, stated)
+        if _has_vocabulary(weights):
+            tokenizer_files.write_plain(into, weights.config.text.context)
+        kind = ("wrapped" if vision.lora else "clip") if is_clip else "LanguageBind"
+        opened[kind].append(config.get("model_type"))
         _write_foreign(weights, modality, table, into / "model.safetensors", report)
+    report.notes += [
+        f"opened by {_OPENERS[kind].format(', '.join(types))}" for kind, types in opened.items()
+    ]
+    others = limits.held(weights, "clip")
+    if others and {*opened} != {"clip"}:
+        only = f" --only={','.join(others)}" if len(others) < len(weights.config.towers) else ""
+        report.notes.append(f"transformers alone opens what --to=clip{only} writes")
+    report.notes += _without_vocabulary(weights)
 
 
-def _preprocessor(
-    weights: Weights, modality: str, config: Mapping[str, Any]
-) -> dict[str, Any] | None:
-    """What `preprocessor_config.json` says of the pictures of one tower.
+_OPENERS = {
+    "clip": "transformers (AutoModel, AutoProcessor, AutoTokenizer)",
+    "wrapped": "transformers' CLIPModel once peft has wrapped its vision encoder (docs/weights.md)",
+    "LanguageBind": "from_pretrained of {} in LanguageBind's own code",
+}
 
-    LanguageBind's own code reads none, and normalises with CLIP's numbers.
 
-    Raises:
-      CheckpointError: for texts that are cleaned as no tokenizer of this format states, and for
-        pictures that the code which reads the folder would normalise with other numbers.
-    """
-    if clean := weights.preprocess.get(TEXT, {}).get("clean"):
-        raise errors.CheckpointError(
-            f"Hugging Face's CLIP tokenizer has no cleaning {clean!r} of texts, with which these "
-            "weights were trained; choose --to=open_clip or safetensors."
+def _clip(weights: Weights, folder: Path, report: Report) -> None:
+    if any(tower.lora for tower in weights.config.towers.values()):
+        weights = Merged(weights)
+        report.notes.append("LoRA factors are folded into the weights")
+    text = weights.config.text
+    for modality, vision in weights.config.towers.items():
+        into = _folder_of(weights, folder, modality)
+        config = clip.to_config(vision, text)
+        if _has_vocabulary(weights):
+            config["text_config"] |= tokenizer_files.SPECIAL_IDS
+            tokenizer_files.write(into, text.context, weights.preprocess.get(TEXT, {}))
+        spec = weights.preprocess.get(modality, {})
+        checkpoint.write_json(into / CONFIG, config)
+        checkpoint.write_json(
+            into / pictures.PREPROCESSOR, pictures.to_hf(spec, vision.image_size[0])
         )
-    spec = weights.preprocess.get(modality, {})
-    if modality == "audio":
-        return None
-    if config.get("model_type") == "clip":
-        return pictures.to_hf(spec, weights.config.towers[modality].image_size[0])
-    if not pictures.are_usual(spec):
-        raise errors.CheckpointError(
-            f"the pictures of {modality} are normalised with mean {pictures.numbers(spec)[0]} and "
-            f"std {pictures.numbers(spec)[1]}, and LanguageBind's code, which reads such a folder, "
-            "always with CLIP's; choose --to=safetensors."
-        )
-    return None
+        checkpoint.write_json(into / "modules.json", _MODULES)
+        _write_foreign(weights, modality, clip.RULES, into / "model.safetensors", report)
+        report.notes += [f"{modality}: {one}" for one in pictures.differences(spec, modality)]
+    opener = f"{_OPENERS['clip']} and SentenceTransformer(folder)"
+    if missing := _without_vocabulary(weights):
+        opener = "transformers (AutoModel, AutoImageProcessor)"
+    report.notes += [*missing, f"opened by {opener}"]
+
+
+# What sentence-transformers does with a text or a picture; both modules are known to all versions.
+_MODULES = [
+    {"idx": idx, "name": str(idx), "path": path, "type": f"sentence_transformers.models.{kind}"}
+    for idx, (path, kind) in enumerate([("", "CLIPModel"), ("1_Normalize", "Normalize")])
+]
+
+
+def _has_vocabulary(weights: Weights) -> bool:
+    """Whether the text tower has a row for every token of CLIP's tokenizer."""
+    return weights.config.text.vocab >= tokenizer_files.VOCABULARY
+
+
+def _without_vocabulary(weights: Weights) -> list[str]:
+    """A note where there is nothing that makes tokens of texts."""
+    if _has_vocabulary(weights):
+        return []
+    return [
+        f"no tokenizer files: the text tower knows {weights.config.text.vocab:,} tokens, CLIP's "
+        f"tokenizer {tokenizer_files.VOCABULARY:,}"
+    ]
 
 
 def _open_clip(weights: Weights, folder: Path, report: Report) -> None:
@@ -235,6 +289,7 @@ def _open_clip(weights: Weights, folder: Path, report: Report) -> None:
         into = _folder_of(weights, folder, modality)
         checkpoint.write_json(into / OPEN_CLIP_CONFIG, config)
         _write_foreign(weights, modality, table, into / "open_clip_model.safetensors", report)
+    report.notes.append("opened by open_clip.create_model_and_transforms('local-dir:FOLDER')")
 
 
 def _write_foreign(
@@ -288,6 +343,7 @@ def _stablehlo(weights: Weights, folder: Path, report: Report) -> None:
         inputs[name] = {"shape": [str(size) for size in x.shape], "dtype": str(x.dtype)}
         inputs[name]["preprocess"] = weights.preprocess.get(name, {})
     checkpoint.write_json(folder / "inputs.json", inputs)
+    report.notes.append("opened by jax.export.deserialize (docs/weights.md)")
 
 
 def _pieces(weights: Weights, name: str, path: str, dtype: Any = None) -> Pieces:
@@ -317,6 +373,7 @@ FORMATS: dict[str, Callable[[Weights, Path, Report], None]] = {
     "safetensors": _safetensors,
     "orbax": _orbax,
     "hf": _hf,
+    "clip": _clip,
     "open_clip": _open_clip,
     "stablehlo": _stablehlo,
 }

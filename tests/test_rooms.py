@@ -26,7 +26,7 @@ ROOMS = {
     "media": ("core", "text"),
     "corpora": MEDIA,
     "feed": CORPORA,
-    "convert": ("core", "models"),
+    "convert": ("core", "models", "text"),
     "evaluation.metrics": ("core",),
     "training": (*BELOW_TRAINING, "evaluation.metrics"),
     "evaluation.benchmarks": (*CORPORA, "evaluation.metrics"),

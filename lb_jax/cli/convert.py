@@ -1,14 +1,22 @@
-"""`lb-jax convert SRC DST --to orbax|safetensors|hf|open_clip|stablehlo`."""
+"""`lb-jax convert SRC DST --to safetensors|orbax|hf|clip|open_clip|stablehlo`."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from lb_jax.cli.arguments import Parser, make_folder
+from lb_jax.cli.corpus_arguments import add_only
 from lb_jax.core import checkpoint, errors
 from lb_jax.core.modalities import MODALITIES
 
-FORMATS = ("safetensors", "orbax", "hf", "open_clip", "stablehlo")
-OURS = FORMATS[:2]  # checkpoints of this package
+FORMATS = {  # and what opens each
+    "safetensors": "lb_jax.load, lb-jax",
+    "orbax": "the same",
+    "hf": "LanguageBind's own code",
+    "clip": "transformers' Auto classes and sentence-transformers; image, depth, thermal",
+    "open_clip": "OpenCLIP; plain towers",
+    "stablehlo": "jax.export; one program per tower",
+}
+OURS = tuple(FORMATS)[:2]  # checkpoints of this package
 
 
 def main(argv: Sequence[str]) -> None:
@@ -25,9 +33,18 @@ def main(argv: Sequence[str]) -> None:
         help="weights; or several as MODALITY=SRC, such as video=DIR_A audio=DIR_B",
     )
     parser.add_argument("out", type=Path, metavar="DST", help="folder to write")
-    parser.add_argument("--to", required=True, choices=FORMATS)
     parser.add_argument(
-        "--merge-lora", action="store_true", help="fold LoRA factors into the weights"
+        "--to",
+        required=True,
+        choices=tuple(FORMATS),
+        help="format, by what opens it: "
+        + "; ".join(f"{name}: {what}" for name, what in FORMATS.items()),
+    )
+    add_only(parser, "modalities to write, with their text tower (default: all of SRC)")
+    parser.add_argument(
+        "--merge-lora",
+        action="store_true",
+        help="fold LoRA factors into the weights; clip always does",
     )
     parser.add_argument(
         "--config",
@@ -46,15 +63,18 @@ def main(argv: Sequence[str]) -> None:
     from lb_jax.convert import verify, weights, write
 
     stored = weights.open_weights(sources(arguments.source), config=arguments.config)
-    opened = weights.Merged(stored) if arguments.merge_lora else stored
+    chosen = weights.Only(stored, arguments.only) if arguments.only else stored
+    opened = weights.Merged(chosen) if arguments.merge_lora else chosen
     report = write.write(opened, arguments.out, arguments.to)
     print(f"{arguments.out}: {', '.join(opened.config.towers)} and text, as {arguments.to}")
     print(f"  {report.tensors} tensors, {report.parameters:,} parameters")
     print(f"  ignored: {', '.join(opened.ignored) or 'nothing'}")
+    for note in report.notes:
+        print(f"  {note}")
     if stored.folder and (stored.folder / checkpoint.CALIBRATION).is_file():
         print(f"  calibration: {carry_calibration(stored, arguments.out, arguments.to)}")
     if arguments.verify:
-        for name, difference in verify.differences(stored, arguments.out, arguments.to).items():
+        for name, difference in verify.differences(chosen, arguments.out, arguments.to).items():
             print(f"  {name}: embeddings differ by at most {difference:.1e}")
 
 

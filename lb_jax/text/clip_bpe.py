@@ -30,7 +30,7 @@ def encode(text: str, *, small: bool = True) -> list[int]:
     tokens: list[int] = []
     if not small:
         for stretch in text.split():
-            tokens += _encoder(_ANY_CASE).encode(stretch, add_special_tokens=False).ids
+            tokens += encoder(small=False).encode(stretch, add_special_tokens=False).ids
         return tokens
     for stretch in text.lower().split():
         tokens += _kept(stretch) if len(stretch) <= _KEPT_CHARACTERS else _encode(stretch)
@@ -43,7 +43,7 @@ def _kept(stretch: str) -> list[int]:
 
 
 def _encode(stretch: str) -> list[int]:
-    return _encoder().encode(stretch, add_special_tokens=False).ids
+    return encoder(small=True).encode(stretch, add_special_tokens=False).ids
 
 
 def merges() -> list[tuple[str, str]]:
@@ -62,15 +62,18 @@ def vocabulary() -> list[str]:
 
 
 @functools.cache
-def _encoder(words: str = _WORDS) -> tokenizers.Tokenizer:
+def encoder(*, small: bool) -> tokenizers.Tokenizer:
+    """The encoding itself, of texts whose letters are small, or stay as they are.
+
+    It makes none small, and knows no special tokens.
+    """
+    words = _WORDS if small else _ANY_CASE
     vocab = {piece: token for token, piece in enumerate(vocabulary())}
-    encoder = tokenizers.Tokenizer(
-        models.BPE(vocab=vocab, merges=merges(), end_of_word_suffix="</w>")
-    )
-    encoder.pre_tokenizer = pre_tokenizers.Sequence(
+    made = tokenizers.Tokenizer(models.BPE(vocab=vocab, merges=merges(), end_of_word_suffix="</w>"))
+    made.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(tokenizers.Regex(words), behavior="removed", invert=True),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
-    return encoder
+    return made

@@ -12,7 +12,7 @@ ARGUMENTS = {
     "evaluate": ("--model", "--data", "--split", "--out"),
     "calibrate": ("--model", "--data", "--split"),
     "replay": ("WORKDIR", "STEP"),
-    "convert": ("SRC", "DST", "--to", "--merge-lora", "--config", "--verify"),
+    "convert": ("SRC", "DST", "--to", "--only", "--merge-lora", "--config", "--verify"),
     "data convert": ("SRC", "DST", "--root", "--columns", "--only", "--to", "--max-bad-rate"),
     "serve": ("--model", "--store", "--host", "--port", "--token", "--max-queue", "--workers"),
     "embed": ("--model", "--modality", "--out", "--batch-size", "items"),

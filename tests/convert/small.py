@@ -19,6 +19,7 @@ VISION = VisionConfig(
     width=16, depth=2, heads=2, mlp_dim=32, patch_size=8, image_size=(24, 24), embed_dim=8
 )
 TEXT = TextConfig(width=12, depth=2, heads=2, mlp_dim=24, embed_dim=8, vocab=60, context=10)
+WORDS = dataclasses.replace(TEXT, vocab=49408)  # knows every token of CLIP's
 LORA = dataclasses.replace(VISION, lora=LoraConfig(rank=2))
 VIDEO = dataclasses.replace(
     VISION,
@@ -32,11 +33,14 @@ LORA_CONFIG = languagebind.to_config("depth", LORA, TEXT)["vision_config"]
 
 @functools.cache
 def arrays(
-    table: tuple[rules.Rule, ...], vision: VisionConfig = VISION, modality: str = "image"
+    table: tuple[rules.Rule, ...],
+    vision: VisionConfig = VISION,
+    modality: str = "image",
+    text: TextConfig = TEXT,
 ) -> Mapping[str, np.ndarray]:
     """Name -> drawn tensor, float32, for every row of a table."""
     rng = np.random.default_rng(0)
-    found = rules.places(table, leaf_shapes(modality, vision, TEXT))
+    found = rules.places(table, leaf_shapes(modality, vision, text))
     return {
         place.name: np.asarray(0.3 * rng.standard_normal(place.foreign_shape), np.float32)
         for place in found
@@ -51,24 +55,28 @@ def write(folder: Path, tensors: Mapping[str, np.ndarray], config: dict) -> Path
     return folder
 
 
-def clip_folder(folder: Path) -> Path:
+def clip_folder(folder: Path, text: TextConfig = TEXT) -> Path:
     """Hugging Face CLIP."""
-    return write(folder, arrays(clip.RULES), clip.to_config(VISION, TEXT))
+    return write(folder, arrays(clip.RULES, text=text), clip.to_config(VISION, text))
 
 
-def languagebind_folder(folder: Path, modality: str, vision: VisionConfig = LORA) -> Path:
-    """LanguageBind with LoRA factors under PEFT's names."""
-    table = clip.peft_rules(vision.lora.targets, base_layer=False)
-    config = languagebind.to_config(modality, vision, TEXT)
-    return write(folder, arrays(table, vision, modality), config)
+def languagebind_folder(
+    folder: Path, modality: str, vision: VisionConfig = LORA, text: TextConfig = TEXT
+) -> Path:
+    """LanguageBind with LoRA factors under PEFT's names, if it has any."""
+    table = clip.RULES
+    if vision.lora:
+        table = clip.peft_rules(vision.lora.targets, base_layer=False)
+    config = languagebind.to_config(modality, vision, text)
+    return write(folder, arrays(table, vision, modality, text), config)
 
 
-def open_clip_folder(folder: Path) -> Path:
+def open_clip_folder(folder: Path, text: TextConfig = TEXT) -> Path:
     """OpenCLIP's native format."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = dict(arrays(open_clip.RULES))
+    tensors = dict(arrays(open_clip.RULES, text=text))
     safetensors.numpy.save_file(tensors, folder / "open_clip_model.safetensors")
-    config = open_clip.to_config(VISION, TEXT)
+    config = open_clip.to_config(VISION, text)
     (folder / "open_clip_config.json").write_text(json.dumps(config))
     return folder
 

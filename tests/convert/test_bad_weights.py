@@ -462,13 +462,16 @@ def test_file_in_the_place_of_the_folder_to_write_stays(folder, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip", "notes"]
 
 
-def test_folders_by_modality_are_named(folder, tmp_path):
+@pytest.mark.parametrize("to", ["hf", "clip", "open_clip"])
+def test_folders_by_modality_are_named(folder, tmp_path, to):
     several = {"image": folder("clip"), "depth": folder("clip", "again")}
-    write.write(weights.open_weights(several), tmp_path / "out", "hf")
+    write.write(weights.open_weights(several), tmp_path / "out", to)
     with pytest.raises(errors.CheckpointError) as told:
         weights.open_weights(tmp_path / "out")
     hint = f'{{"image": "{tmp_path}/out/image", "depth": "{tmp_path}/out/depth"}}'
-    assert str(told.value).endswith(f"found depth, image. Each has its own: load {hint}.")
+    given = f"image={tmp_path}/out/image depth={tmp_path}/out/depth"
+    hint = f"found depth, image. Each has its own: load {hint}, or convert {given}."
+    assert str(told.value).endswith(hint)
 
 
 def test_exported_programs_are_no_model(folder, tmp_path):

@@ -171,7 +171,9 @@ def test_numbers_that_the_original_code_does_not_read_are_not_written(tmp_path):
     config = json.loads((tmp_path / "ours" / "config.json").read_text())
     del config["origin"]
     (tmp_path / "ours" / "config.json").write_text(json.dumps(config))
-    with pytest.raises(errors.CheckpointError, match="always with CLIP's; choose --to=safetensors"):
+    with pytest.raises(
+        errors.CheckpointError, match=r"always with CLIP's \(thermal\); choose --to=clip or "
+    ):
         write.write(weights.open_weights(tmp_path / "ours"), tmp_path / "hf", "hf")
 
 

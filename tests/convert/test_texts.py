@@ -55,7 +55,7 @@ def test_cleaning_stays_with_the_model(tmp_path, clean, through):
     assert lb_jax.load(tmp_path / "b").specs["text"] == first.specs["text"]
     expected = lb_jax.preprocess("text", ["A dog!"], first.specs["text"])
     assert (first.preprocess("text", ["A dog!"]) == expected).all()
-    with pytest.raises(errors.CheckpointError, match=f"no cleaning '{clean}' of texts.*open_clip"):
+    with pytest.raises(errors.CheckpointError, match=f"the cleaning '{clean}', which .*open_clip"):
         write.write(weights.open_weights(tmp_path / "b"), tmp_path / "c", "hf")
 
 
