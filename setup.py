@@ -92,7 +92,7 @@ setup(
             "infiray_irg>=1.6",
             "flyr>=5.1",  # the peer of readings of FLIR cameras
             "faiss-cpu>=1.12",  # the peer of benchmarks/index.py
-            # clients of the server and of stores: tests/serve/test_clients.py, benchmarks/clients.py
+            # clients of the server and of stores: tests/serve, benchmarks/clients.py
             "openai>=3",
             "langchain-openai>=1.7",
             "schemathesis>=4.32",
