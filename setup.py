@@ -92,6 +92,12 @@ setup(
             "infiray_irg>=1.6",
             "flyr>=5.1",  # the peer of readings of FLIR cameras
             "faiss-cpu>=1.12",  # the peer of benchmarks/index.py
+            # clients of the server and of stores: tests/serve, benchmarks/clients.py
+            "openai>=3",
+            "langchain-openai>=1.7",
+            "schemathesis>=4.32",
+            "prometheus_client>=0.26",
+            "duckdb>=2",
             "pytest>=8",
             "pytest-xdist>=3.6",
             "hypothesis>=6.100",

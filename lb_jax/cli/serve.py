@@ -13,6 +13,15 @@ TOKEN = "LB_JAX_TOKEN"
 MIB = 1 << 20
 SAMPLE_ITEMS = 3  # scenes of the page's examples
 SAMPLE_SEED = 7
+# `--max-NAME`: type, default, what it bounds
+BOUNDS = {
+    "queue": (int, 256, "files and windows of text in flight; more get 429"),
+    "inputs": (int, 2048, "texts and files of a list, and of each field of a form"),
+    "characters": (int, 100_000, "characters of a text"),
+    "total_characters": (int, 1_000_000, "characters of all texts of a request"),
+    "upload_mib": (int, 64, "size of a request, in MiB"),
+    "media_s": (float, 600.0, "duration of a file, in seconds"),
+}
 
 
 def main(argv: Sequence[str]) -> None:
@@ -35,23 +44,22 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--token", help=f"secret that the API and the page ask for (default: ${TOKEN})"
     )
-    parser.add_argument(
-        "--max-queue", type=int, default=256, help="items in flight; more get 429 (default: 256)"
-    )
-    parser.add_argument(
-        "--max-upload-mib", type=int, default=64, help="size of a request (default: 64)"
-    )
-    parser.add_argument(
-        "--max-media-s", type=float, default=600, help="duration of a file (default: 600)"
-    )
+    for name, (kind, usual, what) in BOUNDS.items():
+        option = f"--max-{name.replace('_', '-')}"
+        parser.add_argument(option, type=kind, default=usual, help=f"{what} (default: {usual})")
     parser.add_argument("--workers", type=int, default=2, help="decoder processes (default: 2)")
     parser.add_argument("--no-page", action="store_true", help="the API alone")
     add_settings(parser)
     given = parser.parse_args(argv)
-    for name in ("max_queue", "max_upload_mib", "max_media_s", "workers"):
+    for name in (*(f"max_{name}" for name in BOUNDS), "workers"):
         if getattr(given, name) <= 0:
             option = name.replace("_", "-")
             raise errors.ConfigError(f"--{option} is {getattr(given, name)}; expected above 0.")
+    if given.max_characters > BOUNDS["characters"][1]:
+        raise errors.ConfigError(
+            f"--max-characters is {given.max_characters}; the tokenizer takes "
+            f"{BOUNDS['characters'][1]} at most."
+        )
     if not 0 <= given.port <= 65_535:
         raise errors.ConfigError(f"--port is {given.port}; expected 0 to 65535.")
     token = given.token if given.token is not None else os.environ.get(TOKEN)
@@ -70,6 +78,9 @@ def main(argv: Sequence[str]) -> None:
     bounds = dataclasses.replace(
         usual,
         queue=given.max_queue,
+        inputs=given.max_inputs,
+        characters=given.max_characters,
+        total_characters=given.max_total_characters,
         upload_bytes=upload,
         held_bytes=max(usual.held_bytes, 2 * upload),
         media_s=given.max_media_s,

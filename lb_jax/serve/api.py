@@ -3,7 +3,8 @@
 import base64
 import html
 import json
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import numpy as np
@@ -14,52 +15,18 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from lb_jax.core.modalities import MODALITIES, TEXT
-from lb_jax.serve import metrics, parsing
-from lb_jax.serve.limits import REFUSALS, Refusal
+from lb_jax.core.modalities import TEXT
+from lb_jax.serve import metrics, parsing, schema
+from lb_jax.serve.limits import Refusal
 from lb_jax.serve.service import Found, Item, Service
 
 EMBEDDINGS_FIELDS = ("model", "input", "encoding_format", "dimensions", "user")
 SEARCH_FIELDS = ("model", "query", "input", "k", "modality", "under", "after_s", "before_s")
-FORMATS = ("float", "base64")
 OWN = "/gradio_api/"  # between the page and its server, which have their own words
-RESULTS = 10  # of a search that does not say
 MEDIA_HEADERS = {"x-content-type-options": "nosniff", "cache-control": "private, max-age=3600"}
 
 # status of what the framework raises: code of the refusal
 _CODES = {404: "not_found", 405: "method_not_allowed", 416: "no_such_range"}
-
-_MEDIA = {
-    "type": "object",
-    "required": ["type", "data"],
-    "properties": {
-        "type": {"enum": list(MODALITIES)},
-        "data": {"type": "string", "format": "byte", "description": "base64 of the file"},
-    },
-}
-_INPUT = {"oneOf": [{"type": "string"}, _MEDIA]}
-_FILES = {
-    name: {"type": "array", "items": {"type": "string", "format": "binary"}} for name in MODALITIES
-}
-_BODIES = {
-    "embeddings": {
-        "model": {"type": "string"},
-        "input": {"oneOf": [{"type": "string"}, {"type": "array", "items": _INPUT}]},
-        "encoding_format": {"enum": list(FORMATS), "default": "float"},
-        "dimensions": {"type": "integer", "description": "only the model's own width"},
-        "user": {"type": "string"},
-    },
-    "search": {
-        "model": {"type": "string"},
-        "query": {"type": "string"},
-        "input": {"type": "array", "items": _INPUT, "description": "media to search by"},
-        "k": {"type": "integer", "default": RESULTS},
-        "modality": {"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
-        "under": {"type": "string", "description": "folder that results lie in"},
-        "after_s": {"type": "number"},
-        "before_s": {"type": "number"},
-    },
-}
 
 
 def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
@@ -70,6 +37,15 @@ def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
       lifespan: of the application.
     """
     served = service.served
+    row = {
+        "id": served.name,
+        "object": "model",
+        "created": int(time.time()),  # clients want one; when it was trained no checkpoint says
+        "owned_by": "lb-jax",
+        "modalities": [*served.modalities, TEXT],
+        "dimensions": served.width,
+        "digest": served.digest,
+    }
     app = FastAPI(
         title="lb-jax",
         version="1",
@@ -80,7 +56,7 @@ def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
         lifespan=lifespan,
     )
 
-    @app.post("/v1/embeddings", openapi_extra=_body("embeddings"))
+    @app.post("/v1/embeddings")
     async def embeddings(request: Request) -> Response:
         """Vectors of texts and media, in the order in which they were sent.
 
@@ -90,22 +66,26 @@ def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
         fields, items = await parsing.read(request, service.limits)
         parsing.only(fields, EMBEDDINGS_FIELDS)
         _check_model(fields, served.name)
-        encoding = parsing.word(fields, "encoding_format", FORMATS[0])
-        if encoding not in FORMATS:
+        encoding = parsing.word(fields, "encoding_format", schema.FORMATS[0])
+        if encoding not in schema.FORMATS:
             raise Refusal(
                 "bad_request",
-                f"encoding_format is {encoding[:80]!r}; expected {' or '.join(FORMATS)}.",
+                f"encoding_format is {encoding[:80]!r}; expected {' or '.join(schema.FORMATS)}.",
+                "encoding_format",
             )
         width = parsing.number(fields, "dimensions", int)
         if width not in (None, served.width):
             raise Refusal(
                 "bad_request",
                 f"dimensions is {width}; the vectors of this model have {served.width}.",
+                "dimensions",
             )
+        parsing.word(fields, "user")
         if not items:
-            raise Refusal("bad_request", "There is nothing to embed; send `input` or files.")
-        vectors = await service.embed(items)
-        tokens = _count_tokens(items)
+            raise Refusal(
+                "bad_request", "There is nothing to embed; send `input` or files.", "input"
+            )
+        vectors, tokens = await service.embed_counted(items)
         return JSONResponse(
             {
                 "object": "list",
@@ -123,7 +103,7 @@ def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
             }
         )
 
-    @app.post("/v1/search", openapi_extra=_body("search"))
+    @app.post("/v1/search")
     async def search(request: Request) -> Response:
         """Moments of the store that match a text, a file, or several together."""
         fields, items = await parsing.read(request, service.limits)
@@ -133,16 +113,20 @@ def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
         if query is not None:
             items = [Item(TEXT, query, "query"), *items]
         if not items:
-            raise Refusal("bad_request", "There is nothing to search by; send `query` or files.")
+            raise Refusal(
+                "bad_request", "There is nothing to search by; send `query` or files.", "query"
+            )
         k = parsing.number(fields, "k", int)
-        k = RESULTS if k is None else k
+        k = schema.RESULTS if k is None else k
         if not 1 <= k <= service.limits.results:
             raise Refusal(
-                "bad_request", f"k is {k}; expected a number from 1 to {service.limits.results}."
+                "bad_request",
+                f"k is {k}; expected a number from 1 to {service.limits.results}.",
+                "k",
             )
         where = {
-            "modalities": _modalities(fields),
-            "under": parsing.word(fields, "under") or None,
+            "modalities": parsing.words(fields, "modality"),
+            "under": parsing.word(fields, "under"),
             "after_s": parsing.number(fields, "after_s"),
             "before_s": parsing.number(fields, "before_s"),
         }
@@ -154,13 +138,14 @@ def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
     @app.get("/v1/models")
     async def models() -> Response:
         """The model that is served."""
-        row = {"id": served.name, "object": "model", "owned_by": "lb-jax"}
-        more = {
-            "modalities": [*served.modalities, TEXT],
-            "dimensions": served.width,
-            "digest": served.digest,
-        }
-        return JSONResponse({"object": "list", "data": [row | more]})
+        return JSONResponse({"object": "list", "data": [row]})
+
+    @app.get("/v1/models/{model:path}")
+    async def one_model(model: str) -> Response:
+        """The model that is served, by its name."""
+        if model != served.name:
+            raise _no_model(model, served.name)
+        return JSONResponse(row)
 
     @app.get("/healthz")
     async def healthz() -> Response:
@@ -193,6 +178,7 @@ def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
     async def docs() -> Response:
         return HTMLResponse(docs_page(app.openapi()))
 
+    schema.complete(app.openapi(), served, service.limits)
     # Said here, as what these routes do not take would go on to the page.
     taken: dict[str, set[str]] = {}
     for route in app.routes:
@@ -267,7 +253,8 @@ async def _invalid(request: Request, error: RequestValidationError) -> Response:
     if request.url.path.startswith(OWN):
         return await exception_handlers.request_validation_exception_handler(request, error)
     first = error.errors()[0]
-    refusal = Refusal("bad_request", f"{first['loc'][-1]}: {first['msg']}.")
+    name = str(first["loc"][-1])
+    refusal = Refusal("bad_request", f"{name}: {first['msg']}.", name)
     return JSONResponse(refusal.body, refusal.status)
 
 
@@ -278,27 +265,15 @@ async def _broke(request: Request, error: Exception) -> Response:
     return JSONResponse(refusal.body, refusal.status, {"connection": "close"})  # uvicorn does it
 
 
-def _check_model(fields: dict[str, Any], name: str) -> None:
+def _check_model(fields: parsing.Fields, name: str) -> None:
     asked = parsing.word(fields, "model")
     if asked not in (None, "", name):
-        raise Refusal("model_not_found", f"There is no model {asked[:80]!r}; this is {name!r}.")
+        raise _no_model(asked, name)
 
 
-def _modalities(fields: dict[str, Any]) -> tuple[str, ...]:
-    given = fields.get("modality") or ()
-    given = (given,) if isinstance(given, str) else given
-    if not isinstance(given, Sequence) or not all(isinstance(one, str) for one in given):
-        raise Refusal("bad_request", "modality is no string and no list of strings.")
-    return tuple(given)
-
-
-def _count_tokens(items: Sequence[Item]) -> int:
-    """Tokens of all texts, start and end included."""
-    from lb_jax.text import tokenizer
-
-    texts = [item.content for item in items if item.modality == TEXT]
-    longest = 2 + max(map(len, texts), default=1)
-    return sum(int(np.count_nonzero(tokenizer.tokenize(text, longest))) for text in texts)
+def _no_model(asked: str, name: str) -> Refusal:
+    message = f"There is no model {asked[:80]!r}; this is {name!r}."
+    return Refusal("model_not_found", message, "model")
 
 
 def _encoded(vector: np.ndarray, encoding: str) -> list[float] | str:
@@ -318,37 +293,6 @@ def _moment(found: Found) -> dict[str, Any]:
         "cosine": found.cosine,
         "probability": found.probability,
         "media": f"/media/{found.link}{begins}",
-    }
-
-
-def _body(name: str) -> dict[str, Any]:
-    """What a route takes, for the OpenAPI document."""
-    fields = _BODIES[name]
-    form = {**{key: value for key, value in fields.items() if key != "input"}, **_FILES}
-    form["input"] = {"type": "array", "items": {"type": "string"}}
-    refusal = {
-        "type": "object",
-        "properties": {
-            "error": {
-                "type": "object",
-                "properties": {key: {"type": "string"} for key in ("message", "type", "code")},
-            }
-        },
-    }
-    answers: dict[str, Any] = {}
-    for code, (status, _) in REFUSALS.items():
-        known = answers.setdefault(str(status), {"description": ""})
-        known["description"] = ", ".join(filter(None, [known["description"], code]))
-        known["content"] = {parsing.JSON: {"schema": refusal}}
-    return {
-        "requestBody": {
-            "required": True,
-            "content": {
-                parsing.JSON: {"schema": {"type": "object", "properties": fields}},
-                parsing.FORM: {"schema": {"type": "object", "properties": form}},
-            },
-        },
-        "responses": answers,
     }
 
 

@@ -101,11 +101,11 @@ class Answer:
     """What the engine says about an item.
 
     Attributes:
-      vector: float32 [e], unit length; or why there is none.
+      vector: float32 [e], unit length.
       batch: items that were embedded together, told by the first of them; 0 by the others.
     """
 
-    vector: np.ndarray | errors.DataError
+    vector: np.ndarray
     batch: int
 
 
@@ -115,8 +115,8 @@ def embed_batch(
     """Embeds items of any modalities, grouped, and gives the answers in their order.
 
     Args:
-      items: (modality, array of one item or text).
-      encode: modality and what was given -> a vector or an error for each.
+      items: (modality, array of one item; of text, its tokens).
+      encode: modality and arrays -> a vector for each.
     """
     places = defaultdict(list)
     for place, (modality, _) in enumerate(items):
@@ -178,20 +178,8 @@ class ModelAPI(litserve.LitAPI):
         """Answers go as they are."""
         return output
 
-    def _encode(self, modality: str, given: list[Any]) -> list[np.ndarray | errors.DataError]:
-        if modality != TEXT:
-            return list(encode(self._model, modality, np.stack(given)))
-        try:
-            return list(self._model.embed(TEXT, given, batch_size=_padded(len(given))))
-        except errors.DataError:  # one text must not cost the others their answer
-            return [_embed_text(self._model, text) for text in given]
-
-
-def _embed_text(model: "Model", text: str) -> np.ndarray | errors.DataError:
-    try:
-        return model.embed(TEXT, [text], batch_size=_padded(1))[0]
-    except errors.DataError as error:
-        return error
+    def _encode(self, modality: str, given: list[np.ndarray]) -> list[np.ndarray]:
+        return list(encode(self._model, modality, np.stack(given)))
 
 
 def encode(model: "Model", modality: str, array: np.ndarray) -> np.ndarray:
@@ -300,7 +288,6 @@ class Engine:
         """Vectors of items of any modalities, float32 [n, e], in their order.
 
         Raises:
-          DataError: a text cannot be embedded.
           Refusal: the engine does not answer.
         """
         loop = asyncio.get_running_loop()
@@ -331,8 +318,6 @@ class Engine:
         for (modality, _), answer in zip(items, found, strict=True):
             if answer.batch:
                 self._observe(answer.batch, modality)
-            if isinstance(answer.vector, errors.DataError):
-                raise answer.vector
         return np.stack([answer.vector for answer in found])
 
     def _send(self, items: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from lb_jax.serve.service import Service
 COOKIE = "lb_jax_session"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 OPEN = ("/healthz", "/login")  # without a token
+BELOW = ("/media", "/v1/models")  # routes that are counted with all below them
 GUARDED = ("/v1/",)  # routes with bodies that count against the queue
 LINGER_S = 2.0  # for what a client still sends after it was refused
 # The page loads nothing from elsewhere, and the browser sees to it.
@@ -143,7 +144,7 @@ class Gate:
     def _route(self, path: str) -> str:
         if path in self._routes:
             return path
-        return "/media" if path.startswith("/media/") else "page"
+        return next((name for name in BELOW if path.startswith(f"{name}/")), "page")
 
 
 class _Exchange:

@@ -4,7 +4,10 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator
 
+from lb_jax.text import tokenizer
+
 MIB = 1 << 20
+PORTION = 32  # places in the queue that one request takes at most, so that others are not kept
 
 # code of a refusal: (HTTP status, type in the words of OpenAI's API)
 REFUSALS = {
@@ -35,11 +38,12 @@ class Refusal(Exception):
     Attributes:
       code: a key of `REFUSALS`.
       message: one sentence for the caller.
+      param: the field at fault, where there is one.
     """
 
-    def __init__(self, code: str, message: str):
+    def __init__(self, code: str, message: str, param: str | None = None):
         super().__init__(message)
-        self.code, self.message = code, message
+        self.code, self.message, self.param = code, message, param
 
     @property
     def status(self) -> int:
@@ -47,10 +51,10 @@ class Refusal(Exception):
         return REFUSALS[self.code][0]
 
     @property
-    def body(self) -> dict[str, dict[str, str]]:
-        """The answer as JSON."""
-        kind = REFUSALS[self.code][1]
-        return {"error": {"message": self.message, "type": kind, "code": self.code}}
+    def body(self) -> dict[str, dict[str, str | None]]:
+        """The answer as JSON, in the form of OpenAI's API."""
+        told = {"message": self.message, "type": REFUSALS[self.code][1]}
+        return {"error": {**told, "param": self.param, "code": self.code}}
 
     @property
     def headers(self) -> dict[str, str]:
@@ -67,10 +71,11 @@ class Limits:
     Attributes:
       upload_bytes: body of a request.
       held_bytes: bodies of all requests that are being answered.
-      queue: items that are being answered, and requests.
-      parts: parts of a form, items of a list that are media.
-      texts: texts of a request.
+      queue: places in it, and requests. A request takes one for each file and each window of
+        text, up to `PORTION`; with more it goes on portion by portion.
+      inputs: of a list, and of each field of a form.
       characters: of a text.
+      total_characters: of all texts of a request.
       media_s: duration that a container may claim.
       decode_s: time that decoding one file may take.
       decode_bytes: address space that decoding one file may take beside the decoder's own.
@@ -82,9 +87,9 @@ class Limits:
     upload_bytes: int = 64 * MIB
     held_bytes: int = 512 * MIB
     queue: int = 256
-    parts: int = 32
-    texts: int = 128
-    characters: int = 8192
+    inputs: int = 2048  # as OpenAI's
+    characters: int = tokenizer.MAX_CHARACTERS
+    total_characters: int = 1_000_000  # as OpenAI's 300,000 tokens
     media_s: float = 600.0
     decode_s: float = 20.0
     decode_bytes: int = 2048 * MIB
@@ -97,7 +102,7 @@ class Admission:
     """Counts what is in flight and refuses more than the limits; of one thread only.
 
     Attributes:
-      items: texts and media that are being embedded.
+      items: places in the queue that are taken.
       requests: that are being answered.
       held_bytes: of bodies announced or read.
     """
@@ -122,25 +127,23 @@ class Admission:
             self.requests -= 1
 
     @contextlib.contextmanager
-    def reserve(self, items: int) -> Iterator[None]:
-        """Items from the parsed body to their vectors.
+    def reserve(self, items: int) -> Iterator[int]:
+        """Places in the queue for a request of so many items, from its parsed body to its vectors.
+
+        Yields:
+          How many of them may be embedded at once.
 
         Raises:
-          Refusal: when they do not fit, now or ever.
+          Refusal: when there are not enough places.
         """
-        if items > self.limits.queue:
-            raise Refusal(
-                "bad_request",
-                f"The request has {items} items; this server takes at most {self.limits.queue} "
-                "at once.",
-            )
-        if self.items + items > self.limits.queue:
+        places = min(items, PORTION, self.limits.queue)
+        if self.items + places > self.limits.queue:
             raise _busy(f"{self.items} items are in flight")
-        self.items += items
+        self.items += places
         try:
-            yield
+            yield places
         finally:
-            self.items -= items
+            self.items -= places
 
     def hold(self, count: int) -> None:
         """Adds bytes of a body; `release` takes them back.

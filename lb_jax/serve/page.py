@@ -33,6 +33,7 @@ LABELS = "a dog\na car\na telephone\nrain"
 KEPT_S = 900  # uploads are removed after this time
 AT_ONCE = 8  # events of the page that are worked on
 WAITING = 64  # events that wait for their turn
+FILES, TEXTS = 32, 128  # of a comparison
 LOG = logging.getLogger(__name__)
 
 
@@ -381,11 +382,10 @@ async def _picture(service: Service, item: Item) -> bytes | None:
 
 def _check_counts(service: Service, items: Sequence[Item]) -> None:
     texts = sum(item.modality == TEXT for item in items)
-    limits = service.limits
-    if texts > limits.texts or len(items) - texts > limits.parts:
+    if texts > TEXTS or len(items) - texts > FILES:
         raise Refusal(
             "bad_request",
-            f"At most {limits.parts} files and {limits.texts} texts at once; these are "
+            f"At most {FILES} files and {TEXTS} texts at once; these are "
             f"{len(items) - texts} and {texts}.",
         )
 

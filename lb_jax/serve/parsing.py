@@ -1,10 +1,12 @@
-"""From the body of a request to items; nothing in it is taken for a path or a URL."""
+"""From the body of a request to items; nothing in it is taken for a path, and no URL is fetched."""
 
 import base64
 import binascii
+import collections
+import dataclasses
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.datastructures import UploadFile
@@ -16,20 +18,43 @@ from lb_jax.serve.limits import Limits, Refusal
 from lb_jax.serve.service import Item
 
 JSON, FORM = "application/json", "multipart/form-data"
-# What the parts of a form may say that they are; browsers and clients guess by the file's name.
+# What files may say that they are; browsers and clients guess by the file's name.
 PART_TYPES = ("image/", "video/", "audio/", "application/octet-stream", "application/ogg")
+# Parts of a message as OpenAI's API has them, and their kin: type, and field of the URL -> modality
+URL_PARTS = {f"{name}_url": name for name in MODALITIES}
 UPLOADS_ONLY = (
-    'media are taken as uploads only: form parts, or {"type": "image", "data": "<base64>"}; no '
-    "paths and no URLs"
+    'media are taken as uploads only: form parts, {"type": "image", "data": "<base64>"}, or '
+    '{"type": "image_url", "image_url": {"url": "data:image/png;base64,…"}}; no paths and no URLs '
+    "to fetch"
+)
+TEXTS_ONLY = (
+    "tokens are not taken, texts are, as every model has tokens of its own (of langchain's "
+    "OpenAIEmbeddings with check_embedding_ctx_length=False)"
 )
 NO_FILE_NAME = re.compile(r"[/\\\0]")  # of a path
 NAME_CHARACTERS = 80  # of a file name, in errors
+DATA_URL = re.compile(r"data:[^,]{0,80};base64,", re.IGNORECASE)
+MANY = ("modality",)  # fields that a form may have several times
+OTHERS = 32  # fields of a form beside its texts
 
 
-async def read(request: Request, limits: Limits) -> tuple[dict[str, Any], list[Item]]:
+@dataclasses.dataclass(frozen=True)
+class Fields:
+    """The plain fields of a request.
+
+    Attributes:
+      values: by name.
+      is_form: whether numbers are written as text.
+    """
+
+    values: dict[str, Any]
+    is_form: bool = False
+
+
+async def read(request: Request, limits: Limits) -> tuple[Fields, list[Item]]:
     """Reads a body: its plain fields, and its items in their order.
 
-    JSON: the items are `input` (a string, or a list of strings and `{"type", "data"}`). Form: the
+    JSON: the items are `input`: a string, an object of `_from_value`, or a list of them. Form: the
     items are the fields `input`, and files under the name of their modality.
 
     Raises:
@@ -42,11 +67,11 @@ async def read(request: Request, limits: Limits) -> tuple[dict[str, Any], list[I
         return await _from_form(request, limits)
     raise Refusal(
         "unsupported_content_type",
-        f"The content type is {given or 'missing'}; expected {JSON} or {FORM}.",
+        f"The content type is {_shown(given) if given else 'missing'}; expected {JSON} or {FORM}.",
     )
 
 
-def _from_json(body: bytes, limits: Limits) -> tuple[dict[str, Any], list[Item]]:
+def _from_json(body: bytes, limits: Limits) -> tuple[Fields, list[Item]]:
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -55,19 +80,22 @@ def _from_json(body: bytes, limits: Limits) -> tuple[dict[str, Any], list[Item]]
         raise Refusal("bad_request", 'The body is no JSON object; expected {"input": …}.')
     given = fields.pop("input", [])
     given = given if isinstance(given, list) else [given]
-    _check_count(sum(isinstance(one, str) for one in given), limits.texts, "texts")
-    _check_count(sum(isinstance(one, dict) for one in given), limits.parts, "media")
-    return fields, [_from_value(one, f"input {place}") for place, one in enumerate(given)]
+    if any(type(one) in (int, float) for one in given):
+        raise _wrong(f"input holds numbers; {TEXTS_ONLY}.")
+    _check_count(len(given), limits, "inputs")
+    return Fields(fields), [_from_value(one, f"input {place}") for place, one in enumerate(given)]
 
 
 def _from_value(value: Any, name: str) -> Item:
+    """A text, a file as base64, or a part of a message as OpenAI's API has it."""
     if isinstance(value, str):
+        if DATA_URL.match(value):
+            raise _wrong(f"{name} is a data URL and no text; {UPLOADS_ONLY}.")
         return Item(TEXT, value, name)
     if not isinstance(value, dict):
-        raise Refusal(
-            "bad_request",
-            f"{name} is of type {type(value).__name__}; expected a string or an object, as tokens "
-            "are not taken, texts are.",
+        raise _wrong(
+            f"{name} is of type {type(value).__name__}; expected a string or an object: "
+            f"{TEXTS_ONLY}."
         )
     match value:
         case {"type": "text", "text": str(text), **rest} if not rest:
@@ -75,31 +103,49 @@ def _from_value(value: Any, name: str) -> Item:
         case {"type": str(modality), "data": str(data), **rest} if (
             modality in MODALITIES and not rest
         ):
-            if data[:5].lower() == "data:":
-                raise Refusal(
-                    "bad_request",
-                    f"{name}: its data are a data URL and no base64; give the base64 alone, which "
-                    "follows the comma.",
-                )
-            try:
-                content = base64.b64decode(data, validate=True)
-            except (binascii.Error, ValueError) as error:
-                raise Refusal("bad_request", f"{name}: its data are no base64: {error}.") from error
-            return Item(modality, content, f"{name} ({modality})")
-        case _:
-            kinds = ", ".join(MODALITIES)
-            raise Refusal(
-                "bad_request",
-                f"{name} has the fields {_shown(', '.join(value))} with type "
-                f"{_shown(value.get('type'))}; {UPLOADS_ONLY}. Types: {kinds}.",
-            )
+            name = f"{name} ({modality})"
+            is_url = data[:5].lower() == "data:"
+            return Item(modality, (_from_url if is_url else _from_base64)(data, name), name)
+        case {"type": str(kind), **rest} if kind in URL_PARTS and rest.keys() == {kind}:
+            name = f"{name} ({kind})"
+            match rest[kind]:  # `detail` is how closely OpenAI's models look at it
+                case str(url):
+                    return Item(URL_PARTS[kind], _from_url(url, name), name)
+                case {"url": str(url), **more} if more.keys() <= {"detail"}:
+                    return Item(URL_PARTS[kind], _from_url(url, name), name)
+    raise _wrong(
+        f"{name} has the fields {_shown(', '.join(value))} with type "
+        f"{_shown(value.get('type'))}; {UPLOADS_ONLY}. Types: {', '.join(MODALITIES)}."
+    )
 
 
-async def _from_form(request: Request, limits: Limits) -> tuple[dict[str, Any], list[Item]]:
+def _from_url(url: str, name: str) -> bytes:
+    """The content of a data URL (RFC 2397)."""
+    head, comma, data = url.partition(",")
+    scheme, _, kind = head.partition(":")
+    if scheme.lower() != "data" or not comma:
+        raise _wrong(f"{name}: its URL is {_shown(url)}, which is not fetched; {UPLOADS_ONLY}.")
+    kind, *parameters = kind.lower().split(";")
+    if "base64" not in parameters[-1:]:
+        raise _wrong(
+            f"{name}: its data URL begins with {_shown(head)}; expected data:TYPE;base64,DATA."
+        )
+    _check_type(kind, name)
+    return _from_base64(data, name)
+
+
+def _from_base64(data: str, name: str) -> bytes:
+    try:
+        return base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise _wrong(f"{name}: its data are no base64: {error}.") from error
+
+
+async def _from_form(request: Request, limits: Limits) -> tuple[Fields, list[Item]]:
     try:
         form = await request.form(
-            max_files=limits.parts,
-            max_fields=limits.texts + 32,
+            max_files=limits.inputs * len(MODALITIES),
+            max_fields=limits.inputs + OTHERS,
             max_part_size=4 * limits.characters,
         )
     except HTTPException as error:  # starlette's word for a damaged form
@@ -113,86 +159,108 @@ async def _from_form(request: Request, limits: Limits) -> tuple[dict[str, Any], 
         elif key == "input":
             items.append(Item(TEXT, value, f"input {len(items)}"))
         elif key in MODALITIES:
-            raise Refusal("bad_request", f"The field {key} holds no file; {UPLOADS_ONLY}.")
+            raise _wrong(f"The field {key} holds no file; {UPLOADS_ONLY}.", key)
+        elif key in MANY:
+            fields.setdefault(key, []).append(value)
         elif key in fields:
-            raise Refusal("bad_request", f"The field {_shown(key)} is there twice; give it once.")
+            raise _wrong(f"The field {_shown(key)} is there twice; give it once.", key)
         else:
             fields[key] = value
-    _check_count(sum(item.modality == TEXT for item in items), limits.texts, "texts")
-    return fields, items
+    for name, count in collections.Counter(item.modality for item in items).items():
+        _check_count(count, limits, f"parts of {name}")
+    return Fields(fields, is_form=True), items
 
 
 async def _from_part(key: str, part: UploadFile, place: int) -> Item:
     name = f"input {place} ({key}, {_shown(part.filename or '')})"
     if key not in MODALITIES:
-        raise Refusal(
-            "bad_request",
-            f"{name}: a file's field is its modality; expected one of {', '.join(MODALITIES)}.",
+        raise _wrong(
+            f"{name}: a file's field is its modality; expected one of {', '.join(MODALITIES)}.", key
         )
     if NO_FILE_NAME.search(part.filename or ""):  # no client sends one, and nobody needs it
-        raise Refusal(
-            "bad_request", f"{name}: its name is a path; give the name of the file alone."
-        )
-    kind = (part.content_type or PART_TYPES[3]).partition(";")[0].strip().lower()
-    if not kind.startswith(PART_TYPES):
+        raise _wrong(f"{name}: its name is a path; give the name of the file alone.", key)
+    _check_type((part.content_type or "").partition(";")[0].strip().lower(), name)
+    return Item(key, await part.read(), name)
+
+
+def _check_type(kind: str, name: str) -> None:
+    if kind and not kind.startswith(PART_TYPES):
         raise Refusal(
             "unsupported_content_type",
             f"{name}: its content type is {_shown(kind)}; expected image/…, video/…, audio/… or "
             "application/octet-stream.",
+            "input",
         )
-    return Item(key, await part.read(), name)
 
 
-def only(fields: Mapping[str, Any], known: Sequence[str]) -> None:
+def only(fields: Fields, known: Sequence[str]) -> None:
     """Checks the names of the fields.
 
     Raises:
       Refusal: there is another one.
     """
-    for name in fields.keys() - set(known):
-        raise Refusal(
-            "bad_request", f"There is no field {_shown(name)}; expected {', '.join(known)}."
-        )
+    for name in sorted(fields.values.keys() - set(known)):
+        raise _wrong(f"There is no field {_shown(name)}; expected {', '.join(known)}.", name)
 
 
-def number(fields: Mapping[str, Any], name: str, kind: type = float) -> Any:
+def number(fields: Fields, name: str, kind: type = float) -> Any:
     """A number out of JSON or of a form; None when it is not there.
 
     Raises:
       Refusal: it is no finite number of the kind.
     """
-    value = fields.get(name)
-    if value is None or value == "":
+    value = fields.values.get(name)
+    if value is None:
         return None
     try:
-        if isinstance(value, bool):
+        if isinstance(value, bool) or isinstance(value, str) != fields.is_form:
             raise ValueError
         found = kind(value)
         if found != found or found in (float("inf"), float("-inf")) or found != float(value):
             raise ValueError
     except (TypeError, ValueError, OverflowError) as error:
         what = "whole number" if kind is int else "number"
-        raise Refusal("bad_request", f"{name} is {_shown(value)}; expected a {what}.") from error
+        raise _wrong(f"{name} is {_shown(value)}; expected a {what}.", name) from error
     return found
 
 
-def word(fields: Mapping[str, Any], name: str, usual: str | None = None) -> str | None:
+def word(fields: Fields, name: str, usual: str | None = None) -> str | None:
     """A string out of the fields; `usual` when it is not there, or null.
 
     Raises:
       Refusal: it is something else.
     """
-    value = fields.get(name)
+    value = fields.values.get(name)
     if value is None:
         return usual
     if not isinstance(value, str):
-        raise Refusal("bad_request", f"{name} is {_shown(value)}; expected a string.")
+        raise _wrong(f"{name} is {_shown(value)}; expected a string.", name)
     return value
 
 
-def _check_count(found: int, most: int, what: str) -> None:
-    if found > most:
-        raise Refusal("bad_request", f"The request has {found} {what}, expected at most {most}.")
+def words(fields: Fields, name: str) -> tuple[str, ...]:
+    """Strings out of the fields: none, one or a list of them.
+
+    Raises:
+      Refusal: it is something else.
+    """
+    value = fields.values.get(name)
+    found = [] if value is None else value if isinstance(value, list) else [value]
+    if not all(isinstance(one, str) for one in found):
+        raise _wrong(f"{name} is {_shown(value)}; expected a string or a list of strings.", name)
+    return tuple(found)
+
+
+def _check_count(found: int, limits: Limits, what: str) -> None:
+    if found > limits.inputs:
+        raise _wrong(
+            f"The request has {found} {what}, expected at most {limits.inputs}; send several."
+        )
+
+
+def _wrong(message: str, param: str = "input") -> Refusal:
+    # a name may be any text, and the answer is UTF-8
+    return Refusal("bad_request", message, param.encode(errors="replace").decode())
 
 
 def _shown(value: object) -> str:

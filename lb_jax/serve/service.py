@@ -16,10 +16,12 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
+from lb_jax.media import specs as specs_lib
 from lb_jax.serve import decoding
 from lb_jax.serve.engine import Engine, Served
 from lb_jax.serve.limits import Admission, Limits, Refusal
 from lb_jax.serve.metrics import Metrics
+from lb_jax.text import sentences
 
 KNOWN_FILES = 50_000  # of results, that links may lead to
 SHORTEST = 1e-6  # of a sum of unit vectors that has a direction
@@ -38,6 +40,28 @@ class Item:
     modality: str
     content: str | bytes
     name: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What the model embeds at once: a file, or a window of a text.
+
+    Attributes:
+      place: of the item among those of the request.
+      item: that it is of.
+      tokens: int32 [context] of a window; None of a file.
+      weight: of the window in its text: its tokens without start and end.
+    """
+
+    place: int
+    item: Item
+    tokens: np.ndarray | None = None
+    weight: float = 1.0
+
+    @property
+    def count(self) -> int:
+        """Tokens, start and end included; 0 of a file."""
+        return 0 if self.tokens is None else int(self.weight) + sentences.SPECIAL
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,20 +157,24 @@ class Service:
         Raises:
           Refusal: too much is in flight, or an item cannot be used; names the first.
         """
+        vectors, _ = await self.embed_counted(items)
+        return vectors
+
+    async def embed_counted(self, items: Sequence[Item]) -> tuple[np.ndarray, int]:
+        """As `embed`, with the number of tokens of all texts, start and end included.
+
+        A text of more tokens than the model takes is embedded as `Model.embed` does it, window by
+        window; a long request goes portion by portion, between those of others.
+        """
         for item in items:
             self._check(item)
-        with self.admission.reserve(len(items)):
-            arrays = await asyncio.gather(*map(self._prepare, items), return_exceptions=True)
-            for item, array in zip(items, arrays, strict=True):
-                if isinstance(array, Refusal):
-                    raise Refusal(array.code, f"{item.name}: {array.message}")
-                if isinstance(array, BaseException):
-                    raise array
-            pairs = [(item.modality, array) for item, array in zip(items, arrays, strict=True)]
-            try:
-                return await self._engine.embed(pairs)
-            except errors.DataError as error:
-                raise Refusal("bad_request", f"{error.path}: {error.reason}.") from error
+        self._check_total(items)
+        rows = await asyncio.to_thread(self._rows, items)
+        vectors: list[np.ndarray] = []
+        with self.admission.reserve(len(rows)) as places:
+            for start in range(0, len(rows), places):
+                vectors.extend(await self._embed_rows(rows[start : start + places]))
+        return join(rows, vectors), sum(row.count for row in rows)
 
     async def search(self, items: Sequence[Item], k: int, where: dict[str, Any]) -> list[Found]:
         """Moments of the store that are nearest to a text, a file, or several together.
@@ -235,22 +263,60 @@ class Service:
                 "bad_request",
                 f"{item.name}: the model has no modality {item.modality!r}; it has "
                 f"{', '.join(sorted(known))}.",
+                "input",
             )
         if item.modality == TEXT:
             if not item.content.strip():
-                raise Refusal("bad_request", f"{item.name} is empty; give it words.")
+                raise Refusal("bad_request", f"{item.name} is empty; give it words.", "input")
             if len(item.content) > self.limits.characters:
                 raise Refusal(
                     "bad_request",
                     f"{item.name} has {len(item.content)} characters, expected at most "
                     f"{self.limits.characters}.",
+                    "input",
                 )
         elif not item.content:
-            raise Refusal("undecodable_media", f"{item.name} is empty; send a media file.")
+            raise Refusal("undecodable_media", f"{item.name} is empty; send a media file.", "input")
 
-    async def _prepare(self, item: Item) -> Any:
-        if item.modality == TEXT:
-            return item.content
+    def _check_total(self, items: Sequence[Item]) -> None:
+        total = sum(len(item.content) for item in items if item.modality == TEXT)
+        if total > self.limits.total_characters:
+            raise Refusal(
+                "bad_request",
+                f"The texts have {total} characters together, expected at most "
+                f"{self.limits.total_characters}; send them in several requests.",
+                "input",
+            )
+
+    def _rows(self, items: Sequence[Item]) -> list[Row]:
+        spec = specs_lib.of_text(self.served.specs)
+        rows: list[Row] = []
+        for place, item in enumerate(items):
+            if not isinstance(item.content, str):
+                rows.append(Row(place, item))
+                continue
+            try:
+                split = sentences.tokenize([item.content], spec.context, spec.clean)
+            except errors.DataError as error:
+                raise Refusal("bad_request", f"{item.name} {error.reason}.", "input") from error
+            windows = zip(split.tokens, split.weight, strict=True)
+            rows += [Row(place, item, tokens, float(weight)) for tokens, weight in windows]
+        return rows
+
+    async def _embed_rows(self, rows: Sequence[Row]) -> np.ndarray:
+        arrays = await asyncio.gather(*map(self._prepare, rows), return_exceptions=True)
+        for row, array in zip(rows, arrays, strict=True):
+            if isinstance(array, Refusal):
+                raise Refusal(array.code, f"{row.item.name}: {array.message}", "input")
+            if isinstance(array, BaseException):
+                raise array
+        pairs = [(row.item.modality, array) for row, array in zip(rows, arrays, strict=True)]
+        return await self._engine.embed(pairs)
+
+    async def _prepare(self, row: Row) -> Any:
+        if row.tokens is not None:
+            return row.tokens
+        item = row.item
         observe = functools.partial(
             _observe_second, self.metrics.decode_seconds.observe, item.modality
         )
@@ -271,6 +337,22 @@ class Service:
         if len(self._links) > KNOWN_FILES:
             self._links.popitem(last=False)
         return link
+
+
+def join(rows: Sequence[Row], vectors: Sequence[np.ndarray]) -> np.ndarray:
+    """The vectors of items, [n, e]: of several windows their weighted mean, made unit again.
+
+    Args:
+      rows: of the items, in their order, one at least for each.
+      vectors: of the rows, [e].
+    """
+    places = np.array([row.place for row in rows])
+    windows = np.bincount(places)
+    total = np.zeros((len(windows), len(vectors[0])), np.float32)
+    for row, vector in zip(rows, vectors, strict=True):
+        total[row.place] += vector if windows[row.place] == 1 else row.weight * vector
+    lengths = np.linalg.norm(total, axis=1, keepdims=True)
+    return np.where(windows[:, None] == 1, total, total / np.maximum(lengths, SHORTEST))
 
 
 def fuse(vectors: np.ndarray) -> np.ndarray:

@@ -61,7 +61,7 @@ def error(answer, status, code):
     assert answer.headers["content-type"] == "application/json"
     found = answer.json()["error"]
     assert found["code"] == code
-    assert found.keys() == {"message", "type", "code"}
+    assert found.keys() == {"message", "type", "param", "code"}
     return found["message"]
 
 

@@ -20,6 +20,7 @@ from tests.serve.client import CONTENT, error
 
 JSON = {"content-type": "application/json"}
 TOKEN = "geheim-à"
+LONG = ["A dog runs on a beach. " * 100, "語" * 300, "a cat"]
 BEARER = f"Bearer {TOKEN}".encode()
 
 
@@ -29,6 +30,17 @@ def test_every_modality_equals_the_model(server, model):
         np.testing.assert_allclose(found, model.embed(modality, [data]), atol=1e-5)
     found = server.http.post("/v1/embeddings", json={"input": "a cat"})
     np.testing.assert_allclose(server.vectors(found), model.embed("text", ["a cat"]), atol=1e-5)
+
+
+def test_long_texts_are_the_means_of_their_windows(server, model):
+    texts = [*LONG, *(f"text {number}" for number in range(2045))]
+    answer = server.http.post("/v1/embeddings", json={"input": texts})
+    found = server.vectors(answer)
+    assert len(found) == 2048
+    np.testing.assert_allclose(found[:9], model.embed("text", texts[:9]), atol=1e-5)
+    np.testing.assert_allclose(found[-1:], model.embed("text", texts[-1:]), atol=1e-5)
+    alone = server.http.post("/v1/embeddings", json={"input": "a cat!"}).json()
+    assert alone["usage"] == {"prompt_tokens": 5, "total_tokens": 5}
 
 
 def test_order_of_a_mix_is_kept(server, model):
@@ -60,6 +72,25 @@ def test_json_takes_media_and_gives_base64(server, model):
     np.testing.assert_allclose(found[1], model.embed("image", [CONTENT["image"]])[0], atol=1e-5)
 
 
+def test_parts_of_a_message_are_taken(server, model):
+    picture, sound = (client.base64_of(CONTENT[name]) for name in ("image", "audio"))
+    given = [
+        {"type": "text", "text": "a cat"},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{picture}"}},
+        {"type": "image_url", "image_url": f"data:;base64,{picture}"},
+        {"type": "image", "data": f"DATA:image/png;name=a;base64,{picture}"},
+        {"type": "audio_url", "audio_url": {"url": f"data:audio/wav;base64,{sound}"}},
+    ]
+    found = server.vectors(server.http.post("/v1/embeddings", json={"input": given}))
+    image = model.embed("image", [CONTENT["image"]])[0]
+    sound = model.embed("audio", [CONTENT["audio"]])[0]
+    expected = [model.embed("text", ["a cat"])[0], image, image, image, sound]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    page = {"type": "image_url", "image_url": f"data:text/html;base64,{picture}"}
+    answer = server.http.post("/v1/embeddings", json={"input": [page]})
+    assert "text/html" in error(answer, 415, "unsupported_content_type")
+
+
 def test_answers_of_many_clients_are_not_mixed_up(server, model):
     names = list(CONTENT)
     expected = {name: model.embed(name, [CONTENT[name]])[0] for name in names}
@@ -74,6 +105,11 @@ def test_answers_of_many_clients_are_not_mixed_up(server, model):
             np.testing.assert_allclose(vector, expected[name], atol=1e-5)
 
 
+def listed(one, count):
+    """A body whose input is a list of the same."""
+    return b'{"input":[' + b",".join([one] * count) + b"]}"
+
+
 JSON_MISTAKES = {
     "no json": (b"[1", "no JSON"),
     "no object": (b"[]", "no JSON object"),
@@ -81,18 +117,31 @@ JSON_MISTAKES = {
     "deep": (b'{"input":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "no JSON"),
     "tokens": (b'{"input":[[1,2]]}', "tokens are not taken, texts are"),
     "empty text": (b'{"input":["a"," "]}', "input 1 is empty"),
-    "long text": (b'{"input":"' + b"a " * 5000 + b'"}', "has 10000 characters"),
-    "many texts": (b'{"input":[' + b'"a",' * 200 + b'"a"]}', "201 texts, expected at most 128"),
+    "tokens of a text": (b'{"input":[1,2]}', "check_embedding_ctx_length=False"),
+    "long text": (b'{"input":"' + b"a " * 50_001 + b'"}', "has 100002 characters"),
+    "long texts": (listed(b'"' + b"a" * 99_999 + b'"', 11), "1099989 characters together"),
+    "many texts": (listed(b'"a"', 2049), "2049 inputs, expected at most 2048"),
     "url": (
         b'{"input":[{"type":"image_url","image_url":{"url":"http://127.0.0.1/a.png"}}]}',
+        "is not fetched",
+    ),
+    "url in a field": (
+        b'{"input":[{"type":"image_url","image_url":"a","detail":"low"}]}',
         "no paths and no URLs",
     ),
+    "url as text": (b'{"input":"data:image/png;base64,AAAA"}', "is a data URL and no text"),
+    "data url without base64": (
+        b'{"input":[{"type":"image_url","image_url":"data:image/png,a"}]}',
+        "expected data:TYPE;base64,DATA",
+    ),
     "path": (b'{"input":[{"type":"image","path":"/etc/passwd"}]}', "no paths and no URLs"),
-    "data url": (b'{"input":[{"type":"image","data":"data:image/png;base64,aa"}]}', "a data URL"),
+    "data url": (b'{"input":[{"type":"image","data":"data:image/png;base64,aa"}]}', "no base64"),
     "no base64": (b'{"input":[{"type":"image","data":"a?"}]}', "no base64"),
     "half a character": (b'{"input":[{"\\ud800":1}]}', r"the fields '\ud800'"),
     "format": (b'{"input":"a","encoding_format":"int8"}', "expected float or base64"),
     "dimensions": (b'{"input":"a","dimensions":3}', "dimensions is 3"),
+    "number as text": (b'{"input":"a","dimensions":"3"}', "expected a whole number"),
+    "user": (b'{"input":"a","user":3}', "user is '3'; expected a string"),
     "unknown field": (b'{"input":"a","inptu":1}', "no field 'inptu'"),
 }
 
@@ -111,8 +160,12 @@ def test_bad_forms_are_told(server):
     assert "no paths and no URLs" in says
     says = error(server.embed([("picture", CONTENT["image"])]), 400, "bad_request")
     assert "a file's field is its modality" in says
-    says = error(server.embed([("image", CONTENT["image"])] * 33), 400, "bad_request")
+    says = error(server.embed([("image", b"")] * 2049), 400, "bad_request")
+    assert "2049 parts of image, expected at most 2048" in says
+    says = error(server.embed([], ["a"] * 2100), 400, "bad_request")
     assert "form cannot be read" in says
+    says = error(server.embed([], ["a"], dimensions=""), 400, "bad_request")
+    assert "expected a whole number" in says
     page = [("image", ("a.html", b"<html>", "text/html"))]
     assert "text/html" in error(post(where, files=page), 415, "unsupported_content_type")
     answer = post(where, content=b"a", headers={"content-type": "text/plain"})
@@ -141,7 +194,10 @@ def test_routes_are_told(server):
     docs = server.http.get("/docs")
     assert "/v1/search" in docs.text
     assert "https://" not in docs.text
-    assert server.http.get("/v1/models").json()["data"][0]["dimensions"] > 0
+    (row,) = server.http.get("/v1/models").json()["data"]
+    assert row["dimensions"] > 0
+    assert server.http.get(f"/v1/models/{row['id']}").json() == row
+    error(server.http.get("/v1/models/of/another"), 404, "model_not_found")
     foreign = server.http.get("/healthz", headers={"host": "elsewhere.example"})
     error(foreign, 403, "forbidden_host")
 
@@ -198,7 +254,7 @@ def test_search_finds_what_is_stored(server, model, store):
     assert server.http.post("/v1/search", json=elsewhere).json()["data"] == []
     below = {"query": "a cat", "under": f"{store.parent}/a/../"}
     assert len(server.http.post("/v1/search", json=below).json()["data"]) == len(CONTENT)
-    for under in ("media", "/\ud800", "/\0"):
+    for under in ("", "media", "/\ud800", "/\0"):
         body = json.dumps({"query": "a", "under": under})
         answer = server.http.post("/v1/search", content=body, headers=JSON)
         assert error(answer, 400, "bad_request").startswith("under is ")
@@ -273,7 +329,7 @@ def test_metrics_count(server):
 
 def test_token_queue_and_graceful_stop(folder, model):
     """A second server: few items at once, a token, and its end."""
-    arguments = (f"--model={folder}", "--max-queue=2", "--no-page", "--workers=1")
+    arguments = (f"--model={folder}", "--max-queue=2", "--max-inputs=3", "--no-page", "--workers=1")
     with client.serving(*arguments, LB_JAX_TOKEN=TOKEN) as server:
         assert server.http.get("/healthz").status_code == 200
         for wrong in ({}, {"authorization": "Bearer other"}, {"cookie": "lb_jax_session=1"}):
@@ -288,7 +344,10 @@ def test_token_queue_and_graceful_stop(folder, model):
         server.http.cookies.clear()
         server.http.headers = [*server.http.headers.raw, (b"authorization", BEARER)]
 
-        error(server.embed(texts=["a"] * 3), 400, "bad_request")
+        says = error(server.embed(texts=["a"] * 4), 400, "bad_request")
+        assert "4 parts of text, expected at most 3" in says
+        found = server.vectors(server.embed(texts=LONG))  # more than there are places
+        np.testing.assert_allclose(found, model.embed("text", LONG), atol=1e-5)
         with concurrent.futures.ThreadPoolExecutor(12) as pool:
             waiting = [pool.submit(server.embed, [("video", CONTENT["video"])]) for _ in range(12)]
             answers = [one.result() for one in waiting]
