@@ -1,10 +1,12 @@
 """Names on the Hugging Face hub: downloaded once, then read from its cache like any folder."""
 
+import contextlib
 import functools
+import logging
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import huggingface_hub
@@ -24,6 +26,9 @@ WEIGHTS = (
     ("adapter_model.safetensors",),
     ("adapter_model.bin",),
 )
+# What says so, and how, when a request is made again.
+RETRYING = "huggingface_hub.utils._http"
+RETRIES = ("thrown while requesting", "Retrying in", "Rate limited. Waiting")
 _BESIDE = ("*.json", "README.md", "merges.txt")
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -52,7 +57,8 @@ def local(source: str | Path) -> Path:
 def _downloaded(name: str) -> Path:
     """Fetches one form of a repository's weights; its licence is printed once."""
     try:
-        folder = _cached(name) if huggingface_hub.is_offline_mode() else _fetched(name)
+        with _retries_told_once(name):
+            folder = _cached(name) if huggingface_hub.is_offline_mode() else _fetched(name)
     except hub_errors.RepositoryNotFoundError as error:
         raise errors.ConfigError(
             f"{name}: no such folder here and no such model on the hub (or it is private: set "
@@ -68,6 +74,28 @@ def _downloaded(name: str) -> Path:
         ) from error
     print(f"{name}: licence {licence(Path(folder))}", file=sys.stderr)
     return Path(folder)
+
+
+@contextlib.contextmanager
+def _retries_told_once(name: str) -> Iterator[None]:
+    """The hub's client says two lines for each of its attempts; this says one for all of them."""
+    told = []
+
+    def passes(record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if not any(words in text for words in RETRIES):
+            return True
+        if not told:
+            told.append(text)
+            print(f"{name}: the hub does not answer ({text}); trying again", file=sys.stderr)
+        return False
+
+    client = logging.getLogger(RETRYING)
+    client.addFilter(passes)
+    try:
+        yield
+    finally:
+        client.removeFilter(passes)
 
 
 def _fetched(name: str) -> str:

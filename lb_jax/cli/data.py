@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lb_jax.cli import corpus_arguments
 from lb_jax.cli.arguments import Parser, dispatch
+from lb_jax.core.words import noun
 
 FORMATS = ("array_record", "tfds")
 
@@ -63,7 +64,10 @@ def convert(argv: Sequence[str]) -> None:
         given["to"] = tfds_builder.shards(source, arguments.only)
     packed = pack.pack(source, arguments.out, only=arguments.only, **given)
     state = "packed" if packed.written else "was already complete; nothing to do"
-    print(f"{arguments.out}: {state}: {packed.rows:,} rows in {packed.shards:,} shards")
+    print(
+        f"{arguments.out}: {state}: {packed.rows:,} {noun(packed.rows, 'row')} "
+        f"in {packed.shards:,} {noun(packed.shards, 'shard')}"
+    )
     for carried in (packed.media, packed.texts):
         print("  " + (", ".join(f"{name} {rows:,}" for name, rows in carried.items()) or "nothing"))
     if packed.left_out:

@@ -8,6 +8,7 @@ from pathlib import Path
 from lb_jax.cli import corpus_arguments
 from lb_jax.cli.arguments import Parser, add_settings, given_settings, make_folder
 from lb_jax.core import errors, notices
+from lb_jax.core.words import counted
 
 _LOOKED_AT = 200  # rows, for whether files of a modality are there
 _SHOWN = 10  # bad files and frequent captions on the screen; the report has all
@@ -119,7 +120,8 @@ def lines(report, absent: Sequence[str], batch_size: int, step_s: float | None) 
     from lb_jax.corpora import check
 
     found = [
-        f"{report.where}: {report.rows} rows, {report.wall_s:.1f} s in {report.processes} processes"
+        f"{report.where}: {counted(report.rows, 'row')}, {report.wall_s:.1f} s in "
+        f"{counted(report.processes, 'process')}"
     ]
     told = report.as_dict()
     for name, one in told["modalities"].items():
@@ -139,13 +141,14 @@ def lines(report, absent: Sequence[str], batch_size: int, step_s: float | None) 
     if absent:
         found.append(f"  no files of {', '.join(absent)}")
     texts = told["captions"]
+    kinds = (f"{kind} in {counted(n, 'row')}" for kind, n in texts["kinds"].items())
     found.append(
         f"  captions {texts['count']}, {texts['repeated']} of them repeated, "
         f"{texts['truncated']} truncated, {texts['bad']} bad; by kind: "
-        + (", ".join(f"{kind} in {n} rows" for kind, n in texts["kinds"].items()) or "none")
+        + (", ".join(kinds) or "none")
     )
     if texts["rows_without"]:
-        found.append(f"    {texts['rows_without']} rows have no caption")
+        found.append(f"    {counted(texts['rows_without'], 'row')} without a caption")
     found += [f"    x{count} {text[:80]}" for text, count in texts["most_repeated"].items()]
     found += [f"  bad: {one.path}: {one.reason}" for one in report.bad[:_SHOWN]]
     if len(report.bad) > _SHOWN:

@@ -2,13 +2,14 @@
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lb_jax.cli import embed_npz
 from lb_jax.cli.arguments import Parser, add_settings, given_settings, make_folder
 from lb_jax.core import errors, notices
 from lb_jax.core.modalities import MODALITIES, TEXT
+from lb_jax.core.words import counted
 
 # Of a store alone: what a command line without them holds.
 STORE_DEFAULTS = {
@@ -17,12 +18,16 @@ STORE_DEFAULTS = {
     "workers": None,
     "rules": [],
     "prune": False,
-    "retry": False,
-    "quarantine": None,
-    "max_bad_rate": 0.5,
     "timeout": 600.0,
     "root": None,
     "multihost": False,
+}
+# Of files, which texts are not.
+FILE_DEFAULTS = {
+    "retry": False,
+    "quarantine": None,
+    "max_bad_rate": 0.5,
+    "list_left_out": False,
 }
 # Option, whether a value is one, and what it must be.
 LIMITS = (
@@ -42,12 +47,12 @@ def main(argv: Sequence[str]) -> None:
     """Embeds media into a store, or media or texts into an `.npz`."""
     arguments = _parse(argv, "embed")
     if arguments.out.endswith(".npz"):
-        given = [name for name, usual in STORE_DEFAULTS.items() if vars(arguments)[name] != usual]
-        if given:
-            option = "--" + given[0].replace("rules", "as").replace("_", "-")
+        if option := _given(arguments, STORE_DEFAULTS):
             raise errors.ConfigError(
                 f"{option} goes with a store; give -o the name of a folder, not {arguments.out}."
             )
+        if arguments.modality == TEXT and (option := _given(arguments, FILE_DEFAULTS)):
+            raise errors.ConfigError(f"{option} goes with files, and texts are none; leave it out.")
         if arguments.modality is None:
             raise errors.ConfigError(
                 f"--modality is needed for {arguments.out}: an .npz holds one modality; one of "
@@ -112,6 +117,25 @@ def _parse(argv: Sequence[str], name: str, out: str | None = None) -> argparse.N
     )
     add("--frames", type=int, help="of a video (default: as many as the model was trained with)")
     add_settings(parser)
+    group = parser.add_argument_group("files that are not embedded")
+    add = group.add_argument
+    add(
+        "--list-left-out",
+        action="store_true",
+        help="name each file of a folder that is left out, and why",
+    )
+    add("--retry", action="store_true", help="try files of the quarantine list again")
+    add(
+        "--quarantine",
+        type=Path,
+        metavar="FILE",
+        help="list of files that cannot be used (default: that of -o with .quarantine.jsonl)",
+    )
+    add(
+        "--max-bad-rate",
+        type=float,
+        help="share of such files above which it stops (default: %(default)s)",
+    )
     group = parser.add_argument_group("stores")
     add = group.add_argument
     add("--window", type=float, metavar="S", help="seconds of video or sound a row (default: 10)")
@@ -131,31 +155,27 @@ def _parse(argv: Sequence[str], name: str, out: str | None = None) -> argparse.N
         help="folder that paths of manifests are relative to (default: its own)",
     )
     add("--prune", action="store_true", help="remove files that are gone from the folders")
-    add("--retry", action="store_true", help="try files of the quarantine list again")
-    add(
-        "--quarantine",
-        type=Path,
-        metavar="FILE",
-        help="list of files that cannot be used (default: STORE.quarantine.jsonl)",
-    )
-    add(
-        "--max-bad-rate",
-        type=float,
-        help="share of such files above which it stops (default: %(default)s)",
-    )
     add("--timeout", type=float, metavar="S", help="for a file in seconds (default: %(default)s)")
     add(
         "--multihost",
         action="store_true",
         help="share the files with other hosts that run the same command",
     )
-    parser.set_defaults(**STORE_DEFAULTS)
+    parser.set_defaults(**STORE_DEFAULTS, **FILE_DEFAULTS)
     arguments = parser.parse_args(argv)
     _check(arguments)
     given = {name: vars(arguments)[name] for name in ("frames", "batch_size")}
     arguments.loading = {name: value for name, value in given.items() if value is not None}
     arguments.loading |= given_settings(arguments)
     return arguments
+
+
+def _given(arguments: argparse.Namespace, defaults: Mapping[str, object]) -> str | None:
+    """The first option that is given, of those with these defaults."""
+    for name, usual in defaults.items():
+        if vars(arguments)[name] != usual:
+            return "--" + name.replace("rules", "as").replace("_", "-")
+    return None
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -217,9 +237,8 @@ def _into_store(arguments: argparse.Namespace) -> None:
     print(f"{arguments.out}: {summary.told()}")
     for (modality, what), count in found.told.items():
         if modality in media_files.SAID:
-            print(f"  as {modality}: {count} files: {what}")
-    for why, count in found.skipped.items():
-        print(f"  left out: {count} files: {why}")
+            print(f"  as {modality}: {counted(count, 'file')}: {what}")
+    embed_npz.tell_left_out(found.left_out, found.closed, each=arguments.list_left_out)
     if summary.bad:
         print(f"  cannot be used: {summary.bad}, see {summary.quarantine}")
     for line in notices.told(summary.remarks):

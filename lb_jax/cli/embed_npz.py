@@ -1,69 +1,185 @@
 """`lb-jax embed --modality=M FILES… -o out.npz`: vectors in a file, one for each item."""
 
 import argparse
-import collections
 import hashlib
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
 from lb_jax.cli.arguments import make_folder
-from lb_jax.core import errors, logging
+from lb_jax.core import errors, logging, names
 from lb_jax.core.modalities import MODALITIES, TEXT
+from lb_jax.core.words import counted
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Embeds files, folders of files, or texts into one `.npz`; skips what it already holds."""
-    out = Path(arguments.out)
-    left_out: collections.Counter[str] = collections.Counter()
-    if arguments.modality == TEXT:
+    """Embeds files, folders of files, or texts into one `.npz`; skips what it already holds.
+
+    Raises:
+      DataError: for a wrong text, for too many files that cannot be used, and where none can.
+    """
+    out, modality = Path(arguments.out), arguments.modality
+    left_out: dict[str, list[Path]] = {}
+    if modality == TEXT:
         from lb_jax.text import tokenizer
 
         items = arguments.items
         tokenizer.tokenize(items)  # an error names the text by its place among the arguments
     else:
-        items = list(files(arguments.items, arguments.modality, left_out))
+        items = list(files(arguments.items, modality, left_out))
 
     # jax takes a second to import; wrong arguments are told before
     from lb_jax.inference import api
 
     model = api.load(arguments.model, **arguments.loading)
     make_folder(out.parent, "--out")
-    done = read(out, model.digest, arguments.modality)
-    hashes = {item: content_hash(item, arguments.modality) for item in items}
+    done = read(out, model.digest, modality)
+    hashes = {item: content_hash(item, modality) for item in items}
     # an item counts as done where the same name still has the same content
     waiting = [item for item, one in hashes.items() if item not in done or done[item][0] != one]
+    unusable = None if modality == TEXT else Unusable(arguments, model.preprocessing, waiting)
+    if unusable is not None:
+        waiting = [item for item in waiting if not unusable.is_listed(item)]
     with logging.Progress(
-        f"embed {arguments.modality}", len(hashes), done=len(hashes) - len(waiting)
+        f"embed {modality}", len(hashes), done=len(hashes) - len(waiting)
     ) as progress:
         for i in range(0, len(waiting), model.batch_size):
             chunk = waiting[i : i + model.batch_size]
-            vectors = model.embed(arguments.modality, chunk)
-            for item, vector in zip(chunk, vectors, strict=True):
+            if unusable is None:
+                good, vectors = chunk, model.embed(modality, chunk)
+            else:
+                good, arrays = unusable.sorted_out(chunk, model.preprocess)
+                vectors = model.encode(modality, np.stack(arrays)) if arrays else []
+            for item, vector in zip(good, vectors, strict=True):
                 done[item] = hashes[item], vector
-            write(out, done, model.digest, arguments.modality)
+            if done:
+                write(out, done, model.digest, modality)
+            elif unusable is not None and i + len(chunk) == len(waiting):
+                unusable.refuse(len(hashes))
             progress.advance(len(chunk))
-    print(f"{out}: {len(done)} embeddings of {model.config.text.embed_dim} dimensions")
-    for why, count in left_out.items():
-        print(f"  left out: {count} files: {why}")
+    if unusable is not None and not done:
+        unusable.refuse(len(hashes))
+    width, bad = model.config.text.embed_dim, 0 if unusable is None else unusable.count
+    quarantined = f", {bad} in quarantine" if bad else ""
+    print(f"{out}: {counted(len(done), 'embedding')} of {width} dimensions{quarantined}")
+    tell_left_out(left_out, each=arguments.list_left_out)
+    if unusable is not None and bad:
+        print(f"  cannot be used: {bad}, see {unusable.path}")
+
+
+class Unusable:
+    """Files that cannot be used, in a quarantine list as a store has it.
+
+    Args:
+      arguments: of the command.
+      preprocessing: `Model.preprocessing`.
+      items: files of this run; those listed before and unchanged are not tried again.
+    """
+
+    def __init__(self, arguments: argparse.Namespace, preprocessing: str, items: Sequence[str]):
+        from lb_jax.corpora.media_files import Source
+        from lb_jax.search import bad_files, bulk
+
+        self.path = arguments.quarantine or bulk.quarantine_of(arguments.out)
+        make_folder(self.path.absolute().parent, "--quarantine")
+        self._modality, self._made = arguments.modality, preprocessing
+        self._listed = bad_files.Listed.read(
+            self.path,
+            [Source(item, (self._modality,)) for item in items],
+            arguments.max_bad_rate,
+            preprocessing,
+            retry=arguments.retry,
+        )
+        self._first: errors.DataError | None = None
+
+    @property
+    def count(self) -> int:
+        """How many: of this run, and of runs before."""
+        return self._listed.quarantine.bad + len(self._listed.reasons)
+
+    def is_listed(self, item: str) -> bool:
+        """Whether a run before could not use it, and it is as it was."""
+        return (item, self._modality) in self._listed.reasons
+
+    def sorted_out(
+        self, items: Sequence[str], read: Callable[[str, list[str]], np.ndarray]
+    ) -> tuple[list[str], list[np.ndarray]]:
+        """The files that can be used and their arrays; lists the others.
+
+        Args:
+          items: files.
+          read: `Model.preprocess`.
+
+        Raises:
+          DataError: when there are too many of those.
+        """
+        from lb_jax.search import bad_files, stamps
+
+        good, arrays, bad = [], [], []
+        for item in items:
+            try:
+                (array,) = read(self._modality, [item])
+            except errors.DataError as error:
+                self._first = self._first or error
+                now = stamps.now(item)
+                bad.append(
+                    bad_files.BadFile(
+                        self._modality, names.shown(item), error.reason, *now, self._made
+                    )
+                )
+                continue
+            good.append(item)
+            arrays.append(array)
+        self._listed.quarantine.record(len(good), bad)
+        return good, arrays
+
+    def refuse(self, among: int) -> NoReturn:
+        """Tells that no file can be used.
+
+        Raises:
+          DataError: that of the file where there is one alone.
+        """
+        if among == 1 and self._first is not None:
+            raise self._first
+        first = "" if self._first is None else f" The first: {self._first}"
+        raise errors.DataError(
+            self.path,
+            f"none of {counted(among, 'file')} can be used, they are listed here; mend them, or "
+            f"give --retry where they are mended.{first}",
+        )
+
+
+def tell_left_out(
+    left_out: Mapping[str, Sequence[Path]], closed: Sequence[str] = (), *, each: bool
+) -> None:
+    """Prints how many files are left out and why; with `each` their names too."""
+    from lb_jax.corpora import left_out as left_out_lib
+
+    found = left_out_lib.lines(left_out, closed)
+    for line in [*found, *(left_out_lib.named(left_out) if each else ())]:
+        print(f"  left out: {line}")
+    if found and not each:
+        print("  --list-left-out names them")
 
 
 def files(
-    paths: Sequence[str], modality: str, left_out: collections.Counter | None = None
+    paths: Sequence[str], modality: str, left_out: dict[str, list[Path]] | None = None
 ) -> Iterator[str]:
     """The named files, and of named folders every file with one of the modality's endings, sorted.
 
     Args:
       paths: files and folders.
       modality: what they are.
-      left_out: takes why other files of the folders are left out -> how many.
+      left_out: takes why other files of the folders are left out -> which.
 
     Raises:
-      DataError: for a folder that holds none.
+      DataError: for what is not there, and for a folder that holds none.
     """
     from lb_jax.corpora import files as files_lib
+    from lb_jax.corpora import left_out as left_out_lib
     from lb_jax.corpora import tables
 
     suffixes = MODALITIES[modality].suffixes
@@ -75,32 +191,36 @@ def files(
                     "is a manifest, which an .npz does not take; give a store (-o FOLDER), or the "
                     "files themselves",
                 )
+            if not Path(path).exists():
+                raise errors.DataError(path, "does not exist; give a file or a folder")
             yield path
             continue
         every = sorted(Path(path, name) for name in files_lib.walk(Path(path)))
         found = [str(p) for p in every if p.suffix.lower() in suffixes]
-        others = collections.Counter(
-            _why(p, modality) for p in every if p.suffix.lower() not in suffixes
-        )
+        others: dict[str, list[Path]] = {}
+        for one in every:
+            if one.suffix.lower() not in suffixes:
+                others.setdefault(_why(one, modality), []).append(one)
         if not found:
-            why = ", ".join(f"{count} files: {why}" for why, count in others.items())
+            why = ", ".join(left_out_lib.lines(others))
             raise errors.DataError(
                 path,
                 f"no {modality} files in this folder ({why or 'it is empty'}); expected names "
                 f"ending in {', '.join(suffixes)}.",
             )
         if left_out is not None:
-            left_out.update(others)
+            for reason, of_it in others.items():
+                left_out.setdefault(reason, []).extend(of_it)
         yield from found
 
 
 def _why(path: Path, modality: str) -> str:
-    from lb_jax.corpora import media_files
+    from lb_jax.corpora import left_out
 
     ending = path.suffix.lower()
     if any(ending in one.suffixes for one in MODALITIES.values()):
         return f"{ending}: not {modality}"
-    return media_files.why_unknown(path)
+    return left_out.why_unknown(path)
 
 
 def content_hash(item: str, modality: str) -> str:

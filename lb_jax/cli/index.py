@@ -1,7 +1,9 @@
 """`lb-jax index COMMAND …`: a store of vectors is built, searched, looked at and upgraded."""
 
+import argparse
 import json
 import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 from lb_jax.cli.arguments import Parser, add_settings, dispatch, given_settings
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES, TEXT
+from lb_jax.core.words import clock, counted
 
 STORE = "media.index"
 SHOWN = 20  # problems or left out files that are listed one by one
@@ -37,8 +40,14 @@ def search(argv: Sequence[str]) -> None:
     parser = Parser(
         "index search", "Finds the moments nearest to a sentence, to a file, or to both together."
     )
-    parser.add_argument("text", nargs="?", help="a sentence")
-    _add_store(parser)
+    parser.usage = "%(prog)s [STORE] [TEXT] [options]"
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="STORE TEXT",
+        help=f"a store, if not {STORE}, and a sentence in quotes; either may be left out",
+    )
+    parser.add_argument("--store", help="the store; then the words are the sentence alone")
     parser.add_argument("--model", help="the model that made the store, if it lies elsewhere now")
     parser.add_argument("--like", metavar="FILE", help="find what is like this file")
     parser.add_argument(
@@ -74,13 +83,20 @@ def search(argv: Sequence[str]) -> None:
         "--no-merge", action="store_true", help="single windows instead of ranges of time"
     )
     add_settings(parser, "files given by --like, if other than those of the store")
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_intermixed_args(argv)
     asking = Settings(**given_settings(arguments))
+    arguments.store, arguments.text = store_and_text(arguments)
     if arguments.text is None and arguments.like is None:
         raise errors.ConfigError("index search: give a sentence, --like FILE, or both.")
     if arguments.k < 1:
         raise errors.ConfigError(f"-k is {arguments.k}; it must be at least 1.")
     weights = dict(_weight(one) for one in arguments.weight)
+    if arguments.like is not None and not os.path.isfile(arguments.like):
+        is_folder = os.path.isdir(arguments.like)
+        raise errors.DataError(
+            f"--like={arguments.like}",
+            f"{'is a folder' if is_folder else 'does not exist'}; give a media file.",
+        )
     after_s, before_s = seconds(arguments.after), seconds(arguments.before)
 
     from lb_jax.search import rows as rows_lib
@@ -94,7 +110,13 @@ def search(argv: Sequence[str]) -> None:
         before_s,
     )
 
-    # jax takes a second to import; what is wrong with the store is told before
+    if (reason := store.why_nothing(where)) is not None:
+        raise errors.DataError(arguments.store, f"{reason}.")
+    told = {**store.maker.reading.given, **asking.given}
+    if arguments.like is not None and arguments.like_modality is None:
+        modality_of(arguments.like, tuple(MODALITIES), **told)
+
+    # jax takes a second to import; what is wrong with the store or the query is told before
     from lb_jax.search import query
     from lb_jax.training import compiled
 
@@ -102,7 +124,6 @@ def search(argv: Sequence[str]) -> None:
     model = store.maker.load(arguments.model)
     files = {}
     if arguments.like is not None:
-        told = {**store.maker.reading.given, **asking.given}
         modality = arguments.like_modality or modality_of(arguments.like, model.modalities, **told)
         files[modality] = arguments.like
     vector = query.query_vector(model, arguments.text, files, weights, asking)
@@ -138,7 +159,7 @@ def info(argv: Sequence[str]) -> None:
     parser = Parser("index info", "Tells what a store holds, which model made it, and its index.")
     _add_store(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    arguments = parser.parse_args(argv)
+    arguments = _with_store(parser.parse_args(argv))
 
     from lb_jax.search import store
 
@@ -147,11 +168,12 @@ def info(argv: Sequence[str]) -> None:
         print(json.dumps(told, indent=1))
         return
     print(
-        f"{told['uri']}: {told['rows']} vectors of {told['files']} files, "
+        f"{told['uri']}: {counted(told['rows'], 'vector')} of {counted(told['files'], 'file')}, "
         f"{told['bytes'] / 2**20:.1f} MiB, {_index(told['index'])}"
     )
     for modality, counts in told["modalities"].items():
-        print(f"  {modality:8} {counts['files']} files, {counts['rows']} vectors")
+        files, vectors = counted(counts["files"], "file"), counted(counts["rows"], "vector")
+        print(f"  {modality:8} {files}, {vectors}")
     for model in told["models"]:
         settings = Settings(**model["settings"])
         given = f", {settings}" if settings else ""
@@ -177,7 +199,7 @@ def check(argv: Sequence[str]) -> None:
     )
     _add_store(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    arguments = parser.parse_args(argv)
+    arguments = _with_store(parser.parse_args(argv))
 
     from lb_jax.search import store
 
@@ -194,9 +216,12 @@ def check(argv: Sequence[str]) -> None:
         if len(found) > SHOWN:
             print(f"and {len(found) - SHOWN} more; --json lists all")
     if serious:
-        raise errors.DataError(arguments.store, f"{serious} things are wrong, see above.")
+        are = "is" if serious == 1 else "are"
+        wrong = f"{counted(serious, 'thing')} {are} wrong, see above."
+        raise errors.DataError(arguments.store, wrong)
     if not arguments.json:
-        print(f"{arguments.store}: {len(opened)} vectors are sound")
+        are = "is" if len(opened) == 1 else "are"
+        print(f"{arguments.store}: {counted(len(opened), 'vector')} {are} sound")
 
 
 def upgrade(argv: Sequence[str]) -> None:
@@ -206,7 +231,7 @@ def upgrade(argv: Sequence[str]) -> None:
         "Embeds every file of a store with another model. Until all are done the vectors it has go "
         "on answering; then it switches at once. Stopped at any moment, the same command goes on.",
     )
-    parser.add_argument("store", nargs="?", default=STORE, help="(default: %(default)s)")
+    _add_store(parser)
     parser.add_argument("--model", help="the model to go over to; not needed for --drop-previous")
     parser.add_argument("--frames", type=int, help="of a video (default: as many as in training)")
     parser.add_argument(
@@ -221,7 +246,7 @@ def upgrade(argv: Sequence[str]) -> None:
         help="drop what an upgrade to yet another model left half done",
     )
     add_settings(parser, "files of the store (default: as it was built)")
-    arguments = parser.parse_args(argv)
+    arguments = _with_store(parser.parse_args(argv))
     given = given_settings(arguments)
 
     from lb_jax.search import database, store
@@ -255,7 +280,7 @@ def upgrade(argv: Sequence[str]) -> None:
         print(f"{arguments.store}: holds vectors of {done.after} already; others were dropped")
         return
     print(
-        f"{arguments.store}: {done.files} files, from {done.before} to {done.after}; "
+        f"{arguments.store}: {counted(done.files, 'file')}, from {done.before} to {done.after}; "
         f"{len(done.left_out)} left out"
     )
 
@@ -277,15 +302,6 @@ def seconds(text: str | None) -> float | None:
     if len(parts) > 3 or not 0 <= total < math.inf or min(numbers) < 0:
         raise errors.ConfigError(f"the time {text!r} is none; write 45, 0:30 or 1:02:03.")
     return total
-
-
-def clock(time_s: float) -> str:
-    """Writes a time as 0:30, 1:02:03 or 0:02.5."""
-    tenths = round(time_s * 10)
-    hours, minutes, rest = tenths // 36000, tenths // 600 % 60, tenths % 600
-    told = f"{minutes:02}:" if hours else f"{minutes}:"
-    told += f"{rest // 10:02}" + (f".{rest % 10}" if rest % 10 else "")
-    return f"{hours}:{told}" if hours else told
 
 
 def modality_of(path: str, known: Sequence[str], **asking) -> str:
@@ -322,8 +338,60 @@ def _weight(text: str) -> tuple[str, float]:
         ) from error
 
 
+def store_and_text(arguments: argparse.Namespace) -> tuple[str, str | None]:
+    """The store and the sentence among the words of `index search`.
+
+    Of two words the first is the store. One alone is the sentence, unless it is a store and a file
+    is asked for as well.
+
+    Raises:
+      ConfigError: for more words than that, and for two of which the first is no store.
+    """
+    from lb_jax.search import database
+
+    words, store = arguments.words, arguments.store
+    several = "a sentence of several words stands in quotes"
+    if store is not None:
+        if len(words) > 1:
+            raise errors.ConfigError(
+                f"index search: --store is given, and {len(words)} words; {several}."
+            )
+        return store, words[0] if words else None
+    if len(words) > 2:
+        raise errors.ConfigError(f"index search: {len(words)} words are given; {several}.")
+    if len(words) == 2:
+        if not database.is_store(words[0]):
+            raise errors.ConfigError(
+                f"index search: {words[0]!r} is no store of vectors; {several}, and a store "
+                f'before it: `lb-jax index search {STORE} "a red car"`.'
+            )
+        return words[0], words[1]
+    if words and database.is_store(words[0]):
+        if arguments.like is None:
+            raise errors.ConfigError(
+                f"index search: {words[0]} is a store; give a sentence behind it, --like FILE, or "
+                "both."
+            )
+        return words[0], None
+    return STORE, words[0] if words else None
+
+
 def _add_store(parser: Parser) -> None:
-    parser.add_argument("--store", default=STORE, help="(default: %(default)s)")
+    parser.add_argument("named", nargs="?", metavar="STORE", help=f"(default: {STORE})")
+    parser.add_argument("--store", help="the same")
+
+
+def _with_store(arguments: argparse.Namespace) -> argparse.Namespace:
+    """Puts the store that was named into `store`.
+
+    Raises:
+      ConfigError: for two of them.
+    """
+    named, store = arguments.named, arguments.store
+    if named is not None and store is not None and named != store:
+        raise errors.ConfigError(f"two stores are given, {named} and {store}; give one.")
+    arguments.store = named or store or STORE
+    return arguments
 
 
 def _index(told: dict) -> str:
@@ -331,7 +399,8 @@ def _index(told: dict) -> str:
     if not told["rows"]:
         return "every row is compared"
     return (
-        f"index {told['kind']} of {told['rows']} rows, {told['rows_outside']} compared one by one"
+        f"index {told['kind']} of {counted(told['rows'], 'row')}, {told['rows_outside']} compared "
+        "one by one"
     )
 
 

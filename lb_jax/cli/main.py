@@ -1,9 +1,12 @@
 """`lb-jax <command> …`: one table of commands, each imported only when it is called."""
 
 import importlib
+import importlib.metadata
+import platform
 import sys
 from collections.abc import Callable, Sequence
 
+import lb_jax
 from lb_jax.core import errors, names, notices, processes
 
 # name, which is that of its module: what it does
@@ -22,6 +25,22 @@ COMMANDS = {
     "doctor": "what is wrong with this machine or a model, and what to do",
 }
 
+GROUPS = ("index", "data")  # commands that have commands of their own, `SUBCOMMANDS`
+# What else people type: the command that does it.
+MEANT = {
+    "ask": "index search",
+    "find": "index search",
+    "query": "index search",
+    "add": "index build",
+    "finetune": "train",
+    "score": "evaluate",
+    "download": "convert",
+    "export": "convert",
+    "pack": "data convert",
+    "server": "serve",
+    "version": "--version",
+}
+
 
 def usage() -> str:
     """The help text."""
@@ -29,7 +48,7 @@ def usage() -> str:
     lines = [f"  {name.ljust(width)}  {what}" for name, what in COMMANDS.items()]
     return (
         "usage: lb-jax COMMAND [arguments]    (lb-jax COMMAND --help tells more; "
-        "--debug shows tracebacks)\n\n" + "\n".join(lines)
+        "--debug shows tracebacks;\n       --version)\n\n" + "\n".join(lines)
     )
 
 
@@ -40,6 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(usage())
         return 0
+    if argv[0] in ("-V", "--version"):
+        print(version())
+        return 0
     name, *rest = argv
     processes.quiet_libtpu()
     names.make_printable()
@@ -48,12 +70,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     def call(rest: Sequence[str]) -> None:
         if name not in COMMANDS:
             raise errors.ConfigError(
-                f"unknown command {name!r}.{errors.nearest(name, COMMANDS)} Commands: "
-                f"{', '.join(COMMANDS)}."
+                f"unknown command {name!r}.{_suggested(name)} Commands: {', '.join(COMMANDS)}."
             )
         importlib.import_module(f"lb_jax.cli.{name}").main(rest)
 
     return guarded(call, rest, debug=len(argv) < len(given))
+
+
+def version() -> str:
+    """This package, jax and Python: what a report of a fault needs first."""
+    jax = importlib.metadata.version("jax")
+    return f"lb-jax {lb_jax.__version__} (jax {jax}, Python {platform.python_version()})"
+
+
+def _suggested(name: str) -> str:
+    """The command that was meant: under its own name, another, or that of a group."""
+    own = {
+        group: tuple(importlib.import_module(f"lb_jax.cli.{group}").SUBCOMMANDS) for group in GROUPS
+    }
+    if same := [f"{group} {name}" for group in GROUPS if name in own[group]]:
+        return f" Did you mean {' or '.join(map(repr, same))}?"
+    inner = {one: f"{group} {one}" for group in reversed(GROUPS) for one in own[group]}
+    joined = {command: command for command in inner.values()}
+    known = {**inner, **joined, **MEANT, **dict(zip(COMMANDS, COMMANDS, strict=True))}
+    return errors.nearest(name, known, known)
 
 
 def guarded(

@@ -7,7 +7,7 @@ caller catches the subclass.
 
 import difflib
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from lb_jax.core import names
 
@@ -80,7 +80,14 @@ class Stopped(Exception):
         self.signal = int(number)
 
 
-def nearest(name: str, candidates: Iterable[str]) -> str:
-    """Returns `" Did you mean 'x'?"` for the closest candidate, empty when none is close."""
+def nearest(name: str, candidates: Iterable[str], meaning: Mapping[str, str] | None = None) -> str:
+    """Returns `" Did you mean 'x'?"` for the closest candidate, empty when none is close.
+
+    Args:
+      name: that is none.
+      candidates: names there are.
+      meaning: candidate -> what is said in its place.
+    """
     match = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.5)
-    return f" Did you mean {match[0]!r}?" if match else ""
+    told = [(meaning or {}).get(one, one) for one in match]
+    return f" Did you mean {told[0]!r}?" if told else ""

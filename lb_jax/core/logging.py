@@ -1,5 +1,6 @@
 """What a run leaves and shows: `metrics.jsonl`, and progress as a bar or as plain lines."""
 
+import collections
 import json
 import sys
 import time
@@ -9,6 +10,8 @@ from typing import Any
 
 import rich.console
 import rich.progress
+
+from lb_jax.core.words import counted
 
 
 class MetricsFile:
@@ -44,7 +47,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     rows = [row for row in map(_parsed, lines) if isinstance(row, dict)]
     if len(rows) < len(lines):
         damaged = len(lines) - len(rows)
-        print(f"lb-jax: {path}: {damaged} damaged lines are left out", file=sys.stderr)
+        print(f"lb-jax: {path}: left out: {counted(damaged, 'damaged line')}", file=sys.stderr)
     return rows
 
 
@@ -62,8 +65,12 @@ def rewrite(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     partial.replace(path)
 
 
+# The rate is that of the last seconds, told once it is of some; moments are kept so far apart.
+RECENT_S, KNOWN_S, APART_S = 30.0, 1.0, 0.1
+
+
 class Progress:
-    """Counts towards a total, with rate and time left.
+    """Counts towards a total, with the rate of late and the time left, once they are known.
 
     A `rich` bar on a terminal, a plain line every `every_s` seconds otherwise.
 
@@ -82,7 +89,8 @@ class Progress:
     ):
         self.title, self.total, self.done, self.unit = title, total, done, unit
         self.every_s, self.shown = every_s, shown
-        self._first, self._start, self._last = done, time.monotonic(), 0.0
+        self._start, self._last = time.monotonic(), 0.0
+        self._recent: collections.deque[tuple[float, int]] = collections.deque()
         self._bar = None
         if shown and sys.stderr.isatty():
             columns = (
@@ -111,15 +119,31 @@ class Progress:
         """Adds `count` done units."""
         self.done += count
         now = time.monotonic()
-        rate = (self.done - self._first) / max(now - self._start, 1e-9)
-        note = f"{rate:.1f} {self.unit}/s  {note}"
+        rate = self._rate(now)
+        speed = "" if not rate else f"{rate:.1f} {self.unit}/s  "
+        if rate and rate < 1:
+            speed = f"{1 / rate:.1f} s/{self.unit}  "
+        note = f"{speed}{note}"
         if self._bar:
             self._bar.update(self._task, completed=self.done, note=note)
         elif self.shown and (now - self._last >= self.every_s or self.done == self.total):
             self._last = now
-            left = (self.total - self.done) / max(rate, 1e-9)
-            print(
-                f"{self.title}: {self.done}/{self.total}  {note}  {left:.0f} s left",
-                file=sys.stderr,
-                flush=True,
-            )
+            left = f"{(self.total - self.done) / rate:.0f} s left" if rate else ""
+            if self.done == self.total:
+                left = f"in {now - self._start:.1f} s"
+            parts = (f"{self.title}: {self.done}/{self.total}", note.strip(), left)
+            print("  ".join(filter(None, parts)), file=sys.stderr, flush=True)
+
+    def _rate(self, now: float) -> float | None:
+        """Units a second lately; None before it can be known.
+
+        What comes before the first advance is no measure of the others: it holds the start of
+        processes and what is compiled.
+        """
+        recent = self._recent
+        if not recent or now - recent[-1][0] >= APART_S:
+            recent.append((now, self.done))
+        while len(recent) > 1 and now - recent[1][0] >= RECENT_S:
+            recent.popleft()
+        then, before = recent[0]
+        return (self.done - before) / (now - then) if now - then >= KNOWN_S else None

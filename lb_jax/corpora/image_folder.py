@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lb_jax.core import errors, names
 from lb_jax.core.modalities import MODALITIES
+from lb_jax.core.words import counted
 from lb_jax.corpora import captions
 from lb_jax.corpora import files as files_lib
 from lb_jax.corpora.rows import EveryRow, Row
@@ -97,4 +98,4 @@ def _listed(names: list[str]) -> str:
     if not names:
         return "no files"
     more = ", ..." if len(endings) > 5 else ""
-    return f"{len(names)} files ({', '.join(endings[:5])}{more})"
+    return f"{counted(len(names), 'file')} ({', '.join(endings[:5])}{more})"

@@ -12,10 +12,10 @@ from pathlib import Path, PurePath
 
 import pyarrow as pa
 
-from lb_jax.core import errors, names
+from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.corpora import files as files_lib
-from lb_jax.corpora import tables
+from lb_jax.corpora import left_out, tables
 from lb_jax.corpora.manifest import UNIT
 from lb_jax.media.sensors import depth_units, looks
 from lb_jax.media.settings import NOTHING, Settings
@@ -30,36 +30,7 @@ DEPTH_ALONE, THERMAL_ALONE = (
 )
 # Endings that programs share with films: TypeScript, and streams of packets of 188 bytes.
 SHARED, PACKETS, SYNC = (".ts", ".mts"), ((0, 188), (4, 196)), 0x47
-# Endings of what is near to media and not decoded, and what to do about it.
-NOT_DECODED = {
-    "RAW photos, which are not developed; export them as JPEG or TIFF": (
-        *(".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".orf", ".rw2", ".raf", ".pef"),
-        *(".srw", ".x3f", ".3fr", ".iiq"),
-    ),
-    "drawings, which are not drawn; export them as PNG": (
-        *(".svg", ".eps", ".ps", ".pdf", ".ai", ".psd", ".xcf", ".wmf", ".emf"),
-    ),
-    "pictures of a form that is not read; export them as PNG": (
-        *(".tga", ".ico", ".qoi", ".dds", ".jxl", ".hdr", ".dib", ".pcx", ".fits", ".dcm"),
-    ),
-    "sequences of a thermal camera; export their pictures as TIFF": (".seq", ".csq", ".ptw"),
-    "points in space; render them as depth maps": (".ply", ".pcd", ".las", ".laz", ".e57", ".xyz"),
-    "notes, not sound; render them as WAV": (".mid", ".midi", ".mod", ".xm"),
-    "lists of parts; give the media that they name": (".m3u", ".m3u8", ".pls", ".mpd"),
-    "archives; unpack them first": (".zip", ".tar", ".gz", ".tgz", ".rar", ".7z", ".bz2", ".xz"),
-}
-UNCLEAR = (
-    "grey pictures of more than 8 bits whose values are neither depth in millimetres nor "
-    "temperatures in centikelvin; say what they are: --depth-unit if all are depth, --thermal-unit "
-    "if all are thermal, and --as 'REGEX=depth' or --as 'REGEX=thermal' for some"
-)
-NAMELESS = (
-    "arrays, which may hold anything; name them or their folder depth or thermal, or say it by "
-    "--as 'REGEX=depth'"
-)
 SAID = ("depth", "thermal")  # what such pictures are if the user wants nothing else
-UNKNOWN = "not among the endings of media"
-ENDINGS_TOLD = 8  # of those; the others are told together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +71,7 @@ class Found:
 
     Attributes:
       sources: in the order of the arguments, each file once.
-      skipped: why files are left out -> how many.
+      left_out: why files are left out -> which, as they were named or found.
       folders: those that were searched, absolute.
       closed: those below them that could not be read, absolute.
       wanted: modalities that were looked for.
@@ -108,11 +79,16 @@ class Found:
     """
 
     sources: tuple[Source, ...]
-    skipped: Mapping[str, int]
+    left_out: Mapping[str, Sequence[Path]]
     folders: tuple[str, ...]
     wanted: tuple[str, ...]
     closed: tuple[str, ...] = ()
     told: Mapping[tuple[str, str], int] = dataclasses.field(default_factory=dict)
+
+    @property
+    def skipped(self) -> list[str]:
+        """A line for each reason to leave files out: how many, and their endings."""
+        return left_out.lines(self.left_out, self.closed)
 
 
 def _ends_in(suffixes: Sequence[str]) -> Callable[[PurePath, Path], bool]:
@@ -166,7 +142,7 @@ RULES = (
     ),
     Rule(f"the endings {' '.join(DEPTH_ALONE)}", _ends_in(DEPTH_ALONE), ("depth",)),
     Rule(f"the endings {' '.join(THERMAL_ALONE)}", _ends_in(THERMAL_ALONE), ("thermal",)),
-    Rule("other arrays", _ends_in(ARRAYS), (), NAMELESS),
+    Rule("other arrays", _ends_in(ARRAYS), (), left_out.NAMELESS),
     Rule(
         "grey pictures of more than 8 bits whose values are depth in millimetres",
         _looks(looks.DEPTH),
@@ -177,7 +153,7 @@ RULES = (
         _looks(looks.THERMAL),
         ("thermal",),
     ),
-    Rule("other grey pictures of more than 8 bits", _looks(looks.UNCLEAR), (), UNCLEAR),
+    Rule("other grey pictures of more than 8 bits", _looks(looks.UNCLEAR), (), left_out.UNCLEAR),
     Rule("other pictures", _ends_in(STILLS), ("image",)),
 )
 
@@ -282,7 +258,7 @@ def find(
     rules, wanted = (*rules, *RULES), (only,) if only else tuple(modalities)
     unclear = only if only in SAID else unclear
     kept: dict[str, dict[str, None]] = {}
-    left_out: dict[str, list[Path]] = {}
+    others: dict[str, list[Path]] = {}
     told: collections.Counter[tuple[str, str]] = collections.Counter()
     folders: list[str] = []
     closed: list[Path] = []
@@ -308,12 +284,9 @@ def find(
                 kept.setdefault(_absolute(path), {}).update(dict.fromkeys(left))
                 told.update((kind, "a manifest" if rule is None else rule.what) for kind in left)
             else:
-                left_out.setdefault(_why(path, kinds, rule, modalities), []).append(path)
-    skipped = _counted(left_out)
-    if closed:  # who knows how many files
-        skipped[f"the contents of folders that cannot be read, such as {closed[0]}"] = len(closed)
+                others.setdefault(_why(path, kinds, rule, modalities), []).append(path)
     if not kept:
-        why = ", ".join(f"{count} files: {why}" for why, count in skipped.items())
+        why = ", ".join(left_out.lines(others, closed))
         raise errors.DataError(
             ", ".join(map(str, arguments)),
             f"nothing to embed as {', '.join(wanted)} ({why or 'no files'}); files "
@@ -324,9 +297,7 @@ def find(
         Source(path, tuple(kinds), units.get(path, "") if "depth" in kinds else "")
         for path, kinds in kept.items()
     )
-    return Found(
-        sources, skipped, tuple(folders), wanted, tuple(map(_absolute, closed)), dict(told)
-    )
+    return Found(sources, others, tuple(folders), wanted, tuple(map(_absolute, closed)), dict(told))
 
 
 def _why(path: Path, kinds: Sequence[str], rule: Rule | None, modalities: Sequence[str]) -> str:
@@ -334,33 +305,11 @@ def _why(path: Path, kinds: Sequence[str], rule: Rule | None, modalities: Sequen
     if rule is not None and rule.ask:
         return rule.ask
     if not kinds:
-        return why_unknown(path)
+        return left_out.why_unknown(path)
     lacking = [kind for kind in kinds if kind not in modalities]
     if len(lacking) == len(kinds):
         return f"{' and '.join(kinds)} that the model does not have"
     return f"{' and '.join(kinds)} left out by --modality"
-
-
-def why_unknown(path: Path) -> str:
-    """Why a file of an ending that no modality has is left out."""
-    ending = path.suffix.lower()
-    for why, endings in NOT_DECODED.items():
-        if ending in endings:
-            return f"{ending}: {why}"
-    return f"{ending}: {UNKNOWN}" if ending else "without an ending, which tells what they are"
-
-
-def _counted(left_out: Mapping[str, Sequence[Path]]) -> dict[str, int]:
-    """Reason -> how many files, with one of them where the user has to look."""
-    found: dict[str, int] = {}
-    unknown = [why for why in left_out if why.endswith(UNKNOWN)]
-    for why, paths in left_out.items():
-        if why in unknown[ENDINGS_TOLD:]:
-            why = f"other endings: {UNKNOWN}"
-        elif why in (UNCLEAR, NAMELESS):
-            why = f"{why}; such as {names.shown(paths[0])}"
-        found[why] = found.get(why, 0) + len(paths)
-    return found
 
 
 def _absolute(path: Path) -> str:

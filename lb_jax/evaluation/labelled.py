@@ -15,6 +15,7 @@ import pathlib
 from collections.abc import Sequence
 
 from lb_jax.core import errors, modalities
+from lb_jax.core.words import counted
 from lb_jax.corpora.manifest import UNIT
 from lb_jax.evaluation.benchmarks import splits
 from lb_jax.media.clips import Clip
@@ -147,7 +148,7 @@ def read(corpus_dir: str | pathlib.Path, split: str = "test") -> Labelled:
         *_prompt_problems(prompts, rows),
     ]
     if problems:
-        more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
+        more = f" (and {counted(len(problems) - 1, 'more problem')})" if len(problems) > 1 else ""
         raise errors.DataError(root, problems[0] + more)
     return Labelled(
         root=root,

@@ -26,6 +26,7 @@ import numpy as np
 from absl import flags
 
 from lb_jax.core import errors, modalities, names, notices
+from lb_jax.core.words import counted
 from lb_jax.corpora import captions
 from lb_jax.corpora.quarantine import BadSample, Quarantine, Remarks, remarks_of
 from lb_jax.corpora.rows import Ref, Row, Source, name_of
@@ -206,7 +207,7 @@ class Loader:
         """Rows of an epoch that fill batches."""
         rows, *others = self._rows
         if others or len(rows) < batch_size:
-            found = "several corpora" if others else f"{len(rows)} rows"
+            found = "several corpora" if others else counted(len(rows), "row")
             raise errors.ConfigError(
                 f"last_batch=drop needs one corpus of at least a batch of {batch_size}; "
                 f"{self.modality} has {found}."

@@ -129,6 +129,10 @@ class Model:
         self._parameters = parameters.Parameters(weights, dtype, self._mesh)
         self._encode, self._project = programs.compiled(self.config, jnp.dtype(dtype), self._mesh)
 
+    def __repr__(self) -> str:
+        names, width = ", ".join((*self.modalities, TEXT)), self.config.text.embed_dim
+        return f"Model({self.source!r}: {names}; width {width}, {jnp.dtype(self.dtype).name})"
+
     @property
     def modalities(self) -> tuple[str, ...]:
         """Modalities besides text, sorted."""

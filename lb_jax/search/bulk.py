@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lb_jax.core import logging, names
+from lb_jax.core.words import counted
 from lb_jax.corpora import media_files
 from lb_jax.corpora.media_files import Source
 from lb_jax.corpora.quarantine import Remarks, remarks_of
@@ -81,7 +82,8 @@ class Summary:
         }
         more = "".join(f", {count} {what}" for what, count in counts.items() if count)
         return (
-            f"{self.files} files, {self.embedded} embedded into {self.rows} rows in "
+            f"{counted(self.files, 'file')}, {self.embedded} embedded into "
+            f"{counted(self.rows, 'row')} in "
             f"{self.seconds:.1f} s ({rate:.1f} rows/s){more}"
         )
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from lb_jax.core.words import counted
 from lb_jax.search import rows, stamps
 from lb_jax.search.database import BUILDING, CURRENT, PREVIOUS, Database
 from lb_jax.search.maker import PREFIX
@@ -67,12 +68,13 @@ def _rows(vectors: VectorTable) -> Iterator[Problem]:
     del others[maker.digest, maker.preprocessing]
     anew = f"build a new store: `lb-jax index build FOLDER -o NEW {maker.options}`"
     for path, count in (+bad).items():
-        yield Problem(f"{count} vectors are not finite or not of length 1; {anew}", path)
+        yield Problem(f"{counted(count, 'vector')} not finite or not of length 1; {anew}", path)
     for path, count in (+repeated).items():
-        yield Problem(f"{count} windows are there more than once; {_build(vectors)} mends it", path)
+        twice = f"{counted(count, 'window')} there more than once"
+        yield Problem(f"{twice}; {_build(vectors)} mends it", path)
     for (digest, _), count in others.items():
         yield Problem(
-            f"{count} rows are of model {digest[:12]}, the table's is {maker}; they do "
+            f"{counted(count, 'row')} of model {digest[:12]}, the table's is {maker}; these do "
             f"not compare; {anew}"
         )
 

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 
 MODELS = "models"
+REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://\S+")  # a place on object storage
 CURRENT, PREVIOUS, BUILDING = "current", "previous", "building"
 MODEL_ROW = pa.schema(
     [
@@ -55,6 +57,13 @@ class Table:
     state: str
     turn: int
     created: str
+
+
+def is_store(uri: str) -> bool:
+    """Whether a store is here: a folder that holds one; a place on object storage by its name."""
+    if REMOTE.fullmatch(uri):
+        return True
+    return names.is_text(uri) and os.path.exists(os.path.join(uri, f"{MODELS}.lance"))
 
 
 class Database:
@@ -98,7 +107,7 @@ class Database:
                 raise errors.DataError(uri, f"is a file, not a store of vectors; {missing}")
             if not make and not folder.exists():
                 raise errors.DataError(uri, f"there is no store of vectors here; {missing}")
-            if make and folder.exists() and not (folder / f"{MODELS}.lance").exists():
+            if make and folder.exists() and not is_store(uri):
                 other = next((one.name for one in folder.iterdir()), None)
                 if other is not None:
                     raise errors.DataError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lb_jax.core import errors
+from lb_jax.core.words import counted
 from lb_jax.media import settings as settings_lib
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Maker:
         return f"--model {self.source}{frames}{self.reading.options}"
 
     def __str__(self) -> str:
-        frames = f", {self.frames} frames" if self.frames else ""
+        frames = f", {counted(self.frames, 'frame')}" if self.frames else ""
         reading = f", {self.reading}" if self.settings else ""
         return f"{self.source} ({self.digest[:12]}{frames}{reading})"
 

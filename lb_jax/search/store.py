@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from lb_jax.core import errors
-from lb_jax.search import checking, database, filters, stamps
+from lb_jax.search import checking, database, filters, misses, stamps
 from lb_jax.search import maker as maker_lib
 from lb_jax.search import rows as rows_lib
 from lb_jax.search.database import BUILDING, CURRENT, PREVIOUS, Database
@@ -212,6 +212,10 @@ class Store:
         ]
         hits.sort(key=lambda hit: (-hit.cosine, hit.path, hit.modality, _time(hit.start_s)))
         return hits[:k]
+
+    def why_nothing(self, where: Filter) -> str | None:
+        """Why no row passes a filter, with what there is instead; None where one does."""
+        return misses.why(self._rows, where)
 
     def build_index(self, *, exact_rows: int | None = None) -> dict[str, Any]:
         """Merges small files, and brings the index up to date where the store has grown to need it.

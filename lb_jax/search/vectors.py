@@ -60,8 +60,12 @@ class VectorTable:
         self._adds = 0
 
     def __len__(self) -> int:
+        return self.count("")
+
+    def count(self, condition: str) -> int:
+        """How many rows fulfil a condition; all when it is empty."""
         with failures.told(self.uri):
-            return self._table.count_rows()
+            return self._table.count_rows(condition or None)
 
     def columns(self, names: Sequence[str], where: str | None = None) -> pa.Table:
         """Some columns of all rows, or of those that fulfil a condition."""

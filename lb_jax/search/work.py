@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lb_jax.core import errors, logging, names
+from lb_jax.core.words import counted
 from lb_jax.corpora.media_files import Source
 from lb_jax.corpora.quarantine import Quarantine, Remarks
 from lb_jax.media import decoders, faults
@@ -268,7 +269,7 @@ class Work:
             if not self._files[number].is_ready:
                 break
             self._finish(self._files.pop(number))
-            progress.advance(1, f"{self.rows + len(self._rows)} rows")
+            progress.advance(1, counted(self.rows + len(self._rows), "row"))
             if len(self._rows) >= self._commit_rows:
                 self._commit()
         late = time.monotonic() - self._committed_s >= self._commit_s

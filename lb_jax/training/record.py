@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from lb_jax.core import errors, logging, paths
+from lb_jax.core.words import counted
 from lb_jax.training import distributed
 from lb_jax.training.config import TrainConfig
 
@@ -183,10 +184,11 @@ class Record:
         count = int(one.metrics["skipped"])
         if count > self._cfg.max_skipped:
             raise errors.TrainingError(
-                f"loss or gradient of step {one.number} is not finite, as in {count - 1} steps "
-                f"before: more than config.max_skipped={self._cfg.max_skipped}. Their batches are "
-                f"in {self._workdir / NONFINITE}. Start again in another --workdir with a lower "
-                "config.optim.lr, a longer config.optim.warmup_steps or config.optim.clip_norm=1."
+                f"loss or gradient of step {one.number} is not finite, as in "
+                f"{counted(count - 1, 'step')} before: more than config.max_skipped="
+                f"{self._cfg.max_skipped}. Their batches are in {self._workdir / NONFINITE}. Start "
+                "again in another --workdir with a lower config.optim.lr, a longer "
+                "config.optim.warmup_steps or config.optim.clip_norm=1."
             )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from lb_jax.core import errors, paths
+from lb_jax.core.words import counted
 
 AXES = ("data", "fsdp", "tensor")
 BATCH = PartitionSpec(("data", "fsdp"))
@@ -50,7 +51,7 @@ def make_mesh(shape: Mapping[str, int], devices: Sequence[jax.Device] | None = N
         known = count
     if known != count or -1 in sizes:
         raise errors.ConfigError(
-            f"mesh {dict(shape)} does not fit {count} devices; make data x fsdp x "
+            f"mesh {dict(shape)} does not fit {counted(count, 'device')}; make data x fsdp x "
             f"tensor equal to {count}, or give one of them, and no more, -1."
         )
     axis_types = (jax.sharding.AxisType.Auto,) * len(AXES)

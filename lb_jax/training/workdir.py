@@ -14,6 +14,7 @@ from jax.experimental import multihost_utils
 
 from lb_jax.core import checkpoint, errors
 from lb_jax.core import config as config_lib
+from lb_jax.core.words import counted
 from lb_jax.training import config as train_config
 from lb_jax.training.config import TrainConfig
 
@@ -91,7 +92,7 @@ def _tells_rows(corpora: Any) -> bool:
 
 
 def _rows(corpora: list[dict[str, Any]]) -> str:
-    return " and ".join(f"{one['rows']} rows" for one in corpora)
+    return " and ".join(counted(one["rows"], "row") for one in corpora)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """`lb-jax embed`: what it writes, what it does not do twice, what it will not mix."""
 
 import io
+import json
 import os
 import re
 import shutil
@@ -8,10 +9,12 @@ import socket
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from lb_jax.core.errors import DataError
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.inference import api
 from lb_jax.training.distributed import ADDRESS, COUNT, INDEX
@@ -29,9 +32,17 @@ class Counting:
         self.digest, self.asked, self.batch_size = digest, [], 32
         self.config = types.SimpleNamespace(text=types.SimpleNamespace(embed_dim=2))
 
-    def embed(self, modality, items):
+    preprocessing = "p" * 16
+
+    def preprocess(self, modality, items):
         self.asked += items
         return np.array([[len(item), 1] for item in items], np.float32)
+
+    def encode(self, modality, array):
+        return array
+
+    def embed(self, modality, items):
+        return self.preprocess(modality, items)
 
 
 @pytest.fixture
@@ -91,6 +102,55 @@ def test_folder_gives_the_files_of_the_modality(call, counting, media_dir):
     assert call("embed --model=m --modality=audio -o {tmp}/o.npz {media}").status == 0
     expected = [f"{media_dir}/{name}sound.wav" for name in ("cut_", "empty_", "")]
     assert counting.asked == expected
+
+
+def test_bad_files_are_listed_and_the_others_embedded(call, media_dir, tmp_path):
+    line = "embed --model={model} --modality=image -o {tmp}/o.npz {tmp}/in"
+    for name in ("picture.png", "cut_picture.png", "empty_picture.png", "sound.wav"):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        shutil.copy(media_dir / name, tmp_path / "in" / name)
+    result = call(line)
+    assert result.status == 0, result.err
+    listed = tmp_path / "o.npz.quarantine.jsonl"
+    assert result.out.splitlines() == [
+        f"{tmp_path}/o.npz: 1 embedding of 64 dimensions, 2 in quarantine",
+        "  left out: 1 file: .wav: not image",
+        "  --list-left-out names them",
+        f"  cannot be used: 2, see {listed}",
+    ]
+    rows = list(map(json.loads, listed.read_text().splitlines()))
+    assert [Path(row["path"]).name for row in rows] == ["cut_picture.png", "empty_picture.png"]
+    assert list(stored(tmp_path / "o.npz")) == [f"{tmp_path}/in/picture.png"]
+    before = listed.read_bytes()
+    assert "2 in quarantine" in call(line).out
+    assert listed.read_bytes() == before
+    shutil.copy(media_dir / "picture.png", tmp_path / "in" / "cut_picture.png")
+    assert "2 embeddings of 64 dimensions, 1 in quarantine" in call(line).out
+    assert len(listed.read_text().splitlines()) == 1
+    assert (
+        f"  left out: {tmp_path}/in/sound.wav: .wav: not image"
+        in call(f"{line} --retry --list-left-out").out
+    )
+
+
+def test_too_many_bad_files_stop_an_npz_as_they_stop_a_store(call, counting, tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(60):
+        (tmp_path / "in" / f"{number:02}.png").write_bytes(b"")
+
+    def refuse(modality, items):
+        raise DataError(items[0], "is empty")
+
+    counting.preprocess = refuse
+    result = call("embed --model=m --modality=image -o {tmp}/o.npz {tmp}/in --max-bad-rate 0.1")
+    assert (result.status, result.out) == (2, "")
+    assert "50 of 50 samples cannot be used, more than --max-bad-rate=0.1" in result.err
+
+
+def test_what_is_for_files_is_refused_for_texts(call, counting):
+    result = call("embed --model=m --modality=text -o {tmp}/o.npz cat --retry")
+    assert (result.status, result.err.count("\n")) == (2, 1)
+    assert "--retry goes with files, and texts are none" in result.err
 
 
 def test_hidden_files_of_a_folder_are_left_out(call, counting, media_dir, tmp_path):
@@ -178,7 +238,7 @@ def test_folder_goes_into_a_store_beside_what_cannot_be_used(call, media_dir, tm
     assert re.match(rf"{tmp_path}/store: 12 files, 4 embedded into 4 rows in .* rows/s\)", first)
     # a broken film is listed as video and as audio
     how = "grey pictures of more than 8 bits whose values are depth in millimetres"
-    assert more.pop(0) == f"  as depth: 1 files: {how}"
+    assert more.pop(0) == f"  as depth: 1 file: {how}"
     assert more == [f"  cannot be used: 10, see {tmp_path}/store.quarantine.jsonl"]
     again = call(line)
     assert "4 unchanged, 10 in quarantine" in again.out

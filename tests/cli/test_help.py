@@ -1,5 +1,7 @@
 """Every command tells what it takes."""
 
+import re
+
 import pytest
 
 from lb_jax.cli import data, main
@@ -60,3 +62,34 @@ def test_usage_lists_the_commands(call, line):
     for name, what in main.COMMANDS.items():
         assert f"  {name}" in result.out
         assert what in result.out
+
+
+@pytest.mark.parametrize("flag", ["--version", "-V"])
+def test_version_is_one_line(call, flag):
+    result = call(flag)
+    assert (result.status, result.err) == (0, "")
+    assert re.fullmatch(r"lb-jax \d+\.\d+\.\d+ \(jax [\d.]+, Python [\d.]+\)\n", result.out)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("search", "'index search'"),
+        ("serch", "'index search'"),
+        ("index-search", "'index search'"),
+        ("build", "'index build'"),
+        ("check", "'index check' or 'data check'"),
+        ("embedding", "'embed'"),
+        ("finetune", "'train'"),
+        ("query", "'index search'"),
+    ],
+)
+def test_a_wrong_command_names_the_one_that_was_meant(call, typed, meant):
+    result = call(f"{typed} x")
+    assert (result.status, result.out, result.err.count("\n")) == (2, "", 1)
+    assert f"unknown command {typed!r}. Did you mean {meant}?" in result.err
+
+
+def test_what_else_people_type_is_a_command():
+    commands = {*main.COMMANDS, "--version"}
+    assert {meant.split()[0] for meant in main.MEANT.values()} <= commands

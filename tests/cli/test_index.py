@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lb_jax.cli import index
-from lb_jax.core import errors
+from lb_jax.core import errors, words
 from lb_jax.search import database, rows, stamps
 from lb_jax.search.maker import Maker
 from lb_jax.search.store import Store
@@ -26,6 +26,7 @@ def model(load, model_dir):
 def indexed(model, media_dir, tmp_path, monkeypatch):
     """A store in the current folder: the picture, the clip, and two neighbouring windows."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("no media")
     store = Store.create(index.STORE, Maker.of(model, 5, 5))
     add(store, model, media_dir / "picture.png", "image", [(None, None)])
     add(store, model, media_dir / "clip.mp4", "video", [(0.0, 5.0), (5.0, 10.0)])
@@ -94,7 +95,59 @@ def test_search_by_file_and_text_with_filters(call, indexed, media_dir, load, mo
     assert found("--under {media}/clip.mp4") == ["video"]
     assert found("--after 0:02") == ["video"]
     assert found("--before 1:00") == ["audio", "video"]
-    assert call("index search 'a cat' --under {tmp}").out.startswith("nothing found")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--modality thermal", "no row is thermal; there is audio (1 row), image (1 row), vi"),
+        ("--under {tmp}/no", "no row lies under {tmp}/no, which does not exist, nearest that "),
+        ("--under {tmp}", "nearest that has: {media} (3 files)"),
+        ("--under {media}/clap.mp4", "nearest that has: {media}/clip.mp4 (1 file)"),
+        ("--modality audio --under {media}/clip.mp4", "no row of audio lies under {media}/clip.mp"),
+        ("--after 1:00", "no row ends after 1:00; the last ends at 0:10"),
+        ("--before 0:04 --after 0:30", "no row ends after 0:30; the last ends at 0:10"),
+        ("--before 0", "no row starts before 0:00; the first starts at 0:00"),
+        ("--modality image --after 0:01", "no row of image has a time, these are stills"),
+        ("--like {tmp}/no.png", "--like={tmp}/no.png: does not exist; give a media file"),
+        ("--like {media}", "--like={media}: is a folder; give a media file"),
+        ("--like notes.txt", "--like=notes.txt: the ending does not tell what it is"),
+    ],
+)
+def test_a_filter_that_nothing_passes_is_told_before_the_model_loads(
+    call, indexed, media_dir, tmp_path, monkeypatch, options, message
+):
+    monkeypatch.setattr(Maker, "load", None)
+    result = call(f"index search 'a cat' {options}")
+    assert (result.status, result.out, result.err.count("\n")) == (2, "", 1)
+    assert message.format(tmp=tmp_path, media=media_dir) in result.err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "index search other/store 'a cat' --json",
+        "index search other/store --json 'a cat'",
+        "index search 'a cat' --json --store other/store",
+        "index search --like {media}/picture.png --json other/store",
+        "index search other/store --like {media}/picture.png 'a cat' --json",
+        "index search other/store --json --store other/store",
+        "index info other/store --json",
+        "index info --json --store other/store",
+        "index check other/store --json",
+        "index check --store other/store other/store --json",
+    ],
+)
+def test_a_store_is_the_first_word_or_an_option(call, indexed, tmp_path, line):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "media.index").rename(tmp_path / "other" / "store")
+    result = call(line)
+    assert (result.status, result.err) == (0, "")
+    told = json.loads(result.out)
+    assert (told.get("store") or told["uri"]) == "other/store"
+    text = "other/store" if "--store" in line else "a cat" if "'a cat'" in line else None
+    if "query" in told and "--store" not in line:
+        assert told["query"]["text"] == text
 
 
 def test_the_file_of_a_search_is_told_as_files_of_a_store_are(indexed, tmp_path):
@@ -142,7 +195,7 @@ def test_check_says_what_is_wrong(call, indexed, model, tmp_path):
     result = call("index check")
     assert result.status == 2
     assert f"wrong  {path}: image file is gone" in result.out
-    assert result.err == "lb-jax: media.index: 1 things are wrong, see above.\n"
+    assert result.err == "lb-jax: media.index: 1 thing is wrong, see above.\n"
     told = json.loads(call("index check --json").out)
     assert told["problems"][0]["path"] == str(path)
 
@@ -180,6 +233,11 @@ def test_kept_vectors_are_dropped_later(call, indexed, model, monkeypatch, given
         ("index", "index: no command; Commands: build, search, info, check, upgrade"),
         ("index serch x", "unknown command 'serch'. Did you mean 'search'"),
         ("index search", "give a sentence, --like FILE, or both"),
+        ("index search a red car", "search: 3 words are given; a sentence of several words stands"),
+        ("index search red car", "'red' is no store of vectors; a sentence of several words sta"),
+        ("index search media.index", "media.index is a store; give a sentence behind it"),
+        ("index search a car --store media.index", "--store is given, and 2 words; a sentence"),
+        ("index info a --store b", "two stores are given, a and b; give one"),
         ("index search x --store {tmp}/no", "no: there is no store of vectors here"),
         ("index info --store {media}/clip.mp4", "clip.mp4: is a file, not a store"),
         ("index check --store {media}", "is no store of vectors; `lb-jax index build"),
@@ -187,7 +245,7 @@ def test_kept_vectors_are_dropped_later(call, indexed, model, monkeypatch, given
         ("index search x --after 1:xx", "the time '1:xx' is none; write 45, 0:30 or 1:02:03"),
         ("index search x --weight text", "--weight is 'text'; expected NAME=NUMBER"),
         ("index search x --weight image=1", "'image', which is no part of the query"),
-        ("index search --like {media}/notes.txt", "notes.txt: the ending does not tell what"),
+        ("index search --like {tmp}/notes.txt", "notes.txt: the ending does not tell what"),
         ("index search x --modality vidoe", "invalid choice: 'vidoe'"),
         ("index upgrade --frames 3", "--model is needed, the model to go over to"),
         ("index upgrade --model {media}/clip.mp4", "expected a safetensors or torch file"),
@@ -235,4 +293,4 @@ def test_times_are_read(text, time):
     [(0, "0:00"), (2.5, "0:02.5"), (59.96, "1:00"), (600, "10:00"), (3723, "1:02:03")],
 )
 def test_times_are_written(time, text):
-    assert index.clock(time) == text
+    assert words.clock(time) == text

@@ -33,9 +33,9 @@ MISTAKES = {
     ),
     "sound as video": (f"{EMBED}video {{media}}/sound.wav", r"sound\.wav: .*video"),
     "picture as sound": (f"{EMBED}audio {{media}}/picture.png", r"picture\.png: "),
-    "second file bad": (
-        f"{EMBED}image {{media}}/picture.png {{media}}/cut_picture.png",
-        r"cut_picture\.png: is damaged",
+    "every file bad": (
+        f"{EMBED}image {{media}}/empty_picture.png {{media}}/cut_picture.png",
+        r"quarantine\.jsonl: none of 2 files can be used.*The first: .*empty_picture\.png: is emp",
     ),
     "folder without such files": (f"{EMBED}audio {{sheets}}", r"no audio files.*\.wav"),
     "empty text": (f"{EMBED}text 'a cat' '' 'a dog'", r"text 1: is empty"),

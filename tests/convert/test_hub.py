@@ -1,6 +1,8 @@
 """Names on the hub: read from its cache, one form of the weights, the licence told once."""
 
 import functools
+import logging
+import sys
 
 import huggingface_hub
 import pytest
@@ -67,6 +69,27 @@ def test_hub_that_cannot_be_reached_leaves_the_cache(cache, online):
     assert hub.local(NAME) == cache
     with pytest.raises(errors.ConfigError, match=r"a/b: no such folder here, not in the hub's ca"):
         hub.local("a/b")
+
+
+def test_retries_are_told_once(cache, monkeypatch, capfd):
+    client = logging.getLogger(hub.RETRYING)
+    assert client.name in sys.modules  # the client's own logger
+
+    def listed(self, name):
+        for number in range(1, 4):
+            client.warning("'no route' thrown while requesting GET https://hub")
+            client.warning(f"Retrying in {number}s [Retry {number}/5].")
+        raise hub_errors.HTTPError("no route")
+
+    monkeypatch.setattr(huggingface_hub, "is_offline_mode", lambda: False)
+    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", listed)
+    assert hub.local(NAME) == cache
+    assert capfd.readouterr().err.splitlines() == [
+        f"{NAME}: the hub does not answer ('no route' thrown while requesting GET https://hub); "
+        "trying again",
+        f"{NAME}: licence mit",
+    ]
+    assert not client.filters
 
 
 def test_download_takes_one_form(cache, online, monkeypatch):

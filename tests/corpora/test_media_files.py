@@ -7,6 +7,7 @@ import pytest
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
+from lb_jax.corpora import left_out
 from lb_jax.corpora import media_files as sources
 from lb_jax.media import settings
 from tests.media import media_files
@@ -66,12 +67,15 @@ def test_own_rules_come_first_and_modalities_restrict(folder):
         "scene_infrared_1/x/a.jpg",
         "depth/a.mp3",
     }
-    assert found.skipped == {
-        "depth that the model does not have": 1,
-        "audio left out by --modality": 1,
-        "video and audio left out by --modality": 1,
-        ".txt: not among the endings of media": 1,
-    }
+    assert sorted(found.skipped) == [
+        "1 file (.mp4 1): video and audio left out by --modality",
+        "1 file (.png 1): depth that the model does not have",
+        "1 file (.wav 1): audio left out by --modality",
+        "1 file: .txt: not among the endings of media",
+    ]
+    assert f"{folder}/notes.txt: .txt: not among the endings of media" in left_out.named(
+        found.left_out
+    )
     assert kinds(sources.find([folder / "e.mp4"], ("audio",)), folder) == {"e.mp4": ("audio",)}
 
 
@@ -112,7 +116,7 @@ def test_faults_of_a_rule_are_told(rule, told):
 
 
 def test_nothing_to_embed_says_why(folder):
-    with pytest.raises(errors.DataError, match="1 files: image that the model does not have"):
+    with pytest.raises(errors.DataError, match=r"1 file \(.jpg 1\): image that the model doe"):
         sources.find([folder / "a.jpg"], ("audio",))
     with pytest.raises(errors.ConfigError, match="has no 'video'; it has audio"):
         sources.find([folder], ("audio",), only="video")
@@ -186,8 +190,8 @@ def test_deep_pictures_are_told_by_their_values(tmp_path):
         "thermal/odd.png": ("thermal",),
         "depth/warm.png": ("depth",),
     }
-    ((why, count),) = found.skipped.items()
-    assert count == 1
+    (why,) = found.skipped
+    assert why.startswith("1 file (.png 1): grey pictures")
     assert why.endswith(f"such as {tmp_path}/odd.png")
     assert all(option in why for option in ("--as", "--depth-unit", "--thermal-unit"))
     how = dict(found.told)
@@ -241,13 +245,16 @@ def test_files_left_out_are_told_by_ending_and_reason(tmp_path):
     names = ["a.dng", "b.CR2", "c.svg", "d.txt", "e.txt", "README", "f.zip", "g.mid", "h.jpg"]
     for name in (*names, "code.ts", *(f"x{n}.e{n}" for n in range(12))):
         (tmp_path / name).write_bytes(b"export const a = 1")
-    told = sources.find([tmp_path], ALL).skipped
-    assert sum(told.values()) == len(names) - 1 + 13
-    assert told[".txt: not among the endings of media"] == 2
-    assert told["other endings: not among the endings of media"] == 12 + 2 - 8
-    assert told["without an ending, which tells what they are"] == 1
+    found = sources.find([tmp_path], ALL)
+    told = found.skipped
+    assert sum(int(line.split()[0]) for line in told) == len(names) - 1 + 13
+    assert len(list(left_out.named(found.left_out))) == len(names) - 1 + 13
+    assert "2 files: .txt: not among the endings of media" in told
+    assert "1 file: without an ending, which tells what a file is" in told
+    endings = ", ".join(f".e{n} 1" for n in (4, 5, 6, 7, 8, 9))
+    assert f"6 files ({endings}): other endings: not among the endings of media" in told
     for ending in (".dng", ".cr2", ".svg", ".zip", ".mid"):
-        assert any(why.startswith(f"{ending}: ") and "; " in why for why in told), ending
+        assert any(line.startswith(f"1 file: {ending}: ") and "; " in line for line in told), ending
     assert "no media" not in str(told)
 
 

@@ -76,7 +76,7 @@ def test_folder_without_files(tmp_path):
     (tmp_path / "cat").mkdir()
     (tmp_path / "cat/a.txt").touch()
     with pytest.raises(
-        errors.DataError, match=r"cat: holds 1 files \(\.txt\); expected files .*jpg"
+        errors.DataError, match=r"cat: holds 1 file \(\.txt\); expected files .*jpg"
     ):
         sources.open_source(tmp_path)
 

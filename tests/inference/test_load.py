@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+import lb_jax
 from lb_jax.core import checkpoint, errors
 from lb_jax.inference import api
 from tests.inference import copies
@@ -118,3 +119,15 @@ def test_damage_is_told_in_one_line(copy, name):
     with pytest.raises(errors.CheckpointError, match=message) as caught:
         api.load(copy)
     assert "\n" not in str(caught.value)
+
+
+def test_a_model_says_what_it_is(model, folder):
+    assert repr(model) == (
+        f"Model({str(folder)!r}: {', '.join(model.modalities)}, text; "
+        f"width {model.config.text.embed_dim}, float32)"
+    )
+
+
+def test_the_package_lists_its_public_names():
+    assert {"load", "preprocess", "tokenize", "LbJaxError", "__version__"} <= set(dir(lb_jax))
+    assert [name for name in dir(lb_jax) if name.startswith("_") and name[1] != "_"] == []

@@ -35,9 +35,9 @@ def test_check_finds_what_is_wrong(store, uri, tmp_path):
     assert found == {
         ("gone", "video file is gone (No s"),
         ("changed", "video file has changed s"),
-        ("twice", "1 windows are there more"),
-        ("sound", "2 vectors are not finite"),
-        (None, "1 rows are of model eeee"),
+        ("twice", "1 window there more than"),
+        ("sound", "2 vectors not finite or "),
+        (None, "1 row of model eeeeeeeee"),
     }
     assert all(one.is_serious for one in store.check())
     (gone,) = (one.what for one in store.check() if "gone" in one.what)
