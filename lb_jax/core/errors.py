@@ -81,6 +81,10 @@ class Stopped(Exception):
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:
-    """Returns `" Did you mean 'x'?"` for the closest candidate, empty when none is close."""
-    match = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.5)
+    """Returns `" Did you mean 'x'?"` for the closest candidate, empty when none is close.
+
+    A name that is a candidate itself was refused for another reason, and no other one is meant.
+    """
+    candidates = list(candidates)
+    match = () if name in candidates else difflib.get_close_matches(name, candidates, 1, 0.5)
     return f" Did you mean {match[0]!r}?" if match else ""
