@@ -10,7 +10,7 @@ A row is {"path": "a.wav", "caption": ["a dog barks", ...]}. For a VIDAL annotat
 Original: 16 GPUs x 16 x 4 accumulated = 1024; 16 epochs of 4,800,000 sounds, not all released.
 Published (LoRA / full): ESC-50 91.8 / 94.0, VGGSound 28.9 / 38.6, AudioSet mAP 27.7 / 30.0;
   text to audio R@1: Clotho 12.1 / 16.7, AudioCaps 12.2 / 19.7.
-Small, on a CPU: --config.arch=tiny --config.init_from= --config.batch_size=8 --config.steps=20
+Small, on a CPU: --config=audio:trial
 """
 
 from lb_jax.models.lora import LoraConfig

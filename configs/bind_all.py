@@ -9,8 +9,7 @@ there, have a quarter of theirs and see six. Audio takes VIDAL's captions of sou
 
 Original: none; the single runs took 8 to 16 GPUs each. Compare with the figures in `video.py`,
   `audio.py`, `depth.py` and `thermal.py`.
-Small, on a CPU: --config.arch=tiny --config.init_from= --config.steps=20, and for each modality
-  --config.modalities.NAME.batch_size=8
+Small, on a CPU: --config=bind_all:trial
 """
 
 from lb_jax.models.lora import LoraConfig

@@ -5,7 +5,7 @@
 
 Original: 8 GPUs x 128 = 1024; one epoch of 3,020,000 clips of VIDAL, a frame of each.
 Published (LanguageBind_Depth), top-1: NYU-D 65.1.
-Small, on a CPU: --config.arch=tiny --config.init_from= --config.batch_size=8 --config.steps=20
+Small, on a CPU: --config=depth:trial
 """
 
 from lb_jax.models.lora import LoraConfig

@@ -7,8 +7,8 @@
 Starts from the published weights of that modality, or --config.init_from=MODEL, and trains LoRA on
 its attention against the frozen text tower. 1000 steps of 64 are 6 epochs of 10,000 rows: set
 --config.steps by that. Memory: layers are computed again (remat), as for a single small device.
-Small, on a CPU: --config.arch=tiny --config.init_from= --config.batch_size=8 --config.steps=20
---config.optim.warmup_steps=2
+In about a minute on a CPU, from the demo's small model, without a network:
+--config=finetune:depth,trial
 """
 
 from lb_jax.models.lora import LoraConfig

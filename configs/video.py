@@ -8,7 +8,7 @@
 Original: 16 GPUs x 10 clips x 4 accumulated = 640; 16 epochs of 3,020,000 clips of VIDAL.
 Published, text to video R@1 (LoRA / full): MSR-VTT 42.6 / 42.7, MSVD 52.2 / 53.5,
   DiDeMo 37.8 / 38.1, ActivityNet 35.1 / 36.9.
-Small, on a CPU: --config.arch=tiny --config.init_from= --config.batch_size=8 --config.steps=20
+Small, on a CPU: --config=video:trial
 """
 
 from lb_jax.models.lora import LoraConfig

@@ -6,7 +6,7 @@
 Original: 64 GPUs x 8 clips x 2 accumulated = 1024; 6 epochs of 10,076,613 clips of VIDAL.
 Published (LanguageBind_Video_V1.5_FT), text to video R@1: MSR-VTT 42.8, MSVD 54.1, DiDeMo 39.7,
   ActivityNet 38.4.
-Small, on a CPU: --config.arch=tiny --config.init_from= --config.batch_size=8 --config.steps=20
+Small, on a CPU: --config=video_v15:trial
 """
 
 from lb_jax.training.config import ModalityRecipe, OptimConfig, TrainConfig, as_config_dict

@@ -6,7 +6,7 @@
 Original: 64 GPUs x 16 clips = 1024; 6 epochs of 10,076,613 clips of VIDAL.
 Published (LanguageBind_Video_Huge_V1.5_FT), text to video R@1: MSR-VTT 44.8, MSVD 53.9 (53.7 in
   the README), DiDeMo 39.9, ActivityNet 41.0.
-Small, on a CPU: --config.arch=tiny --config.init_from= --config.batch_size=8 --config.steps=20
+Small, on a CPU: --config=video_v15_huge:trial
 """
 
 from lb_jax.configs import video_v15

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lb_jax.cli import evaluate
+from lb_jax.cli import corpus_arguments, evaluate
 from lb_jax.cli.arguments import Parser, add_settings, given_settings, make_folder
 from lb_jax.core import errors
 
@@ -12,21 +12,20 @@ def main(argv: Sequence[str]) -> None:
     parser = Parser(
         "calibrate",
         "Fits the probability that two things belong together to one half of the held-out items "
-        "of a labelled corpus, measures it on the other half, and writes calibration.json into the "
-        "checkpoint. The embeddings stay as they are.",
+        "of a corpus, measures it on the other half, and writes calibration.json into the "
+        "checkpoint. Give rows that the model was not trained on. The embeddings stay as they are.",
     )
     parser.add_argument(
         "--model", required=True, help="checkpoint, or work directory of a finished run"
     )
+    parser.add_argument("--data", required=True, metavar="CORPUS", help=evaluate.DATA_HELP)
     parser.add_argument(
-        "--data", required=True, help="corpus folder, as `lb-jax demo corpus` writes it"
+        "--split", choices=("test", "train"), help="which items of a corpus folder (default: test)"
     )
-    parser.add_argument(
-        "--split", default="test", choices=("test", "train"), help="which items (default: test)"
-    )
+    corpus_arguments.add_own(parser)
     add_settings(parser)
     arguments = parser.parse_args(argv)
-    given = given_settings(arguments)
+    given, rate = given_settings(arguments), corpus_arguments.rate(arguments)
 
     from lb_jax.evaluation import evaluate as evaluation
     from lb_jax.inference import api
@@ -39,9 +38,10 @@ def main(argv: Sequence[str]) -> None:
             "calibrate DST."
         )
     make_folder(model.folder, "--model")
+    corpus = corpus_arguments.read_labelled(arguments, model.modalities)
     with evaluate.bars() as progress:
-        embedded = evaluation.embed(model, arguments.data, split=arguments.split, progress=progress)
-    run(model, embedded, arguments.split)
+        embedded = evaluation.embed(model, corpus, progress=progress, **rate)
+    run(model, embedded, "all rows" if corpus.by_caption else arguments.split or "test")
 
 
 def run(model, embedded, split: str) -> None:
@@ -61,6 +61,7 @@ def run(model, embedded, split: str) -> None:
     from lb_jax.evaluation.reports import terminal
 
     found, left_out = calibrations.fit(embedded)
+    terminal.print_problems(embedded.problems)
     terminal.show([terminal.calibration_table(found)])
     for name, reason in left_out.items():
         print(f"{name}: left out: {reason}")

@@ -6,6 +6,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from lb_jax.cli import corpus_arguments
 from lb_jax.cli.arguments import Parser, add_settings, given_settings, make_folder
 from lb_jax.core import checkpoint, errors, folders, logging
 
@@ -18,14 +19,12 @@ def main(argv: Sequence[str]) -> None:
 
     parser = Parser(
         "evaluate",
-        "Zero-shot, retrieval, joint and emergent scores of a model: on a labelled corpus "
+        "Zero-shot, retrieval, joint and emergent scores of a model: on a corpus or own data "
         "(--data), or on the published benchmarks whose data are there (--suite), the published "
         "figures beside ours. Or two results side by side (--compare).",
     )
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument(
-        "--data", metavar="CORPUS", help="corpus folder, as `lb-jax demo corpus` writes it"
-    )
+    what.add_argument("--data", metavar="CORPUS", help=DATA_HELP)
     what.add_argument(
         "--suite", choices=SUITES, help="the tables of the paper, as far as --root has the data"
     )
@@ -45,14 +44,11 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("--out", type=Path, help="folder for metrics.json and report.html")
     parser.add_argument(
-        "--split", choices=("test", "train"), help="which items of --data (default: test)"
+        "--split", choices=("test", "train"), help="which items of a corpus folder (default: test)"
     )
-    parser.add_argument(
-        "--root",
-        type=Path,
-        metavar="DIR",
-        help="for --suite: the folder that holds one folder for each data set, see "
-        "docs/evaluation.md",
+    corpus_arguments.add_own(
+        parser,
+        "for --suite: the folder that holds one folder for each data set, see docs/evaluation.md; ",
     )
     parser.add_argument(
         "--only",
@@ -92,14 +88,15 @@ def main(argv: Sequence[str]) -> None:
         flag = f"--{name.replace('_', '-')}"
         if getattr(given, name) is not None and mode not in modes:
             raise errors.ConfigError(f"{flag} is not used with --{mode}; leave it out.")
-        if getattr(given, name) is None and mode in modes and name in NEEDED:
+        if getattr(given, name) is None and mode in NEEDED.get(name, ()):
             raise errors.ConfigError(f"--{mode} needs {flag}; give it.")
     if given.compare:
         compare(*given.compare)
         return
     chosen = {name: getattr(given, name) for name in benchmarks.CHOICES}
     settings = benchmarks.Settings(**{name: one for name, one in chosen.items() if one is not None})
-    source, split = model_source(given.model), given.split or "test"
+    source, rate = model_source(given.model), corpus_arguments.rate(given)
+    read = functools.partial(corpus_arguments.read_labelled, given)
     loading = {"preset": given.preset or "default", **given_settings(given)}
     if given.suite or given.tasks:
         if given.suite:
@@ -107,21 +104,24 @@ def main(argv: Sequence[str]) -> None:
             measure = functools.partial(_suite, root=given.root, rows=rows, settings=settings)
         else:
             tasks = tuple(map(benchmarks.parse, given.tasks))
-            measure = functools.partial(
-                _tasks, data=given.data, split=split, tasks=tasks, settings=settings
-            )
+            measure = functools.partial(_tasks, read=read, tasks=tasks, settings=settings)
         run_suite(source, measure, out=given.out, cache=given.cache, loading=loading)
     else:
         run(
             source,
             given.data,
-            split=split,
+            read=read,
             out=given.out,
             scoring=settings.scoring,
             loading=loading,
+            **rate,
         )
 
 
+DATA_HELP = (
+    "corpus folder, as `lb-jax demo corpus` writes it; or own data: a CSV, JSONL or Parquet file, "
+    "or whatever else can be trained on, see docs/data.md"
+)
 HELP = {
     "scoring": "cosine, or the original's dot product of embeddings that are not normalised",
     "fusion": "how several modalities add up: averaged cosines, averaged logits, or a sum of "
@@ -134,7 +134,10 @@ HELP = {
 USED_BY = {
     "data": ("data", "tasks"),
     "model": ("data", "tasks", "suite"),
-    "root": ("suite",),
+    "root": ("data", "tasks", "suite"),
+    "columns": ("data", "tasks"),
+    "modality": ("data", "tasks"),
+    "max_bad_rate": ("data",),
     "only": ("suite",),
     "tasks": ("tasks",),
     "split": ("data", "tasks"),
@@ -149,7 +152,12 @@ USED_BY = {
     "k400_norm": ("suite",),
     "thermal_templates": ("suite",),
 }
-NEEDED = ("data", "model", "root")
+# argument -> what cannot do without it
+NEEDED = {
+    "data": ("data", "tasks"),
+    "model": ("data", "tasks", "suite"),
+    "root": ("suite",),
+}
 
 
 def _names(text: str) -> list[str]:
@@ -191,15 +199,14 @@ def _suite(embeds, *, root: Path, rows: Mapping, settings):
     return suite.run(embeds, root, rows, settings, announce=print)
 
 
-def _tasks(embeds, *, data: str, split: str, tasks: Sequence, settings):
-    """The tasks on a labelled corpus, as a suite of one benchmark."""
-    from lb_jax.evaluation import labelled
+def _tasks(embeds, *, read: Callable, tasks: Sequence, settings):
+    """The tasks on a corpus, as a suite of one benchmark."""
     from lb_jax.evaluation.benchmarks import suite
     from lb_jax.evaluation.benchmarks import table as benchmarks
 
-    corpus = labelled.read(data, split)
+    corpus = read(embeds.modalities)
     names = tuple(dict.fromkeys(name for task in tasks for name in task.media))
-    row = benchmarks.Benchmark(title=str(corpus.root), tasks=tasks)
+    row = benchmarks.Benchmark(str(corpus.root), tasks, by_caption=corpus.by_caption)
     found = suite.score(embeds, "corpus", row, corpus.as_split(names), settings)
     if not found.tasks:
         raise errors.DataError(corpus.root, suite.nothing_run(found))
@@ -249,22 +256,27 @@ def run(
     model: str | Path | Mapping[str, str],
     data: str | Path,
     *,
-    split: str = "test",
+    read: Callable | None = None,
     out: Path | None = None,
     scoring: str = "cosine",
     loading: Mapping = types.MappingProxyType({}),
     curves=None,
     facts=None,
     targets=None,
+    **options,
 ) -> tuple:
-    """Evaluates on a labelled corpus, prints and returns (`api.Model`, `evaluate.Result`).
+    """Evaluates on a corpus, prints and returns (`api.Model`, `evaluate.Result`).
 
     Args:
+      data: what is evaluated on; without `read` the folder of a labelled corpus, of which the test
+        items are taken.
+      read: modalities of the model -> the `labelled.Labelled` that `data` names.
       out: folder for `metrics.json` and `report.html`; None writes nothing.
       loading: other arguments of `lb_jax.load`.
       curves: metric rows of training runs by name, for the report.
       facts: lines of the report's head; the model and the corpus are added.
       targets: bounds the report shows the headline numbers against, see `report.write_report`.
+      options: others of `evaluate.evaluate`.
     """
     from lb_jax.evaluation import evaluate
     from lb_jax.evaluation.reports import corpus as report
@@ -274,9 +286,11 @@ def run(
     loaded = api.load(model, **loading)
     if out:
         make_folder(out, "--out")
+    corpus = read(loaded.modalities) if read else data
     with bars() as progress:
-        result = evaluate.evaluate(loaded, data, split=split, scoring=scoring, progress=progress)
+        result = evaluate.evaluate(loaded, corpus, scoring=scoring, progress=progress, **options)
     terminal.print_tables(result.metrics)
+    terminal.print_problems(result.problems)
     if out:
         checkpoint.write_json(out / "metrics.json", result.metrics)
         facts = {**(facts or {}), "model": str(model), "corpus": str(data)}

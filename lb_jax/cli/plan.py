@@ -1,4 +1,4 @@
-"""`lb-jax plan --config=configs/X.py --topology=v5e:16x16 [--config.name=value ...]`."""
+"""`lb-jax plan --config=SHEET --topology=v5e:16x16 [--config.name=value ...]`."""
 
 import dataclasses
 import json
@@ -11,7 +11,7 @@ from absl import flags
 from lb_jax.core import errors
 
 USAGE = (
-    "usage: lb-jax plan --config=configs/X.py --topology=CHIP:SHAPE [--search] [--json=FILE] "
+    "usage: lb-jax plan --config=SHEET --topology=CHIP:SHAPE [--search] [--json=FILE] "
     "[--config.name=value ...]"
 )
 HELP = f"""{USAGE}
@@ -19,7 +19,8 @@ HELP = f"""{USAGE}
 Compiles the training step of a lab sheet for devices that need not be there, and prints what one of
 them would hold, compute and send: memory, FLOPs, collectives, least time of a step.
 
-  --config              lab sheet, a Python file with get_config(); its corpus need not be there
+  --config              lab sheet, a Python file with get_config(), or the name of one that comes
+                        with the package; its corpus need not be there
   --topology            v4:2x2x2, v5e:16x16, v5p:4x4x4, v6e:8x8, tpu7x:2x2x1 (chips along each
                         axis), or a slice by its name in the cloud: v5litepod-16, v5p-8, v6e-8,
                         tpu7x-8 (both need libtpu, the extra `plan`); cpu:8 (virtual devices); or

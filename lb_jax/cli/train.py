@@ -1,4 +1,4 @@
-"""`lb-jax train --config=configs/X.py[:ARGUMENT] --workdir=DIR [--config.name=value ...]`."""
+"""`lb-jax train --config=SHEET[:ARGUMENT] --workdir=DIR [--config.name=value ...]`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,15 +7,16 @@ from absl import flags
 
 from lb_jax.core.modalities import MODALITIES
 
-USAGE = "usage: lb-jax train --config=configs/X.py --workdir=DIR [--config.name=value ...]"
+USAGE = "usage: lb-jax train --config=SHEET --workdir=DIR [--config.name=value ...]"
 NAMES = ", ".join(MODALITIES)
 HELP = f"""{USAGE}
 
 Runs a lab sheet and writes an inference checkpoint to DIR/checkpoint. The same command again
 resumes a run that was stopped.
 
-  --config              lab sheet, a Python file with get_config(); what follows a colon is handed
-                        to it
+  --config              lab sheet, a Python file with get_config(), or the name of one that comes
+                        with the package; what follows a colon is handed to it, and `,trial` at
+                        the end makes it small
   --workdir             folder of the run; new, empty, or of the same run
   --config.name=value   another value for a setting of the sheet, such as --config.optim.lr=1e-4
   --multihost           train together with the other hosts, each running this same command: a
@@ -27,8 +28,9 @@ resumes a run that was stopped.
 Own data: a CSV file with the columns path,caption, and the modality of its files
 ({NAMES}):
 
-  lb-jax train --config=configs/finetune.py:depth --workdir=run \\
-      --config.data.sources.main.path=my.csv"""
+  lb-jax train --config=finetune:depth --workdir=run --config.data.sources.main.path=my.csv
+
+To try it, about a minute on a CPU and no network: --config=finetune:depth,trial"""
 
 
 def main(argv: Sequence[str]) -> None:

@@ -83,11 +83,14 @@ class Stopped(Exception):
 def nearest(name: str, candidates: Iterable[str], meaning: Mapping[str, str] | None = None) -> str:
     """Returns `" Did you mean 'x'?"` for the closest candidate, empty when none is close.
 
+    A name that is a candidate itself was refused for another reason, and no other one is meant.
+
     Args:
       name: that is none.
       candidates: names there are.
       meaning: candidate -> what is said in its place.
     """
-    match = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.5)
+    candidates = list(candidates)
+    match = () if name in candidates else difflib.get_close_matches(name, candidates, 1, 0.5)
     told = [(meaning or {}).get(one, one) for one in match]
     return f" Did you mean {told[0]!r}?" if told else ""

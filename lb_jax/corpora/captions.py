@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 import numpy as np
 
 from lb_jax.core import errors
+from lb_jax.core.modalities import MODALITIES
 from lb_jax.corpora.rows import Row
 
 FRAMES_PER_ITEM = 8
@@ -134,6 +135,18 @@ def require_kinds(kinds: Iterable[str]) -> list[str]:
             )
     stored = {one for kind in kinds for one in DRAW_KINDS[kind]}
     return sorted(stored, key=TEXT_KINDS.index)
+
+
+def usual_kind(kinds: Iterable[str], modality: str) -> str:
+    """The caption kind a modality is trained and scored with, or the only one that there is.
+
+    Args:
+      kinds: what the corpora have, see `rows.Source.text_kinds`.
+      modality: whose captions.
+    """
+    held = set(kinds)
+    held = held - FRAME_KINDS.keys() or held  # they come with `ofa`
+    return held.pop() if len(held) == 1 else MODALITIES[modality].text_kind
 
 
 def lacking(texts: Collection[str], kinds: Iterable[str]) -> list[str]:

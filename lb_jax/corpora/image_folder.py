@@ -60,7 +60,8 @@ class ImageFolder(EveryRow):
         name = self._files[index]
         shown = names.shown(name)
         label = shown.partition("/")[0].replace("_", " ")
-        return Row(shown, {"caption": label}, {self.modalities[0]: (self._path / name,)})
+        media = {self.modalities[0]: (self._path / name,)}
+        return Row(shown, {"caption": label}, media, label)
 
 
 def _files(path: Path, suffixes: tuple[str, ...]) -> list[str]:

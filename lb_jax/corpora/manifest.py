@@ -4,7 +4,8 @@ Cells of a CSV or TSV are separated by commas, tabs, semicolons or bars, as its 
 
 Columns, by their names or by `columns`: one for each modality (`image`, `video`, ...) with paths of
 media files, or a single `path`; one for each caption kind (`caption`, `raw`, ..., `ofa_3`); `id`;
-`depth_unit`, the unit of the row's depth maps where it is another than the preprocessing says.
+`depth_unit`, the unit of the row's depth maps where it is another than the preprocessing says;
+`class`, what `lb-jax evaluate` asks for, never trained on.
 Others are left out. In JSONL and Parquet a cell may be a list: several captions to draw from, or a
 file for each frame. An empty cell means that the row lacks it.
 
@@ -27,8 +28,9 @@ from lb_jax.media.sensors import depth_units
 from lb_jax.media.sensors.depth_units import Measured
 
 UNIT = "depth_unit"
+LABEL = "class"
 # What a column may hold; also the name that its column has unless `columns` says otherwise.
-KEYS = ("id", "path", UNIT, *MODALITIES, *captions.TEXT_KINDS, *captions.FRAME_KINDS)
+KEYS = ("id", "path", UNIT, LABEL, *MODALITIES, *captions.TEXT_KINDS, *captions.FRAME_KINDS)
 
 
 class Manifest:
@@ -67,11 +69,14 @@ class Manifest:
             raise errors.DataError(path, "holds no rows; expected one for each item")
         mapped = set(columns or ())
         keys = [k for k in KEYS if k in mapped or named[k] in table.columns]
+        if LABEL in keys and LABEL not in mapped and not _holds(LABEL, table.columns[LABEL].type):
+            keys.remove(LABEL)  # a column of that name may be something else to who trains
         self._media = self._media_columns(keys, named, modality, table)
         self._texts = {
             kind: self._column(kind, named, table) for kind in keys if kind in captions.DRAW_KINDS
         }
         self._ids = self._column("id", named, table) if "id" in keys else None
+        self._labels = self._column(LABEL, named, table) if LABEL in keys else None
         self._units = self._unit_column(named, table) if UNIT in keys else None
         self._rows, self._named, self._names = table.rows, named, table.names
         self.modalities = tuple(self._media)
@@ -109,7 +114,9 @@ class Manifest:
             raise self._unusable(
                 index, f"names no file in {', '.join(self._media)}; fill one in or drop the row"
             )
-        return Row(str(index if given in (None, "") else given), texts, media)
+        label = self._labels[index].as_py() if self._labels is not None else None
+        label = "" if label is None else str(label).strip()
+        return Row(str(index if given in (None, "") else given), texts, media, label)
 
     def _has_gaps(self) -> bool:
         """Whether some `ofa` lacks captions, so that its row has those of single frames."""
@@ -186,14 +193,11 @@ class Manifest:
         if named[key] not in table.columns:
             raise _no_column(self._path, [named[key]], table.names)
         column = table.columns[named[key]]
-        accepted = HOLDS[_role(key)]
-        if not pa.types.is_null(column.type) and not any(
-            fits(column.type) for fits in accepted.values()
-        ):
+        if not _holds(key, column.type):
             raise errors.DataError(
                 self._path,
-                f"column {named[key]!r} holds {column.type}; expected {' or '.join(accepted)} for "
-                f"{key}",
+                f"column {named[key]!r} holds {column.type}; expected "
+                f"{' or '.join(HOLDS[_role(key)])} for {key}",
             )
         return column.cast(_plain(column.type))
 
@@ -246,6 +250,7 @@ _ONE, _SEVERAL = {"text": _is_text}, {"lists of text": _is_texts}
 # What the cells of a column may be: in words -> whether an Arrow type is that.
 HOLDS = {
     "id": _ONE | {"whole numbers": pa.types.is_integer},
+    LABEL: _ONE | {"whole numbers": pa.types.is_integer},
     UNIT: _ONE | {"numbers": lambda type: pa.types.is_integer(type) or pa.types.is_floating(type)},
     "ofa": _SEVERAL,
     "frame caption": _ONE,
@@ -255,6 +260,10 @@ HOLDS = {
 
 def _role(key: str) -> str:
     return key if key in HOLDS else "frame caption" if key in captions.FRAME_KINDS else "other"
+
+
+def _holds(key: str, type: pa.DataType) -> bool:
+    return pa.types.is_null(type) or any(fits(type) for fits in HOLDS[_role(key)].values())
 
 
 def _named(columns: Mapping[str, str], modality: str | None) -> dict[str, str]:

@@ -22,11 +22,13 @@ class Row:
       id: the item's name in its corpus, for messages.
       texts: caption kind -> a caption, or several to draw from; see `captions.TEXT_KINDS`.
       media: modality -> its files: one, or one for each of the item's frames.
+      label: its class, for scoring only; empty where the corpus names none.
     """
 
     id: str
     texts: Mapping[str, str | tuple[str, ...]]
     media: Mapping[str, tuple[Ref, ...]]
+    label: str = ""
 
 
 class EveryRow(Sized):

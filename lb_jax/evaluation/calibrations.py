@@ -1,7 +1,8 @@
 """Curves from similarity to probability for every pair of modalities, and the file they lie in.
 
 A calibration is fitted to one half of the items of a labelled corpus and measured on the other.
-What is divided are items, not pairs: a pair of the second half shares no item with the first.
+What is divided are items, not pairs: a pair of the second half shares no item with the first. Own
+data are divided by their captions, so that it shares no caption either.
 
     calibration.json  {"format", "model": digest, "data": {"corpus", "split", "items", "digest"},
                        "pairs": {"audio,text": {"scale", "bias", "n", "items", "held_out_items",
@@ -91,11 +92,11 @@ def fit(split: evaluate.Embedded) -> tuple[dict[str, Pair], dict[str, str]]:
     }
     for name in split.ids:
         spoken = dict(zip(split.ids[name], split.captions[name], strict=True))
-        _add(name, TEXT, rows[name], spoken, [texts[name]], found, left_out)
+        _add(name, TEXT, rows[name], spoken, [texts[name]], split.corpus, found, left_out)
     for one, other in itertools.combinations(split.ids, 2):
         if rows[one].keys() & rows[other].keys():
             both = [texts[one], texts[other]]
-            _add(one, other, rows[one], rows[other], both, found, left_out)
+            _add(one, other, rows[one], rows[other], both, split.corpus, found, left_out)
     if not found:
         reason = next(iter(left_out.values()))
         raise errors.DataError(split.corpus.root, f"nothing to calibrate with: {reason}")
@@ -108,13 +109,14 @@ def _add(
     a: Mapping[str, np.ndarray],
     b: Mapping[str, np.ndarray],
     texts: Sequence[Mapping[str, str]],
+    corpus: labelled.Labelled,
     found: dict[str, Pair],
     left_out: dict[str, str],
 ) -> None:
     """Fits one pair and files it under what was found or what was left out."""
     halves: tuple[list[str], list[str]] = ([], [])
     for id_ in sorted(a.keys() & b.keys(), key=_hash):
-        halves[_hash(id_)[0] & 1].append(id_)
+        halves[_hash(corpus.half(id_))[0] & 1].append(id_)
     first, second = halves
     if min(map(len, halves)) < AT_LEAST:
         left_out[key(one, other)] = (
@@ -162,11 +164,13 @@ def _hash(id_: str) -> bytes:
 def describe(corpus: labelled.Labelled, split: str) -> dict[str, Any]:
     """Which data a calibration was fitted to; the digest is of the items and their captions."""
     told = json.dumps([corpus.ids, corpus.captions], sort_keys=True)
+    halves = {"halves": labelled.HALVES} if corpus.by_caption else {}
     return {
         "corpus": corpus.root.resolve().name,
         "split": split,
         "items": len(corpus.ids),
         "digest": hashlib.sha256(told.encode()).hexdigest(),
+        **halves,
     }
 
 

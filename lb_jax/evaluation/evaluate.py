@@ -1,6 +1,7 @@
-"""Scores a model on one split of a labelled corpus.
+"""Scores a model on one split of a labelled corpus, or on own data.
 
-Each file and text is embedded once, the rest is arithmetic.
+Each file and text is embedded once, the rest is arithmetic. A file that cannot be used is listed
+and takes no part; too many stop the evaluation.
 """
 
 import dataclasses
@@ -14,12 +15,15 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core import modalities as rows
+from lb_jax.corpora.quarantine import BAD_RATE_FROM
 from lb_jax.evaluation import labelled
+from lb_jax.evaluation.benchmarks.splits import UNREADABLE, Problem
 from lb_jax.evaluation.metrics import emergent, retrieval, zero_shot
 from lb_jax.evaluation.metrics import scoring as rows_of
-from lb_jax.media.sensors.depth_units import Measured
 
 Progress = Callable[[str, int, int], None]
+MAX_BAD_RATE = 0.05  # as of a training run
+NOTHING = np.zeros((0, 0), np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,12 +44,14 @@ class Embedded:
       embeddings: modality -> unit rows float32 `[n, e]`.
       captions: modality -> unit rows float32 `[n, e]`, each item's caption of the modality's text
         kind.
+      problems: rows and files that cannot be used.
     """
 
     corpus: labelled.Labelled
     ids: dict[str, tuple[str, ...]]
     embeddings: dict[str, np.ndarray]
     captions: dict[str, np.ndarray]
+    problems: tuple[Problem, ...] = dataclasses.field(default=(), kw_only=True)
 
     def texts(self, modality: str) -> list[str]:
         """The sentences of `captions`."""
@@ -60,8 +66,8 @@ class Result(Embedded):
       metrics: plain dicts, floats and ints, ready for JSON. `{"zero_shot": {task: {"top1",
         "chance", "n", "per_class"}}, "retrieval": {modality: {"text_to_x", "x_to_text",
         "chance_R@1", "n", "distinct_captions"}}, "emergent": {"audio->image": {"R@1", …,
-        "chance_R@1", "times_chance", "n"}}, "seconds": {what: seconds}}`. All but "seconds" are the
-        same in every run.
+        "chance_R@1", "times_chance", "n"}}, "problems": [{"kind", "name", "reason", "modality"}],
+        "seconds": {what: seconds}}`. All but "seconds" are the same in every run.
       confusion: zero-shot task -> its confusion matrix.
     """
 
@@ -75,15 +81,16 @@ def captions_of(corpus: labelled.Labelled, modality: str, ids: Sequence[str]) ->
     Raises:
       DataError: an item has none.
     """
-    return [corpus.caption(id_, rows.MODALITIES[modality].text_kind) for id_ in ids]
+    return [corpus.said(id_, modality) for id_ in ids]
 
 
 def embed(
     model,
-    corpus_dir: str | pathlib.Path,
+    corpus: str | pathlib.Path | labelled.Labelled,
     *,
     split: str = "test",
     modalities: Sequence[str] | None = None,
+    max_bad_rate: float = MAX_BAD_RATE,
     progress: Progress | None = None,
 ) -> Embedded:
     """Embeds a split and its captions, each file and text once; arguments as of `evaluate`.
@@ -92,18 +99,20 @@ def embed(
       ConfigError: as `evaluate`.
       DataError: as `evaluate`.
     """
-    corpus = labelled.read(corpus_dir, split)
+    corpus = _read(corpus, split)
     names = _choose(model, corpus, modalities)
-    return _embed(corpus, names, (), _Embedder(model, progress or _silent, {}))[0]
+    run = _Embedder(model, progress or _silent, {}, max_bad_rate=max_bad_rate)
+    return _embed(corpus, names, (), run)[0]
 
 
 def evaluate(
     model,
-    corpus_dir: str | pathlib.Path,
+    corpus: str | pathlib.Path | labelled.Labelled,
     *,
     split: str = "test",
     modalities: Sequence[str] | None = None,
     scoring: str = "cosine",
+    max_bad_rate: float = MAX_BAD_RATE,
     progress: Progress | None = None,
 ) -> Result:
     """Runs zero-shot classification, retrieval both ways and emergent retrieval.
@@ -116,24 +125,26 @@ def evaluate(
       model: has `modalities`, `batch_size`, `embed(modality, paths or texts) -> [n, e]`,
         `preprocess(modality, paths or texts) -> array` and `encode(modality, array, unit=True) ->
         [n, e]`.
-      corpus_dir: a labelled corpus, see `labelled.read`.
-      split: which items.
+      corpus: the folder of a labelled corpus, see `labelled.read`; or what `own.read` made.
+      split: which items of a folder.
       modalities: which modalities; None means all that both the model and the split have.
       scoring: "cosine" or "dot", see `lb_jax.evaluation.metrics.scoring`.
+      max_bad_rate: share of a modality's files that may be left out as unusable, judged from
+        `quarantine.BAD_RATE_FROM` files on.
       progress: called as `progress(what, done, total)`, what being a modality, "text" or "video
         shuffled".
 
     Raises:
       ConfigError: a modality that the model does not have.
-      DataError: the corpus does not fit together, has no file of a modality, or a file cannot be
-        used.
+      DataError: the corpus does not fit together, has no file of a modality, or more files of one
+        than `max_bad_rate` allows cannot be used.
     """
     started = time.perf_counter()
     seconds = {}
-    corpus = _measured(labelled.read(corpus_dir, split), model)
+    corpus = _measured(_read(corpus, split), model)
     names = _choose(model, corpus, modalities)
     tasks = [task for task in corpus.tasks if task.modality in names]
-    run = _Embedder(model, progress or _silent, seconds, scoring)
+    run = _Embedder(model, progress or _silent, seconds, scoring, max_bad_rate)
     prompts = [text for task in tasks for wordings in task.prompts.values() for text in wordings]
     embedded, vector = _embed(corpus, names, prompts, run)
     ids, embeddings = embedded.ids, embedded.embeddings
@@ -142,7 +153,7 @@ def evaluate(
     for name in dict.fromkeys(
         task.modality for task in tasks if rows.MODALITIES[task.modality].has_frames
     ):
-        files = _files(corpus, name, ids[name])
+        files = [corpus.media(id_, name) for id_ in ids[name]]
         if model.preprocess(name, files[:1]).shape[1] > 1:
             encode = functools.partial(_encode_shuffled, model, name, scoring == "cosine")
             shuffled = run(f"{name} shuffled", list(enumerate(files)), encode)
@@ -155,10 +166,11 @@ def evaluate(
         prompts = [
             np.stack([vector[text] for text in wordings]) for wordings in task.prompts.values()
         ]
-        labels = [corpus.attributes[id_][task.attribute] for id_ in ids[task.modality]]
-        classes = tuple(task.prompts)
+        given = [corpus.attributes[id_].get(task.attribute) for id_ in ids[task.modality]]
+        known = [i for i, label in enumerate(given) if label is not None]
+        labels, classes = [given[i] for i in known], tuple(task.prompts)
         scores[trial], counts = zero_shot.score(
-            task_embeddings, zero_shot.class_weights(prompts), labels, classes
+            task_embeddings[known], zero_shot.class_weights(prompts), labels, classes
         )
         confusion[trial] = Confusion(classes, counts)
 
@@ -167,11 +179,15 @@ def evaluate(
             "zero_shot": scores,
             "retrieval": {
                 name: retrieval.score(
-                    embedded.captions[name], embeddings[name], embedded.texts(name)
+                    embedded.captions[name],
+                    embeddings[name],
+                    embedded.texts(name),
+                    by_caption=corpus.by_caption,
                 )
                 for name in names
             },
             "emergent": emergent.score(embeddings, ids),
+            "problems": [dataclasses.asdict(one) for one in embedded.problems],
             "seconds": seconds | {"total": time.perf_counter() - started},
         },
         confusion=confusion,
@@ -186,13 +202,20 @@ def _embed(
     run: "_Embedder",
 ) -> tuple[Embedded, dict[str, np.ndarray]]:
     """The items, and the vector of every caption and of `more` texts."""
-    ids = {name: corpus.having(name) for name in names}
-    captions = {name: captions_of(corpus, name, ids[name]) for name in names}
-    texts = list(dict.fromkeys([*(text for name in names for text in captions[name]), *more]))
+    every = {name: captions_of(corpus, name, corpus.having(name)) for name in names}
+    texts = list(dict.fromkeys([*(text for name in names for text in every[name]), *more]))
     vector = dict(zip(texts, run(rows.TEXT, texts), strict=True))
-    embeddings = {name: run(name, _files(corpus, name, ids[name])) for name in names}
-    spoken = {name: np.stack([vector[caption] for caption in captions[name]]) for name in names}
-    return Embedded(corpus, ids, embeddings, spoken), vector
+    ids, embeddings, spoken, problems = {}, {}, {}, list(corpus.problems)
+    for name in names:
+        ids[name], embeddings[name], unusable = run.files(corpus, name)
+        problems += unusable
+        said = captions_of(corpus, name, ids[name])
+        spoken[name] = np.stack([vector[caption] for caption in said])
+    return Embedded(corpus, ids, embeddings, spoken, problems=tuple(problems)), vector
+
+
+def _read(corpus: str | pathlib.Path | labelled.Labelled, split: str) -> labelled.Labelled:
+    return corpus if isinstance(corpus, labelled.Labelled) else labelled.read(corpus, split)
 
 
 def _measured(corpus: labelled.Labelled, model) -> labelled.Labelled:
@@ -202,14 +225,6 @@ def _measured(corpus: labelled.Labelled, model) -> labelled.Labelled:
         return corpus
     units = dict.fromkeys(corpus.ids, str(settings.depth_unit)) | corpus.units
     return dataclasses.replace(corpus, units=units)
-
-
-def _files(corpus: labelled.Labelled, name: str, ids: Sequence[str]) -> list[str | Measured]:
-    found: list[str | Measured] = [str(corpus.files[id_][name]) for id_ in ids]
-    if name != "depth":
-        return found
-    units = [corpus.units.get(id_) for id_ in ids]
-    return [Measured(one, unit) if unit else one for one, unit in zip(found, units, strict=True)]
 
 
 def _silent(what: str, done: int, total: int) -> None:
@@ -249,6 +264,7 @@ class _Embedder:
     report: Progress
     seconds: dict[str, float]
     scoring: str = "cosine"
+    max_bad_rate: float = MAX_BAD_RATE
 
     def __call__(
         self, what: str, items: list, embed: Callable[[list], np.ndarray] | None = None
@@ -263,7 +279,51 @@ class _Embedder:
             chunks.append(np.asarray(embed(chunk)))
             self.report(what, start + len(chunk), len(items))
         self.seconds[what] = time.perf_counter() - started
-        return rows_of.SCORINGS[self.scoring](np.concatenate(chunks))
+        chunks = [one for one in chunks if len(one)]
+        return rows_of.SCORINGS[self.scoring](np.concatenate(chunks)) if chunks else NOTHING
+
+    def files(
+        self, corpus: labelled.Labelled, name: str
+    ) -> tuple[tuple[str, ...], np.ndarray, list[Problem]]:
+        """Embeds the files of a modality: (items, rows, what cannot be used).
+
+        Raises:
+          DataError: nothing can be used, or more cannot than `max_bad_rate` allows.
+        """
+        kept: list[str] = []
+        problems: list[Problem] = []
+        items = list(corpus.having(name))
+        earlier = [one for one in corpus.problems if one.modality == name]
+        total = len(items) + len(earlier)
+
+        def embed(ids: list[str]) -> np.ndarray:
+            try:
+                media = [corpus.media(id_, name) for id_ in ids]
+                found = np.asarray(_EMBED[self.scoring](self.model, name, media))
+            except errors.DataError as error:
+                if len(ids) > 1:  # one after the other tells which
+                    parts = [one for id_ in ids if len(one := embed([id_]))]
+                    return np.concatenate(parts) if parts else NOTHING
+                problems.append(Problem(UNREADABLE, error.path, error.reason, name))
+                bad = len(problems) + len(earlier)
+                if total >= BAD_RATE_FROM and bad > self.max_bad_rate * total:
+                    raise self._too_many(corpus, name, problems, f"{bad} of {total}") from error
+                return NOTHING
+            kept.extend(ids)
+            return found
+
+        found = self(name, items, embed)
+        if not kept:
+            raise self._too_many(corpus, name, problems, f"all {total}")
+        return tuple(kept), found, problems
+
+    def _too_many(self, corpus, name: str, problems: Sequence[Problem], count: str):
+        first = problems[0]
+        return errors.DataError(
+            corpus.root,
+            f"{count} {name} files cannot be used, more than max_bad_rate={self.max_bad_rate}; the "
+            f"first: {first.name}: {first.reason}. Mend them, or raise the rate",
+        )
 
 
 def _choose(model, corpus: labelled.Labelled, wanted: Sequence[str] | None) -> tuple[str, ...]:

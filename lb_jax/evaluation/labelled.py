@@ -5,21 +5,25 @@
     prompts.json      "modality/attribute" -> class -> list of texts
     <split>.json      VIDAL annotation: id -> {"raw", "mplug", "polish_mplug", "sound_mplug", "ofa"}
 
-Attributes and prompts are for scoring only; training never reads them.
+Attributes and prompts are for scoring only; training never reads them. Own data, which are no such
+folder, become the same in `evaluation.own`.
 """
 
 import collections
 import dataclasses
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from lb_jax.core import errors, modalities
+from lb_jax.core import errors, modalities, names
 from lb_jax.core.words import counted
 from lb_jax.corpora.manifest import UNIT
+from lb_jax.corpora.rows import Source
 from lb_jax.evaluation.benchmarks import splits
 from lb_jax.media.clips import Clip
 from lb_jax.media.sensors import depth_units
+from lb_jax.media.sensors.depth_units import Measured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,26 +51,60 @@ class Task:
 
 
 @dataclasses.dataclass(frozen=True)
+class Inside:
+    """Media that are no single file: read out of their corpus each time they are asked for."""
+
+    source: Source
+    row: int
+    modality: str
+
+    def read(self) -> Any:
+        """The content of a file, or the stills of a clip.
+
+        Raises:
+          errors.DataError: the row cannot be read.
+        """
+        return middle(self.source[self.row].media[self.modality])
+
+
+def middle(files: Sequence[Any]) -> Any:
+    """Of the files of an item, one for each frame, that which stands for it."""
+    return files[len(files) // 2]
+
+
+File = pathlib.Path | Inside
+# how own data are divided for a calibration, in words
+HALVES = "by the SHA-256 of the captions: fitted to one half of them, held out the other"
+
+
+@dataclasses.dataclass(frozen=True)
 class Labelled:
-    """One split of a labelled corpus, items in the order of `attributes.json`.
+    """One split of a labelled corpus, items in the order of `attributes.json`; or own data.
 
     Attributes:
-      root: the corpus folder.
+      root: the corpus folder; of own data what was opened.
       ids: the items.
       attributes: id -> attribute -> value.
       files: id -> modality -> file.
       prompts: task name -> class -> texts.
       captions: id -> the annotation row.
       units: id -> unit of its depth, of those that have one of their own.
+      kinds: modality -> kind of its captions; what is not there has the modality's usual one.
+      by_caption: whether items of an equal caption are right for each other, and are divided
+        together.
+      problems: rows that cannot be used, and why.
     """
 
     root: pathlib.Path
     ids: tuple[str, ...]
     attributes: dict[str, dict[str, str]]
-    files: dict[str, dict[str, pathlib.Path]]
+    files: Mapping[str, Mapping[str, File]]
     prompts: dict[str, dict[str, list[str]]]
     captions: dict[str, dict]
     units: dict[str, str] = dataclasses.field(default_factory=dict)
+    kinds: dict[str, str] = dataclasses.field(default_factory=dict)
+    by_caption: bool = False
+    problems: tuple[splits.Problem, ...] = ()
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -94,10 +132,52 @@ class Labelled:
             )
         return text
 
+    def said(self, id_: str, modality: str) -> str:
+        """The caption of an item that a modality is scored with.
+
+        Raises:
+          errors.DataError: as `caption`.
+        """
+        usual = modalities.MODALITIES[modality].text_kind
+        return self.caption(id_, self.kinds.get(modality, usual))
+
+    def half(self, id_: str) -> str:
+        """What decides by its hash which half of a calibration an item is in."""
+        return json.dumps(self.captions[id_], sort_keys=True) if self.by_caption else id_
+
+    def media(self, id_: str, name: str) -> Any:
+        """What a model embeds for one item and modality.
+
+        Raises:
+          errors.DataError: it lies inside of a corpus and cannot be read.
+        """
+        file, unit = self.files[id_][name], self.units.get(id_)
+        found = file.read() if isinstance(file, Inside) else str(file)
+        is_measured = name != "depth" or not unit or isinstance(found, Measured)
+        return found if is_measured else Measured(found, unit)
+
+    def shown(self, id_: str, name: str) -> str:
+        """What the file of an item is called: below the corpus folder, or as it is."""
+        file = self.files[id_][name]
+        if isinstance(file, Inside):
+            return id_
+        below = file.is_relative_to(self.root)
+        return names.shown(file.relative_to(self.root).as_posix() if below else file)
+
     def clip(self, id_: str, name: str) -> Clip:
-        """The file of one item and modality."""
-        unit = self.units.get(id_, "") if name == "depth" else ""
-        return Clip(self.files[id_][name], depth_unit=unit)
+        """The file of one item and modality.
+
+        Raises:
+          errors.DataError: it is no single file.
+        """
+        file, unit = self.files[id_][name], self.units.get(id_, "") if name == "depth" else ""
+        if isinstance(file, Inside):
+            raise errors.DataError(
+                f"{self.root}, item {id_}",
+                "its media are no single file, as --tasks needs them; leave --tasks out, or write "
+                "the files out and name them in a manifest",
+            )
+        return Clip(file, depth_unit=unit)
 
     def as_split(self, names: Sequence[str]) -> splits.Split:
         """The items as those of a benchmark, each with the captions of all named modalities.
@@ -107,12 +187,18 @@ class Labelled:
         """
         texts = {}
         for id_ in self.ids:
-            kinds = [
-                modalities.MODALITIES[name].text_kind for name in names if name in self.files[id_]
-            ]
-            texts[id_] = tuple(dict.fromkeys(self.caption(id_, kind) for kind in kinds))
+            said = [self.said(id_, name) for name in names if name in self.files[id_]]
+            texts[id_] = tuple(dict.fromkeys(said))
         media = {name: {id_: self.clip(id_, name) for id_ in self.having(name)} for name in names}
-        return splits.Split(self.ids, media, {id_: said for id_, said in texts.items() if said})
+        texts = {id_: said for id_, said in texts.items() if said}
+        return splits.Split(self.ids, media, texts, problems=self.problems)
+
+
+def is_corpus(path: str | pathlib.Path) -> bool:
+    """Whether a path is a folder that has the layout of a labelled corpus, or a part of it."""
+    return any(
+        (pathlib.Path(path) / name).is_file() for name in ("attributes.json", "prompts.json")
+    )
 
 
 def read(corpus_dir: str | pathlib.Path, split: str = "test") -> Labelled:

@@ -10,7 +10,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from lb_jax.core import checkpoint, errors, paths
-from lb_jax.core.modalities import MODALITIES, TEXT
+from lb_jax.core.modalities import TEXT
 from lb_jax.corpora import captions
 from lb_jax.corpora.rows import Source
 from lb_jax.corpora.sources import open_source
@@ -43,7 +43,9 @@ def loaders(cfg: TrainConfig, preprocess: Mapping[str, Any]) -> dict[str, pipeli
     found: dict[str, pipeline.Loader] = {}
     for modality, one in cfg.modalities.items():
         sources = _carrying(cfg.data.sources, opened, modality)
-        kind = one.text_kind or usual_kind([source for source, _ in sources], modality)
+        kind = one.text_kind or captions.usual_kind(
+            (held for source, _ in sources for held in source.text_kinds), modality
+        )
         for source, _ in sources:
             source.require([kind])
         found[modality] = pipeline.Loader(
@@ -110,13 +112,6 @@ def use_text_cache(
     cache = text_cache.TextCache(Path(cfg.data.text_cache), identity)
     for loader in loaders.values():
         loader.encode = cache
-
-
-def usual_kind(sources: list[Source], modality: str) -> str:
-    """The caption kind a modality is trained with, or the only one that the corpora have."""
-    held = {kind for one in sources for kind in one.text_kinds}
-    held = held - captions.FRAME_KINDS.keys() or held  # they come with `ofa`
-    return held.pop() if len(held) == 1 else MODALITIES[modality].text_kind
 
 
 def open_corpus(source: SourceConfig) -> Source:

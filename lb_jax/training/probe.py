@@ -50,7 +50,7 @@ def _chosen(cfg: TrainConfig, source: Source, name: str) -> Items:
             f"config.probe.path: {source.where} has no {name}; add items with it or leave the path "
             "empty."
         )
-    kind = cfg.modalities[name].text_kind or data_lib.usual_kind([source], name)
+    kind = cfg.modalities[name].text_kind or captions.usual_kind(source.text_kinds, name)
     source.require([kind])
     found = []
     for number in rows:

@@ -49,6 +49,19 @@ def test_checkpoint_answers_probabilities_afterwards(call, planted):
     assert wrong < 0.5 < right
 
 
+def test_own_data_are_divided_by_their_captions(call, planted):
+    rows = ["path,caption", *(f"audio/item{i}.wav,sound of item{i}" for i in range(ITEMS))]
+    (planted / "corpus" / "own.csv").write_text("\n".join(rows) + "\n")
+    line = "calibrate --model={tmp}/checkpoint --data={tmp}/corpus/own.csv"
+    result = call(f"{line} --modality=audio")
+    assert result.status == 0, result.err
+    found = api.load(planted / "checkpoint").calibration
+    assert list(found.pairs) == ["audio,text"]
+    assert (found.data["items"], found.data["corpus"]) == (ITEMS, "own.csv")
+    assert "captions" in found.data["halves"]
+    assert_one_line(call(line), "unknown modality; say which")  # the model has several
+
+
 def test_same_items_give_the_same_file(call, planted, monkeypatch):
     exact = PlantedModel()
     monkeypatch.setattr(api.Model, "embed", lambda self, *given: exact.embed(*given))
@@ -119,7 +132,7 @@ def test_published_weights_are_refused_before_anything_is_embedded(call, planted
 
 
 def test_corpus_that_is_not_there(call, planted):
-    assert_one_line(call("calibrate --model={tmp}/checkpoint --data={tmp}/no"), "no such file")
+    assert_one_line(call("calibrate --model={tmp}/checkpoint --data={tmp}/no"), "does not exist")
     assert not (planted / "checkpoint" / checkpoint.CALIBRATION).exists()
 
 

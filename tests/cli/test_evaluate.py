@@ -1,6 +1,7 @@
 """`lb-jax evaluate`: the suite on miniatures with a real model, dot products, two results."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -102,4 +103,64 @@ def test_own_tasks_on_a_corpus(call, tmp_path):
     assert set(found["tasks"]) == {"text->video", "audio+image->text", "image+text->depth"}
     assert set(found["tasks"]["audio+image->text"]["drop_one"]) == {"audio", "image"}
     assert "What each modality brings" in result.out
+    page = (tmp_path / "out" / "report.html").read_text()
+    for words in ("published", "MSR-VTT", "Joint retrieval"):  # nothing of the paper was asked
+        assert words not in result.out
+    assert "MSR-VTT" not in page
     assert call(line + "text->vidio").status == 2
+
+
+def own_csv(folder, count=6):
+    """Sounds and pictures of own names, the fifth picture damaged."""
+    write_corpus(folder / "corpus", count, media=True)
+    (folder / "corpus" / "image" / "item4.jpg").write_bytes(b"nothing")
+    rows = ["picture,sound,title,kind"]
+    for i in range(count):
+        kind = ("bird", "car")[i % 2]
+        rows.append(f"image/item{i}.jpg,audio/item{i}.wav,a {kind} number {i // 2},{kind}")
+    (folder / "own.csv").write_text("\n".join(rows) + "\n")
+    return (
+        "--data {tmp}/own.csv --root {tmp}/corpus --model {model} "
+        "--columns image=picture,audio=sound,caption=title,class=kind"
+    )
+
+
+def test_own_data_are_scored_with_classes_and_what_is_bad_is_listed(call, tmp_path):
+    result = call(f"evaluate {own_csv(tmp_path)} --out {{tmp}}/out")
+    assert result.status == 0, result.err
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert {name: row["n"] for name, row in found["retrieval"].items()} == {"image": 5, "audio": 6}
+    assert set(found["zero_shot"]) == {"image/class", "audio/class"}
+    assert [one["kind"] for one in found["problems"]] == ["unreadable"]
+    assert "left out: 1 unreadable" in result.out
+    assert "item4.jpg: " in result.out
+    page = (tmp_path / "out" / "report.html").read_text()
+    for words in ("Left out", "right for each other", "audio/<wbr>class", "Examples"):
+        assert words in page
+
+
+def test_tasks_on_own_data(call, tmp_path):
+    line = f"evaluate {own_csv(tmp_path)} --cache {{tmp}}/cache --tasks text->audio,image->audio"
+    result = call(line)
+    assert result.status == 0, result.err
+    assert "text->audio" in result.out
+    assert "unreadable" in result.out
+    assert "MSR-VTT" not in result.out
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("--data {tmp}/own.csv --modality audio --split test", "--split names a part of a corpus"),
+        ("--data {tmp}/own.csv --columns class=knd,audio=sound", "no column 'knd'.*'kind'"),
+        ("--data {tmp}/own.csv --columns klass=kind", "no column can hold 'klass'.*'class'"),
+        ("--data {tmp}/corpus --columns class=kind", "has no use for --columns; leave it out"),
+        ("--data {tmp}/own.csv --max-bad-rate 5", "--max-bad-rate is 5.0; it must be from 0 to 1"),
+    ],
+)
+def test_mistakes_with_own_data_are_one_line(call, tmp_path, more, message):
+    own_csv(tmp_path, 2)
+    result = call(f"evaluate --model {{model}} {more}")
+    assert result.status == 2
+    assert result.err.count("\n") == 1, result.err
+    assert re.search(message, result.err), result.err

@@ -66,3 +66,16 @@ def test_csv_and_a_modality_are_enough(call, tmp_path, modality):
     assert model.modalities == (modality,)
     vectors = model.embed(modality, [tmp_path / f"0.{FILES[modality][0]}"])
     assert vectors.shape == (1, 64)
+
+
+def test_a_trial_needs_no_other_setting(call, tmp_path):
+    write_csv(tmp_path, "audio")
+    done = call(
+        "train --config=finetune:audio,trial --workdir={tmp}/run --config.steps=2 "
+        "--config.data.sources.main.path={tmp}/my.csv"
+    )
+    assert done.status == 0, done.err
+    model, demo = lb_jax.load(tmp_path / "run"), lb_jax.load("demo")
+    words = ["a telephone buzzing", "a red car"]
+    np.testing.assert_array_equal(model.embed("text", words), demo.embed("text", words))
+    assert model.specs["audio"].target_frames == demo.specs["audio"].target_frames

@@ -96,7 +96,10 @@ MISTAKES = {
         "embed --model={model} --modality=text -o {media}/clip.mp4/out.npz hi",
         r"--out: the folder .*clip\.mp4 cannot be written",
     ),
-    "evaluate without corpus": ("evaluate --model={model} --data={tmp}/no", "no such file"),
+    "evaluate without corpus": (
+        "evaluate --model={model} --data={tmp}/no",
+        "no: does not exist; no 'no' among",
+    ),
     "evaluate nothing": ("evaluate --model={model}", "one of the arguments --data --suite"),
     "evaluate without model": ("evaluate --data={tmp}", "--data needs --model; give it"),
     "suite without root": (
@@ -116,8 +119,8 @@ MISTAKES = {
         "no benchmark 'msrvt'.*Did you mean 'msrvtt'",
     ),
     "root of a corpus": (
-        "evaluate --data={tmp} --model={model} --root={tmp}",
-        "--root is not used",
+        "evaluate --data={media} --model={model} --root={tmp}",
+        "which has no use for root; leave it out",
     ),
     "split of a suite": (
         "evaluate --suite paper --root={tmp} --model={model} --split=train",

@@ -13,6 +13,7 @@ import jax
 import ml_collections
 import pytest
 
+from lb_jax.convert.weights import open_weights
 from lb_jax.core import errors, paths
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.media import specs
@@ -163,6 +164,52 @@ def test_own_data_needs_a_known_modality():
         sheet("finetune")
     with pytest.raises(errors.ConfigError, match=r"not 'dept'\. Did you mean 'depth'"):
         sheet("finetune", "dept")
+
+
+@pytest.mark.parametrize(
+    "given", ["finetune:depth", "finetune.py:depth", "configs/finetune.py:depth"]
+)
+def test_a_shipped_sheet_is_found_by_name_from_anywhere(given, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert sheets.load_sheet(given).to_dict() == sheet("finetune", "depth").to_dict()
+    (tmp_path / "finetune.py").write_text("def get_config(one):\n    return one\n")
+    if given.startswith("finetune.py"):  # a file that is here comes first
+        assert sheets.load_sheet(given) == "depth"
+
+
+def test_a_sheet_that_is_not_there_is_answered_with_another_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(errors.ConfigError, match=r"'finetun' here\. Did you mean 'finetune'\?"):
+        sheets.load_sheet("finetun:audio")
+    with pytest.raises(errors.ConfigError, match=r"'elsewhere/audio\.py' here\. Those that"):
+        sheets.load_sheet("elsewhere/audio.py")
+
+
+TRIALS = [run for run in RUNS if not run[0].startswith("demo_")]
+
+
+@pytest.mark.parametrize(("name", "argument"), TRIALS)
+def test_a_trial_has_the_shapes_of_the_model_that_comes_with_the_package(name, argument):
+    config = sheets.load_sheet(f"{name}:{argument},trial" if argument else f"{name}:trial")
+    cfg = train_config.from_config_dict(config)
+    there = open_weights(cfg.init_from).config
+    towers = recipe.build(cfg)[0].towers
+    assert set(towers) == set(run(name, argument).modalities)
+    for modality, tower in towers.items():
+        assert (tower.image_size, tower.frames) == (
+            there.towers[modality].image_size,
+            there.towers[modality].frames,
+        )
+    trainable, _ = program_lib.shapes(cfg)
+    assert paths.flatten(trainable)
+
+
+def test_a_trial_is_named_with_a_comma_or_a_colon():
+    config = sheet("finetune", "audio,trial")
+    assert config.to_dict() == sheet("finetune", "audio:trial").to_dict()
+    assert sheet("depth", "trial").init_from == "demo"
+    with pytest.raises(errors.ConfigError, match="not 'trail'"):
+        sheet("finetune", "trail")
 
 
 def test_own_data_is_of_its_modality():

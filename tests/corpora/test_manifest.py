@@ -350,3 +350,19 @@ def test_a_unit_of_depth_that_is_none_is_refused_with_its_line(tmp_path):
     (tmp_path / "list.csv").write_text("depth,depth_unit\na.png,tum\nb.png,\nc.png,kiti\n")
     with pytest.raises(errors.DataError, match=r"line 4: depth unit is 'kiti'.*'kitti'"):
         Manifest(tmp_path / "list.csv")
+
+
+def test_a_column_names_the_class(tmp_path):
+    rows = [{"image": "a.png", "caption": "a", "class": " cat "}]
+    rows += [{"image": "b.png", "caption": "b", "class": ""}]
+    path = write(tmp_path / "x.csv", rows)
+    assert [row.label for row in map(Manifest(path).__getitem__, range(2))] == ["cat", ""]
+    assert Manifest(path, columns={"class": "caption"})[1].label == "b"
+    numbers = write(tmp_path / "n.jsonl", [{"image": "a.png", "class": 3}])
+    assert Manifest(numbers)[0].label == "3"
+
+
+def test_a_class_column_that_holds_something_else_is_left_out(tmp_path):
+    path = write(tmp_path / "x.jsonl", [{"image": "a.png", "class": 0.5, "kind": 0.5}])
+    assert Manifest(path)[0].label == ""
+    fails(path, "column 'kind' holds double; expected text or whole", columns={"class": "kind"})

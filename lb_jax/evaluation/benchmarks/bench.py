@@ -258,6 +258,11 @@ class Bench:
             row[[self._column[label] for label in self.split.labels[id_]]] = True
         return found
 
+    def alike_items(self, ids: Sequence[str]) -> np.ndarray:
+        """Int `[n]`, equal for items whose captions are the same, from 0 on without gaps."""
+        number: dict[tuple[str, ...], int] = {}
+        return np.array([number.setdefault(self.split.texts[id_], len(number)) for id_ in ids])
+
     def alike(self) -> np.ndarray:
         """Int `[c]`, equal for classes whose prompts are the same."""
         number = {}
@@ -296,7 +301,8 @@ def _captions(bench: Bench, task: Task, ids: Sequence[str]) -> _Compared:
     texts, owner, same = bench.captions(ids, kind)
     if task.query == (TEXT,):
         items = bench.side(task.target, task.query, ids, kind)[:, 0]
-        return protocols.find_items(texts, owner, items), texts, items, owner
+        alike = bench.alike_items(ids) if bench.row.by_caption else None
+        return protocols.find_items(texts, owner, items, alike), texts, items, owner
     items = bench.side(task.query, task.target, ids, kind)[:, 0]
     return protocols.find_texts(items, texts, owner, same), items, texts, owner
 

@@ -46,15 +46,22 @@ class Outcome:
         return next(iter(self.metrics))
 
 
-def find_items(texts: np.ndarray, owner: np.ndarray, items: np.ndarray) -> Outcome:
+def find_items(
+    texts: np.ndarray, owner: np.ndarray, items: np.ndarray, alike: np.ndarray | None = None
+) -> Outcome:
     """Texts look for their items: each text is ranked among all items.
 
     Args:
       texts: rows float32 `[k, e]`.
       owner: int `[k]`, the item each text describes.
       items: rows float32 `[n, e]`.
+      alike: int `[n]`, equal for items that are right for each other, which then count as one by
+        the best of them; None where none are.
     """
-    return _retrieval(ranks.ranks(texts, items, owner), owner, len(items))
+    if alike is None:
+        return _retrieval(ranks.ranks(texts, items, owner), owner, len(items))
+    rank = ranks.group_ranks(texts, items, alike, alike[owner])
+    return _retrieval(rank, owner, int(alike.max()) + 1)
 
 
 def find_texts(

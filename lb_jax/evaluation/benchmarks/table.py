@@ -96,6 +96,8 @@ class Benchmark:
       several: whether an item has several right classes.
       pairs: whether probabilities are shown instead of ranks, the items being a handful.
       views: of videos; None embeds each once.
+      by_caption: whether items of the same captions are right for each other when a text looks for
+        its item.
     """
 
     title: str
@@ -104,6 +106,7 @@ class Benchmark:
     several: bool = False
     pairs: bool = False
     views: Views | None = None
+    by_caption: bool = False
 
 
 def _tasks(*texts: str, share: float = 1.0) -> tuple[Task, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from lb_jax.core import modalities
-from lb_jax.evaluation import evaluate
+from lb_jax.evaluation import evaluate, labelled
 from lb_jax.evaluation.metrics import scoring
 from lb_jax.evaluation.reports import figures, page, terminal, thumbnails
 from lb_jax.evaluation.reports.page import escaped
@@ -53,6 +53,7 @@ def write_report(
         _emergent(result),
         _similarity(result),
         _examples(result),
+        _problems(result),
     )
     parts = itertools.chain.from_iterable(sections)
     page.write(path, title, facts, parts, result.metrics)
@@ -181,12 +182,17 @@ def _retrieval(result: evaluate.Result) -> Iterator[str]:
                     row["n"],
                 )
             )
-    note = (
-        "Only an item and its own caption belong together, word for word. Equal "
-        "scores count as mistakes."
-    )
+    note = f"{_BELONGS[result.corpus.by_caption]} Equal scores count as mistakes."
     head = ("direction", *terminal.RECALL, "chance R@1", "median rank", "mean rank", "n")
     yield from page.section("Retrieval", note, page.rows(head, cells))
+
+
+# whether items of an equal caption are right for each other -> which pairs belong together
+_BELONGS = {
+    False: "Only an item and its own caption belong together, word for word.",
+    True: "Items of an equal caption are right for each other: each caption asks once, and the best "
+    "of the items that carry it counts.",
+}
 
 
 def _recall(row: Mapping[str, float], chance: float) -> tuple[str, ...]:
@@ -290,7 +296,7 @@ def _text_query(result: evaluate.Result, id_: str, targets: Sequence[str]) -> st
     for name in targets:
         if id_ in result.ids[name]:
             hits += _hits(result, result.captions[name][result.ids[name].index(id_)], id_, name)
-    caption = result.corpus.caption(id_, modalities.MODALITIES[targets[0]].text_kind)
+    caption = result.corpus.said(id_, targets[0])
     return f'<div class="panel query"><h3>“{escaped(caption)}”</h3><div class="grid2">{hits}</div></div>'
 
 
@@ -302,7 +308,7 @@ def _hearing(result: evaluate.Result, row: int, targets: Sequence[str]) -> str:
         for name in targets
         if name == "image"
     )
-    caption = result.corpus.caption(id_, modalities.MODALITIES["audio"].text_kind)
+    caption = result.corpus.said(id_, "audio")
     heading = (
         f"<h3>Sound: {escaped(caption)}<small>The words are shown for you; only the "
         "sound is searched with.</small></h3>"
@@ -328,9 +334,21 @@ def _hits(result: evaluate.Result, query: np.ndarray, id_: str, modality: str) -
     return f'<div class="hits"><span>{modality}</span>{found_items}</div>'
 
 
+def _problems(result: evaluate.Result) -> Iterator[str]:
+    if result.problems:
+        cells = [(one.name, one.modality or "", one.kind, one.reason) for one in result.problems]
+        yield from page.section(
+            "Left out",
+            f"Rows or files that cannot be used and took no part: {len(cells)}.",
+            page.rows(("item", "modality", "kind", "reason"), cells),
+        )
+
+
 def _thumbnail(result: evaluate.Result, modality: str, id_: str) -> str:
-    clip = result.corpus.clip(id_, modality)
-    shown = escaped(
-        f"{modality} of item {id_}: {clip.path.relative_to(result.corpus.root).as_posix()}"
-    )
-    return f'<img alt="{shown}" title="{shown}" src="{thumbnails.data_uri(modality, clip)}">'
+    corpus = result.corpus
+    shown = escaped(f"{modality} of item {id_}: {corpus.shown(id_, modality)}")
+    if isinstance(corpus.files[id_][modality], labelled.Inside):
+        uri = thumbnails.data_uri_of(modality, corpus.media(id_, modality))
+    else:
+        uri = thumbnails.data_uri(modality, corpus.clip(id_, modality))
+    return f'<img alt="{shown}" title="{shown}" src="{uri}">'

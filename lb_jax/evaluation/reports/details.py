@@ -26,9 +26,10 @@ def _figures(metrics: Mapping) -> published.Table:
                 shown[0] += f" ({100 * low:.1f} to {100 * high:.1f})"
             rows.append((name, task, count, ", ".join(shown), f"{100 * found['chance']:.2g}"))
     heads = ("benchmark", "task", "items", "figures", "chance")
+    stars = any(count.endswith(published.INCOMPLETE) for _, _, count, *_ in rows)
     note = (
         "Percent, but for ranks and d'. Chance and 95 % interval are of the first figure; the "
-        "other intervals are in metrics.json. * not the whole published split."
+        f"other intervals are in metrics.json.{' * not the whole split.' if stars else ''}"
     )
     return published.Table("All figures", heads, tuple(rows), note)
 

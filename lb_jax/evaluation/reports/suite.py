@@ -33,12 +33,14 @@ def write(path: str | pathlib.Path, result: SuiteResult, metrics: Mapping) -> No
       metrics: `results.to_json` of it, with "model" and "digest".
     """
     facts = {"model": metrics["model"], "digest": metrics["digest"][:16], **metrics["settings"]}
+    tables = published.tables(metrics)
+    title = "lb_jax on the published benchmarks" if tables else "lb_jax evaluation"
     sections = [
-        *(_table(one) for one in published.tables(metrics)),
+        *(_table(one) for one in tables),
         *(_table(one) for one in details.details(metrics)),
         *("".join(_benchmark(name, one)) for name, one in result.benchmarks.items()),
     ]
-    page.write(path, "lb_jax on the published benchmarks", facts, sections, metrics)
+    page.write(path, title, facts, sections, metrics)
 
 
 def _table(table: published.Table) -> str:

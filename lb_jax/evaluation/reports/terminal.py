@@ -1,5 +1,6 @@
 """The metrics as rows, for the terminal and for the report's headline numbers."""
 
+import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +11,7 @@ import rich.table
 
 from lb_jax.core import errors
 from lb_jax.evaluation import calibrations
-from lb_jax.evaluation.benchmarks import published
+from lb_jax.evaluation.benchmarks import published, splits
 from lb_jax.evaluation.reports import details
 
 RECALL = ("R@1", "R@5", "R@10")
@@ -169,6 +170,19 @@ def calibration_table(found: Mapping[str, calibrations.Pair]) -> rich.table.Tabl
 def print_tables(metrics: Mapping, console: rich.console.Console | None = None) -> None:
     """Prints `tables`: drawn on a terminal, aligned plain text anywhere else."""
     show(tables(metrics), console)
+
+
+def print_problems(problems: Sequence[splits.Problem]) -> None:
+    """Prints what took no part: how much it is, and the first of it by name."""
+    if not problems:
+        return
+    counts = collections.Counter(one.kind for one in problems)
+    print(f"left out: {', '.join(f'{count} {kind}' for kind, count in counts.items())}")
+    for one in problems[: details.PROBLEMS_SHOWN]:
+        print(f"  {one.kind}: {one.modality + ' ' if one.modality else ''}{one.name}: {one.reason}")
+    if len(problems) > details.PROBLEMS_SHOWN:
+        print(f"  and {len(problems) - details.PROBLEMS_SHOWN} more")
+    print()
 
 
 def print_suite(metrics: Mapping, console: rich.console.Console | None = None) -> None:

@@ -3,12 +3,13 @@
 import base64
 import functools
 import io
+from typing import Any
 
 import matplotlib
 import numpy as np
 from PIL import Image
 
-from lb_jax.media import clips, specs
+from lb_jax.media import clips, preprocess, specs
 
 SIDE_PX = 112
 
@@ -54,7 +55,10 @@ def draw(modality: str, clip: clips.Clip) -> np.ndarray:
     Raises:
       DataError: the file cannot be decoded.
     """
-    decoded = clips.decode(modality, clip, specs.preset(modality))
+    return _square(modality, clips.decode(modality, clip, specs.preset(modality)))
+
+
+def _square(modality: str, decoded: np.ndarray) -> np.ndarray:
     whole = Image.fromarray(np.ascontiguousarray(_DRAWN[modality](decoded)))
     side = min(whole.size)
     left, top = (whole.width - side) // 2, (whole.height - side) // 2
@@ -65,6 +69,19 @@ def draw(modality: str, clip: clips.Clip) -> np.ndarray:
 @functools.lru_cache(maxsize=1024)
 def data_uri(modality: str, clip: clips.Clip) -> str:
     """Returns `draw` as a JPEG in a `data:` address."""
+    return _uri(draw(modality, clip))
+
+
+def data_uri_of(modality: str, media: Any) -> str:
+    """As `data_uri`, of media that are no single file: content, or the stills of a clip.
+
+    Raises:
+      DataError: they cannot be decoded.
+    """
+    return _uri(_square(modality, preprocess.decode(modality, media, specs.preset(modality))))
+
+
+def _uri(picture: np.ndarray) -> str:
     buffer = io.BytesIO()
-    Image.fromarray(draw(modality, clip)).save(buffer, "JPEG", quality=82)
+    Image.fromarray(picture).save(buffer, "JPEG", quality=82)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

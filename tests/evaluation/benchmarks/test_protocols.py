@@ -35,6 +35,15 @@ def test_captions_of_items_against_naive_loops(seed):
     np.testing.assert_array_equal(found.rank, naive)
     assert found.metrics["R@1"] == np.mean(np.array(naive) == 1)
     assert found.chance == 1 / items
+    alike = np.arange(items) // 2  # two of them are right for each other
+    best = [[s[alike == g].max() for g in range(alike.max() + 1)] for s in scores]
+    naive = [
+        1 + sum(s >= groups[alike[o]] for g, s in enumerate(groups) if g != alike[o])
+        for groups, o in zip(best, owner, strict=True)
+    ]
+    found = protocols.find_items(texts, owner, media, alike)
+    np.testing.assert_array_equal(found.rank, naive)
+    assert found.chance == 1 / len(best[0])
 
     naive = []
     for i in range(items):
