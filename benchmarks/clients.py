@@ -142,9 +142,11 @@ def with_langchain(here: Here) -> dict[str, Any]:
     # its own tables of tokens come from the network; any others will do
     ranks = {bytes([number]): number for number in range(256)}
     tokens = tiktoken.Encoding("bytes", pat_str=".", mergeable_ranks=ranks, special_tokens={})
-    with mock.patch("tiktoken.encoding_for_model", return_value=tokens):
-        with pytest.raises(openai.BadRequestError, match="check_embedding_ctx_length=False"):
-            langchain_openai.OpenAIEmbeddings(**how).embed_query("a cat")
+    with (
+        mock.patch("tiktoken.encoding_for_model", return_value=tokens),
+        pytest.raises(openai.BadRequestError, match="check_embedding_ctx_length=False"),
+    ):
+        langchain_openai.OpenAIEmbeddings(**how).embed_query("a cat")
     return {"texts": len(texts), "difference": max(difference, query)}
 
 

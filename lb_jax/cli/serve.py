@@ -39,6 +39,9 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--store", help="store of vectors to search in, made by `lb-jax index build`"
     )
+    parser.add_argument(
+        "--name", help="how the API calls the model (default: the last part of its path, or its id)"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8000, help="0: any free one (default: 8000)")
     parser.add_argument(
@@ -62,6 +65,8 @@ def main(argv: Sequence[str]) -> None:
         )
     if not 0 <= given.port <= 65_535:
         raise errors.ConfigError(f"--port is {given.port}; expected 0 to 65535.")
+    if given.name is not None and not (given.name.strip() and given.name.isprintable()):
+        raise errors.ConfigError(f"--name is {given.name!r}; expected a name, such as our/model.")
     token = given.token if given.token is not None else os.environ.get(TOKEN)
     if token is not None and not token.strip():
         raise errors.ConfigError("--token is empty; give a secret, or leave it out.")
@@ -88,6 +93,7 @@ def main(argv: Sequence[str]) -> None:
     options = run.Options(
         model=given.model,
         store=given.store,
+        name=given.name,
         host=given.host,
         port=given.port,
         token=token,

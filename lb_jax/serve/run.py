@@ -39,6 +39,7 @@ class Options:
     Attributes:
       model: source for `lb_jax.load`; None is that of the store, or without one the demo's.
       store: of vectors to search in; None for none.
+      name: how the API calls the model; None is `name_of` its source.
       host, port: to listen at; port 0 is any free one.
       token: that requests must know; None for none.
       limits: of requests.
@@ -50,6 +51,7 @@ class Options:
 
     model: str | None = None
     store: str | None = None
+    name: str | None = None
     host: str = "127.0.0.1"
     port: int = 8000
     token: str | None = None
@@ -124,7 +126,7 @@ def _serve(
         how = {**store_settings(made, options), "dtype": made["dtype"], "frames": made["frames"]}
     _say(f"loading {source}")
     opener = functools.partial(open_model, source, **how)
-    server, ready = stack.enter_context(engine.running(opener, name_of(source)))
+    server, ready = stack.enter_context(engine.running(opener, options.name or name_of(source)))
     pool = decoding.Pool(options.limits, options.workers)
     stack.callback(pool.close)
     if options.page:

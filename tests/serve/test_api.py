@@ -295,6 +295,16 @@ def test_the_page_refuses_files_that_are_none(server):
         assert "lb_jax-serve-" not in heard
 
 
+def test_a_bound_or_name_that_cannot_be_is_refused():
+    for given, says in (
+        ("--max-inputs=0", r"^--max-inputs is 0; expected above 0"),
+        ("--max-characters=100001", "^--max-characters is 100001; the tokenizer takes 100000"),
+        ("--name= ", "^--name is ' '"),
+    ):
+        with pytest.raises(errors.ConfigError, match=says):
+            serve.main([given])
+
+
 @pytest.mark.parametrize("token", [" secret", "secret\t", "sec\nret", "sec\udc80ret"])
 def test_a_token_that_no_header_carries_is_refused(token):
     with pytest.raises(errors.ConfigError, match=r"^--token has blanks"):
@@ -329,7 +339,8 @@ def test_metrics_count(server):
 
 def test_token_queue_and_graceful_stop(folder, model):
     """A second server: few items at once, a token, and its end."""
-    arguments = (f"--model={folder}", "--max-queue=2", "--max-inputs=3", "--no-page", "--workers=1")
+    few = ("--max-queue=2", "--max-inputs=3", "--workers=1")
+    arguments = (f"--model={folder}", "--name=our/model", "--no-page", *few)
     with client.serving(*arguments, LB_JAX_TOKEN=TOKEN) as server:
         assert server.http.get("/healthz").status_code == 200
         for wrong in ({}, {"authorization": "Bearer other"}, {"cookie": "lb_jax_session=1"}):
@@ -341,6 +352,8 @@ def test_token_queue_and_graceful_stop(folder, model):
         entered = server.http.post("/login", data={"token": TOKEN})
         assert entered.status_code == 303  # the client keeps the cookie
         assert server.http.get("/v1/models").status_code == 200
+        for path in ("our/model", "our%2Fmodel"):
+            assert server.http.get(f"/v1/models/{path}").json()["id"] == "our/model"
         server.http.cookies.clear()
         server.http.headers = [*server.http.headers.raw, (b"authorization", BEARER)]
 
