@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lb_jax.cli import embed_npz
 from lb_jax.cli.arguments import Parser, add_settings, given_settings, make_folder
-from lb_jax.core import errors, notices
+from lb_jax.core import errors, notices, shipped
 from lb_jax.core.modalities import MODALITIES, TEXT
 
 # Of a store alone: what a command line without them holds.
@@ -92,9 +92,8 @@ def _parse(argv: Sequence[str], name: str, out: str | None = None) -> argparse.N
     )
     add(
         "--model",
-        default="demo",
         help="checkpoint, work directory of a finished run, or published weights "
-        "(default: %(default)s, which comes with the package)",
+        "(default: demo, which comes with the package and knows only its own drawn scenes)",
     )
     add(
         "-o",
@@ -152,6 +151,7 @@ def _parse(argv: Sequence[str], name: str, out: str | None = None) -> argparse.N
     parser.set_defaults(**STORE_DEFAULTS)
     arguments = parser.parse_args(argv)
     _check(arguments)
+    arguments.command = name
     given = {name: vars(arguments)[name] for name in ("frames", "batch_size")}
     arguments.loading = {name: value for name, value in given.items() if value is not None}
     arguments.loading |= given_settings(arguments)
@@ -191,7 +191,8 @@ def _into_store(arguments: argparse.Namespace) -> None:
     from lb_jax.training import compiled
 
     compiled.keep()
-    model = api.load(arguments.model, **arguments.loading)
+    source = shipped.instead_of(arguments.model, arguments.command)
+    model = api.load(source, **arguments.loading)
     found = media_files.find(
         arguments.items,
         model.modalities,
@@ -222,6 +223,8 @@ def _into_store(arguments: argparse.Namespace) -> None:
         print(f"  left out: {count} files: {why}")
     if summary.bad:
         print(f"  cannot be used: {summary.bad}, see {summary.quarantine}")
+    if summary.withheld:
+        print(f"  no probabilities: {summary.withheld}")
     for line in notices.told(summary.remarks):
         print(f"  warning: {line}")
     if summary.remarks:

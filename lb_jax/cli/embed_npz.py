@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from lb_jax.cli.arguments import make_folder
-from lb_jax.core import errors, logging
+from lb_jax.core import errors, logging, shipped
 from lb_jax.core.modalities import MODALITIES, TEXT
 
 
@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> None:
     # jax takes a second to import; wrong arguments are told before
     from lb_jax.inference import api
 
-    model = api.load(arguments.model, **arguments.loading)
+    model = api.load(shipped.instead_of(arguments.model, "embed"), **arguments.loading)
     make_folder(out.parent, "--out")
     done = read(out, model.digest, arguments.modality)
     hashes = {item: content_hash(item, arguments.modality) for item in items}

@@ -14,7 +14,7 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core import modalities as rows
-from lb_jax.evaluation import labelled
+from lb_jax.evaluation import familiar, labelled
 from lb_jax.evaluation.metrics import emergent, retrieval, zero_shot
 from lb_jax.evaluation.metrics import scoring as rows_of
 from lb_jax.media.sensors.depth_units import Measured
@@ -84,15 +84,22 @@ def embed(
     *,
     split: str = "test",
     modalities: Sequence[str] | None = None,
+    drawn: int | None = None,
     progress: Progress | None = None,
 ) -> Embedded:
     """Embeds a split and its captions, each file and text once; arguments as of `evaluate`.
+
+    Args:
+      drawn: so many of its items, by the hash of their ids; None for all.
 
     Raises:
       ConfigError: as `evaluate`.
       DataError: as `evaluate`.
     """
     corpus = labelled.read(corpus_dir, split)
+    if drawn is not None:
+        few = sorted(corpus.ids, key=familiar.digest_of)[:drawn]
+        corpus = dataclasses.replace(corpus, ids=tuple(few))
     names = _choose(model, corpus, modalities)
     return _embed(corpus, names, (), _Embedder(model, progress or _silent, {}))[0]
 

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from lb_jax.core.modalities import MODALITIES, TEXT
+from lb_jax.search import fits
 from lb_jax.serve import metrics, parsing
 from lb_jax.serve.limits import REFUSALS, Refusal
 from lb_jax.serve.service import Found, Item, Service
@@ -148,7 +149,12 @@ def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
         }
         found = await service.search(items, k, where)
         return JSONResponse(
-            {"object": "list", "model": served.name, "data": [_moment(one) for one in found]}
+            {
+                "object": "list",
+                "model": served.name,
+                "grouped": fits.is_grouped(found),
+                "data": [_moment(one) for one in found],
+            }
         )
 
     @app.get("/v1/models")
@@ -317,6 +323,7 @@ def _moment(found: Found) -> dict[str, Any]:
         "end_s": found.end_s,
         "cosine": found.cosine,
         "probability": found.probability,
+        "withheld": found.withheld,
         "media": f"/media/{found.link}{begins}",
     }
 
