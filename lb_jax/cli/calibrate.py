@@ -13,7 +13,8 @@ def main(argv: Sequence[str]) -> None:
         "calibrate",
         "Fits the probability that two things belong together to one half of the held-out items "
         "of a corpus, measures it on the other half, and writes calibration.json into the "
-        "checkpoint. Give rows that the model was not trained on. The embeddings stay as they are.",
+        "checkpoint, with what is usual among items of both splits: media unlike those get no "
+        "probability. Give rows that the model was not trained on. Embeddings stay as they are.",
     )
     parser.add_argument(
         "--model", required=True, help="checkpoint, or work directory of a finished run"
@@ -45,7 +46,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def run(model, embedded, split: str) -> None:
-    """Fits, prints the table and writes `calibration.json`.
+    """Fits, prints the table and writes `calibration.json`; embeds some of the other split too.
 
     Args:
       model: an `api.Model` of a checkpoint of this package.
@@ -57,7 +58,8 @@ def run(model, embedded, split: str) -> None:
       DataError: for items that no curve can be fitted to.
       CheckpointError: when the disk does not take the file.
     """
-    from lb_jax.evaluation import calibrations
+    from lb_jax.evaluation import calibrations, familiar
+    from lb_jax.evaluation import evaluate as evaluation
     from lb_jax.evaluation.reports import terminal
 
     found, left_out = calibrations.fit(embedded)
@@ -65,9 +67,14 @@ def run(model, embedded, split: str) -> None:
     terminal.show([terminal.calibration_table(found)])
     for name, reason in left_out.items():
         print(f"{name}: left out: {reason}")
-    data = calibrations.describe(embedded.corpus, split)
-    print(
-        calibrations.write(
-            model.folder, calibrations.Calibrations(model.stated_digest, data, found)
-        )
-    )
+    splits, other = [embedded], "train" if split == "test" else "test"
+    if not embedded.corpus.by_caption:  # rows of a manifest have no splits
+        try:
+            with evaluate.bars() as progress:
+                drawn = {"drawn": familiar.AT_MOST, "progress": progress}
+                splits.append(evaluation.embed(model, embedded.corpus.root, split=other, **drawn))
+        except errors.DataError as error:
+            print(f"what is usual is taken from the {split} items alone: {error}")
+    data, kept = calibrations.describe(embedded.corpus, split), calibrations.usual_of(*splits)
+    found = calibrations.Calibrations(model.stated_digest, data, found, kept)
+    print(calibrations.write(model.folder, found))

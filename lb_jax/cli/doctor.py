@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 
 from lb_jax.cli.arguments import Parser
-from lb_jax.core import errors
+from lb_jax.core import errors, shipped
 
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -18,7 +18,7 @@ def main(argv: Sequence[str]) -> None:
         "memory, disk, decoders, and whether the model gives the vectors it gave where it was "
         "right. Status 2 when a check failed, 0 otherwise.",
     )
-    parser.add_argument("--model", default="demo", help="what to try (default: demo)")
+    parser.add_argument("--model", help="what to try (default: demo)")
     parser.add_argument("--store", help="a store of vectors to check too, and its model")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument(
@@ -32,11 +32,12 @@ def main(argv: Sequence[str]) -> None:
     from lb_jax.inference import api
     from lb_jax.search import doctor
 
+    model = shipped.instead_of(arguments.model, "doctor")
     if arguments.write_golden:
-        print(doctor.write_golden(api.load(arguments.model)))
+        print(doctor.write_golden(api.load(model)))
         return
     found = []
-    for one in doctor.findings(doctor.Case(arguments.model, arguments.store)):
+    for one in doctor.findings(doctor.Case(model, arguments.store)):
         found.append(one)
         if not arguments.json:
             show(one)

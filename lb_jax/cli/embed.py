@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lb_jax.cli import embed_npz
 from lb_jax.cli.arguments import Parser, add_settings, given_settings, make_folder
-from lb_jax.core import errors, notices
+from lb_jax.core import errors, notices, shipped
 from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.core.words import counted
 
@@ -97,9 +97,8 @@ def _parse(argv: Sequence[str], name: str, out: str | None = None) -> argparse.N
     )
     add(
         "--model",
-        default="demo",
         help="checkpoint, work directory of a finished run, or published weights "
-        "(default: %(default)s, which comes with the package)",
+        "(default: demo, which comes with the package and knows only its own drawn scenes)",
     )
     add(
         "-o",
@@ -164,6 +163,7 @@ def _parse(argv: Sequence[str], name: str, out: str | None = None) -> argparse.N
     parser.set_defaults(**STORE_DEFAULTS, **FILE_DEFAULTS)
     arguments = parser.parse_args(argv)
     _check(arguments)
+    arguments.command = name
     given = {name: vars(arguments)[name] for name in ("frames", "batch_size")}
     arguments.loading = {name: value for name, value in given.items() if value is not None}
     arguments.loading |= given_settings(arguments)
@@ -211,7 +211,8 @@ def _into_store(arguments: argparse.Namespace) -> None:
     from lb_jax.training import compiled
 
     compiled.keep()
-    model = api.load(arguments.model, **arguments.loading)
+    source = shipped.instead_of(arguments.model, arguments.command)
+    model = api.load(source, **arguments.loading)
     found = media_files.find(
         arguments.items,
         model.modalities,
@@ -241,6 +242,8 @@ def _into_store(arguments: argparse.Namespace) -> None:
     embed_npz.tell_left_out(found.left_out, found.closed, each=arguments.list_left_out)
     if summary.bad:
         print(f"  cannot be used: {summary.bad}, see {summary.quarantine}")
+    if summary.withheld:
+        print(f"  no probabilities: {summary.withheld}")
     for line in notices.told(summary.remarks):
         print(f"  warning: {line}")
     if summary.remarks:

@@ -10,7 +10,7 @@ from typing import NoReturn
 import numpy as np
 
 from lb_jax.cli.arguments import make_folder
-from lb_jax.core import errors, logging, names
+from lb_jax.core import errors, logging, names, shipped
 from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.core.words import counted
 
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
     # jax takes a second to import; wrong arguments are told before
     from lb_jax.inference import api
 
-    model = api.load(arguments.model, **arguments.loading)
+    model = api.load(shipped.instead_of(arguments.model, "embed"), **arguments.loading)
     make_folder(out.parent, "--out")
     done = read(out, model.digest, modality)
     hashes = {item: content_hash(item, modality) for item in items}

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lb_jax.cli.arguments import Parser, add_settings, dispatch, given_settings
-from lb_jax.core import errors
+from lb_jax.core import errors, shipped
 from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.core.words import clock, counted
 
@@ -117,10 +117,14 @@ def search(argv: Sequence[str]) -> None:
         modality_of(arguments.like, tuple(MODALITIES), **told)
 
     # jax takes a second to import; what is wrong with the store or the query is told before
-    from lb_jax.search import query
+    from lb_jax.cli import moments
+    from lb_jax.search import fits, query
     from lb_jax.training import compiled
 
     compiled.keep()
+    if store.maker.source == shipped.DEMO:
+        upgrade_it = f"lb-jax index upgrade {arguments.store} --model {shipped.REAL}"
+        shipped.instead_of(arguments.model, "index search", f"`{upgrade_it}`")
     model = store.maker.load(arguments.model)
     files = {}
     if arguments.like is not None:
@@ -143,11 +147,12 @@ def search(argv: Sequence[str]) -> None:
             "query": {"text": arguments.text, "like": arguments.like, "weights": weights},
             "store": str(arguments.store),
             "model": {"source": store.maker.source, "digest": store.maker.digest},
+            "grouped": fits.is_grouped(found),
             "results": [{"rank": rank, **moment.as_json()} for rank, moment in enumerate(found, 1)],
         }
         print(json.dumps(told, indent=1, ensure_ascii=False))
     elif found:
-        _show(found)
+        moments.show(found, clock)
     else:
         print("nothing found: no row of the store passes the filters")
 
@@ -161,7 +166,7 @@ def info(argv: Sequence[str]) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     arguments = _with_store(parser.parse_args(argv))
 
-    from lb_jax.search import store
+    from lb_jax.search import fits, store
 
     told = store.Store.open(arguments.store).info()
     if arguments.json:
@@ -183,6 +188,8 @@ def info(argv: Sequence[str]) -> None:
             f"{model['stride_s']:g} s, frames {model['frames'] or 'as trained'}{given}, since "
             f"{model['created'][:19]} UTC"
         )
+        if line := fits.line(model["fit"], model["source"]):
+            print(f"           {line}")
 
 
 def check(argv: Sequence[str]) -> None:
@@ -402,51 +409,6 @@ def _index(told: dict) -> str:
         f"index {told['kind']} of {counted(told['rows'], 'row')}, {told['rows_outside']} compared "
         "one by one"
     )
-
-
-def _show(found: Sequence) -> None:
-    """Prints moments: drawn on a terminal, aligned plain lines anywhere else."""
-    import rich.box
-    import rich.console
-    import rich.markup
-    import rich.table
-
-    calibrated = any(moment.probability is not None for moment in found)
-    names = ["rank", *(["probability"] if calibrated else []), "cosine", "modality", "time", "file"]
-    rows = []
-    for rank, moment in enumerate(found, 1):
-        likely = "" if moment.probability is None else f"{moment.probability:.3f}"
-        time = "" if moment.start_s is None else f"{clock(moment.start_s)}-{clock(moment.end_s)}"
-        rows.append(
-            [
-                str(rank),
-                *([likely] if calibrated else []),
-                f"{moment.cosine:.3f}",
-                moment.modality,
-                time,
-                moment.path,
-            ]
-        )
-    console = rich.console.Console()
-    if not console.is_terminal:
-        widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
-        for row in (names, *rows):
-            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            print("  ".join(cells).rstrip())
-        return
-    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
-    for name in names:
-        numeric = name in ("rank", "probability", "cosine")
-        folds = name == "file"
-        table.add_column(
-            name,
-            justify="right" if numeric else "left",
-            no_wrap=not folds,
-            overflow="fold",
-        )
-    for row in rows:
-        table.add_row(*map(rich.markup.escape, row))
-    console.print(table)
 
 
 # name: (its main(argv), what it does)

@@ -26,6 +26,7 @@ from lb_jax.core import errors, paths
 WEIGHTS, CONFIG, FORMAT = "model.safetensors", "config.json", "lb_jax-1"
 CALIBRATION = "calibration.json"  # beside the weights, where one was fitted
 GOLDEN = "golden.json"  # beside the weights: what they gave where it was right
+CARD = "README.md"  # beside the weights: what the model knows
 ORBAX = "params"  # folder that stands for the weights where Orbax wrote them
 # Names of types in a safetensors file.
 DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64"}
@@ -132,9 +133,9 @@ def write_safetensors(
 def copy(source: Path, folder: Path) -> None:
     """Copies an inference checkpoint; one that is there is replaced once the copy is complete.
 
-    Its calibration and its golden vectors go with it.
+    Its calibration, its golden vectors and its card go with it.
     """
-    beside = [name for name in (CALIBRATION, GOLDEN) if (Path(source) / name).is_file()]
+    beside = [name for name in (CALIBRATION, GOLDEN, CARD) if (Path(source) / name).is_file()]
     with replacing(folder) as partial:
         for name in (CONFIG, WEIGHTS, *beside):
             shutil.copyfile(Path(source) / name, partial / name)

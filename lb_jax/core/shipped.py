@@ -2,7 +2,8 @@
 
 `lb_jax/demo/model.zip` is the demo's checkpoint, bound for 1,200 steps in place of 400; the words
 that its corpus does not have are zero. `make demo-model` writes it anew. It is unpacked once into
-the user's cache.
+the user's cache. Its card, `README.md` in it, says what it knows: the drawn scenes of the demo, and
+no photograph, film or recording. So commands that take it for want of another say so.
 """
 
 import functools
@@ -20,7 +21,33 @@ from lb_jax.core import errors, folders
 
 DEMO = "demo"
 ARCHIVE = ("demo", "model.zip")  # inside the package
+REAL = "LanguageBind/LanguageBind_Video_FT"  # what to take in its place
+KNOWS = "knows only the scenes that `lb-jax demo corpus` draws"
 TIME = (1980, 1, 1, 0, 0, 0)  # the same content gives the same archive
+
+
+def instead_of(model: str | None, command: str, remedy: str = f"--model {REAL}") -> str:
+    """The model that was given, or the demo's, with a line on stderr that says so.
+
+    Args:
+      model: as it was given; None for none.
+      command: that says so, such as "index build".
+      remedy: what takes a real model.
+    """
+    if model is None:
+        print(
+            f"lb-jax {command}: with the demo's model, which {KNOWS}; for your own media: {remedy}",
+            file=sys.stderr,
+            flush=True,
+        )
+    return DEMO if model is None else model
+
+
+def advice(model: str) -> str:
+    """What to do where the calibration of a model does not hold, in words."""
+    if model == DEMO:
+        return f"the demo's model {KNOWS}; take a real one, --model {REAL}"
+    return f"`lb-jax calibrate --model {model} --data CORPUS` fits one to a corpus like yours"
 
 
 @functools.cache

@@ -17,6 +17,7 @@ import numpy as np
 import safetensors.numpy
 
 from lb_jax.core import checkpoint
+from lb_jax.demo import card
 from lb_jax.text import tokenizer
 
 TABLE = "text/token_embed/embedding"  # [v, d]
@@ -24,7 +25,7 @@ TEXTS = ("annotation.json", "prompts.json")  # of a corpus: its captions, and wh
 
 
 def trim(source: Path, corpus: Path, out: Path) -> None:
-    """Writes a checkpoint whose token table is zero but for the words of a corpus.
+    """Writes a checkpoint whose token table is zero but for the words of a corpus, and its card.
 
     Args:
       source: checkpoint of the demo.
@@ -38,6 +39,7 @@ def trim(source: Path, corpus: Path, out: Path) -> None:
     table[used] = params[TABLE][used]
     config = checkpoint.load_config(source)
     checkpoint.save_model(out, {**params, TABLE: table}, config)
+    (out / checkpoint.CARD).write_text(card.text(), encoding="utf-8")
 
 
 def _strings(tree: Any) -> Iterator[str]:

@@ -6,10 +6,14 @@ data are divided by their captions, so that it shares no caption either.
 
     calibration.json  {"format", "model": digest, "data": {"corpus", "split", "items", "digest"},
                        "pairs": {"audio,text": {"scale", "bias", "n", "items", "held_out_items",
-                       "calibration_error", "accuracy"}}}
+                       "calibration_error", "accuracy"}},
+                       "usual": {"audio": {"vectors": base64, "items", "held_out_items", "near",
+                       "far"}}}; files of before there was "usual" have none
 """
 
+import base64
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
@@ -22,7 +26,7 @@ import numpy as np
 
 from lb_jax.core import checkpoint, errors
 from lb_jax.core.modalities import TEXT
-from lb_jax.evaluation import evaluate, labelled
+from lb_jax.evaluation import evaluate, familiar, labelled
 from lb_jax.evaluation.metrics import calibration
 
 FORMAT = "lb_jax-calibration-1"
@@ -58,11 +62,31 @@ class Calibrations:
       model: digest of the model whose vectors were compared.
       data: what it was fitted to: `{"corpus", "split", "items", "digest"}`.
       pairs: `key` of two modalities -> their curve.
+      usual: modality -> what is usual among the items; none of a modality that cannot be told of.
     """
 
     model: str
     data: dict[str, Any]
     pairs: dict[str, Pair]
+    usual: dict[str, familiar.Usual] = dataclasses.field(default_factory=dict)
+
+    @functools.cached_property
+    def name(self) -> str:
+        """Equal for calibrations by which the same media are usual, 16 hex digits."""
+        told = [(name, one.vectors, one.near, one.far) for name, one in sorted(self.usual.items())]
+        return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+
+    def outside(self, vectors: Mapping[str, np.ndarray]) -> dict[str, tuple[int, int]]:
+        """How many of some media are unlike the usual: modality -> (outside, all).
+
+        Args:
+          vectors: by modality, unit vectors [n, e]; those of which nothing is known are left out.
+        """
+        return {
+            name: (self.usual[name].outside(rows), len(rows))
+            for name, rows in vectors.items()
+            if name in self.usual and len(rows)
+        }
 
 
 def key(one: str, other: str) -> str:
@@ -115,8 +139,8 @@ def _add(
 ) -> None:
     """Fits one pair and files it under what was found or what was left out."""
     halves: tuple[list[str], list[str]] = ([], [])
-    for id_ in sorted(a.keys() & b.keys(), key=_hash):
-        halves[_hash(corpus.half(id_))[0] & 1].append(id_)
+    for id_ in sorted(a.keys() & b.keys(), key=familiar.digest_of):
+        halves[familiar.digest_of(corpus.half(id_))[0] & 1].append(id_)
     first, second = halves
     if min(map(len, halves)) < AT_LEAST:
         left_out[key(one, other)] = (
@@ -157,8 +181,23 @@ def _similarities(
     return np.einsum("ne,ne->n", left, right), np.concatenate(others)
 
 
-def _hash(id_: str) -> bytes:
-    return hashlib.sha256(id_.encode()).digest()
+def usual_of(*splits: evaluate.Embedded) -> dict[str, familiar.Usual]:
+    """What is usual in all splits of a corpus together, by modality.
+
+    Of one split alone it would not be: the test items of the demo are combinations that training
+    has not, and of its training clips 82 % would be outside.
+
+    Args:
+      *splits: whose first `familiar.AT_MOST` items, in the order of their hash, are taken.
+    """
+    items: dict[str, dict[str, np.ndarray]] = {}
+    for split in splits:
+        for name, ids in split.ids.items():
+            vectors = dict(zip(ids, split.embeddings[name], strict=True))
+            drawn = sorted(vectors, key=familiar.digest_of)[: familiar.AT_MOST]
+            items.setdefault(name, {}).update({id_: vectors[id_] for id_ in drawn})
+    found = {name: familiar.fit(of_name) for name, of_name in items.items()}
+    return {name: one for name, one in found.items() if one is not None}
 
 
 def describe(corpus: labelled.Labelled, split: str) -> dict[str, Any]:
@@ -186,9 +225,9 @@ def write(folder: Path, found: Calibrations) -> Path:
         row = dataclasses.asdict(pair)
         pairs[name] = row.pop("curve") | row
     try:
-        checkpoint.write_json(
-            path, {"format": FORMAT, "model": found.model, "data": found.data, "pairs": pairs}
-        )
+        told = {"model": found.model, "data": found.data, "pairs": pairs}
+        kept = {name: _packed(one) for name, one in found.usual.items()}
+        checkpoint.write_json(path, {"format": FORMAT, **told, "usual": kept})
     except OSError as error:
         raise errors.CheckpointError(
             f"{path}: cannot be written ({error.strerror or error}); what was there is as it was. "
@@ -213,7 +252,8 @@ def read(folder: Path, model: str) -> Calibrations:
         if stored["format"] != FORMAT:
             raise ValueError(f'"format" is {stored["format"]!r}, expected {FORMAT!r}')
         pairs = {name: _pair(row) for name, row in stored["pairs"].items()}
-        found = Calibrations(str(stored["model"]), dict(stored["data"]), pairs)
+        kept = {name: _unpacked(row) for name, row in stored.get("usual", {}).items()}
+        found = Calibrations(str(stored["model"]), dict(stored["data"]), pairs, kept)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise errors.CheckpointError(
             f"{path}: not a calibration of this version ({type(error).__name__}: {error}); run "
@@ -234,3 +274,14 @@ def _pair(row: Mapping[str, Any]) -> Pair:
     if not (math.isfinite(curve.scale) and math.isfinite(curve.bias) and curve.scale > 0):
         raise ValueError(f"scale {curve.scale}, bias {curve.bias}, expected finite and rising")
     return Pair(curve, **numbers)
+
+
+def _packed(one: familiar.Usual) -> dict[str, Any]:
+    return dataclasses.asdict(one) | {"vectors": base64.b64encode(one.vectors).decode()}
+
+
+def _unpacked(row: Mapping[str, Any]) -> familiar.Usual:
+    numbers = {field.name: row[field.name] for field in dataclasses.fields(familiar.Usual)[1:]}
+    one = familiar.Usual(base64.b64decode(row["vectors"], validate=True), **numbers)
+    one.outside(np.zeros((1, len(one.vectors) // (familiar.STORED.itemsize * one.items))))
+    return one

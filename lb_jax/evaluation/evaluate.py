@@ -16,7 +16,7 @@ import numpy as np
 from lb_jax.core import errors
 from lb_jax.core import modalities as rows
 from lb_jax.corpora.quarantine import BAD_RATE_FROM
-from lb_jax.evaluation import labelled
+from lb_jax.evaluation import familiar, labelled
 from lb_jax.evaluation.benchmarks.splits import UNREADABLE, Problem
 from lb_jax.evaluation.metrics import emergent, retrieval, zero_shot
 from lb_jax.evaluation.metrics import scoring as rows_of
@@ -91,15 +91,22 @@ def embed(
     split: str = "test",
     modalities: Sequence[str] | None = None,
     max_bad_rate: float = MAX_BAD_RATE,
+    drawn: int | None = None,
     progress: Progress | None = None,
 ) -> Embedded:
     """Embeds a split and its captions, each file and text once; arguments as of `evaluate`.
+
+    Args:
+      drawn: so many of its items, by the hash of their ids; None for all.
 
     Raises:
       ConfigError: as `evaluate`.
       DataError: as `evaluate`.
     """
     corpus = _read(corpus, split)
+    if drawn is not None:
+        few = sorted(corpus.ids, key=familiar.digest_of)[:drawn]
+        corpus = dataclasses.replace(corpus, ids=tuple(few))
     names = _choose(model, corpus, modalities)
     run = _Embedder(model, progress or _silent, {}, max_bad_rate=max_bad_rate)
     return _embed(corpus, names, (), run)[0]

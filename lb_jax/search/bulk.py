@@ -18,7 +18,7 @@ from lb_jax.corpora import media_files
 from lb_jax.corpora.media_files import Source
 from lb_jax.corpora.quarantine import Remarks, remarks_of
 from lb_jax.media import decoders
-from lb_jax.search import stamps
+from lb_jax.search import fits, stamps
 from lb_jax.search.bad_files import Listed
 from lb_jax.search.maker import Maker
 from lb_jax.search.stamps import FileStamp
@@ -55,6 +55,7 @@ class Summary:
       remarks: path and reason of files that were decoded and probably are not what they are taken
         for.
       warnings: the list of those, and of those of runs before.
+      withheld: why searches of the store tell no probability, see `fits`; None where they do.
     """
 
     files: int
@@ -69,6 +70,7 @@ class Summary:
     quarantine: Path
     remarks: Sequence[tuple[str, str]] = ()
     warnings: Path | None = None
+    withheld: str | None = None
 
     def told(self) -> str:
         """The numbers in words."""
@@ -129,7 +131,7 @@ def fill(
     quarantine: str | Path,
     **settings: Any,
 ) -> Summary:
-    """Opens or makes a store, brings it up to date and builds its index.
+    """Opens or makes a store, brings it up to date, builds its index and looks at its calibration.
 
     With several JAX processes each embeds its own share of the files and has a quarantine list of
     its own; the first makes the store before, and the index when all are through.
@@ -159,6 +161,7 @@ def fill(
     hosts.wait("all files are embedded")
     if number == 0:
         store.build_index()
+        summary = dataclasses.replace(summary, withheld=fits.keep(store, model))
     return summary
 
 

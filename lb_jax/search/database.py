@@ -36,6 +36,7 @@ MODEL_ROW = pa.schema(
         ("settings", pa.string()),
         ("turn", pa.int64()),
         ("created", pa.string()),
+        ("fit", pa.string()),
     ]
 )
 
@@ -50,6 +51,7 @@ class Table:
       state: "current", "previous" or "building".
       turn: rank of the table; the highest is current, 0 is being built.
       created: date and time in UTC.
+      fit: how the calibration of the model fits the vectors, see `fits`; empty when unknown.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Table:
     state: str
     turn: int
     created: str
+    fit: str = ""
 
 
 def is_store(uri: str) -> bool:
@@ -162,6 +165,7 @@ class Database:
                 (BUILDING if not row["turn"] else PREVIOUS if place else CURRENT),
                 row["turn"],
                 row["created"],
+                row.get("fit") or "",
             )
             for place, row in enumerate(order)
         ]
@@ -180,8 +184,7 @@ class Database:
                 maker.name, schema=rows.schema(maker.width), exist_ok=True
             )
             models = self._connection.open_table(MODELS)
-            if "settings" not in models.schema.names:  # a store of before there were settings
-                models.add_columns({"settings": "''"})
+            _add_column(models, "settings")
             row_of = pa.schema([MODEL_ROW.field(name) for name in models.schema.names])
             models.add(pa.Table.from_pylist([row], schema=row_of))
 
@@ -192,6 +195,13 @@ class Database:
             self._connection.open_table(MODELS).update(
                 where=f"name = {filters.quoted(name)}", values={"turn": turn}
             )
+
+    def keep_fit(self, name: str, fit: str) -> None:
+        """Keeps how the calibration fits the table of this name."""
+        with failures.told(self._uri):
+            models = self._connection.open_table(MODELS)
+            _add_column(models, "fit")
+            models.update(where=f"name = {filters.quoted(name)}", values={"fit": fit})
 
     def drop(self, state: str) -> list[Maker]:
         """Drops all tables of a state; returns whose they were."""
@@ -204,6 +214,12 @@ class Database:
                 if table.name in self.names():
                     self._connection.drop_table(table.name)
         return [table.maker for table in dropped]
+
+
+def _add_column(models: "lancedb.table.Table", name: str) -> None:
+    """Adds a column of texts to the table of models, where a store is of before it had one."""
+    if name not in models.schema.names:
+        models.add_columns({name: "''"})
 
 
 def tables(uri: str | os.PathLike[str]) -> list[Table]:

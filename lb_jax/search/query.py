@@ -1,5 +1,6 @@
 """Asking a store: a vector of whatever the user has, and the moments that are nearest to it."""
 
+import collections
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from lb_jax.core.modalities import TEXT
 from lb_jax.evaluation import calibrations
 from lb_jax.media import preprocess
 from lb_jax.media import settings as settings_lib
-from lb_jax.search import filters, maker, rows
+from lb_jax.search import filters, fits, maker, rows
 from lb_jax.search import store as store_lib
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ class Moment:
       start_s: where the range starts; None for a still.
       end_s: where it ends; None for a still.
       cosine: of the best window in the range.
-      probability: that it matches, of the best window; None without a calibration of the pair.
+      probability: that it matches, of the best window; None without a calibration of the pair, or
+        where it is withheld.
+      withheld: why it is: the calibration does not fit what the store holds.
     """
 
     path: str
@@ -43,6 +46,7 @@ class Moment:
     end_s: float | None
     cosine: float
     probability: float | None = None
+    withheld: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What `json` takes."""
@@ -111,12 +115,13 @@ def find(
     asked: str | None = TEXT,
     exact: bool = False,
 ) -> list[Moment]:
-    """The `k` moments nearest to a vector, best first.
+    """The `k` moments nearest to a vector, best first; or blocks of them.
 
     Each modality is searched for itself, as cosines of different ones do not compare. The ranking
     is by calibrated probability where the model has the curve of every modality that was found with
-    the one that asks, and by cosine otherwise. Equal ones are in order of path, modality and
-    time.
+    the one that asks, and the calibration fits the store (`fits`). Otherwise it is by cosine, and
+    moments of several modalities stand in blocks, that of the highest cosine first; the blocks
+    share the `k` places. Equal ones are in order of path, modality and time.
 
     Args:
       store: of vectors that `model` made.
@@ -143,25 +148,35 @@ def find(
         )
     modalities = where.modalities or model.modalities
     curves = _curves(model, asked, modalities)
-    found: list[Moment] = []
+    withheld = fits.withheld(store, model) if curves else {}
+    blocks: list[list[Moment]] = []
     for modality in dict.fromkeys(modalities):
         one = dataclasses.replace(where, modalities=(modality,))
         moments = _nearest(store, vector, k, one, merge=merge, exact=exact)
         curve = curves.get(modality)
-        if curve is not None and moments:
+        if curve is not None and modality in withheld:
+            reason = withheld[modality]
+            moments = [dataclasses.replace(moment, withheld=reason) for moment in moments]
+        elif curve is not None and moments:
             cosines = np.array([moment.cosine for moment in moments])
             moments = [
                 dataclasses.replace(moment, probability=float(probability))
                 for moment, probability in zip(moments, curve.probability(cosines), strict=True)
             ]
-        found += moments
-    calibrated = all(moment.probability is not None for moment in found)
+        blocks.append(sorted(moments, key=_order))
+    found = [moment for block in blocks for moment in block]
+    if all(moment.probability is not None for moment in found):
+        return sorted(found, key=_order)[:k]
+    blocks = sorted(filter(None, blocks), key=lambda block: _order(block[0]))
+    turns = sorted((turn, i) for i, block in enumerate(blocks) for turn in range(len(block)))
+    shares = collections.Counter(i for _, i in turns[:k])
+    return [moment for i, block in enumerate(blocks) for moment in block[: shares[i]]]
 
-    def order(moment: Moment) -> tuple[Any, ...]:
-        score = (moment.probability, moment.cosine) if calibrated else (moment.cosine,)
-        return (*(-one for one in score), moment.path, moment.modality, moment.start_s or 0.0)
 
-    return sorted(found, key=order)[:k]
+def _order(moment: Moment) -> tuple[Any, ...]:
+    """The best first: by probability, as far as there is one, and by cosine."""
+    score = (moment.probability or 0.0, moment.cosine)
+    return (*(-one for one in score), moment.path, moment.modality, moment.start_s or 0.0)
 
 
 def merged(hits: Sequence[rows.Hit], weakest: float) -> list[Moment]:

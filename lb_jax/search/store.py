@@ -4,6 +4,7 @@ Everything is in tables of the database; nothing lies beside them, so `s3://…`
 a folder does.
 
     models           a row for each table of vectors: its name, its `Maker`, `turn`, `created`
+                     and `fit`, whether the model's calibration fits the vectors
     vectors_<maker>  the vectors that one maker made, with path, times, modality and file stamp
 
 `turn` says which table answers: that of the highest turn is current, lower ones are previous, 0 is
@@ -11,6 +12,7 @@ still being built. So one change of one row switches from a model to the next, a
 either the old or the new state.
 """
 
+import json
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -37,11 +39,12 @@ class Store:
     Attributes:
       uri: of the store.
       maker: what made the vectors.
+      fit: how the calibration of the model fits them, see `fits`; empty when unknown.
     """
 
     def __init__(self, uri: str, base: Database, table: database.Table):
         self.uri, self.maker, self._base = uri, table.maker, base
-        self._name = table.name
+        self._name, self.fit = table.name, table.fit
         self._rows = base.vectors(table)
 
     @classmethod
@@ -127,8 +130,17 @@ class Store:
         """Switches the store to this table, in one commit; the one before becomes previous."""
         self._base.make_current(self._name)
 
+    def keep_fit(self, fit: str) -> None:
+        """Keeps `fit` in the store."""
+        self._base.keep_fit(self._name, fit)
+        self.fit = fit
+
     def __len__(self) -> int:
         return len(self._rows)
+
+    def sample(self, modality: str, at_most: int) -> np.ndarray:
+        """Vectors of up to so many rows of a modality, evenly from first to last: `[n, e]`."""
+        return self._rows.sample(modality, at_most)
 
     def files(
         self, among: Iterable[tuple[str, str]] | None = None
@@ -258,6 +270,7 @@ class Store:
                     "stride_s": table.maker.stride_s,
                     "frames": table.maker.frames,
                     "settings": table.maker.reading.given,
+                    "fit": json.loads(table.fit or "null"),
                 }
                 for table in self._base.tables()
             ],

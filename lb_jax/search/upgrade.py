@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lb_jax.core import errors, logging
 from lb_jax.corpora import media_files
-from lb_jax.search import bulk, database, stamps
+from lb_jax.search import bulk, database, fits, stamps
 from lb_jax.search import maker as maker_lib
 from lb_jax.search import store as store_lib
 
@@ -100,6 +100,7 @@ def run(
             f"{old.maker}.",
         )
     new.build_index()
+    fits.keep(new, model)
     new.make_current()
     if drop_previous:
         database.drop(uri, database.PREVIOUS)

@@ -75,6 +75,18 @@ class VectorTable:
                 query = query.where(where)
             return query.to_arrow().combine_chunks()
 
+    def sample(self, modality: str, at_most: int) -> np.ndarray:
+        """Vectors of rows of a modality, evenly from first to last: float32 `[n, e]`."""
+        with failures.told(self.uri):
+            where = f"modality = {filters.quoted(modality)}"
+            query = self._table.search().where(where).with_row_id(True).select(["modality"])
+            ids = query.to_arrow()["_rowid"].to_numpy()
+            places = np.unique(np.linspace(0, len(ids) - 1, min(len(ids), at_most)).astype(int))
+            if not len(places):
+                return np.zeros((0, self.maker.width), np.float32)
+            taken = self._table.take_row_ids(ids[places].tolist()).select(["vector"]).to_arrow()
+        return rows.matrix(taken["vector"].combine_chunks(), self.maker.width)
+
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All rows, some at a time."""
         with failures.told(self.uri):

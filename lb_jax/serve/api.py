@@ -16,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from lb_jax.core.modalities import TEXT
+from lb_jax.search import fits
 from lb_jax.serve import metrics, parsing, schema
 from lb_jax.serve.limits import Refusal
 from lb_jax.serve.service import Found, Item, Service
@@ -132,7 +133,12 @@ def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
         }
         found = await service.search(items, k, where)
         return JSONResponse(
-            {"object": "list", "model": served.name, "data": [_moment(one) for one in found]}
+            {
+                "object": "list",
+                "model": served.name,
+                "grouped": fits.is_grouped(found),
+                "data": [_moment(one) for one in found],
+            }
         )
 
     @app.get("/v1/models")
@@ -292,6 +298,7 @@ def _moment(found: Found) -> dict[str, Any]:
         "end_s": found.end_s,
         "cosine": found.cosine,
         "probability": found.probability,
+        "withheld": found.withheld,
         "media": f"/media/{found.link}{begins}",
     }
 

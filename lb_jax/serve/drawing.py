@@ -3,11 +3,13 @@
 import base64
 import dataclasses
 import html
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from lb_jax.search import fits
 from lb_jax.serve.service import Found
 
 STYLE = """
@@ -30,6 +32,7 @@ STYLE = """
   margin-bottom: 3px; }
 .lb-kind { display: block; font-size: .72rem; opacity: .7; }
 .lb-note { font-size: .875rem; opacity: .8; margin: 8px 0 0; }
+.lb-block { margin: 20px 0 8px; font-size: 1rem; text-transform: capitalize; }
 .lb-bad { border-left: 4px solid #d4380d; background: color-mix(in srgb, #d4380d 12%, transparent);
   padding: 10px 14px; border-radius: 6px; overflow-wrap: anywhere; }
 .lb-cards { display: grid; gap: 14px;
@@ -115,7 +118,17 @@ def cards(found: Sequence[Found]) -> str:
     """Results of a search: players that start at the moment, pictures, scores by name."""
     if not found:
         return '<p class="lb-note">Nothing in the store fits these filters.</p>'
-    return f'<div class="lb-cards">{"".join(map(_card, found))}</div>'
+    reasons = dict.fromkeys(one.withheld for one in found if one.withheld)
+    notes = "".join(_note(f"No probability: {reason}.") for reason in reasons)
+    blocks = [(None, found)]
+    if fits.is_grouped(found):
+        blocks = [(name, list(block)) for name, block in itertools.groupby(found, _modality)]
+        notes += _note("Cosines of different modalities do not compare: a block for each.")
+    return notes + "".join(
+        (f'<h3 class="lb-block">{name}</h3>' if name else "")
+        + f'<div class="lb-cards">{"".join(map(_card, block))}</div>'
+        for name, block in blocks
+    )
 
 
 def bars(labels: Sequence[str], shares: Sequence[float], note: str) -> str:
@@ -133,6 +146,14 @@ def bars(labels: Sequence[str], shares: Sequence[float], note: str) -> str:
 def bad(message: str) -> str:
     """A message about what cannot be done."""
     return f'<p class="lb-bad" role="alert">{html.escape(message)}</p>'
+
+
+def _note(text: str) -> str:
+    return f'<p class="lb-note">{html.escape(text)}</p>'
+
+
+def _modality(found: Found) -> str:
+    return found.modality
 
 
 def _label(label: Label) -> str:

@@ -247,6 +247,9 @@ def _zero_shot(service: Service, samples: Mapping[str, Sequence[Any]]) -> None:
         items += [Item(TEXT, line, f"label {place + 1}") for place, line in enumerate(lines)]
         _check_counts(service, items)
         vectors = await service.embed(items)
+        unlike = service.served.unlike({kind: vectors[:1]})
+        if unlike is not None:
+            return drawing.bad(f"No probabilities: {unlike}.")
         logits = service.served.logits(kind, TEXT, vectors[1:] @ vectors[0])
         assert logits is not None  # of media with text there always are
         shares = np.exp(logits - logits.max())
@@ -275,13 +278,17 @@ def _table(service: Service, compared: Compared, value: str, *, among: bool) -> 
             found = find(one, other, cosines[i, j])
             if found is not None and row != column:
                 cells[i, j] = found
-    calibrated = service.served.calibrated
+    kinds = np.array([label.modality for label in compared.labels])
+    unlike = service.served.unlike({one: compared.vectors[kinds == one] for one in set(kinds)})
+    if value == "probability" and unlike is not None:
+        cells[:] = np.nan
+    lacking = "the calibration has no such pair."
+    if isinstance(service.served.calibrated, str):
+        lacking = service.served.calibrated
     missing = {
         "cosine": "an item with itself.",
         "logits": "media with text only.",
-        "probability": calibrated
-        if isinstance(calibrated, str)
-        else "the calibration has no such pair.",
+        "probability": lacking if unlike is None else f"{unlike}.",
     }[value]
     labels = compared.labels
     return drawing.heat_map(

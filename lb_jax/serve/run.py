@@ -124,6 +124,8 @@ def _serve(
         made = maker_of(options.store)
         source = options.model or made["source"]
         how = {**store_settings(made, options), "dtype": made["dtype"], "frames": made["frames"]}
+    if options.model is None and source == shipped.DEMO:
+        shipped.instead_of(None, "serve")
     _say(f"loading {source}")
     opener = functools.partial(open_model, source, **how)
     server, ready = stack.enter_context(engine.running(opener, options.name or name_of(source)))

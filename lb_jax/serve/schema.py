@@ -217,6 +217,7 @@ def _answers(served: Served, limits: Limits) -> dict[str, Schema]:
             "end_s": _null_or(_NUMBER),
             "cosine": {**_NUMBER, "minimum": -1.001, "maximum": 1.001},
             "probability": {**_null_or(_NUMBER), "minimum": 0, "maximum": 1},
+            "withheld": {**_null_or(_STRING), "description": "why there is no probability"},
             "media": _STRING,
         }
     )
@@ -236,7 +237,9 @@ def _answers(served: Served, limits: Limits) -> dict[str, Schema]:
     name = {"const": served.name}
     rows = _list(embedding, minItems=1, maxItems=limits.inputs)
     vectors = _object({**listed, "data": rows, "model": name, "usage": usage})
-    moments = _object({**listed, "model": name, "data": _list(moment, maxItems=limits.results)})
+    grouped = {"type": "boolean", "description": "whether each modality is ordered by itself"}
+    found = _list(moment, maxItems=limits.results)
+    moments = _object({**listed, "model": name, "grouped": grouped, "data": found})
     whole = {"description": "the file", "content": {"*/*": {"schema": {}}}}
     part = {"description": "a range of its bytes", "content": {"*/*": {"schema": {}}}}
     return {

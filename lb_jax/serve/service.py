@@ -69,7 +69,8 @@ class Found:
     """A moment of the store.
 
     Attributes:
-      path, modality, start_s, end_s, cosine, probability: as the store's query gives them.
+      path, modality, start_s, end_s, cosine, probability, withheld: as the store's query gives
+        them.
       link: name under which `/media/` serves the file.
     """
 
@@ -79,6 +80,7 @@ class Found:
     end_s: float | None
     cosine: float
     probability: float | None
+    withheld: str | None
     link: str
 
 
@@ -214,6 +216,7 @@ class Service:
                 end_s=_number(moment.end_s),
                 cosine=float(moment.cosine),
                 probability=_number(moment.probability),
+                withheld=moment.withheld,
                 link=self._link(moment.path, moment.modality),
             )
             for moment in moments

@@ -44,11 +44,11 @@ def add(store, model, path, modality, times):
 def test_search_prints_a_table(call, indexed, media_dir):
     result = call("index search 'a cat'")
     assert (result.status, result.err) == (0, "")
-    head, *lines = result.out.splitlines()
+    head, *lines, last = result.out.splitlines()
     assert head.split() == ["rank", "cosine", "modality", "time", "file"]
-    assert len(lines) == 3
-    assert [line.split()[0] for line in lines] == ["1", "2", "3"]
-    found = {tuple(line.split()[2:]) for line in lines}
+    assert [line[:1] for line in lines] == ["1", "", "1", "", "1", ""]  # a block for each modality
+    assert last.startswith("a block for each modality")
+    found = {tuple(line.split()[2:]) for line in lines if line}
     assert found == {
         ("image", f"{media_dir}/picture.png"),
         ("video", "0:00-0:10", f"{media_dir}/clip.mp4"),
@@ -72,6 +72,7 @@ def test_search_prints_json(call, indexed, model, media_dir):
             "end_s": start + 5,
             "cosine": pytest.approx(cosine, abs=1e-5),
             "probability": None,
+            "withheld": None,
         }
         for rank, start in ((1, 0.0), (2, 5.0))
     ]
@@ -165,7 +166,7 @@ def test_probability_is_named_where_it_is_calibrated(call, indexed, model, monke
     curve = types.SimpleNamespace(probability=lambda cosines: np.full(len(cosines), 0.75))
     found = {f"{name},text": types.SimpleNamespace(curve=curve) for name in ("audio", "image")}
     found["text,video"] = found["image,text"]
-    monkeypatch.setitem(model.__dict__, "calibration", types.SimpleNamespace(pairs=found))
+    monkeypatch.setitem(model.__dict__, "calibration", types.SimpleNamespace(pairs=found, usual={}))
     head, first, *_ = call("index search 'a cat'").out.splitlines()
     assert head.split()[:3] == ["rank", "probability", "cosine"]
     assert first.split()[1] == "0.750"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lb_jax.core import checkpoint, errors
-from lb_jax.evaluation import calibrations, evaluate, labelled
+from lb_jax.evaluation import calibrations, evaluate, familiar, labelled
 from lb_jax.evaluation.metrics import calibration
 
 
@@ -135,6 +135,7 @@ FOUND = calibrations.Calibrations(
     "a" * 64,
     {"corpus": "demo", "split": "test", "items": 9, "digest": "b" * 64},
     {"audio,text": calibrations.Pair(calibration.Calibration(12.5, -4.0, 99), 40, 41, 0.02, 0.9)},
+    {"audio": familiar.Usual(np.eye(2, 4).astype("<f2").tobytes(), 2, 17, 0.9, 0.8)},
 )
 
 
@@ -143,6 +144,30 @@ def test_file_comes_back_as_it_was(tmp_path):
     assert path == tmp_path / "calibration.json"
     assert calibrations.read(tmp_path, "a" * 64) == FOUND
     assert [one.name for one in tmp_path.iterdir()] == ["calibration.json"]  # nothing partial
+
+
+def test_file_of_before_it_told_what_is_usual_is_read(tmp_path):
+    path = calibrations.write(tmp_path, FOUND)
+    stored = json.loads(path.read_text())
+    del stored["usual"]
+    path.write_text(json.dumps(stored))
+    assert calibrations.read(tmp_path, "a" * 64) == dataclasses.replace(FOUND, usual={})
+
+
+def test_usual_is_of_both_splits():
+    names = ("image", "audio")
+    held_out, trained = (embedded([f"{i} {seed}" for i in range(90)], seed=seed) for seed in (0, 1))
+    trained = dataclasses.replace(
+        trained, ids={"image": tuple(f"of training {i}" for i in range(90))}
+    )
+    found = calibrations.usual_of(held_out, trained)["image"]
+    assert found.items + found.held_out_items == 180
+    vectors = dict.fromkeys(names, held_out.embeddings["image"])
+    outside = calibrations.usual_of(held_out, trained)
+    counted = dataclasses.replace(FOUND, usual=outside).outside(vectors)
+    assert list(counted) == ["image"]  # of sound nothing is known
+    assert counted["image"][1] == 90
+    assert familiar.told(counted) is None
 
 
 def test_data_are_told_by_name_and_content():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lb_jax.core import errors
 from lb_jax.media import settings, specs
 from tests.media import media_files
 
@@ -35,6 +36,10 @@ class Fake:
         self.source, self.digest = source, hashlib.sha256(source.encode()).hexdigest()
         self.modalities = tuple(sorted(self.specs))
         self.encoded = 0
+
+    @property
+    def calibration(self):
+        raise errors.ConfigError("there is none")
 
     def encode(self, modality, array):
         self.encoded += len(array)

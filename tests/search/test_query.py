@@ -31,7 +31,7 @@ def asker(**curves):
         digest=MAKER.digest,
         source=MAKER.source,
         modalities=("audio", "image", "video"),
-        calibration=types.SimpleNamespace(pairs=found),
+        calibration=types.SimpleNamespace(pairs=found, usual={}),
     )
 
 
@@ -208,6 +208,7 @@ def test_moments_are_json(store):
         "end_s": None,
         "cosine": 0.5,
         "probability": None,
+        "withheld": None,
     }
 
 
