@@ -24,7 +24,10 @@ setup(
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",
     ],
-    packages=[*find_packages(include=["lb_jax", "lb_jax.*"]), "lb_jax.convert", "lb_jax.configs"],
+    packages=[
+        *find_packages(include=["lb_jax", "lb_jax.*"]),
+        *(f"lb_jax.{one}" for one in find_packages(include=["convert*", "configs*"])),
+    ],
     package_dir={"lb_jax": "lb_jax", "lb_jax.convert": "convert", "lb_jax.configs": "configs"},
     include_package_data=True,
     package_data={

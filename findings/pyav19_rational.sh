@@ -7,7 +7,7 @@
 #   multiplies or compares them goes on working, so only some code breaks, and late.
 # Versions: av 18.1.0 beside av 19.0.2 (which needs Python 3.12).
 # Here: the times of frames were computed with `as_integer_ratio`; with PyAV 19 every video was
-#   refused. Numbers are made plain where they enter (`media.fraction`).
+#   refused. Numbers are made plain where they enter.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import lb_jax
 from tests.goldens import ROOT
 
 # Lowest first; what a room may import besides itself. Single files in lb_jax/ and the `__main__.py`
@@ -71,7 +72,7 @@ FILES = {
     for top in ("lb_jax", "convert", "configs")
     for path in sorted(ROOT.glob(f"{top}/**/*.py"))
 }
-FOLDERS = {name for name, path in FILES.items() if path.stem == "__init__"} - {"lb_jax"}
+FOLDERS = {module_name(path.parent / "__init__.py") for path in FILES.values()} - {"lb_jax"}
 
 
 def room_of(module: str) -> str:
@@ -112,9 +113,34 @@ def imported(source: str, package: str) -> list[tuple[str, bool]]:
     return found
 
 
+def reached(source: str) -> list[str]:
+    """What the source takes by a dot from what it imports, such as `lb_jax.media.specs.SPECS`.
+
+    Relative imports are left out: they stay in the room, or `imported` tells of them.
+    """
+    tree, bound = ast.parse(source), {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            bound |= {a.asname: a.name for a in node.names if a.asname}
+            bound |= {(top := a.name.split(".")[0]): top for a in node.names if not a.asname}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            bound |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
+    dotted = (ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+    parts = (name.partition(".") for name in dotted)
+    return [f"{bound[first]}.{rest}" for first, _, rest in parts if first in bound]
+
+
 def problems(room: str, source: str, package: str) -> list[str]:
     """What a module of a room imports and must not."""
     allowed, wrong = {room, *ROOMS[room]}, []
+    for name in reached(source):
+        last = name.rpartition(".")[2]
+        if not name.startswith("lb_jax.") or last.startswith("__"):
+            continue
+        if last.startswith("_") and room_of(name) != room:
+            wrong.append(f"{name}: the underscore says that it is for {room_of(name)} alone")
+        if name.removeprefix("lb_jax.") in lb_jax.__all__ and room != "cli":
+            wrong.append(f"{name}: the door of users; import the module behind it")
     for name, at_load in imported(source, package):
         top, ours = name.split(".")[0], name.startswith("lb_jax.")
         target = room_of(name) if ours else None
@@ -167,6 +193,7 @@ def test_every_folder_is_in_a_room():
     assert {room for room in ROOMS if f"lb_jax.{room}" not in FOLDERS} == set()
     tops = {name.removeprefix("lb_jax.").split(".")[0] for name in FOLDERS}
     assert tops - set(ROOMS) == set()
+    assert FOLDERS - set(FILES) == set(), "a folder without __init__.py is in no wheel"
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -212,6 +239,9 @@ def test_no_file_is_a_drawer(module):
         ("evaluation.metrics", "from lb_jax.evaluation.benchmarks import table"),
         ("inference", "from lb_jax.search import store"),
         ("demo", "def f():\n    import jax"),
+        ("media", "import lb_jax\nlb_jax.load('demo')"),
+        ("serve", "from lb_jax.search import store\nstore._tables"),
+        ("serve", "import lb_jax.search.store as s\ndef f():\n    return s.Store._open()"),
         ("training", "from lb_jax.cli.main import main"),
         ("inference", "import torch"),
         ("cli", "from lb_jax.inference import api"),

@@ -275,7 +275,8 @@ def run(
       loading: other arguments of `lb_jax.load`.
       curves: metric rows of training runs by name, for the report.
       facts: lines of the report's head; the model and the corpus are added.
-      targets: bounds the report shows the headline numbers against, see `report.write_report`.
+      targets: bounds the report shows the headline numbers against, see
+        `reports.corpus.write_report`.
       options: others of `evaluate.evaluate`.
     """
     from lb_jax.evaluation import evaluate

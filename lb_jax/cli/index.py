@@ -317,7 +317,7 @@ def modality_of(path: str, known: Sequence[str], **asking) -> str:
     Args:
       path: of the file.
       known: modalities that the model has.
-      **asking: settings as `data.settings` names them; a unit says what grey of more than 8 bits
+      **asking: settings as `media.settings` names them; a unit says what grey of more than 8 bits
         is.
 
     Raises:

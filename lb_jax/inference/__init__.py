@@ -1,4 +1,4 @@
 """A loaded model at work: embed, compare, probabilities, windows of long files, golden vectors.
 
-May import all but `search`, `serve`, `demo` and `cli`. Read first: `api`.
+May import `training`, `evaluation`, its reports apart, and what those may. Read first: `api`.
 """

@@ -1,4 +1,4 @@
 """What a person reads of an evaluation: pages, tables, figures, two runs side by side.
 
-May import `evaluation.benchmarks` and what that may. Read first: `corpus`.
+May import `evaluation` and what that may. Read first: `corpus`.
 """

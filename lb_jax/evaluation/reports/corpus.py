@@ -39,7 +39,7 @@ def write_report(
         "loss/<modality>" and "logit_scale/<modality>".
       title: heading of the page.
       facts: shown under the title: seed, number of items, machine, seconds, ….
-      targets: headline name -> `(">=" or "<=", bound)`, see `table.headlines`.
+      targets: headline name -> `(">=" or "<=", bound)`, see `terminal.headlines`.
 
     Raises:
       ConfigError: a target names no headline.
