@@ -21,6 +21,7 @@ VALUES = {
     "--config=configs/X.py": "--config=configs/depth.py",
     "--config=": "--config=configs/depth.py",
     "--config.name=value": "--config.steps=2",
+    "--only MODALITY,...": "--only image",
     "FORMAT": "orbax",
     "STEP": "1",
     "N": "1",

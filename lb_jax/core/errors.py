@@ -90,7 +90,7 @@ def nearest(name: str, candidates: Iterable[str], meaning: Mapping[str, str] | N
       candidates: names there are.
       meaning: candidate -> what is said in its place.
     """
-    candidates = list(candidates)
-    match = () if name in candidates else difflib.get_close_matches(name, candidates, 1, 0.5)
-    told = [(meaning or {}).get(one, one) for one in match]
+    candidates, meaning = list(candidates), meaning or {}
+    match = difflib.get_close_matches(name, candidates, 1, 0.5)
+    told = [meaning.get(one, one) for one in match if one != name or one in meaning]
     return f" Did you mean {told[0]!r}?" if told else ""
