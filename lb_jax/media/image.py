@@ -182,7 +182,8 @@ def open_picture(media: given.Media, accepted: str) -> Image.Image:
             pixels = int(re.search(r"\d+", str(e))[0])
             raise too_large(given.describe(media), f"{pixels / 1e6:.0f} million") from e
         except PILLOW_ERRORS as e:
-            raise errors.DataError(given.describe(media), _unreadable(file)) from e
+            name = given.describe(media)
+            raise errors.DataError(name, _unreadable(file, name)) from e
         return _load(picture, media)
 
 
@@ -409,7 +410,7 @@ def _grey_tiff(file: BinaryIO, name: str) -> Image.Image | None:
 
     Such as are white at zero are turned, and its `info` says what is the largest value of its bits.
     """
-    about = tiff.layout(file)
+    about = tiff.layout(file, name)
     if about is None or about.samples != 1 or not 8 < about.bits <= 16 or about.largest is None:
         return None
     file.seek(0)
@@ -425,9 +426,9 @@ def _grey_tiff(file: BinaryIO, name: str) -> Image.Image | None:
     return picture
 
 
-def _unreadable(file: BinaryIO) -> str:
+def _unreadable(file: BinaryIO, name: str) -> str:
     """Why Pillow does not know a file."""
-    about = tiff.layout(file)
+    about = tiff.layout(file, name)
     if about is None:
         return "is not a readable image; expected jpg, png, webp, bmp, gif, tiff, avif or the like"
     if about.samples == 1 and about.bits > 16:

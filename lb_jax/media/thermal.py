@@ -99,7 +99,7 @@ def _read(media: given.Media) -> Readings | np.ndarray:
             return found
         is_heic = heic.is_heic(file)
         head = file.read(26)
-        if (about := tiff.layout(file)) is not None and tiff.has_more(file):
+        if (about := tiff.layout(file, name)) is not None and tiff.has_more(file):
             reason = "is a TIFF of several pages, of which the first is read"
             warnings.warn(errors.DataWarning(name, reason), stacklevel=3)
     if head.startswith(PNG_HEAD) and len(head) == 26 and head[24] == 16 and head[25] != 0:

@@ -42,6 +42,8 @@ WIDTH, HEIGHT, BITS, PHOTOMETRIC, SAMPLES, SAMPLE_FORMAT = 256, 257, 258, 262, 2
 UNSIGNED, SIGNED, FLOATING = 1, 2, 3
 WHITE_IS_ZERO, ORIENTATION = 0, 274
 MAX_TAGS, MAX_PAGES = 4096, 64
+TILE_WIDTH, TILE_LENGTH = 322, 323
+MAX_TILE_PIXELS = 1 << 24  # or as many as the picture has: readers hold a whole tile
 SUBFILE, REDUCED, MASK = 254, 1, 4  # NewSubfileType and two of its bits
 # type of a tag's values -> format of one, of those that are whole numbers
 VALUES = {1: "B", 3: "H", 4: "I", 16: "Q"}
@@ -84,8 +86,12 @@ class Layout:
         return (1 << self.bits) - 1 if self.kind == UNSIGNED else None
 
 
-def layout(file: BinaryIO) -> Layout | None:
-    """Reads the tags of the first picture; None for what is no TIFF or has no readable tags."""
+def layout(file: BinaryIO, name: str) -> Layout | None:
+    """Reads the tags of the first picture; None for what is no TIFF or has no readable tags.
+
+    Raises:
+      DataError: its tiles are larger than any that is written.
+    """
     started = _start(file)
     if started is None:
         return None
@@ -94,7 +100,7 @@ def layout(file: BinaryIO) -> Layout | None:
         file.seek(place)
         count = _number(file, form.count)
         tags = _tags(file.read(form.entry * min(count, MAX_TAGS)), form)
-        return Layout(
+        about = Layout(
             width=tags[WIDTH],
             height=tags[HEIGHT],
             bits=tags.get(BITS, 1),
@@ -105,6 +111,14 @@ def layout(file: BinaryIO) -> Layout | None:
         )
     except (struct.error, KeyError, OverflowError, OSError, ValueError):
         return None
+    tile = tags.get(TILE_WIDTH, 0), tags.get(TILE_LENGTH, 0)
+    if tile[0] * tile[1] > max(MAX_TILE_PIXELS, about.width * about.height):
+        raise errors.DataError(
+            name,
+            f"is a TIFF of {about.width}x{about.height} pixels in tiles of {tile[0]}x{tile[1]}, so "
+            "it is damaged; write it again",
+        )
+    return about
 
 
 def grey(content: bytes, about: Layout, name: str) -> np.ndarray:

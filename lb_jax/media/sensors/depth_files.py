@@ -109,7 +109,7 @@ def _header(member: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
 
 
 def _tiff(file: BinaryIO, name: str) -> np.ndarray | None:
-    about = tiff.layout(file)
+    about = tiff.layout(file, name)
     if about is None or about.samples != 1 or about.bits <= 8:
         return None  # Pillow says what it is
     maps.require_size(about.width, about.height, name)

@@ -5,7 +5,8 @@ import struct
 import numpy as np
 import pytest
 
-from lb_jax.media import depth, specs
+from lb_jax.core import errors
+from lb_jax.media import depth, preprocess, specs
 from tests.media.sensors import scene
 
 SPEC = specs.DepthSpec()
@@ -80,3 +81,16 @@ def test_depth_that_is_white_at_zero_is_turned(order):
         np.testing.assert_allclose(depth.decode(item, SPEC), scene.stored(1000) / 1000, rtol=1e-6)
     item = packed_tiff(4095 - scene.stored(1000), 12, white_is_zero=True, order=order)
     np.testing.assert_allclose(depth.decode(item, SPEC), scene.stored(1000) / 1000, rtol=1e-6)
+
+
+@pytest.mark.parametrize("modality", ["depth", "image", "thermal"])
+@pytest.mark.parametrize("kind", ["u1", "u2", "f4"])
+@pytest.mark.parametrize("order", "<>")
+def test_tiles_larger_than_any_picture_are_refused_before_they_are_held(modality, kind, order):
+    item = scene.tiff(scene.SCENE.astype(kind), byteorder=order, tile=(16, 16))
+    for tag in (322, 323):
+        was = struct.pack(f"{order}HHII", tag, 4, 1, 16)
+        assert item.count(was) == 1
+        item = item.replace(was, struct.pack(f"{order}HHII", tag, 4, 1, 4112))
+    with pytest.raises(errors.DataError, match="pixels in tiles of 4112x4112, so it is damaged"):
+        preprocess.preprocess(modality, item)
