@@ -174,7 +174,7 @@ def _search(service: Service) -> None:
     if service.store is None:
         gr.Markdown(
             "This server has no store. Make one of your media and start the server with it:\n\n"
-            "```\nlb-jax index build DIR --store STORE\nlb-jax serve --store STORE\n```"
+            "```\nlb-jax index build DIR -o STORE\nlb-jax serve --store STORE\n```"
         )
         return
     modalities = list(service.served.modalities)
