@@ -185,7 +185,7 @@ def _search(service: Service) -> None:
         elem_id="search-text",
     )
     with gr.Row():
-        given_file = _one_file(service, "search", "Or a file that it is like (or both together)")
+        given_file = _one_file(service, "search", "Or a file, or both")
     with gr.Accordion("Filters", open=False):
         wanted = gr.CheckboxGroup(modalities, label="Only", elem_id="search-only")
         under = gr.Textbox(value="", label="In the folder", placeholder="/home/me/videos")
