@@ -3,7 +3,8 @@
 Tensor names are parameter paths, so `base` is stored once. The config holds the model's shape and
 the preprocessing spec of every modality; without them the numbers would not mean anything. The
 folder appears whole or not at all. `calibration.json` and `golden.json`, which `lb-jax calibrate`
-and `lb-jax doctor --write-golden` put beside them, change no vector and are no part of the model.
+and `lb-jax doctor --write-golden` put beside them, and `seen.json`, which training does, change no
+vector and are no part of the model.
 """
 
 import collections
