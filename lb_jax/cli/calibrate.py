@@ -40,6 +40,7 @@ def main(argv: Sequence[str]) -> None:
         )
     make_folder(model.folder, "--model")
     corpus = corpus_arguments.read_labelled(arguments, model.modalities)
+    corpus_arguments.warn_of_training(corpus, model.folder, arguments.data)
     with evaluate.bars() as progress:
         embedded = evaluation.embed(model, corpus, progress=progress, **rate)
     run(model, embedded, "all rows" if corpus.by_caption else arguments.split or "test")

@@ -1,5 +1,6 @@
 """`lb-jax convert SRC DST --to safetensors|orbax|hf|clip|open_clip|stablehlo`."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -73,6 +74,8 @@ def main(argv: Sequence[str]) -> None:
         print(f"  {note}")
     if stored.folder and (stored.folder / checkpoint.CALIBRATION).is_file():
         print(f"  calibration: {carry_calibration(stored, arguments.out, arguments.to)}")
+    if stored.folder and arguments.to in OURS and (stored.folder / checkpoint.SEEN).is_file():
+        shutil.copyfile(stored.folder / checkpoint.SEEN, arguments.out / checkpoint.SEEN)
     if arguments.verify:
         for name, difference in verify.differences(chosen, arguments.out, arguments.to).items():
             print(f"  {name}: embeddings differ by at most {difference:.1e}")

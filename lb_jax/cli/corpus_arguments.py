@@ -1,11 +1,13 @@
 """The arguments that name a corpus, and the corpus they name."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
+from lb_jax.core.words import counted
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
@@ -94,6 +96,30 @@ def read_labelled(arguments: argparse.Namespace, modalities: Sequence[str]):
     only = modalities[0] if len(modalities) == 1 else None
     source = sources.open_source(arguments.data, **{**given, "modality": given["modality"] or only})
     return own.read(arguments.data, source, modalities)
+
+
+def warn_of_training(corpus, folder: Path | None, data: str | Path) -> None:
+    """Says in one line on stderr how many rows the model was trained on, as far as it knows.
+
+    Args:
+      corpus: a `labelled.Labelled`.
+      folder: the model's checkpoint; None for weights that are none of this package.
+      data: how the user called the corpus.
+
+    Raises:
+      CheckpointError: the checkpoint's list is damaged.
+    """
+    from lb_jax.corpora import seen
+
+    known = {} if folder is None else seen.read(folder)
+    if known and (count := corpus.trained_on(known)):
+        are = "was" if count == 1 else "were"
+        print(
+            f"lb-jax: warning: {count} of {counted(len(corpus.ids), 'row')} of {data} {are} in the "
+            "model's training; what is measured on them does not hold for new data. Give rows "
+            "that were held out.",
+            file=sys.stderr,
+        )
 
 
 def rate(arguments: argparse.Namespace) -> dict[str, float]:

@@ -205,6 +205,7 @@ def _tasks(embeds, *, read: Callable, tasks: Sequence, settings):
     from lb_jax.evaluation.benchmarks import table as benchmarks
 
     corpus = read(embeds.modalities)
+    corpus_arguments.warn_of_training(corpus, embeds.folder, corpus.root)
     names = tuple(dict.fromkeys(name for task in tasks for name in task.media))
     row = benchmarks.Benchmark(str(corpus.root), tasks, by_caption=corpus.by_caption)
     found = suite.score(embeds, "corpus", row, corpus.as_split(names), settings)
@@ -287,7 +288,10 @@ def run(
     loaded = api.load(model, **loading)
     if out:
         make_folder(out, "--out")
-    corpus = read(loaded.modalities) if read else data
+    corpus = data
+    if read:
+        corpus = read(loaded.modalities)
+        corpus_arguments.warn_of_training(corpus, loaded.folder, data)
     with bars() as progress:
         result = evaluate.evaluate(loaded, corpus, scoring=scoring, progress=progress, **options)
     terminal.print_tables(result.metrics)

@@ -3,7 +3,8 @@
 Tensor names are parameter paths, so `base` is stored once. The config holds the model's shape and
 the preprocessing spec of every modality; without them the numbers would not mean anything. The
 folder appears whole or not at all. `calibration.json` and `golden.json`, which `lb-jax calibrate`
-and `lb-jax doctor --write-golden` put beside them, change no vector and are no part of the model.
+and `lb-jax doctor --write-golden` put beside them, and `seen.json`, which training does, change no
+vector and are no part of the model.
 """
 
 import collections
@@ -27,6 +28,7 @@ WEIGHTS, CONFIG, FORMAT = "model.safetensors", "config.json", "lb_jax-1"
 CALIBRATION = "calibration.json"  # beside the weights, where one was fitted
 GOLDEN = "golden.json"  # beside the weights: what they gave where it was right
 CARD = "README.md"  # beside the weights: what the model knows
+SEEN = "seen.json"  # beside the weights: rows they were trained on, see `corpora.seen`
 ORBAX = "params"  # folder that stands for the weights where Orbax wrote them
 # Names of types in a safetensors file.
 DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64"}
@@ -133,9 +135,9 @@ def write_safetensors(
 def copy(source: Path, folder: Path) -> None:
     """Copies an inference checkpoint; one that is there is replaced once the copy is complete.
 
-    Its calibration, its golden vectors and its card go with it.
+    Its calibration, its golden vectors, its card and its list of rows go with it.
     """
-    beside = [name for name in (CALIBRATION, GOLDEN, CARD) if (Path(source) / name).is_file()]
+    beside = [name for name in (CALIBRATION, GOLDEN, CARD, SEEN) if (Path(source) / name).is_file()]
     with replacing(folder) as partial:
         for name in (CONFIG, WEIGHTS, *beside):
             shutil.copyfile(Path(source) / name, partial / name)

@@ -7,8 +7,8 @@ data are divided by their captions, so that it shares no caption either.
     calibration.json  {"format", "model": digest, "data": {"corpus", "split", "items", "digest"},
                        "pairs": {"audio,text": {"scale", "bias", "n", "items", "held_out_items",
                        "calibration_error", "accuracy"}},
-                       "usual": {"audio": {"vectors": base64, "items", "held_out_items", "near",
-                       "far"}}}; files of before there was "usual" have none
+                       "usual": {"audio": {"vectors": base64, "items", "held_out_items", "near"}}};
+                       files of before there was "usual" have none
 """
 
 import base64
@@ -73,7 +73,7 @@ class Calibrations:
     @functools.cached_property
     def name(self) -> str:
         """Equal for calibrations by which the same media are usual, 16 hex digits."""
-        told = [(name, one.vectors, one.near, one.far) for name, one in sorted(self.usual.items())]
+        told = [(name, one.vectors, one.near) for name, one in sorted(self.usual.items())]
         return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
     def outside(self, vectors: Mapping[str, np.ndarray]) -> dict[str, tuple[int, int]]:

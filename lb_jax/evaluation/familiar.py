@@ -4,20 +4,23 @@ A curve from cosine to probability says nothing of media that the model was neve
 vectors lie where no vector lay when it was fitted. So half of the items are kept, the reference,
 and of the other half how near its members come to it; a vector that comes less near than 95 % of
 them is outside (nearest neighbours as a test of what is known: Sun et al. 2022, arXiv 2204.06507).
-A collection of which more than `MOST_OUTSIDE` is outside is unlike what was fitted to; the numbers
-behind that are in docs/search.md.
+A single one that is outside is unlike what was fitted to. A collection is where more of it is than
+of one class, which is a narrow part of what was fitted to, and where so few were looked at that
+this may be chance, it is not; the numbers behind that are in docs/search.md.
 """
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 AT_LEAST = 16  # items of a half, as for a curve
 AT_MOST = 512  # items of a split
-OUTSIDE, FAR = 0.05, 0.01  # share of the held-out half that comes less near, or much less
-MOST_OUTSIDE = 0.3  # of a collection; one class of the demo alone has up to 0.33, photographs 0.9
+OUTSIDE = 0.05  # share of the held-out half that comes less near
+ONE_CLASS = 0.35  # outside of the worst class of the demo; photographs have 0.9
+SURE = 1.0  # standard deviations by which a share lies above that
 STORED = np.dtype("<f2")
 
 
@@ -30,19 +33,17 @@ class Usual:
       items: of the reference.
       held_out_items: whose cosines to it were looked at.
       near: cosine to the nearest of the reference, below which a vector is outside.
-      far: that below which a single one is.
     """
 
     vectors: bytes
     items: int
     held_out_items: int
     near: float
-    far: float
 
     def outside(self, vectors: np.ndarray) -> int:
-        """How many of unit vectors `[n, e]` are outside; of a single one, whether it is far."""
+        """How many of unit vectors `[n, e]` are outside."""
         nearest = nearest_cosine(np.asarray(vectors), self._reference)
-        return int(np.count_nonzero(nearest < (self.far if len(nearest) == 1 else self.near)))
+        return int(np.count_nonzero(nearest < self.near))
 
     @property
     def _reference(self) -> np.ndarray:
@@ -62,16 +63,21 @@ def fit(items: Mapping[str, np.ndarray]) -> Usual | None:
         return None
     reference, held_out = (np.stack(half) for half in halves)
     reference = reference.astype(STORED)
-    near, far = np.quantile(nearest_cosine(held_out, reference), [OUTSIDE, FAR])
-    return Usual(reference.tobytes(), len(reference), len(held_out), float(near), float(far))
+    near = np.quantile(nearest_cosine(held_out, reference), OUTSIDE)
+    return Usual(reference.tobytes(), len(reference), len(held_out), float(near))
 
 
 def is_like(outside: int, rows: int) -> bool:
     """Whether so many of so many rows outside leave a collection like what was fitted to.
 
-    One of two or three is no more than chance.
+    It is unlike where the lower end of the interval of the share (Wilson 1927, JASA 22, 209) lies
+    above `ONE_CLASS`: from 1 of 1, 2 of 2 and of 3, 3 of 4, 6 of 10, 40 of 100, 361 of 1,000 on.
     """
-    return outside <= max(MOST_OUTSIDE * rows, rows > 1)
+    if not rows:
+        return True
+    share, spread = outside / rows, SURE**2 / rows
+    width = math.sqrt(spread * share * (1 - share) + (spread / 2) ** 2)
+    return (share + spread / 2 - width) / (1 + spread) <= ONE_CLASS
 
 
 def withheld(counts: Mapping[str, tuple[int, int]], names: Iterable[str]) -> tuple[str, ...]:
@@ -95,17 +101,15 @@ def told(counts: Mapping[str, tuple[int, int]]) -> str | None:
     Args:
       counts: modality -> (rows outside, rows).
     """
-    if all(is_like(*count) for count in counts.values()):
+    unlike = {name: count for name, count in counts.items() if not is_like(*count)}
+    if not unlike:
         return None
-    unlike = [
-        f"{outside} of {rows} {name}"
-        for name, (outside, rows) in counts.items()
-        if not is_like(outside, rows)
-    ]
-    return (
-        f"{', '.join(unlike)} vectors are unlike those that the calibration was fitted to (at most "
-        f"{100 * MOST_OUTSIDE:.0f} % may be)"
-    )
+    if all(rows == 1 for _, rows in unlike.values()):
+        what = f"the {' and the '.join(unlike)} {'is' if len(unlike) == 1 else 'are'}"
+    else:
+        of = (f"{outside} of {rows} {name}" for name, (outside, rows) in unlike.items())
+        what = f"{', '.join(of)} vectors are"
+    return f"{what} unlike those that the calibration was fitted to"
 
 
 def nearest_cosine(vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:

@@ -13,11 +13,12 @@ import collections
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from lb_jax.core import errors, modalities, names
 from lb_jax.core.words import counted
+from lb_jax.corpora import seen
 from lb_jax.corpora.manifest import UNIT
 from lb_jax.corpora.rows import Source
 from lb_jax.evaluation.benchmarks import splits
@@ -163,6 +164,21 @@ class Labelled:
             return id_
         below = file.is_relative_to(self.root)
         return names.shown(file.relative_to(self.root).as_posix() if below else file)
+
+    def trained_on(self, known: Mapping[str, Collection[bytes]]) -> int:
+        """How many of the items are among the rows that a model was trained on.
+
+        Args:
+          known: modality -> what `corpora.seen` knows rows by; what is not there is not known.
+        """
+        return sum(
+            any(
+                isinstance(file, pathlib.Path)
+                and not seen.of_row(file, self.said(id_, name)).isdisjoint(known.get(name, ()))
+                for name, file in self.files[id_].items()
+            )
+            for id_ in self.ids
+        )
 
     def clip(self, id_: str, name: str) -> Clip:
         """The file of one item and modality.

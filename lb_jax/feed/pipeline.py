@@ -27,7 +27,7 @@ from absl import flags
 
 from lb_jax.core import errors, modalities, names, notices
 from lb_jax.core.words import counted
-from lb_jax.corpora import captions
+from lb_jax.corpora import captions, seen
 from lb_jax.corpora.quarantine import BadSample, Quarantine, Remarks, remarks_of
 from lb_jax.corpora.rows import Ref, Row, Source, name_of
 from lb_jax.media import content, preprocess
@@ -191,6 +191,10 @@ class Loader:
             {"rows": len(rows), "sha256": _digest(source, rows)}
             for source, rows in zip(self._sources, self._rows, strict=True)
         ]
+
+    def seen(self) -> set[bytes] | None:
+        """What the rows are known by in a checkpoint; None where it is not kept, see `seen`."""
+        return seen.of_sources(self._sources, self.modality, self.text_kind)
 
     def _usable(self, source: Source) -> Sequence[int] | np.ndarray:
         """Numbers of the rows that samples are drawn from."""

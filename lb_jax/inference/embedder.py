@@ -91,6 +91,11 @@ class Embedder:
         """Hash of the weights, the config and the preprocessing."""
         return self._model.digest
 
+    @property
+    def folder(self) -> Path | None:
+        """The checkpoint of this package that the model was read from; None for other weights."""
+        return self._model.folder
+
     def media(
         self,
         modality: str,

@@ -1,12 +1,15 @@
 """Whether a calibration fits what a store holds, told by its vectors and kept with them.
 
 `bulk.fill` and `upgrade` look when files were embedded. A store that was not looked at, or with
-another calibration, or that has grown or shrunk by half since, is looked at when it is searched.
+another calibration, or that has grown or shrunk by half since, is looked at when it is searched. A
+medium that asks is looked at by itself, whatever the store holds.
 """
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
 
 from lb_jax.core import errors, shipped
 from lb_jax.core.modalities import MODALITIES
@@ -19,6 +22,20 @@ if TYPE_CHECKING:
 
 LOOKED_AT = 2048  # rows of a modality
 GROWN = 2.0  # since it was looked at, after which it is again
+
+
+class Calibrated(Protocol):
+    """What is asked of a model, or of what a server knows about one."""
+
+    @property
+    def source(self) -> str:
+        """What it was loaded from."""
+        ...
+
+    @property
+    def calibration(self) -> "Calibrations":
+        """Its calibration; a `ConfigError` where it has none."""
+        ...
 
 
 def keep(store: "Store", model: "Model") -> str | None:
@@ -61,6 +78,23 @@ def withheld(store: "Store", model: "Model") -> dict[str, str]:
     why = reason(told, store.maker.source)
     names = familiar.withheld(told["modalities"], MODALITIES)
     return {} if why is None else dict.fromkeys(names, why)
+
+
+def unlike(model: Calibrated, vectors: Mapping[str, np.ndarray]) -> str | None:
+    """Why media that ask, or are compared, get no probability; None where they may.
+
+    Args:
+      model: gives the calibration.
+      vectors: of the media by modality, unit [n, e]; of text nothing is known.
+    """
+    try:
+        calibration = model.calibration
+    except errors.ConfigError:  # it has none
+        return None
+    if not calibration.usual.keys() & vectors.keys():
+        return None
+    found = familiar.told(calibration.outside(vectors))
+    return None if found is None else f"{found}; {shipped.advice(model.source)}"
 
 
 def reason(told: dict, source: str) -> str | None:

@@ -37,7 +37,7 @@ class Moment:
       cosine: of the best window in the range.
       probability: that it matches, of the best window; None without a calibration of the pair, or
         where it is withheld.
-      withheld: why it is: the calibration does not fit what the store holds.
+      withheld: why it is: the calibration does not fit what the store holds, or the file that asks.
     """
 
     path: str
@@ -119,7 +119,7 @@ def find(
 
     Each modality is searched for itself, as cosines of different ones do not compare. The ranking
     is by calibrated probability where the model has the curve of every modality that was found with
-    the one that asks, and the calibration fits the store (`fits`). Otherwise it is by cosine, and
+    the one that asks, and the calibration fits both (`fits`). Otherwise it is by cosine, and
     moments of several modalities stand in blocks, that of the highest cosine first; the blocks
     share the `k` places. Equal ones are in order of path, modality and time.
 
@@ -148,7 +148,7 @@ def find(
         )
     modalities = where.modalities or model.modalities
     curves = _curves(model, asked, modalities)
-    withheld = fits.withheld(store, model) if curves else {}
+    withheld = _withheld(store, model, vector, asked, curves) if curves else {}
     blocks: list[list[Moment]] = []
     for modality in dict.fromkeys(modalities):
         one = dataclasses.replace(where, modalities=(modality,))
@@ -245,6 +245,18 @@ def _nearest(
         if len(moments) >= k or len(hits) < count or count >= MOST_WINDOWS:
             return moments[:k]
         count *= 2
+
+
+def _withheld(
+    store: store_lib.Store,
+    model: "Model",
+    vector: np.ndarray,
+    asked: str | None,
+    curves: Mapping[str, "Calibration"],
+) -> dict[str, str]:
+    """Modality -> why no probability of it is told, for what asks or for what the store holds."""
+    foreign = asked and fits.unlike(model, {asked: vector[None]})
+    return dict.fromkeys(curves, foreign) if foreign else fits.withheld(store, model)
 
 
 def _curves(

@@ -31,7 +31,7 @@ STYLE = """
 .lb-heat img { display: block; width: 72px; height: 54px; object-fit: cover; border-radius: 6px;
   margin-bottom: 3px; }
 .lb-kind { display: block; font-size: .72rem; opacity: .7; }
-.lb-note { font-size: .875rem; opacity: .8; margin: 8px 0 0; }
+.lb-note { font-size: .875rem; opacity: .8; margin: 8px 0; overflow-wrap: anywhere; }
 .lb-block { margin: 20px 0 8px; font-size: 1rem; text-transform: capitalize; }
 .lb-bad { border-left: 4px solid #d4380d; background: color-mix(in srgb, #d4380d 12%, transparent);
   padding: 10px 14px; border-radius: 6px; overflow-wrap: anywhere; }
@@ -42,6 +42,7 @@ STYLE = """
 .lb-card video, .lb-card img { display: block; width: 100%; height: 170px; object-fit: contain;
   background: #111; }
 .lb-card audio { display: block; width: calc(100% - 20px); margin: 14px 10px 4px; }
+.dark .lb-card { color-scheme: dark; } /* the players, too */
 .lb-card div { padding: 10px 12px; overflow-wrap: anywhere; font-size: .875rem; line-height: 1.45; }
 .lb-card b { font-size: .95rem; }
 .lb-card small { opacity: .7; display: block; }
@@ -118,16 +119,18 @@ def cards(found: Sequence[Found]) -> str:
     """Results of a search: players that start at the moment, pictures, scores by name."""
     if not found:
         return '<p class="lb-note">Nothing in the store fits these filters.</p>'
-    reasons = dict.fromkeys(one.withheld for one in found if one.withheld)
-    notes = "".join(_note(f"No probability: {reason}.") for reason in reasons)
-    blocks = [(None, found)]
-    if fits.is_grouped(found):
-        blocks = [(name, list(block)) for name, block in itertools.groupby(found, _modality)]
-        notes += _note("Cosines of different modalities do not compare: a block for each.")
-    return notes + "".join(
-        (f'<h3 class="lb-block">{name}</h3>' if name else "")
-        + f'<div class="lb-cards">{"".join(map(_card, block))}</div>'
-        for name, block in blocks
+    if not fits.is_grouped(found):
+        return _why(found) + _grid(found)
+    blocks = [(name, list(block)) for name, block in itertools.groupby(found, _modality)]
+    told = [_why(block) for _, block in blocks]
+    shared = told[0] if len(set(told)) == 1 else ""
+    return (
+        shared
+        + _note("Cosines of different modalities do not compare: a block for each.")
+        + "".join(
+            f'<h3 class="lb-block">{name}</h3>{"" if shared else why}{_grid(block)}'
+            for (name, block), why in zip(blocks, told, strict=True)
+        )
     )
 
 
@@ -146,6 +149,16 @@ def bars(labels: Sequence[str], shares: Sequence[float], note: str) -> str:
 def bad(message: str) -> str:
     """A message about what cannot be done."""
     return f'<p class="lb-bad" role="alert">{html.escape(message)}</p>'
+
+
+def _why(found: Sequence[Found]) -> str:
+    """Why some have no probability, each reason once."""
+    reasons = dict.fromkeys(one.withheld for one in found if one.withheld)
+    return "".join(_note(f"No probability: {reason}.") for reason in reasons)
+
+
+def _grid(found: Sequence[Found]) -> str:
+    return f'<div class="lb-cards">{"".join(map(_card, found))}</div>'
 
 
 def _note(text: str) -> str:

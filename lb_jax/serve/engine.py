@@ -27,9 +27,9 @@ import numpy as np
 from litserve.loops.simple_loops import BatchedLoop
 from litserve.utils import LitAPIStatus, ResponseBufferItem, wrap_litserve_start
 
-from lb_jax.core import errors, processes, shipped
+from lb_jax.core import errors, processes
 from lb_jax.core.modalities import TEXT
-from lb_jax.evaluation import calibrations, familiar
+from lb_jax.evaluation import calibrations
 from lb_jax.media import specs as specs_lib
 from lb_jax.serve.limits import Limits, Refusal
 
@@ -89,13 +89,6 @@ class Served:
             return None
         found = self.calibrated.pairs.get(calibrations.key(one, other))
         return None if found is None else found.curve.probability(cosine)
-
-    def unlike(self, vectors: Mapping[str, np.ndarray]) -> str | None:
-        """Why media, unit vectors [n, e] by modality, get no probability; None where they may."""
-        if isinstance(self.calibrated, str):
-            return None
-        found = familiar.told(self.calibrated.outside(vectors))
-        return None if found is None else f"{found}; {shipped.advice(self.source)}"
 
     def logits(self, one: str, other: str, cosine: np.ndarray) -> np.ndarray | None:
         """Cosine times inverse temperature; None unless exactly one of the two is text."""

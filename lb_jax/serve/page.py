@@ -16,6 +16,7 @@ from starlette.routing import Mount
 from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.corpora import media_files
 from lb_jax.media.sensors import looks
+from lb_jax.search import fits
 from lb_jax.serve import api, drawing
 from lb_jax.serve.limits import MIB, Refusal
 from lb_jax.serve.service import Item, Service
@@ -173,7 +174,7 @@ def _search(service: Service) -> None:
     if service.store is None:
         gr.Markdown(
             "This server has no store. Make one of your media and start the server with it:\n\n"
-            "```\nlb-jax index build DIR --store STORE\nlb-jax serve --store STORE\n```"
+            "```\nlb-jax index build DIR -o STORE\nlb-jax serve --store STORE\n```"
         )
         return
     modalities = list(service.served.modalities)
@@ -184,7 +185,7 @@ def _search(service: Service) -> None:
         elem_id="search-text",
     )
     with gr.Row():
-        given_file = _one_file(service, "search", "Or a file that it is like (or both together)")
+        given_file = _one_file(service, "search", "Or a file, or both")
     with gr.Accordion("Filters", open=False):
         wanted = gr.CheckboxGroup(modalities, label="Only", elem_id="search-only")
         under = gr.Textbox(value="", label="In the folder", placeholder="/home/me/videos")
@@ -247,7 +248,7 @@ def _zero_shot(service: Service, samples: Mapping[str, Sequence[Any]]) -> None:
         items += [Item(TEXT, line, f"label {place + 1}") for place, line in enumerate(lines)]
         _check_counts(service, items)
         vectors = await service.embed(items)
-        unlike = service.served.unlike({kind: vectors[:1]})
+        unlike = fits.unlike(service.served, {kind: vectors[:1]})
         if unlike is not None:
             return drawing.bad(f"No probabilities: {unlike}.")
         logits = service.served.logits(kind, TEXT, vectors[1:] @ vectors[0])
@@ -272,28 +273,42 @@ def _table(service: Service, compared: Compared, value: str, *, among: bool) -> 
         "probability": service.served.probability,
         "logits": service.served.logits,
     }[value]
+    foreign = _foreign(service, compared) if value == "probability" else {}
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
             one, other = compared.labels[row].modality, compared.labels[column].modality
-            found = find(one, other, cosines[i, j])
-            if found is not None and row != column:
-                cells[i, j] = found
-    kinds = np.array([label.modality for label in compared.labels])
-    unlike = service.served.unlike({one: compared.vectors[kinds == one] for one in set(kinds)})
-    if value == "probability" and unlike is not None:
-        cells[:] = np.nan
-    lacking = "the calibration has no such pair."
-    if isinstance(service.served.calibrated, str):
-        lacking = service.served.calibrated
+            shown = find(one, other, cosines[i, j])
+            if shown is not None and row != column and not foreign.keys() & {row, column}:
+                cells[i, j] = shown
+    calibrated = service.served.calibrated
+    lacking = calibrated if isinstance(calibrated, str) else "the calibration has no such pair."
     missing = {
         "cosine": "an item with itself.",
         "logits": "media with text only.",
-        "probability": lacking if unlike is None else f"{unlike}.",
+        "probability": _named(compared, foreign) or lacking,
     }[value]
     labels = compared.labels
     return drawing.heat_map(
         [labels[row] for row in rows], [labels[one] for one in columns], value, cells, missing
     )
+
+
+def _foreign(service: Service, compared: Compared) -> dict[int, str]:
+    """Place of each medium that gets no probability -> why."""
+    found = {}
+    for place, label in enumerate(compared.labels):
+        vectors = {label.modality: compared.vectors[place : place + 1]}
+        if (why := fits.unlike(service.served, vectors)) is not None:
+            found[place] = why
+    return found
+
+
+def _named(compared: Compared, foreign: Mapping[int, str]) -> str:
+    """Why some media get no probability, each reason with the names of those."""
+    names = {why: [] for why in foreign.values()}
+    for place, why in foreign.items():
+        names[why].append(compared.labels[place].name)
+    return " ".join(f"{', '.join(some)}: {why}." for why, some in names.items())
 
 
 def _zone(label: str, modality: str, *, elem_id: str, many: bool = False) -> gr.File:

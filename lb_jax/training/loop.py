@@ -17,6 +17,7 @@ from jax.experimental import multihost_utils
 from lb_jax.core import checkpoint, logging, paths
 from lb_jax.core import config as config_lib
 from lb_jax.core.modalities import TEXT
+from lb_jax.corpora import seen
 from lb_jax.corpora.quarantine import Quarantine
 from lb_jax.feed import pipeline
 from lb_jax.training import chips, distributed, flops, loggers, recipe, sharding, stopping, worker
@@ -182,8 +183,19 @@ def _run(
             params,
             {"model": config_lib.to_dict(model_cfg), "preprocess": config_lib.to_dict(preprocess)},
         )
+        seen.write(finished, rows_seen(cfg, readers))
     multihost_utils.sync_global_devices("checkpoint")
     return finished
+
+
+def rows_seen(
+    cfg: TrainConfig, readers: Mapping[str, pipeline.Loader]
+) -> dict[str, frozenset[bytes]]:
+    """What the rows of each modality are known by, with those of what the run started from."""
+    start = Path(cfg.init_from or ".")
+    before = {**seen.read(start), **seen.read(start / "checkpoint")} if cfg.init_from else {}
+    now = {name: found for name in cfg.modalities if (found := readers[name].seen()) is not None}
+    return {name: before.get(name, frozenset()) | now.get(name, set()) for name in before | now}
 
 
 def make_batches(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import lb_jax
-from lb_jax.core import logging
+from lb_jax.core import checkpoint, logging
 from lb_jax.training import sheets
 from tests.media import media_files
 
@@ -79,3 +79,31 @@ def test_a_trial_needs_no_other_setting(call, tmp_path):
     words = ["a telephone buzzing", "a red car"]
     np.testing.assert_array_equal(model.embed("text", words), demo.embed("text", words))
     assert model.specs["audio"].target_frames == demo.specs["audio"].target_frames
+
+
+def test_rows_that_were_trained_on_are_told_of(call, tmp_path):
+    write_csv(tmp_path, "image")
+    done = call(
+        f"train --config={sheets.SHIPPED / 'finetune.py'}:image --workdir={{tmp}}/run "
+        "--config.data.sources.main.path={tmp}/my.csv --config.arch=tiny --config.init_from= "
+        "--config.batch_size=8 --config.steps=1"
+    )
+    assert done.status == 0, done.err
+    (tmp_path / "held").mkdir()
+    for i in range(4):
+        (tmp_path / "held" / f"{i}.png").write_bytes(FILES["image"][1]())
+    held = [f"held/{i}.png,a new thing of number {i}" for i in range(4)]
+    trained = ["0.png,thing number 0", "5.png,thing"]
+    for name, rows in (("held", held), ("mixed", held + trained)):
+        (tmp_path / f"{name}.csv").write_text("\n".join(["path,caption", *rows]) + "\n")
+    line = "--model={tmp}/run --data={tmp}/"
+    told = f"2 of 6 rows of {tmp_path}/mixed.csv were in the model's training"
+    for command, status in (("evaluate", 0), ("evaluate --tasks=image->text", 0), ("calibrate", 2)):
+        done = call(f"{command} {line}mixed.csv")  # too few for a calibration
+        assert done.status == status, done.err
+        assert [told in one for one in done.err.splitlines()].count(True) == 1, done.err
+    assert "in the model's training" not in call(f"evaluate {line}held.csv").err
+    copied = call("convert {tmp}/run {tmp}/copy --to safetensors")
+    assert copied.status == 0, copied.err
+    kept = [tmp_path / name / checkpoint.SEEN for name in ("run/checkpoint", "copy")]
+    assert kept[0].read_bytes() == kept[1].read_bytes()

@@ -135,7 +135,7 @@ FOUND = calibrations.Calibrations(
     "a" * 64,
     {"corpus": "demo", "split": "test", "items": 9, "digest": "b" * 64},
     {"audio,text": calibrations.Pair(calibration.Calibration(12.5, -4.0, 99), 40, 41, 0.02, 0.9)},
-    {"audio": familiar.Usual(np.eye(2, 4).astype("<f2").tobytes(), 2, 17, 0.9, 0.8)},
+    {"audio": familiar.Usual(np.eye(2, 4).astype("<f2").tobytes(), 2, 17, 0.9)},
 )
 
 

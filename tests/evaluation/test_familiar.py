@@ -44,16 +44,23 @@ def test_a_share_of_the_held_out_half_is_outside():
     items = {f"item{i}": row for i, row in enumerate(rows)}
     usual = familiar.fit(items)
     assert usual.items + usual.held_out_items == 400
-    assert usual.far <= usual.near
     held_out = np.stack([row for id_, row in items.items() if familiar.digest_of(id_)[0] & 1])
     assert usual.outside(held_out) / len(held_out) == pytest.approx(familiar.OUTSIDE, abs=0.01)
     reference = np.stack([row for id_, row in items.items() if not familiar.digest_of(id_)[0] & 1])
     assert usual.outside(reference) == 0
 
 
-def test_one_of_two_is_chance_and_one_alone_is_not():
-    assert [familiar.is_like(1, rows) for rows in (1, 2, 3)] == [False, True, True]
-    assert [familiar.is_like(count, 10) for count in (3, 4)] == [True, False]
+# rows -> the fewest outside that are more than chance makes of a narrow part of what is known
+LEAST = {1: 1, 2: 2, 3: 2, 4: 3, 5: 3, 10: 6, 20: 10, 100: 40, 300: 114, 1000: 366}
+
+
+@pytest.mark.parametrize(("rows", "least"), LEAST.items())
+def test_a_share_is_held_against_one_class_as_surely_as_it_is_known(rows, least):
+    assert [familiar.is_like(least - 1, rows), familiar.is_like(least, rows)] == [True, False]
+
+
+def test_nothing_is_like_it():
+    assert familiar.is_like(0, 0)
 
 
 def test_too_few_items_say_nothing():
@@ -65,4 +72,8 @@ def test_what_is_unlike_is_named_with_its_count():
     told = familiar.told({"audio": (70, 70), "depth": (3, 30), "image": (84, 90)})
     assert told.startswith("70 of 70 audio, 84 of 90 image vectors are unlike")
     assert familiar.told({"depth": (3, 30)}) is None
+    assert familiar.told({"image": (1, 1)}).startswith("the image is unlike")
+    assert familiar.told({"audio": (1, 1), "image": (1, 1)}).startswith(
+        "the audio and the image are"
+    )
     assert familiar.told({}) is None

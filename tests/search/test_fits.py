@@ -11,7 +11,7 @@ from lb_jax.core import errors
 from lb_jax.evaluation import calibrations, familiar
 from lb_jax.evaluation.metrics import calibration
 from lb_jax.search import fits, query
-from lb_jax.search.store import Store
+from lb_jax.search.store import Filter, Store
 from tests.search import stores
 from tests.search.stores import MAKER, WIDTH
 
@@ -126,6 +126,32 @@ def test_a_damaged_calibration_stops_searches_and_not_building(uri):
     assert fits.keep(store, Damaged()) is None
     with pytest.raises(errors.CheckpointError):
         fits.withheld(store, Damaged())
+
+
+def test_a_file_that_asks_is_held_against_what_was_fitted_to(uri):
+    store, model = filled(uri, audio=0, image=0), asker()
+    pair = next(iter(model.calibration.pairs.values()))
+    model.calibration.pairs["audio,image"] = pair
+    known, foreign = around(1, 0, 3)[0], around(1, 5, 3)[0]
+    for vector, asked, found in (
+        (known, "audio", True),  # images by a sound
+        (foreign, "audio", False),
+        (foreign, "text", True),  # nothing is known of words
+        (foreign, None, False),  # a mix has no curve at all
+    ):
+        told = query.find(store, model, vector, 4, Filter(modalities=("image",)), asked=asked)
+        assert {one.probability is not None for one in told} == {found}, (asked, found)
+        why = {one.withheld for one in told}
+        if asked == "audio" and not found:
+            assert len(why) == 1
+            assert why.pop().startswith("the audio is unlike those that the calibration was fitted")
+        else:
+            assert why == {None}
+
+
+def test_nothing_is_said_of_files_without_a_calibration():
+    none = stores.FakeModel(MAKER.source, 1)
+    assert fits.unlike(none, {"image": around(1, 5)}) is None
 
 
 def test_blocks_share_the_places(uri):

@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from lb_jax.core import shipped
+from lb_jax.evaluation import familiar
+from lb_jax.inference import api
 from lb_jax.search import maker as maker_lib
 from lb_jax.search import rows as rows_lib
 from lb_jax.search import stamps
@@ -45,4 +48,37 @@ def store(model, tmp_path_factory):
 @pytest.fixture(scope="session")
 def server(folder, store):
     with client.serving(f"--model={folder}", f"--store={store}", "--max-media-s=60") as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def calibrated(tmp_path_factory):
+    """A server of the demo's model with pictures and clips that it knows, and sounds it does not.
+
+    The vectors are those that its calibration keeps, so nothing is embedded.
+    """
+    folder = tmp_path_factory.mktemp("known")
+    model = api.load(shipped.DEMO)
+    usual = model.calibration.usual
+    rng = np.random.default_rng(0)
+    vectors = {
+        name: np.frombuffer(one.vectors, familiar.STORED).reshape(one.items, -1)[:20]
+        for name, one in usual.items()
+        if name in ("image", "video")
+    }
+    vectors["audio"] = rng.normal(size=(8, vectors["image"].shape[1]))
+    opened = store_lib.Store.create(folder / "store", maker_lib.Maker.of(model, 10.0, 10.0))
+    for modality, every in vectors.items():
+        path = folder / f"{modality}{SUFFIX.get(modality, '.png')}"
+        path.write_bytes(client.CONTENT[modality])
+        stamp = stamps.stamp(path)
+        rows = []
+        for second, vector in enumerate(every.astype(np.float32)):
+            times = (float(second), second + 1.0) if modality in SUFFIX else (None, None)
+            unit = vector / np.linalg.norm(vector)
+            told = (stamp.sha256, stamp.size, stamp.mtime_ns, model.digest, model.preprocessing)
+            where = rows_lib.path_of(path.with_stem(f"{modality}{second}"))
+            rows.append(rows_lib.Row(where, modality, *times, *told, unit))
+        opened.add(rows)
+    with client.serving(f"--store={folder / 'store'}") as started:
         yield started

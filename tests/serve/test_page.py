@@ -142,3 +142,38 @@ def test_a_button_that_is_faster_than_the_guess_of_what_a_file_is_does_its_work(
     page.click("#search-go")
     message = page.wait_for_selector("#search-out .lb-bad").inner_text()
     assert message.startswith("clip.mp4: ")
+
+
+@pytest.mark.parametrize("size", SCREENS)
+def test_no_probability_of_what_the_model_does_not_know(browser, calibrated, size):
+    width, height = SCREENS[size]
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.set_default_timeout(WAIT_MS)
+    page.goto(calibrated.url)
+    page.wait_for_selector("#similar-go")
+    drop(page, "similar-image", "noise.png", CONTENT["image"])
+    page.fill("#similar-texts textarea", "a red car")
+    page.get_by_label("Calibrated probability").check()
+    page.click("#similar-go")
+    told = page.wait_for_selector("#similar-out .lb-bad").inner_text()
+    assert "noise.png: the image is unlike" in told
+
+    page.get_by_role("tab", name="Search").click()
+    page.fill("#search-text textarea, #search-text input", "a red car")
+    page.click("#search-go")
+    page.wait_for_selector(".lb-card")
+    blocks = [one.lower() for one in page.locator(".lb-block").all_inner_texts()]
+    assert sorted(blocks) == ["audio", "image", "video"]
+    for modality in blocks:
+        cards = page.locator(f".lb-card[data-modality={modality}]").all_inner_texts()
+        assert {"probability" in one for one in cards} == {modality != "audio"}
+    assert "No probability: 8 of 8 audio vectors" in page.locator("#search-out").inner_text()
+    assert fits(page)
+
+    page.get_by_role("tab", name="Zero-shot").click()
+    drop(page, "zero-file", "noise.png", CONTENT["image"])
+    page.click("#zero-go")
+    told = page.wait_for_selector("#zero-out .lb-bad").inner_text()
+    assert told.startswith("No probabilities: the image is unlike")
+    assert page.locator(".lb-bar").count() == 0
+    page.close()
