@@ -1,10 +1,11 @@
 """Clients that were not written for us: each does its usual work, and its vectors equal ours.
 
-    python benchmarks/clients.py [--only openai duckdb] [--model M] [--examples 100]
+    python benchmarks/clients.py [--only openai duckdb] [--model M] [--examples 100] [--seed 7]
 
 Starts `lb-jax serve` on a free port with a store of one file of each modality. A line of JSON for
 each client: versions, figures, or what went wrong; the exit status is 1 if anything did. All of it
-is in the extra `test`. Another client is a function here and its row in `CLIENTS`.
+is in the extra `test`, transformers and sentence-transformers below Python 3.12. Another client is
+a function here and its row in `CLIENTS`.
 """
 
 import argparse
@@ -37,6 +38,9 @@ TOLERANCE = 1e-5
 INPUTS = 2048
 LONG = "A dog runs on a beach. " * 100
 SUFFIXES = {"audio": ".wav", "video": ".mp4"}  # others: .png
+PLAIN = ("image", "depth", "thermal")  # what CLIP's classes of transformers can hold
+WHITE_M = np.float32(10)  # of depth as 8-bit pictures
+TEXTS = ["A red car!", "it's raining &amp; cold", "雨 is “rain”", "a dog and two birds"]
 SEED = 7
 
 
@@ -46,12 +50,13 @@ class Here:
 
     Attributes:
       source: of the model.
-      examples: of schemathesis, for each route and phase.
+      examples, seed: of schemathesis, for each route and phase.
       stack: ends what was started.
     """
 
     source: str
     examples: int
+    seed: int
     stack: contextlib.ExitStack
 
     @functools.cached_property
@@ -81,6 +86,25 @@ class Here:
         """A server of the model and the store."""
         started = client.serving(f"--model={self.source}", f"--store={self.store}")
         return self.stack.enter_context(started)
+
+    @functools.cached_property
+    def converted(self) -> dict[str, Path]:
+        """A folder that `lb-jax convert --to clip` wrote for each modality that CLIP can hold."""
+        folders = {name: self.folder / name for name in PLAIN if name in self.model.modalities}
+        for name, folder in folders.items():
+            convert = [sys.executable, "-m", "lb_jax.cli.main", "convert", self.source, folder]
+            subprocess.run([*convert, "--to=clip", f"--only={name}"], check=True, stdout=sys.stderr)
+        return folders
+
+    def picture(self, name: str) -> tuple[np.ndarray, Any]:
+        """A grey picture of a tower's own size, [h, w, 3], and what ours takes for the same.
+
+        Larger ones differ by rounding: Pillow rounds to whole numbers when it resizes.
+        """
+        side = self.model.config.towers[name].image_size
+        grey = np.random.default_rng(SEED).integers(1, 256, (*side, 1), np.uint8)
+        shown = np.tile(grey, (1, 1, 3))
+        return shown, grey[..., 0] / (255 / WHITE_M) if name == "depth" else shown
 
     @property
     def url(self) -> str:
@@ -157,7 +181,7 @@ def with_schemathesis(here: Here) -> dict[str, Any]:
             *(sys.executable, "-m", "schemathesis.cli"),
             *("--config-file", ROOT / "tests/serve/schemathesis.toml"),
             *("run", f"{here.server.url}/openapi.json", "--no-color", "--checks=all"),
-            *("--continue-on-failure", f"--max-examples={here.examples}", f"--seed={SEED}"),
+            *("--continue-on-failure", f"--max-examples={here.examples}", f"--seed={here.seed}"),
             "--generation-database=none",
         ],
         cwd=here.folder,
@@ -169,7 +193,7 @@ def with_schemathesis(here: Here) -> dict[str, Any]:
     assert ended.returncode == 0, ended.stdout[-4000:]
     (count,) = re.findall(r"(\d+) generated, \1 passed", ended.stdout)
     assert int(count) >= 500, count
-    return {"cases": int(count), "failures": 0}
+    return {"seed": here.seed, "cases": int(count), "failures": 0}
 
 
 def with_prometheus(here: Here) -> dict[str, Any]:
@@ -214,6 +238,41 @@ def with_duckdb(here: Here) -> dict[str, Any]:
     return {"rows": rows.num_rows, "difference": equal(vector, asked)}
 
 
+def with_transformers(here: Here) -> dict[str, Any]:
+    """Auto classes on what `convert --to clip` wrote: texts, and pictures of each modality."""
+    import transformers
+
+    differences = []
+    for name, folder in here.converted.items():
+        opened = transformers.AutoModel.from_pretrained(folder)
+        processor = transformers.AutoProcessor.from_pretrained(folder)
+        words = transformers.AutoTokenizer.from_pretrained(folder)
+        shown, given = here.picture(name)
+        tokens = words(TEXTS, return_tensors="pt", padding=True)
+        both = processor(text=TEXTS, images=[shown], return_tensors="pt", padding=True)
+        assert both["input_ids"].tolist() == tokens["input_ids"].tolist()
+        found = opened(**both)
+        differences.append(equal(found.text_embeds.detach(), here.model.embed("text", TEXTS)))
+        ours = here.model.embed(name, [given])
+        differences.append(equal(found.image_embeds.detach(), ours))
+    return {"folders": len(differences) // 2, "difference": max(differences)}
+
+
+def with_sentence_transformers(here: Here) -> dict[str, Any]:
+    """The same folders: texts and pictures."""
+    import sentence_transformers
+    from PIL import Image
+
+    differences = []
+    for name, folder in here.converted.items():
+        opened = sentence_transformers.SentenceTransformer(str(folder), device="cpu")
+        shown, given = here.picture(name)
+        differences.append(equal(opened.encode(TEXTS), here.model.embed("text", TEXTS)))
+        found = opened.encode([Image.fromarray(shown)])
+        differences.append(equal(found, here.model.embed(name, [given])))
+    return {"folders": len(differences) // 2, "difference": max(differences)}
+
+
 # name: packages whose versions are told, and what it does
 CLIENTS: dict[str, tuple[tuple[str, ...], Callable[[Here], dict[str, Any]]]] = {
     "openai": (("openai",), with_openai),
@@ -221,6 +280,8 @@ CLIENTS: dict[str, tuple[tuple[str, ...], Callable[[Here], dict[str, Any]]]] = {
     "prometheus": (("prometheus_client",), with_prometheus),
     "gradio": (("gradio_client", "gradio"), with_gradio_client),
     "duckdb": (("duckdb", "lancedb"), with_duckdb),
+    "transformers": (("transformers", "torch"), with_transformers),
+    "sentence-transformers": (("sentence-transformers", "torch"), with_sentence_transformers),
     "schemathesis": (("schemathesis", "hypothesis"), with_schemathesis),
 }
 
@@ -231,15 +292,16 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=CLIENTS, default=list(CLIENTS))
     parser.add_argument("--model", default="demo")
     parser.add_argument("--examples", type=int, default=100, help="of schemathesis (default: 100)")
+    parser.add_argument("--seed", type=int, default=SEED, help=f"of schemathesis (default: {SEED})")
     given = parser.parse_args()
     failed = 0
     with contextlib.ExitStack() as stack:
-        here = Here(given.model, given.examples, stack)
+        here = Here(given.model, given.examples, given.seed, stack)
         for name in given.only:
             packages, work = CLIENTS[name]
             told = {"client": name, "python": sys.version.split()[0]}
-            told |= {package: importlib.metadata.version(package) for package in packages}
             try:
+                told |= {package: importlib.metadata.version(package) for package in packages}
                 told |= work(here)
             except Exception as error:
                 failed += 1

@@ -203,7 +203,7 @@ def _into_store(arguments: argparse.Namespace) -> None:
     if arguments.multihost:
         from lb_jax.training import distributed
 
-        distributed.start()
+        distributed.start()  # no `connect`: each host encodes on devices of its own alone
     # jax takes a second to import; wrong arguments are told before
     from lb_jax.inference import api
     from lb_jax.search import bulk

@@ -39,10 +39,11 @@ def run(arguments: argparse.Namespace) -> None:
     done = read(out, model.digest, modality)
     hashes = {item: content_hash(item, modality) for item in items}
     # an item counts as done where the same name still has the same content
-    waiting = [item for item, one in hashes.items() if item not in done or done[item][0] != one]
-    unusable = None if modality == TEXT else Unusable(arguments, model.preprocessing, waiting)
-    if unusable is not None:
-        waiting = [item for item in waiting if not unusable.is_listed(item)]
+    new = {item: one for item, one in hashes.items() if item not in done or done[item][0] != one}
+    unusable = None
+    if modality != TEXT:
+        unusable = Unusable(arguments, model.preprocessing, new, is_continued=bool(done))
+    waiting = [item for item in new if unusable is None or not unusable.is_listed(item)]
     with logging.Progress(
         f"embed {modality}", len(hashes), done=len(hashes) - len(waiting)
     ) as progress:
@@ -64,6 +65,8 @@ def run(arguments: argparse.Namespace) -> None:
         unusable.refuse(len(hashes))
     width, bad = model.config.text.embed_dim, 0 if unusable is None else unusable.count
     quarantined = f", {bad} in quarantine" if bad else ""
+    if unusable is not None and unusable.faults:
+        quarantined += f", {unusable.faults} of them by faults of lb_jax, which need a report"
     print(f"{out}: {counted(len(done), 'embedding')} of {width} dimensions{quarantined}")
     tell_left_out(left_out, each=arguments.list_left_out)
     if unusable is not None and bad:
@@ -76,11 +79,20 @@ class Unusable:
     Args:
       arguments: of the command.
       preprocessing: `Model.preprocessing`.
-      items: files of this run; those listed before and unchanged are not tried again.
+      hashes: of the files of this run; those listed before and unchanged are not tried again.
+      is_continued: whether a run before could use files.
     """
 
-    def __init__(self, arguments: argparse.Namespace, preprocessing: str, items: Sequence[str]):
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        preprocessing: str,
+        hashes: Mapping[str, str],
+        *,
+        is_continued: bool,
+    ):
         from lb_jax.corpora.media_files import Source
+        from lb_jax.media import faults
         from lb_jax.search import bad_files, bulk
 
         self.path = arguments.quarantine or bulk.quarantine_of(arguments.out)
@@ -88,12 +100,21 @@ class Unusable:
         self._modality, self._made = arguments.modality, preprocessing
         self._listed = bad_files.Listed.read(
             self.path,
-            [Source(item, (self._modality,)) for item in items],
+            [Source(item, (self._modality,)) for item in hashes],
             arguments.max_bad_rate,
             preprocessing,
             retry=arguments.retry,
         )
         self._first: errors.DataError | None = None
+        self._hashes, self._failed = hashes, set[str]()  # the latter: contents of faults
+        coming = [self._modality for item in hashes if not self.is_listed(item)]
+        earlier = [self._modality] if is_continued else []
+        self._judge = faults.Judge(coming, earlier, self.path)
+
+    @property
+    def faults(self) -> int:
+        """Faults of this package, among those of this run."""
+        return self._judge.count
 
     @property
     def count(self) -> int:
@@ -115,25 +136,36 @@ class Unusable:
 
         Raises:
           DataError: when there are too many of those.
+          InternalError: for faults of this package at the first files.
         """
+        from lb_jax.media import faults
         from lb_jax.search import bad_files, stamps
 
         good, arrays, bad = [], [], []
+        outcomes: list[tuple[str, faults.Fault | None]] = []
         for item in items:
             try:
                 (array,) = read(self._modality, [item])
             except errors.DataError as error:
-                self._first = self._first or error
-                now = stamps.now(item)
-                bad.append(
-                    bad_files.BadFile(
-                        self._modality, names.shown(item), error.reason, *now, self._made
-                    )
-                )
+                self._first, fault, reason = self._first or error, None, error.reason
+            except errors.LbJaxError:  # of the model or the settings, not of a file
+                raise
+            except Exception as error:  # nobody foresaw it: not to be taken for a damaged file
+                fault = faults.Fault.of(self._modality, error)
+                reason = fault.reason
+            else:
+                good.append(item)
+                arrays.append(array)
+                outcomes.append((item, None))
                 continue
-            good.append(item)
-            arrays.append(array)
+            now = stamps.now(item)
+            bad.append(bad_files.BadFile.of(self._modality, item, reason, now, self._made, fault))
+            outcomes.append((item, None if self._hashes[item] in self._failed else fault))
+            self._failed |= {self._hashes[item]} if fault is not None else set()
         self._listed.quarantine.record(len(good), bad)
+        used = set(good)
+        for item, fault in outcomes:
+            self._judge.passed(self._modality, names.shown(item), fault, is_used=item in used)
         return good, arrays
 
     def refuse(self, among: int) -> NoReturn:

@@ -21,6 +21,7 @@ BOUNDS = {
     "total_characters": (int, 1_000_000, "characters of all texts of a request"),
     "upload_mib": (int, 64, "size of a request, in MiB"),
     "media_s": (float, 600.0, "duration of a file, in seconds"),
+    "answer_s": (float, 120.0, "time from the body of a request to its answer, in seconds"),
 }
 
 
@@ -55,7 +56,7 @@ def main(argv: Sequence[str]) -> None:
     add_settings(parser)
     given = parser.parse_args(argv)
     for name in (*(f"max_{name}" for name in BOUNDS), "workers"):
-        if getattr(given, name) <= 0:
+        if not getattr(given, name) > 0:  # NaN too
             option = name.replace("_", "-")
             raise errors.ConfigError(f"--{option} is {getattr(given, name)}; expected above 0.")
     if given.max_characters > BOUNDS["characters"][1]:
@@ -89,6 +90,7 @@ def main(argv: Sequence[str]) -> None:
         upload_bytes=upload,
         held_bytes=max(usual.held_bytes, 2 * upload),
         media_s=given.max_media_s,
+        answer_s=given.max_answer_s,
     )
     options = run.Options(
         model=given.model,

@@ -27,6 +27,29 @@ class BadFile(BadSample):
     traceback: str | None = None
     versions: str | None = None
 
+    @classmethod
+    def of(
+        cls,
+        modality: str,
+        path: str,
+        reason: str,
+        now: tuple[int, int],
+        made: str,
+        fault: faults.Fault | None = None,
+    ) -> "BadFile":
+        """A row of the list.
+
+        Args:
+          modality: as which the file was decoded.
+          path: of the file.
+          reason: why it cannot be used.
+          now: its size and time of change, see `stamps.now`.
+          made: preprocessing it was read with.
+          fault: of this package, where that is the reason.
+        """
+        told = (fault.traceback, faults.versions()) if fault is not None else ()
+        return cls(modality, names.shown(path), reason, *now, made, *told)
+
 
 @dataclasses.dataclass(frozen=True)
 class Listed:

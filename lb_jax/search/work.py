@@ -303,9 +303,7 @@ class Work:
             origin = part.same or part
             self._waiting_rows -= len(part.vectors)
             if origin.reason is not None:
-                fault = origin.fault and (origin.fault.traceback, faults.versions())
-                told = names.shown(path), origin.reason, *now, made, *(fault or ())
-                bad.append(BadFile(modality, *told))
+                bad.append(BadFile.of(modality, path, origin.reason, now, made, origin.fault))
                 part.vectors = []  # equal content need not be tried again
                 continue
             assert file.stamp is not None  # else every part has a reason

@@ -54,6 +54,7 @@ def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
         f"{', '.join(served.modalities)}, text; {served.width} dimensions.",
         docs_url=None,  # those of FastAPI load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # to /v1/, which is not there
         lifespan=lifespan,
     )
 
@@ -165,7 +166,6 @@ def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
         """Counters and histograms in the text format of Prometheus."""
         return PlainTextResponse(service.metrics.text(), media_type=metrics.CONTENT_TYPE)
 
-    @app.head("/media/{link}", include_in_schema=False)
     @app.get("/media/{link}")
     async def media(link: str) -> Response:
         """A file that a search has found, whole or a range of its bytes."""
@@ -189,10 +189,12 @@ def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
     taken: dict[str, set[str]] = {}
     for route in app.routes:
         if isinstance(route, Route):  # as all are so far
+            if route.methods and "GET" in route.methods:  # so HEAD, by RFC 9110, section 9.1
+                route.methods.add("HEAD")
             taken.setdefault(route.path, set()).update(route.methods or ())
     for path, methods in taken.items():
         app.routes.append(Route(path, _Refusing(405, {"Allow": ", ".join(sorted(methods))})))
-    for path in ("/v1/{path:path}", "/media/{path:path}"):
+    for path in ("/v1", "/media", "/v1/{path:path}", "/media/{path:path}"):
         app.routes.append(Route(path, _Refusing(404)))
     refuse_alike(app)
     return app

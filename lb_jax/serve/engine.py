@@ -31,7 +31,7 @@ from lb_jax.core import errors, processes
 from lb_jax.core.modalities import TEXT
 from lb_jax.evaluation import calibrations
 from lb_jax.media import specs as specs_lib
-from lb_jax.serve.limits import Limits, Refusal
+from lb_jax.serve.limits import Refusal
 
 if TYPE_CHECKING:  # the server's process has no jax
     from lb_jax.inference.api import Model
@@ -258,14 +258,13 @@ class Engine:
       waiting: items that were sent and have no answer yet.
     """
 
-    def __init__(self, server: litserve.LitServer, limits: Limits, observe: Callable[..., None]):
+    def __init__(self, server: litserve.LitServer, observe: Callable[..., None]):
         """Args:
         server: whose engine process runs.
-        limits: how long an answer may take.
         observe: called with (items, modality) for every batch.
         """
         self.waiting = 0
-        self._server, self._limits, self._observe = server, limits, observe
+        self._server, self._observe = server, observe
         assert not isinstance(server.lit_api, list)  # `running` gives it one
         self._queue = server._get_request_queue(server.lit_api.api_path)
         # One thread, one connection to the queue: items go in the order in which they were given.
@@ -275,6 +274,11 @@ class Engine:
     def is_alive(self) -> bool:
         """Whether the engine process runs."""
         return all(process.is_alive() for process in self._server.inference_workers)
+
+    @property
+    def unavailable(self) -> Refusal:
+        """What is said where the engine cannot be reached."""
+        return Refusal("engine_unavailable", "The model did not answer; try again later.")
 
     @contextlib.asynccontextmanager
     async def listening(self, app: Any) -> AsyncIterator[None]:
@@ -299,14 +303,11 @@ class Engine:
         self.waiting += len(sent)
         try:
             await loop.run_in_executor(self._sender, self._send, sent)
-            async with asyncio.timeout(self._limits.answer_s):
-                for event in events:
-                    await event.wait()
+            for event in events:
+                await event.wait()
             responses = [buffer[uid].response for uid in sent]
-        except (TimeoutError, ConnectionError, EOFError) as error:
-            raise Refusal(
-                "engine_unavailable", "The model did not answer; try again later."
-            ) from error
+        except (ConnectionError, EOFError) as error:
+            raise self.unavailable from error
         finally:
             self.waiting -= len(sent)
             for uid in sent:

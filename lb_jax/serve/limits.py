@@ -20,6 +20,7 @@ REFUSALS = {
     "upload_too_slow": (408, "invalid_request_error"),
     "too_large": (413, "invalid_request_error"),
     "media_too_long": (413, "invalid_request_error"),
+    "too_much_work": (413, "invalid_request_error"),
     "unsupported_content_type": (415, "invalid_request_error"),
     "no_such_range": (416, "invalid_request_error"),
     "undecodable_media": (422, "invalid_request_error"),
@@ -80,7 +81,8 @@ class Limits:
       decode_s: time that decoding one file may take.
       decode_bytes: address space that decoding one file may take beside the decoder's own.
       read_s: time that sending a body may take.
-      answer_s: time that the engine has to answer.
+      answer_s: time that a request may take once its body is read; so every request ends, though
+        2,048 files of which each may take `decode_s` could keep the decoders for hours.
       results: of a search.
     """
 

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
@@ -58,8 +58,14 @@ async def read(request: Request, limits: Limits) -> tuple[Fields, list[Item]]:
     items are the fields `input`, and files under the name of their modality.
 
     Raises:
-      Refusal: for another content type, and for what cannot be read.
+      Refusal: for another content type, for what is compressed, and for what cannot be read.
     """
+    packed = request.headers.get("content-encoding", "").strip().lower()
+    if packed not in ("", "identity"):
+        raise Refusal(
+            "unsupported_content_type",
+            f"The body is compressed ({_shown(packed)}); send it without Content-Encoding.",
+        )
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given == JSON:
         return _from_json(await request.body(), limits)
@@ -73,7 +79,7 @@ async def read(request: Request, limits: Limits) -> tuple[Fields, list[Item]]:
 
 def _from_json(body: bytes, limits: Limits) -> tuple[Fields, list[Item]]:
     try:
-        fields = json.loads(body)
+        fields = json.loads(body, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise Refusal("bad_request", f"The body is no JSON: {str(error)[:120]}.") from error
     if not isinstance(fields, dict):
@@ -84,6 +90,11 @@ def _from_json(body: bytes, limits: Limits) -> tuple[Fields, list[Item]]:
         raise _wrong(f"input holds numbers; {TEXTS_ONLY}.")
     _check_count(len(given), limits, "inputs")
     return Fields(fields), [_from_value(one, f"input {place}") for place, one in enumerate(given)]
+
+
+def _no_constant(name: str) -> NoReturn:
+    """Python's own reader takes `NaN` and `Infinity`, which are no JSON (RFC 8259)."""
+    raise ValueError(f"it holds {name}")
 
 
 def _from_value(value: Any, name: str) -> Item:

@@ -136,7 +136,7 @@ def _serve(
     served = ready()
     store = open_store(options.store, served) if options.store else None
     batches: list[Callable[..., None]] = []
-    client = engine.Engine(server, options.limits, lambda *row: batches[0](*row))
+    client = engine.Engine(server, lambda *row: batches[0](*row))
     service = Service(client, pool, served, options.limits, store)
     batches.append(service.metrics.batch_items.observe)
 

@@ -25,6 +25,7 @@ _BODY = (
     "upload_too_slow",
     "too_large",
     "media_too_long",
+    "too_much_work",
     "unsupported_content_type",
     "undecodable_media",
     "busy",
@@ -39,7 +40,14 @@ _REFUSED = {
     "/healthz": ("engine_unavailable",),
     "/metrics": (),
     "/media/{link}": ("not_found", "no_such_range", "bad_request"),
-    "/media/{link}/thumbnail": ("bad_request", "not_found", "too_large", "undecodable_media"),
+    "/media/{link}/thumbnail": (
+        "bad_request",
+        "not_found",
+        "too_large",
+        "too_much_work",
+        "undecodable_media",
+        "engine_unavailable",
+    ),
 }
 _WITHOUT_TOKEN = ("/healthz",)
 
@@ -117,7 +125,8 @@ def _input(served: Served, limits: Limits) -> Schema:
     one = [text, _object({"type": {"const": "text"}, "text": text}), *_inputs(served)]
     return {
         "description": "texts and files; all texts of a request have at most "
-        f"{limits.total_characters} characters together",
+        f"{limits.total_characters} characters together; what is not embedded "
+        f"{limits.answer_s:g} s after it was sent is refused (413)",
         "anyOf": [*one, _list({"anyOf": one}, minItems=1, maxItems=limits.inputs)],
     }
 

@@ -2,13 +2,14 @@
 
 import asyncio
 import collections
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from lb_jax.serve.metrics import Metrics
 from lb_jax.text import sentences
 
 KNOWN_FILES = 50_000  # of results, that links may lead to
+AT_ONCE = 500  # characters of a text that is not worth a thread
 SHORTEST = 1e-6  # of a sum of unit vectors that has a direction
 
 
@@ -157,7 +159,8 @@ class Service:
         """Embeds texts and media of any modalities, float32 [n, e], in their order.
 
         Raises:
-          Refusal: too much is in flight, or an item cannot be used; names the first.
+          Refusal: too much is in flight, an item cannot be used (names the first), or it takes too
+            long.
         """
         vectors, _ = await self.embed_counted(items)
         return vectors
@@ -171,11 +174,14 @@ class Service:
         for item in items:
             self._check(item)
         self._check_total(items)
-        rows = await asyncio.to_thread(self._rows, items)
-        vectors: list[np.ndarray] = []
-        with self.admission.reserve(len(rows)) as places:
-            for start in range(0, len(rows), places):
-                vectors.extend(await self._embed_rows(rows[start : start + places]))
+        async with self._in_time():
+            rows: list[Row] = []
+            for place, item in enumerate(items):
+                rows += await self._rows(place, item)
+            vectors: list[np.ndarray] = []
+            with self.admission.reserve(len(rows)) as places:
+                for start in range(0, len(rows), places):
+                    vectors.extend(await self._embed_rows(rows[start : start + places]))
         return join(rows, vectors), sum(row.count for row in rows)
 
     async def search(self, items: Sequence[Item], k: int, where: dict[str, Any]) -> list[Found]:
@@ -251,11 +257,12 @@ class Service:
         """A small JPEG of a picture, or of a video at a time.
 
         Raises:
-          Refusal: it cannot be decoded.
+          Refusal: it cannot be decoded, or not in time.
         """
         spec = self.served.specs[item.modality]
         job = decoding.Job("thumbnail", item.modality, spec, item.content, start_s)
-        small = await self._pool.run(job)
+        async with self._in_time():
+            small = await self._pool.run(job)
         assert isinstance(small, bytes)  # as of every job of this name
         return small
 
@@ -291,20 +298,37 @@ class Service:
                 "input",
             )
 
-    def _rows(self, items: Sequence[Item]) -> list[Row]:
+    @contextlib.asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        """Ends work that takes longer than a request may."""
+        try:
+            async with asyncio.timeout(self.limits.answer_s):
+                yield
+        except TimeoutError as error:
+            if not self._engine.is_alive:
+                raise self._engine.unavailable from error
+            raise Refusal(
+                "too_much_work",
+                f"There is no answer after {self.limits.answer_s:g} s; send fewer or shorter "
+                "inputs at once.",
+                "input",
+            ) from error
+
+    async def _rows(self, place: int, item: Item) -> list[Row]:
+        if not isinstance(item.content, str):
+            return [Row(place, item)]
         spec = specs_lib.of_text(self.served.specs)
-        rows: list[Row] = []
-        for place, item in enumerate(items):
-            if not isinstance(item.content, str):
-                rows.append(Row(place, item))
-                continue
-            try:
-                split = sentences.tokenize([item.content], spec.context, spec.clean)
-            except errors.DataError as error:
-                raise Refusal("bad_request", f"{item.name} {error.reason}.", "input") from error
-            windows = zip(split.tokens, split.weight, strict=True)
-            rows += [Row(place, item, tokens, float(weight)) for tokens, weight in windows]
-        return rows
+        given = [item.content], spec.context, spec.clean
+        try:
+            if len(item.content) > AT_ONCE:
+                split = await asyncio.to_thread(sentences.tokenize, *given)
+            else:
+                split = sentences.tokenize(*given)
+                await asyncio.sleep(0)  # others have their turn
+        except errors.DataError as error:
+            raise Refusal("bad_request", f"{item.name} {error.reason}.", "input") from error
+        windows = zip(split.tokens, split.weight, strict=True)
+        return [Row(place, item, tokens, float(weight)) for tokens, weight in windows]
 
     async def _embed_rows(self, rows: Sequence[Row]) -> np.ndarray:
         arrays = await asyncio.gather(*map(self._prepare, rows), return_exceptions=True)

@@ -15,6 +15,7 @@ from tokenizers import models, pre_tokenizers
 _WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
 # Where capitals stay, the endings are known in either case, as by Python's `regex` in OpenCLIP.
 _ANY_CASE = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
+LONGEST = 32  # bytes of the longest piece of the vocabulary
 _KEPT, _KEPT_CHARACTERS = 1 << 16, 32  # stretches whose tokens are kept, and their length
 
 

@@ -9,14 +9,16 @@ windows of a text gives every token the same weight.
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from lb_jax.text import spec as spec_lib
 from lb_jax.text import tokenizer
 
 SPECIAL = 2  # start and end
 ENDS = re.compile(r"(?<=[.!?;…])\s+|(?<=[。！？；])|\n+")
+Piece = tuple[str, list[int]]  # of a text, and its tokens without start and end
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,46 +48,58 @@ def tokenize(texts: Sequence[str], context: int, cleaning: str = tokenizer.USUAL
       errors.DataError: as `tokenizer.tokenize`, naming the text by its place.
       errors.ConfigError: `context` is too small.
     """
-    lengths = tokenizer.lengths(texts, cleaning)
+    spec_lib.TextSpec(context, cleaning)
+    room = context - SPECIAL
     windows = [
-        [text] if length <= context - SPECIAL else split(text, context, cleaning)
-        for text, length in zip(texts, lengths, strict=True)
+        [tokens for _, tokens in _windows(tokenizer.checked(text, place, cleaning), room, cleaning)]
+        for place, text in enumerate(texts)
     ]
-    flat = [window for some in windows for window in some]
+    flat = [tokens for some in windows for tokens in some]
     return Split(
-        tokenizer.tokenize(flat, context, cleaning),
+        tokenizer.rows(flat, context),
         np.repeat(np.arange(len(texts)), [len(some) for some in windows]),
-        np.array(tokenizer.lengths(flat, cleaning), np.float32),
+        np.array([len(tokens) for tokens in flat], np.float32),
     )
 
 
 def split(text: str, context: int, cleaning: str = tokenizer.USUAL) -> list[str]:
     """Windows of whole sentences of at most `context` tokens, start and end included."""
-    room = context - SPECIAL
+    cleaned = tokenizer.checked(text, 0, cleaning)
+    return [window for window, _ in _windows(cleaned, context - SPECIAL, cleaning)]
+
+
+def _windows(text: str, room: int, cleaning: str) -> list[Piece]:
+    """A cleaned text as one window, or sentence by sentence; every word is encoded once."""
+    if tokenizer.may_fit(text, room, cleaning):
+        tokens = tokenizer.encode(text, cleaning)
+        if len(tokens) <= room:
+            return [(text, tokens)]
+    windows: list[Piece] = []
     # punctuation ends sentences, and is taken out of them afterwards
-    pieces = _pieces(tokenizer.clean(text), room, cleaning)
-    windows, used = [], room + 1
-    for piece, length in zip(pieces, tokenizer.lengths(pieces, cleaning), strict=True):
-        if used + length > room:
-            windows.append(piece)
-            used = length
-        else:
-            windows[-1] += f" {piece}"
-            used += length
+    for sentence in ENDS.split(text):
+        parts = [part for word in sentence.split() for part in _parts(word, room, cleaning)]
+        whole = _joined(parts)
+        for part in [whole] if len(whole[1]) <= room else parts:
+            if windows and len(windows[-1][1]) + len(part[1]) <= room:
+                windows[-1] = _joined([windows[-1], part])
+            elif part[1]:
+                windows.append(part)
     return windows
 
 
-def _pieces(text: str, room: int, cleaning: str) -> list[str]:
-    """Sentences that fit; longer ones as words, longer words as halves that fit."""
-    fitting, waiting = [], [one.strip() for one in ENDS.split(text)][::-1]
+def _parts(word: str, room: int, cleaning: str) -> Iterator[Piece]:
+    """A word, or halves of it that fit; of a character that does not, what does."""
+    waiting = [word]
     while waiting:
         piece = waiting.pop()
-        if not tokenizer.clean(piece, cleaning):
-            continue
-        if tokenizer.lengths([piece], cleaning)[0] <= room:
-            fitting.append(piece)
-        elif len(words := piece.split()) > 1:
-            waiting += words[::-1]
-        else:
-            waiting += [piece[len(piece) // 2 :], piece[: len(piece) // 2]]
-    return fitting
+        if len(piece) == 1 or tokenizer.may_fit(piece, room, cleaning):
+            tokens = tokenizer.encode(piece, cleaning)
+            if len(piece) == 1 or len(tokens) <= room:
+                yield piece, tokens[:room]
+                continue
+        waiting += [piece[len(piece) // 2 :], piece[: len(piece) // 2]]
+
+
+def _joined(parts: Sequence[Piece]) -> Piece:
+    words = " ".join(word for word, _ in parts if word)
+    return words, [token for _, tokens in parts for token in tokens]

@@ -1,6 +1,7 @@
 """CLIP byte-pair tokenisation with the text cleaning of training (LanguageBind spec 5.6)."""
 
 import html
+import re
 import string
 from collections.abc import Sequence
 
@@ -38,8 +39,13 @@ def tokenize(texts: str | Sequence[str], context: int = 77, cleaning: str = USUA
       errors.ConfigError: `context` is too small, or there is no such cleaning.
     """
     spec_lib.TextSpec(context, cleaning)
-    out = np.zeros((1 if isinstance(texts, str) else len(texts), context), np.int32)
-    for row, ids in zip(out, _encode(texts, cleaning), strict=True):
+    return rows(_encode(texts, cleaning), context)
+
+
+def rows(tokens: Sequence[Sequence[int]], context: int) -> np.ndarray:
+    """Puts start and end around the tokens of each text, cut to fit, int32 [n, context]."""
+    out = np.zeros((len(tokens), context), np.int32)
+    for row, ids in zip(out, tokens, strict=True):
         kept = [START, *ids[: context - 2], END]
         row[: len(kept)] = kept
     return out
@@ -63,11 +69,44 @@ def clean(text: str, cleaning: str = USUAL) -> str:
     Entities are decoded twice: titles are often escaped twice. "canonicalize" then puts a space for
     each `_` and takes ASCII's other punctuation out, as big_vision and OpenCLIP do.
     """
-    if cleaning == "canonicalize":
-        return " ".join(clean(text).translate(_NO_PUNCTUATION).split())
-    if text.isascii() and text.isprintable() and "&" not in text:
-        return text.strip(" ")  # nothing to repair, and nine captions of ten are such
-    return html.unescape(html.unescape(ftfy.fix_text(text))).strip()
+    if _is_plain(text):
+        repaired = text.strip(" ")
+    else:
+        repaired = html.unescape(html.unescape(_fixed(text))).strip()
+    return _finished(repaired, cleaning)
+
+
+def checked(text: object, position: int = 0, cleaning: str = USUAL) -> str:
+    """Cleans a text in the usual way, for `encode`.
+
+    Raises:
+      errors.DataError: as `tokenize`; also where nothing would be left by `cleaning`.
+    """
+    if not isinstance(text, str):
+        raise _not_text(text, position)
+    if len(text) > MAX_CHARACTERS:
+        raise errors.DataError(
+            f"text {position}",
+            f"has {len(text)} characters, expected at most {MAX_CHARACTERS}; cut it",
+        )
+    cleaned = clean(text)
+    if not _finished(cleaned, cleaning):
+        raise errors.DataError(
+            f"text {position}",
+            f"is empty after cleaning (found {text[:40]!r}); give it words or drop it",
+        )
+    return cleaned
+
+
+def encode(cleaned: str, cleaning: str = USUAL) -> list[int]:
+    """Tokens of a text out of `checked`, or of whole words of it, without start and end."""
+    return clip_bpe.encode(_finished(cleaned, cleaning), small=cleaning != "whitespace")
+
+
+def may_fit(cleaned: str, room: int, cleaning: str = USUAL) -> bool:
+    """Whether a text out of `checked` may have as few tokens as `room`, by its length alone."""
+    finished = _finished(cleaned, cleaning)
+    return len(finished) - sum(map(finished.count, " \n\t\r")) <= room * clip_bpe.LONGEST
 
 
 def decode(media: str, spec: spec_lib.TextSpec) -> np.ndarray:
@@ -87,28 +126,37 @@ def transform(
 
 def _encode(texts: str | Sequence[str], cleaning: str) -> list[list[int]]:
     """Returns the tokens of each text without start and end."""
-    small = cleaning != "whitespace"
     return [
-        clip_bpe.encode(_checked(t, i, cleaning), small=small)
-        for i, t in enumerate([texts] if isinstance(texts, str) else texts)
+        encode(checked(text, position, cleaning), cleaning)
+        for position, text in enumerate([texts] if isinstance(texts, str) else texts)
     ]
 
 
-def _checked(text: object, position: int, cleaning: str) -> str:
-    if not isinstance(text, str):
-        raise _not_text(text, position)
-    if len(text) > MAX_CHARACTERS:
-        raise errors.DataError(
-            f"text {position}",
-            f"has {len(text)} characters, expected at most {MAX_CHARACTERS}; cut it",
-        )
-    cleaned = clean(text, cleaning)
-    if not cleaned:
-        raise errors.DataError(
-            f"text {position}",
-            f"is empty after cleaning (found {text[:40]!r}); give it words or drop it",
-        )
+def _finished(cleaned: str, cleaning: str) -> str:
+    """What a cleaning does beside the usual to a text that is cleaned in the usual way."""
+    if cleaning == "canonicalize":
+        return " ".join(cleaned.translate(_NO_PUNCTUATION).split())
     return cleaned
+
+
+def _is_plain(text: str) -> bool:
+    """Whether there is nothing to repair; nine captions of ten are such."""
+    return text.isascii() and text.isprintable() and "&" not in text
+
+
+def _fixed(text: str) -> str:
+    """What `ftfy.fix_text` makes of a text, without asking it about lines that are plain.
+
+    It goes line by line, at a tenth of a millisecond each, and leaves entities alone from the first
+    line on that has a `<`.
+    """
+    lines, is_markup = [], False
+    for line in re.findall("[^\n]*\n|[^\n]+", text):
+        is_markup = is_markup or "<" in line
+        if not _is_plain(line[:-1] if line.endswith("\n") else line):
+            line = ftfy.fix_text(line, unescape_html=False if is_markup else "auto")
+        lines.append(line)
+    return "".join(lines)
 
 
 def _not_text(found: object, position: int) -> errors.DataError:

@@ -17,6 +17,7 @@ import pytest
 from lb_jax.core.errors import DataError
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.inference import api
+from lb_jax.media import faults
 from lb_jax.training.distributed import ADDRESS, COUNT, INDEX
 from tests import goldens
 from tests.inference import fake
@@ -145,6 +146,44 @@ def test_too_many_bad_files_stop_an_npz_as_they_stop_a_store(call, counting, tmp
     result = call("embed --model=m --modality=image -o {tmp}/o.npz {tmp}/in --max-bad-rate 0.1")
     assert (result.status, result.out) == (2, "")
     assert "50 of 50 samples cannot be used, more than --max-bad-rate=0.1" in result.err
+
+
+def faulty(folder, model, *names):
+    """A folder of such files, and decoding that fails where a name begins with `bad`."""
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_text(name)
+
+    def preprocess(modality, items):
+        if Path(items[0]).name.startswith("bad"):
+            raise AttributeError("no such thing")
+        return Counting.preprocess(model, modality, items)
+
+    model.preprocess = preprocess
+
+
+def test_a_fault_of_ours_is_listed_as_such_in_an_npz(call, counting, monkeypatch, tmp_path):
+    line = "embed --model=m --modality=image -o {tmp}/o.npz {tmp}/in"
+    faulty(tmp_path / "in", counting, "a.png", "bad1.png", "bad2.png")
+    result = call(line)
+    assert result.status == 0, result.err
+    told = "2 in quarantine, 2 of them by faults of lb_jax, which need a report\n"
+    assert result.out.splitlines(keepends=True)[0].endswith(told)
+    for row in map(json.loads, (tmp_path / "o.npz.quarantine.jsonl").read_text().splitlines()):
+        assert row["reason"].startswith("lb_jax failed, which is no fault of the file; report it: ")
+        assert row["traceback"].startswith("Traceback (most recent call last):")
+        assert row["versions"] == faults.versions()
+    assert "faults" not in call(line).out  # of runs before
+    monkeypatch.setattr(faults, "versions", lambda: "mended")
+    assert "2 of them by faults" in call(line).out
+
+
+def test_faults_at_the_first_files_stop_an_npz(call, counting, tmp_path):
+    faulty(tmp_path / "in", counting, *(f"bad{number}.png" for number in range(5)), "ok.png")
+    result = call("embed --model=m --modality=image -o {tmp}/o.npz {tmp}/in")
+    assert (result.status, result.out) == (1, "")
+    assert "lb_jax failed on the first 3 image files" in result.err
+    assert not (tmp_path / "o.npz").exists()
 
 
 def test_what_is_for_files_is_refused_for_texts(call, counting):

@@ -2,6 +2,7 @@
 
 import base64
 import concurrent.futures
+import gzip
 import json
 import signal
 import subprocess
@@ -138,6 +139,8 @@ JSON_MISTAKES = {
     "data url": (b'{"input":[{"type":"image","data":"data:image/png;base64,aa"}]}', "no base64"),
     "no base64": (b'{"input":[{"type":"image","data":"a?"}]}', "no base64"),
     "half a character": (b'{"input":[{"\\ud800":1}]}', r"the fields '\ud800'"),
+    "no number": (b'{"input":"a","user":NaN}', "no JSON: it holds NaN"),
+    "endless": (b'{"input":"a","dimensions":-Infinity}', "no JSON: it holds -Infinity"),
     "format": (b'{"input":"a","encoding_format":"int8"}', "expected float or base64"),
     "dimensions": (b'{"input":"a","dimensions":3}', "dimensions is 3"),
     "number as text": (b'{"input":"a","dimensions":"3"}', "expected a whole number"),
@@ -170,6 +173,9 @@ def test_bad_forms_are_told(server):
     assert "text/html" in error(post(where, files=page), 415, "unsupported_content_type")
     answer = post(where, content=b"a", headers={"content-type": "text/plain"})
     assert "text/plain" in error(answer, 415, "unsupported_content_type")
+    packed = {**JSON, "content-encoding": "gzip"}
+    answer = post(where, content=gzip.compress(b'{"input":"a"}'), headers=packed)
+    assert "is compressed ('gzip')" in error(answer, 415, "unsupported_content_type")
     broken = {"content-type": "multipart/form-data"}
     says = error(post(where, content=b"a", headers=broken), 400, "bad_request")
     assert not says.endswith("..")
@@ -184,6 +190,12 @@ def test_routes_are_told(server):
         assert answer.headers["allow"] == "POST"
         assert server.http.request(method, "/nope").json().keys() == {"error"}
     assert server.http.head("/v1/embeddings").status_code == 405
+    for path in ("/v1/models", "/healthz", "/metrics", "/docs", "/openapi.json"):
+        answer = server.http.head(path)
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert int(answer.headers["content-length"]) > 0
+    for path in ("/v1", "/media"):  # no redirection to what is not there
+        error(server.http.post(path), 404, "not_found")
     error(server.http.get("/nope"), 404, "not_found")
     answer = server.http.get("/media/0123/thumbnail?start_s=abc")
     assert error(answer, 400, "bad_request").startswith("start_s: ")

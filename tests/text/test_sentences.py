@@ -1,10 +1,13 @@
 """Long texts as windows of whole sentences."""
 
+import html
+
+import ftfy
 import numpy as np
 import pytest
 
 from lb_jax.core import errors
-from lb_jax.text import sentences, tokenizer
+from lb_jax.text import clip_bpe, sentences, tokenizer
 
 
 def test_a_text_that_fits_is_as_tokenised():
@@ -38,6 +41,48 @@ def test_every_token_counts():
     found = sentences.tokenize(["short", text], 20)
     assert set(found.text[1:]) == {1}
     assert found.weight[1:].sum() == tokenizer.lengths([text])[0]
+
+
+@pytest.mark.parametrize("text", ["語", "a\n", "é ", "語。", "_😀"])
+def test_work_grows_with_the_length_alone(text, monkeypatch):
+    work = []
+    for module, name in ((clip_bpe, "encode"), (ftfy, "fix_text")):
+        monkeypatch.setattr(module, name, counting(getattr(module, name), work))
+    done = []
+    for count in (2_000, 16_000):
+        work.clear()
+        sentences.tokenize([text * count], 77)
+        done.append(sum(work))
+    assert done[1] <= 8.5 * done[0]
+    assert done[1] <= 12 * 16_000 * len(text)
+
+
+def counting(function, work):
+    def counted(text, **how):
+        work.append(len(text))
+        return function(text, **how)
+
+    return counted
+
+
+def test_a_character_of_more_tokens_than_a_window_is_cut():
+    found = sentences.tokenize(["語語"], 3)
+    assert found.tokens.shape == (2, 3)
+    assert found.weight.tolist() == [1, 1]
+    assert sentences.split("語語", 3) == ["語", "語"]
+
+
+def test_the_longest_piece_is_known():
+    pieces = (piece.removesuffix("</w>") for piece in clip_bpe.vocabulary())
+    assert max(map(len, pieces)) == clip_bpe.LONGEST
+
+
+def test_lines_that_need_no_repair_are_cleaned_as_all_are():
+    lines = ["plain", "schÃ¶n", "", "&eacute; &EACUTE;", "“q”", "a <b> &EACUTE;", "&EACUTE;", "x\r"]
+    for start in range(len(lines)):
+        text = "\n".join(lines[start:] + lines[:start])
+        whole = html.unescape(html.unescape(ftfy.fix_text(text))).strip()
+        assert tokenizer.clean(text) == whole
 
 
 def test_an_error_names_the_text():
