@@ -68,6 +68,8 @@ def make(folder: Path, text: str) -> None:
     with inside(folder):
         if re.search(r"--model[= ]run\b", text) and "--workdir=run" not in text:
             called("convert", MODEL, "run", "--to=orbax", "--only=depth")
+        if "DIR_A" in text:
+            called("convert", MODEL, "parts", "--to=hf", "--only=video,audio")
         if "--model NEW" in text:
             called("convert", MODEL, "new", "--to=orbax", "--merge-lora")
 
