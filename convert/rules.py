@@ -21,6 +21,7 @@ import numpy as np
 
 from lb_jax.convert.lazy import BFLOAT16, LazyTensor
 from lb_jax.core import errors
+from lb_jax.core.words import counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -294,6 +295,6 @@ def require_finite(where: object, name: str, tensor: np.ndarray) -> None:
     if values.size and not (np.isfinite(values.min()) and np.isfinite(values.max())):
         bad = int(np.sum(~np.isfinite(values)))
         raise errors.CheckpointError(
-            f"{where}: {name} holds {bad} values that are not finite (NaN or infinite) of "
+            f"{where}: {name} holds {counted(bad, 'value')} not finite (NaN or infinite) of "
             f"{values.size}; the file is damaged or its training diverged: get it again."
         )

@@ -35,6 +35,7 @@ from lb_jax.convert import (
 from lb_jax.convert.lazy import LazyTensor
 from lb_jax.core import checkpoint, errors, paths
 from lb_jax.core.modalities import MODALITIES, TEXT
+from lb_jax.core.words import counted
 from lb_jax.models.languagebind import LanguageBind, ModelConfig
 from lb_jax.models.text import TextConfig
 from lb_jax.models.vision import VisionConfig
@@ -170,8 +171,8 @@ def recognise(
         foreign = OPEN_CLIP_CONFIG in configs
         return _hf(where, found, modality, configs.get(CONFIG), configs, foreign_config=foreign)
     raise errors.CheckpointError(
-        f"{where}: {len(names)} tensors of no known kind ({', '.join(names[:3])}, …); expected "
-        "names with vision_model. (LanguageBind, HF CLIP) or visual. (OpenCLIP)."
+        f"{where}: {counted(len(names), 'tensor')} of no known kind ({', '.join(names[:3])}, …); "
+        "expected names with vision_model. (LanguageBind, HF CLIP) or visual. (OpenCLIP)."
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from lb_jax.convert import clip, languagebind, open_clip
 from lb_jax.core import errors
+from lb_jax.core.words import counted
 
 # Rows of the position table -> mel bins and spectrogram frames, for audio checkpoints without a
 # config: the training scripts', the released models' and the command line's default (spec 4).
@@ -96,8 +97,8 @@ def training_config(
     if modality == "audio":
         if rows not in _AUDIO_SIZES:
             raise errors.CheckpointError(
-                f"{where}: a position table of {rows} rows is of no published spectrogram; "
-                "put a config.json with num_mel_bins and target_length beside it."
+                f"{where}: a position table of {counted(rows, 'row')} is of no published "
+                "spectrogram; put a config.json with num_mel_bins and target_length beside it."
             )
         values["num_mel_bins"], values["target_length"] = _AUDIO_SIZES[rows]
     return config

@@ -43,16 +43,23 @@ def commands() -> list[Command]:
     """All of them, in the order of the pages, each text once."""
     found = {}
     for page in PAGES:
-        text = (ROOT / page).read_text("utf-8")
-        for language, block in BLOCK.findall(text):
-            if language in SHELL:
-                for line in COMMENT.sub("", block.replace("\\\n", " ")).splitlines():
-                    for one in spread(line.strip()):
-                        found.setdefault(one, (page, True))
-        for span in SPAN.findall(BLOCK.sub("", text)):
-            for one in spread(span):
-                found.setdefault(one, (page, False))
-    return [Command(page, text, shown) for text, (page, shown) in found.items() if is_one(text)]
+        for one in commands_of(page):
+            found.setdefault(one.text, one)
+    return list(found.values())
+
+
+def commands_of(page: str) -> list[Command]:
+    """Those of a page, first the shown ones in their order, each text once."""
+    text = (ROOT / page).read_text("utf-8")
+    found = {}
+    for language, block in BLOCK.findall(text):
+        if language in SHELL:
+            for line in COMMENT.sub("", block.replace("\\\n", " ")).splitlines():
+                found |= dict.fromkeys(spread(line.strip()), True)
+    for span in SPAN.findall(BLOCK.sub("", text)):
+        for one in spread(span):
+            found.setdefault(one, False)
+    return [Command(page, one, shown) for one, shown in found.items() if is_one(one)]
 
 
 def is_one(text: str) -> bool:

@@ -8,6 +8,7 @@ from lb_jax.cli.arguments import Parser, make_folder
 from lb_jax.cli.corpus_arguments import add_only
 from lb_jax.core import checkpoint, errors
 from lb_jax.core.modalities import MODALITIES
+from lb_jax.core.words import counted
 
 FORMATS = {  # and what opens each
     "safetensors": "lb_jax.load, lb-jax",
@@ -68,7 +69,7 @@ def main(argv: Sequence[str]) -> None:
     opened = weights.Merged(chosen) if arguments.merge_lora else chosen
     report = write.write(opened, arguments.out, arguments.to)
     print(f"{arguments.out}: {', '.join(opened.config.towers)} and text, as {arguments.to}")
-    print(f"  {report.tensors} tensors, {report.parameters:,} parameters")
+    print(f"  {counted(report.tensors, 'tensor')}, {report.parameters:,} parameters")
     print(f"  ignored: {', '.join(opened.ignored) or 'nothing'}")
     for note in report.notes:
         print(f"  {note}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from lb_jax.cli.arguments import Parser, add_settings, given_settings, make_folder
 from lb_jax.core import errors, logging
 from lb_jax.core.modalities import MODALITIES
+from lb_jax.core.words import noun
 
 ARGUMENT = "--benchmark"
 _SHOWN = 10  # names of each kind on the screen; the report has all
@@ -179,15 +180,16 @@ def lines(report: dict) -> list[str]:
     published = report["published"]
     found = [
         f"{report['folder']}: {report['title']}",
-        f"  items    {_of(report['items'], published['items'])}; {report['left_out']:,} rows left "
-        f"out, {report['repeated']:,} rows or captions repeated",
+        f"  items    {_of(report['items'], published['items'])}; "
+        f"{_some(report['left_out'], 'row')} left out, "
+        f"{_some(report['repeated'], 'row')} or captions repeated",
     ]
     for modality, one in report["modalities"].items():
         bad = f", {one['unreadable']:,} unreadable" if one["unreadable"] else ""
         found.append(
             f"  {modality:8} {_of(one['on_disk'], published['items'])} on disk; "
             f"{one['missing']:,} missing, {one['extra']:,} extra, "
-            f"{one['duplicates']:,} duplicates{bad}"
+            f"{_some(one['duplicates'], 'duplicate')}{bad}"
         )
     if report["captions"]:
         found.append(f"  captions {_of(report['captions'], published['captions'])}")
@@ -203,6 +205,10 @@ def lines(report: dict) -> list[str]:
         if len(ones) > _SHOWN:
             found.append(f"  and {len(ones) - _SHOWN:,} more {kind}; --json FILE lists them all")
     return found
+
+
+def _some(count: int, what: str) -> str:
+    return f"{count:,} {noun(count, what)}"
 
 
 def _of(count: int, published: int | None) -> str:

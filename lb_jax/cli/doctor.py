@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from lb_jax.cli.arguments import Parser
 from lb_jax.core import errors, shipped
+from lb_jax.core.words import counted
 
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -49,8 +50,8 @@ def main(argv: Sequence[str]) -> None:
         print(json.dumps({"status": worst, "checks": checks}, indent=1))
     if failed:
         raise errors.ConfigError(
-            f"{len(failed)} of {len(found)} checks failed: {', '.join(failed)}; each says what to "
-            "do."
+            f"{len(failed)} of {counted(len(found), 'check')} failed: {', '.join(failed)}; "
+            "each says what to do."
         )
 
 

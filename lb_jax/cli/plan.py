@@ -9,6 +9,7 @@ from pathlib import Path
 from absl import flags
 
 from lb_jax.core import errors
+from lb_jax.core.words import counted
 
 USAGE = (
     "usage: lb-jax plan --config=SHEET --topology=CHIP:SHAPE [--search] [--json=FILE] "
@@ -75,7 +76,8 @@ def print_step(trial, to) -> None:
     """Prints the tables of one compiled step."""
     cfg, found = trial.cfg, trial.figures
     sizes = ", ".join(f"{name} {size}" for name, size in cfg.batch_sizes.items())
-    print(f"{cfg.arch} on {to.name}, {len(to.devices)} devices, {settings(trial)}, batch {sizes}")
+    devices = counted(len(to.devices), "device")
+    print(f"{cfg.arch} on {to.name}, {devices}, {settings(trial)}, batch {sizes}")
     if not found:
         print(f"does not fit: {trial.reason}")
         return

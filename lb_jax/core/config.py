@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from lb_jax.core import errors
+from lb_jax.core.words import counted
 
 T = TypeVar("T")
 
@@ -70,7 +71,7 @@ def _cast(hint: Any, value: Any, where: str) -> Any:
     if origin is tuple:
         _require(isinstance(value, (list, tuple)), where, value, "a list")
         each = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
-        _require(len(value) == len(each), where, value, f"{len(each)} values")
+        _require(len(value) == len(each), where, value, f"{counted(len(each), 'value')}")
         return tuple(_cast(one, item, where) for one, item in zip(each, value, strict=True))
     if origin in (dict, Mapping):
         _require(isinstance(value, Mapping), where, value, "a dict")

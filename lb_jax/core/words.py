@@ -1,6 +1,6 @@
 """Numbers in sentences: `1 file`, `2 files`, `0:30`."""
 
-IRREGULAR = {"class": "classes", "process": "processes", "query": "queries"}
+IRREGULAR = {"class": "classes", "process": "processes", "query": "queries", "entry": "entries"}
 
 
 def counted(count: int, what: str) -> str:

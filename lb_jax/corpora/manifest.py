@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
+from lb_jax.core.words import counted
 from lb_jax.corpora import captions, tables
 from lb_jax.corpora.rows import Ref, Row
 from lb_jax.media.sensors import depth_units
@@ -137,8 +138,8 @@ class Manifest:
         if len(cell) != captions.FRAMES_PER_ITEM:
             raise self._unusable(
                 index,
-                f"holds {len(cell)} captions under ofa, expected {captions.FRAMES_PER_ITEM}, "
-                "one for each frame",
+                f"holds {counted(len(cell), 'caption')} under ofa, expected "
+                f"{captions.FRAMES_PER_ITEM}, one for each frame",
             )
         if len(given) == len(cell):
             return {kind: given}

@@ -10,6 +10,7 @@ from typing import Any
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
+from lb_jax.core.words import counted
 from lb_jax.corpora.rows import Ref, Row, Source
 from lb_jax.media import given
 from lb_jax.media.sensors.depth_units import Measured
@@ -73,10 +74,11 @@ class Reading:
         if len(self.bad) > self.max_bad_rate * total:
             raise errors.DataError(
                 self.source.where,
-                f"{len(self.bad)} of its {total} rows cannot be read, more than the share "
-                f"{self.max_bad_rate} that may be left out; the last is row {self.bad[-1]['row']}: "
-                f"{self.bad[-1]['path']}: {self.bad[-1]['reason']}. Mend them, check the root, "
-                "take only the modalities that are there, or raise the share",
+                f"{len(self.bad)} of its {counted(total, 'row')} cannot be read, more than the "
+                f"share {self.max_bad_rate} that may be left out; the last is row "
+                f"{self.bad[-1]['row']}: {self.bad[-1]['path']}: {self.bad[-1]['reason']}. "
+                "Mend them, check the root, take only the modalities that are there, or raise the "
+                "share",
             )
 
     def _read(self, number: int) -> Row | dict[str, Any]:

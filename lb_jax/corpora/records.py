@@ -14,6 +14,7 @@ from array_record.python import array_record_module
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
+from lb_jax.core.words import counted
 from lb_jax.corpora import captions, pack, record
 from lb_jax.corpora.rows import Row
 
@@ -82,7 +83,7 @@ class Records:
         everywhere = {kind for kind, rows in self._rows_with.items() if rows == len(self)}
         if lacking := lacking_kinds(kinds, everywhere):
             counts = ", ".join(
-                f"{kind} ({self._rows_with.get(kind, 0)} of {len(self)} rows)"
+                f"{kind} ({self._rows_with.get(kind, 0)} of {counted(len(self), 'row')})"
                 for kind in dict.fromkeys((*lacking, *self._rows_with))
             )
             raise errors.DataError(
@@ -199,7 +200,7 @@ def _problem_of_shard(shard: object) -> str:
         return problem
     rows, media, carriers = shard["rows"], shard["media"], shard["carriers"]
     if rows < 0:
-        return f"has {rows} rows; expected 0 or more"
+        return f"has {counted(rows, 'row')}; expected 0 or more"
     if problem := _miscounted(media, MODALITIES, rows):
         return f"media {problem}"
     if unknown := set(carriers) - set(media):
@@ -207,7 +208,9 @@ def _problem_of_shard(shard: object) -> str:
     for name, count in media.items():
         if name not in carriers:
             if count != rows:
-                return f"lacks the carriers of {name}, which {count} of {rows} rows carry"
+                return (
+                    f"lacks the carriers of {name}, which {count} of {counted(rows, 'row')} carry"
+                )
             continue
         try:
             places, size = _places(carriers[name]), len(bytes.fromhex(carriers[name]))
@@ -215,8 +218,8 @@ def _problem_of_shard(shard: object) -> str:
             return f"has {carriers[name]!r} as carriers of {name}; expected hexadecimal digits"
         if size != -(-rows // 8) or len(places) != count or (count and places[-1] >= rows):
             return (
-                f"has carriers of {name} that tell {len(places)} rows in {size} bytes; expected "
-                f"{count} in {-(-rows // 8)}"
+                f"has carriers of {name} that tell {counted(len(places), 'row')} in "
+                f"{counted(size, 'byte')}; expected {count} in {-(-rows // 8)}"
             )
     return ""
 

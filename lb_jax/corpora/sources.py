@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lb_jax.core import errors
+from lb_jax.core.words import counted
 from lb_jax.corpora import records, tables, tfds_source, webdataset
 from lb_jax.corpora.image_folder import ImageFolder
 from lb_jax.corpora.manifest import Manifest
@@ -67,7 +68,7 @@ def _missing(path: Path) -> errors.DataError:
     inside = sorted(one.name for one in there.iterdir())
     return errors.DataError(
         path,
-        f"does not exist; no {name!r} among {len(inside)} entries of {there}."
+        f"does not exist; no {name!r} among {counted(len(inside), 'entry')} of {there}."
         f"{errors.nearest(name, inside)} Mend the path",
     )
 

@@ -20,6 +20,7 @@ import pyarrow.json
 import pyarrow.parquet
 
 from lb_jax.core import errors
+from lb_jax.core.words import counted
 
 BLOCK_BYTES = 1 << 20  # the longest row; larger blocks are no faster and take more memory
 _DEPTH = 1000  # of nested JSON; some thousands make Arrow's parser overflow the stack
@@ -304,7 +305,9 @@ def _csv_fault(
                         else f"put cells that hold {delimiter!r} or line breaks into double quotes"
                     )
                     return errors.DataError(
-                        path, f"line {line}: has {len(cells)} cells, the header {width}; {remedy}"
+                        path,
+                        f"line {line}: has {counted(len(cells), 'cell')}, the header {width}; "
+                        f"{remedy}",
                     )
         except csv.Error as e:
             return errors.DataError(path, f"after line {line}: {e}; close the quotes there")

@@ -16,6 +16,7 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
+from lb_jax.core.words import counted
 from lb_jax.corpora import record, records
 from lb_jax.corpora.rows import EveryRow, Row
 
@@ -291,7 +292,7 @@ def _clips(
     """Items of a modality: 0 takes a file as it is, n takes n still pictures as one."""
     if sum(max(1, count) for count in parts) != len(files):
         raise errors.DataError(
-            where, f"has {len(files)} files in parts {[*map(int, parts)]}; {_AGAIN}"
+            where, f"has {counted(len(files), 'file')} in parts {[*map(int, parts)]}; {_AGAIN}"
         )
     rest = iter(files)
     return tuple(tuple(itertools.islice(rest, count)) if count else next(rest) for count in parts)

@@ -26,6 +26,7 @@ import numpy as np
 
 from lb_jax.core import checkpoint, errors
 from lb_jax.core.modalities import TEXT
+from lb_jax.core.words import counted
 from lb_jax.evaluation import evaluate, familiar, labelled
 from lb_jax.evaluation.metrics import calibration
 
@@ -144,7 +145,7 @@ def _add(
     first, second = halves
     if min(map(len, halves)) < AT_LEAST:
         left_out[key(one, other)] = (
-            f"{len(first)} and {len(second)} items in the two halves, expected at least "
+            f"{len(first)} and {counted(len(second), 'item')} in the two halves, expected at least "
             f"{AT_LEAST} in each; give more items"
         )
         return

@@ -15,6 +15,7 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core import modalities as rows
+from lb_jax.core.words import counted
 from lb_jax.corpora.quarantine import BAD_RATE_FROM
 from lb_jax.evaluation import familiar, labelled
 from lb_jax.evaluation.benchmarks.splits import UNREADABLE, Problem
@@ -302,6 +303,7 @@ class _Embedder:
         items = list(corpus.having(name))
         earlier = [one for one in corpus.problems if one.modality == name]
         total = len(items) + len(earlier)
+        files = counted(total, f"{name} file")
 
         def embed(ids: list[str]) -> np.ndarray:
             try:
@@ -314,21 +316,21 @@ class _Embedder:
                 problems.append(Problem(UNREADABLE, error.path, error.reason, name))
                 bad = len(problems) + len(earlier)
                 if total >= BAD_RATE_FROM and bad > self.max_bad_rate * total:
-                    raise self._too_many(corpus, name, problems, f"{bad} of {total}") from error
+                    raise self._too_many(corpus, name, problems, f"{bad} of {files}") from error
                 return NOTHING
             kept.extend(ids)
             return found
 
         found = self(name, items, embed)
         if not kept:
-            raise self._too_many(corpus, name, problems, f"all {total}")
+            raise self._too_many(corpus, name, problems, f"all {files}")
         return tuple(kept), found, problems
 
     def _too_many(self, corpus, name: str, problems: Sequence[Problem], count: str):
         first = problems[0]
         return errors.DataError(
             corpus.root,
-            f"{count} {name} files cannot be used, more than max_bad_rate={self.max_bad_rate}; the "
+            f"{count} cannot be used, more than max_bad_rate={self.max_bad_rate}; the "
             f"first: {first.name}: {first.reason}. Mend them, or raise the rate",
         )
 

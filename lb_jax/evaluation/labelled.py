@@ -336,7 +336,8 @@ def _prompt_problems(prompts: dict, rows: dict) -> list[str]:
                 )
         if len(classes) < 2:
             problems.append(
-                f"prompts.json: task {task} has {len(classes)} class(es), expected at least 2"
+                f"prompts.json: task {task} has {counted(len(classes), 'class')}, expected at "
+                "least 2"
             )
         present = [row for row in rows.values() if modality in (row.get("files") or {})]
         for label in dict.fromkeys(str(row.get(attribute)) for row in present):

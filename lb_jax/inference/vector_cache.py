@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from lb_jax.core import errors
+from lb_jax.core.words import counted
 
 # What a kill loses at most. Files are flushed after as many rows, or so many seconds.
 FLUSH_ROWS = 1024
@@ -143,7 +144,8 @@ class VectorCache:
         held, count = _read(path, "rows"), len(_read(path, "keys"))
         if len(held) != count or held.ndim < 2 or held.shape[-1] != self._width:
             raise _damaged(
-                path, f"rows {list(held.shape)} for {count} keys of {self._width} numbers"
+                path,
+                f"rows {list(held.shape)} for {counted(count, 'key')} of {self._width} numbers",
             )
         return held
 

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable
 from importlib import metadata
 
 from lb_jax.core import errors
+from lb_jax.core.words import counted
 
 FIRST = 3  # files of a modality that end so, with none before that could be used, stop a run
 DECODE = ("lb_jax", "av", "pillow", "opencv-python-headless", "soundfile", "numpy")
@@ -112,7 +113,7 @@ class Judge:
             return
         path, last = found[-1]
         raise errors.InternalError(
-            f"lb_jax failed on the first {len(found)} {modality} file{'s' * (len(found) > 1)}, and "
+            f"lb_jax failed on the first {counted(len(found), f'{modality} file')}, and "
             f"none could be used: {last.error}; last: {path}. The files are not at fault: report "
             f"this with the traceback, which --debug shows and {self._listed} holds."
         ) from _Traceback(last.traceback or "no traceback: see above what the process wrote")

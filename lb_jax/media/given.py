@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from lb_jax.core import errors
+from lb_jax.core.words import counted
 from lb_jax.media.containers import formats
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def describe(media: object) -> str:
         case str() | os.PathLike():
             return str(media)
         case bytes():
-            return f"<{len(media)} bytes>"
+            return f"<{counted(len(media), 'byte')}>"
         case Image.Image():
             return f"<PIL image {media.mode} {media.width}x{media.height}>"
         case np.ndarray():
@@ -40,7 +41,7 @@ def describe(media: object) -> str:
         case (np.ndarray() as samples, rate):
             return f"<array {samples.dtype} {list(samples.shape)} at {rate!r} Hz>"
         case list() | tuple() if media:
-            return f"<{len(media)} items, the first {describe(media[0])}>"
+            return f"<{counted(len(media), 'item')}, the first {describe(media[0])}>"
         case _:
             return f"<{type(media).__name__}>"
 

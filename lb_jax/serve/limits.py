@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator
 
+from lb_jax.core.words import counted
 from lb_jax.text import tokenizer
 
 MIB = 1 << 20
@@ -121,7 +122,7 @@ class Admission:
           Refusal: when too much is in flight already.
         """
         if max(self.requests, self.items) >= self.limits.queue:
-            raise _busy(f"{max(self.requests, self.items)} items are in flight")
+            raise _busy(f"{counted(max(self.requests, self.items), 'item')} in flight")
         self.requests += 1
         try:
             yield
@@ -140,7 +141,7 @@ class Admission:
         """
         places = min(items, PORTION, self.limits.queue)
         if self.items + places > self.limits.queue:
-            raise _busy(f"{self.items} items are in flight")
+            raise _busy(f"{counted(self.items, 'item')} in flight")
         self.items += places
         try:
             yield places

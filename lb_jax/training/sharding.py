@@ -79,8 +79,9 @@ def require_divisible(batch_sizes: Mapping[str, int], mesh: Mesh, accumulate: in
     if uneven:
         times = f" x {accumulate} parts (config.accumulate)" if accumulate > 1 else ""
         raise errors.ConfigError(
-            f"batch sizes {uneven} do not split over {batch_devices(mesh)} devices (data x fsdp)"
-            f"{times}; make config.batch_size, and that of each modality, a multiple of {parts}."
+            f"batch sizes {uneven} do not split over {counted(batch_devices(mesh), 'device')} "
+            f"(data x fsdp){times}; make config.batch_size, and that of each modality, a multiple "
+            f"of {parts}."
         )
     here, tensor = len(mesh.local_devices), mesh.shape["tensor"]
     if here % tensor:

@@ -22,8 +22,8 @@ def test_it_counts_against_the_published_numbers(call, tmp_path):
     assert result.out.splitlines() == [
         f"{folder}: MSR-VTT 1k-A",
         "  items    4 of 1,000 published; 0 rows left out, 0 rows or captions repeated",
-        "  video    3 of 1,000 published on disk; 1 missing, 1 extra, 1 duplicates",
-        "  audio    3 of 1,000 published on disk; 1 missing, 0 extra, 1 duplicates",
+        "  video    3 of 1,000 published on disk; 1 missing, 1 extra, 1 duplicate",
+        "  audio    3 of 1,000 published on disk; 1 missing, 0 extra, 1 duplicate",
         "  captions 4 of 1,000 published",
         "  missing: video7011 (video): no video file video7011.* in videos/",
         "  missing: video7011 (audio): no video file video7011.* in videos/",

@@ -254,7 +254,7 @@ MISTAKES = {
     "weights of something else": (
         "clip",
         tensors(lambda found: (found.clear(), found.update(a=np.zeros(1, np.float32)))),
-        r"1 tensors of no known kind \(a, …\)",
+        r"1 tensor of no known kind \(a, …\)",
     ),
     "object in the pickle": (
         "clip",
@@ -385,7 +385,7 @@ def test_tensor_that_is_not_finite_is_named_when_read(folder, value, dtype):
     replaced(QUERY, bad)(path)
     opened = weights.open_weights(path)  # reads no tensor
     opened.part("text")
-    with pytest.raises(errors.CheckpointError, match=rf"{re.escape(QUERY)} holds 1 values that"):
+    with pytest.raises(errors.CheckpointError, match=rf"{re.escape(QUERY)} holds 1 value not"):
         opened.part("towers/image")
 
 

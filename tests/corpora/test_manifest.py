@@ -79,7 +79,7 @@ def test_lists_are_captions_and_frames(tmp_path, suffix):
     assert manifest[0].media == {"image": paths, "video": (paths,)}
     assert manifest[0].texts == {"caption": ("a", "b"), "ofa": tuple("abcdefgh")}
     where = "line 2" if suffix == ".jsonl" else "row 1"
-    with pytest.raises(errors.DataError, match=f"{where}: holds 1 captions under ofa, expected 8"):
+    with pytest.raises(errors.DataError, match=f"{where}: holds 1 caption under ofa, expected 8"):
         manifest[1]
 
 
@@ -150,13 +150,13 @@ def test_fields_that_come_late_or_look_like_dates(tmp_path, monkeypatch):
         (".csv", b"", "is empty; expected a first line"),
         (".csv", b"path,caption\n", "holds no rows"),
         (".csv", b'path,caption\na,"x\ny"\nb,y,z\n', "line 4: has 3 cells, the header 2"),
-        (".csv", b"path,caption\na,x\n\n\nb\n", "line 5: has 1 cells, the header 2"),
+        (".csv", b"path,caption\na,x\n\n\nb\n", "line 5: has 1 cell, the header 2"),
         (".csv", b'path,caption\na,x\nb,"y\nc,z\n', "line 3: a quote opens and never closes"),
         (".csv", b'caption\nx\n"y\nz\n', "line 3: a quote opens and never closes"),
         (".csv", b"path,caption\na,x\nb,\xff\n", "line 3: is not UTF-8 text at byte 19"),
         (".csv", "path,caption\na,x\n".encode("utf-16"), "line 1: is not UTF-8 text at byte 0"),
         (".csv", b"path,path,caption\na,b,c\n", "line 1: has two columns 'path'"),
-        (".csv", b"path,caption\r\na,x\r\nb\r\n", "line 3: has 1 cells"),
+        (".csv", b"path,caption\r\na,x\r\nb\r\n", "line 3: has 1 cell"),
         (".tsv", b"path\tcaption\na\tx\ty\n", "line 2: has 3 cells"),
         (".jsonl", b"", "holds no rows"),
         (".jsonl", b'{"path": "a"}\n\n{"path": }\n', "line 3: Invalid value"),

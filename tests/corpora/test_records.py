@@ -224,7 +224,7 @@ def test_a_folder_without_its_index_is_refused(packed, content, words):
         (("shards", 1, "carriers"), {}, "lacks the carriers of image, which 2 of 10 rows carry"),
         (("shards", 1, "carriers", "image"), 5, "has 5 as carriers of image; expected hexadec"),
         (("shards", 1, "carriers", "image"), "x000", "has 'x000' as carriers of image; expec"),
-        (("shards", 1, "carriers", "image"), "a0", "tell 2 rows in 1 bytes; expected 2 in 2"),
+        (("shards", 1, "carriers", "image"), "a0", "tell 2 rows in 1 byte; expected 2 in 2"),
         (("shards", 1, "carriers", "image"), "e000", "tell 3 rows in 2 bytes; expected 2 in 2"),
         (("shards", 1, "carriers", "image"), "8001", "tell 2 rows in 2 bytes; expected 2 in 2"),
     ],

@@ -59,7 +59,7 @@ def test_a_corpus_is_known_by_name_or_content(corpora, name, kind):
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("m.csv", b"path,caption\na.jpg,x\nb.jpg\n", r"m\.csv: line 3: has 1 cells, the header 2"),
+        ("m.csv", b"path,caption\na.jpg,x\nb.jpg\n", r"m\.csv: line 3: has 1 cell, the header 2"),
         ("m.jsonl", b'{"path": "a"}\n{"path"\n', r"m\.jsonl: line 2: "),
         ("m.csv", b"path,captoin\na.jpg,x\n", r"no column 'caption'; .* Did you mean 'captoin'\?"),
         ("x.tar", packed({"/a.jpg": b"x"}), "'/a.jpg' leads out of the archive"),

@@ -16,6 +16,7 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
+from lb_jax.core.words import counted
 from lb_jax.evaluation.benchmarks import protocols
 from lb_jax.evaluation.benchmarks.protocols import Outcome
 from lb_jax.evaluation.benchmarks.splits import (
@@ -131,7 +132,7 @@ class Bench:
                 return f"no file of {modality}"
         usable = len(self._ids(task))
         if usable < 2:
-            return f"{usable} items have all of it, expected at least 2"
+            return f"{counted(usable, 'item')} with all of it, expected at least 2"
         return None
 
     def run(self, task: Task) -> TaskResult:
@@ -291,7 +292,7 @@ def _usable(split: Split) -> tuple[dict[str, tuple[str, ...]], list[Problem]]:
         if kept:
             texts[id_] = tuple(kept)
         if cut:
-            reason = f"{cut} of {len(captions)} texts are longer than the context, and cut"
+            reason = f"{cut} of {counted(len(captions), 'text')} longer than the context, and cut"
             problems.append(Problem(TRUNCATED, id_, reason, TEXT))
     return texts, problems
 

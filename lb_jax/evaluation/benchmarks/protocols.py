@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from lb_jax.core import errors
+from lb_jax.core.words import counted
 from lb_jax.evaluation.metrics import checks, classes, intervals, ranks, recall, scoring
 from lb_jax.evaluation.metrics import labels as multilabel
 
@@ -171,7 +172,9 @@ def show_pairs(items: np.ndarray, texts: np.ndarray, inverse_temperature: float)
     """
     if items.shape[0] != 2 or texts.shape[0] != 2:
         raise errors.DataError(
-            "samples", f"{len(items)} items and {len(texts)} texts, expected two of each"
+            "samples",
+            f"{counted(len(items), 'item')} and {counted(len(texts), 'text')}, expected two of "
+            "each",
         )
     shares = _softmax(inverse_temperature * scoring.cosine(items, texts).astype(np.float64))
     found = {f"p{i}{j}": float(shares[i, j]) for i in range(2) for j in range(2)}

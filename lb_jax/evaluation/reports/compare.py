@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lb_jax.core import errors
+from lb_jax.core.words import counted
 from lb_jax.evaluation.benchmarks.published import NOTHING, Table
 from lb_jax.evaluation.metrics import intervals
 
@@ -64,7 +65,7 @@ def compare(a: Path, b: Path) -> Table:
     if settings[0] != settings[1]:
         note += f" Scored differently: {settings[0]} and {settings[1]}."
     if lone:
-        note += f" {len(lone)} figures are in one of them only, such as {_shown(lone[0])}."
+        note += f" {counted(len(lone), 'figure')} in one of them only: {_shown(lone[0])}{', …' * (len(lone) > 1)}."
     columns = ("figure", "A", "B", "B - A", "95 % interval", "items")
     return Table(f"A {a}, B {b}", columns, tuple(rows), note)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from lb_jax.core import modalities
+from lb_jax.core.words import counted
 from lb_jax.evaluation import evaluate, labelled
 from lb_jax.evaluation.metrics import scoring
 from lb_jax.evaluation.reports import figures, page, terminal, thumbnails
@@ -67,7 +68,7 @@ def _headlines(
     checked = [line.passes for line in lines if line.target]
     note = "Everything is measured on held-out items. The mark on each bar is what guessing gives."
     if checked:
-        note += f" {sum(checked)} of {len(checked)} targets are met."
+        note += f" Targets met: {sum(checked)} of {len(checked)}."
     yield from page.section("Results", note, '<div class="cards">', *map(_card, lines), "</div>")
 
 
@@ -133,7 +134,9 @@ def _panel(heading: str, key: str, rows: Sequence[Mapping[str, float]]) -> Itera
         for name, (_, y) in series.items()
     )
     warning = (
-        f'<small class="bad">{lost} values are not finite and not drawn</small>' if lost else ""
+        f'<small class="bad">{counted(lost, "value")} not finite and not drawn</small>'
+        if lost
+        else ""
     )
     label = f"{heading}; last values: " + ", ".join(
         f"{name} {y[-1]:.3g}" for name, (_, y) in series.items()
@@ -261,7 +264,9 @@ def _similarity(result: evaluate.Result) -> Iterator[str]:
         groups = [result.corpus.attributes[result.ids[name][i]].get(attribute, "") for i in rows]
         matrix = scoring.cosine(result.captions[name][rows], embeddings[rows])
         spread = f"from {matrix.min():.2f} to {matrix.max():.2f}"
-        label = f"Cosine of {len(rows)} captions (rows) and {name} files (columns), {spread}"
+        label = (
+            f"Cosine of {counted(len(rows), 'caption')} (rows) and {name} files (columns), {spread}"
+        )
         picture = figures.heat_map(matrix, groups, label)
         panels.append(
             '<div class="panel"><h3>text × '

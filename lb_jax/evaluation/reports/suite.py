@@ -6,11 +6,12 @@ queries, how the scores of right and wrong pairs lie, and where the modalities l
 
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 
 import numpy as np
 
 from lb_jax.core.modalities import MODALITIES, TEXT
+from lb_jax.core.words import noun
 from lb_jax.evaluation.benchmarks import published
 from lb_jax.evaluation.benchmarks.bench import TaskResult
 from lb_jax.evaluation.benchmarks.suite import BenchmarkResult, SuiteResult
@@ -62,9 +63,13 @@ def _table(table: published.Table) -> str:
 def _benchmark(name: str, result: BenchmarkResult) -> Iterator[str]:
     whole = result.published["items"]
     of = f" of {whole:,} published" if whole else ""
-    items = f"{len(result.split.ids):,} items{of}, {len(result.problems):,} problems."
+    items = f"{_some(result.split.ids, 'item')}{of}, {_some(result.problems, 'problem')}."
     parts = [part for task in result.tasks.values() for part in _task(result, task)]
     yield from page.section(f"{result.title} ({name})", items, *parts, _gap(result))
+
+
+def _some(ones: Sized, what: str) -> str:
+    return f"{len(ones):,} {noun(len(ones), what)}"
 
 
 def _task(result: BenchmarkResult, task: TaskResult) -> Iterator[str]:
@@ -76,7 +81,7 @@ def _task(result: BenchmarkResult, task: TaskResult) -> Iterator[str]:
             low, high = outcome.interval[key]
             shown[-1] += f" ({100 * low:.1f} to {100 * high:.1f})"
     figures_shown = escaped(", ".join(shown))
-    yield f"<h3>{escaped(task.task)}<small>{len(task.ids):,} items; {figures_shown}</small></h3>"
+    yield f"<h3>{escaped(task.task)}<small>{_some(task.ids, 'item')}; {figures_shown}</small></h3>"
     panels = [*_classes(result, task), _histogram(result, task)]
     yield f'<div class="tiles">{"".join(panels)}</div>'
     if outcome.rank is not None:
@@ -95,7 +100,7 @@ def _classes(result: BenchmarkResult, task: TaskResult) -> Iterator[str]:
     rows.sort(key=lambda row: float(row[1]))
     what = "recall" if outcome.predicted is not None else "average precision"
     grid = page.rows(("class, worst first", what), rows)
-    yield f'<details class="panel"><summary>All {len(rows)} classes</summary>{grid}</details>'
+    yield f'<details class="panel"><summary>All classes ({len(rows)})</summary>{grid}</details>'
     if outcome.predicted is not None:
         yield _confusion(result, task)
 

@@ -75,7 +75,7 @@ def test_the_page_holds_the_numbers(written):
         "8.3 %",
         "12.0×",
         "audio → image",
-        "1 of 2 targets are met",
+        "Targets met: 1 of 2",
     ):
         assert shown in text
     assert "✓ met: at least 90.0 %" in text
@@ -119,4 +119,4 @@ def test_a_broken_file_is_named_and_the_old_report_stays(written, tmp_path, corp
 def test_curves_that_are_not_finite_are_counted(written, tmp_path):
     rows = [{"step": 0, "loss": 1.0}, {"step": 1, "loss": float("nan")}]
     report.write_report(tmp_path / "r.html", written[1], curves={"run": rows}, title="", facts={})
-    assert "1 values are not finite and not drawn" in (tmp_path / "r.html").read_text()
+    assert "1 value not finite and not drawn" in (tmp_path / "r.html").read_text()

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from lb_jax.core.words import counted
 from lb_jax.evaluation.benchmarks import prompts, splits
 from lb_jax.evaluation.benchmarks.layouts import annotations
 from lb_jax.evaluation.benchmarks.layouts.files import Files, folder, inside
@@ -97,7 +98,9 @@ def _audiocaps_paths(root: Path, path: Path) -> splits.Split:
     captions: dict[str, list[str]] = {}
     for where, row in annotations.cells(path, "\t")[1:]:
         if len(row) < 3:
-            reading.bad_row(where, f"has {len(row)} cells with tabs between, expected 3 or more")
+            reading.bad_row(
+                where, f"has {counted(len(row), 'cell')} with tabs between, expected 3 or more"
+            )
         elif (id_ := inside(root, row[1][len("audiocaps/") :])) is None:
             reading.bad_row(row[1], f"{where}: is no path in the data set's folder")
         else:

@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 from lb_jax.core.modalities import MODALITIES
+from lb_jax.core.words import counted
 from lb_jax.evaluation.benchmarks import splits
 from lb_jax.evaluation.benchmarks.layouts import annotations
 from lb_jax.evaluation.benchmarks.layouts.files import Files, folder
@@ -143,7 +144,7 @@ def lsmdc(root: Path) -> splits.Split:
     path = root / "LSMDC16_challenge_1000_publictect.csv"
     for where, row in annotations.cells(path, "\t", quoted=False):
         if len(row) != 6:
-            reading.bad_row(where, f"has {len(row)} cells with tabs between, expected 6")
+            reading.bad_row(where, f"has {counted(len(row), 'cell')} with tabs between, expected 6")
         elif reading.is_named(row[0], where):
             reading.add(row[0], where, texts=(row[5].strip(),))
     return _videos(reading, "videos", ".")
