@@ -16,7 +16,7 @@ SAMPLE_SEED = 7
 # `--max-NAME`: type, default, what it bounds
 BOUNDS = {
     "queue": (int, 256, "files and windows of text in flight; more get 429"),
-    "inputs": (int, 2048, "texts and files of a list, and of each field of a form"),
+    "inputs": (int, 2048, "texts and files of a list, or of all fields of a form"),
     "characters": (int, 100_000, "characters of a text"),
     "total_characters": (int, 1_000_000, "characters of all texts of a request"),
     "upload_mib": (int, 64, "size of a request, in MiB"),

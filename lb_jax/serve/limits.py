@@ -75,7 +75,7 @@ class Limits:
       held_bytes: bodies of all requests that are being answered.
       queue: places in it, and requests. A request takes one for each file and each window of
         text, up to `PORTION`; with more it goes on portion by portion.
-      inputs: of a list, and of each field of a form.
+      inputs: of a list, and of all fields of a form together.
       characters: of a text.
       total_characters: of all texts of a request.
       media_s: duration that a container may claim.

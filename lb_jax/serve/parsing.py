@@ -1,8 +1,8 @@
 """From the body of a request to items; nothing in it is taken for a path, and no URL is fetched."""
 
+import asyncio
 import base64
 import binascii
-import collections
 import dataclasses
 import json
 import re
@@ -58,8 +58,21 @@ async def read(request: Request, limits: Limits) -> tuple[Fields, list[Item]]:
     items are the fields `input`, and files under the name of their modality.
 
     Raises:
-      Refusal: for another content type, for what is compressed, and for what cannot be read.
+      Refusal: for another content type, for what is compressed, for what cannot be read, and for
+        what takes longer than sending and answering a request may.
     """
+    seconds = limits.read_s + limits.answer_s
+    try:
+        async with asyncio.timeout(seconds):
+            return await _read(request, limits)
+    except TimeoutError as error:
+        raise Refusal(
+            "too_much_work",
+            f"The body is not read after {seconds:g} s; send fewer or smaller parts at once.",
+        ) from error
+
+
+async def _read(request: Request, limits: Limits) -> tuple[Fields, list[Item]]:
     packed = request.headers.get("content-encoding", "").strip().lower()
     if packed not in ("", "identity"):
         raise Refusal(
@@ -155,7 +168,7 @@ def _from_base64(data: str, name: str) -> bytes:
 async def _from_form(request: Request, limits: Limits) -> tuple[Fields, list[Item]]:
     try:
         form = await request.form(
-            max_files=limits.inputs * len(MODALITIES),
+            max_files=limits.inputs,  # of all fields, refused before another is held
             max_fields=limits.inputs + OTHERS,
             max_part_size=4 * limits.characters,
         )
@@ -177,8 +190,7 @@ async def _from_form(request: Request, limits: Limits) -> tuple[Fields, list[Ite
             raise _wrong(f"The field {_shown(key)} is there twice; give it once.", key)
         else:
             fields[key] = value
-    for name, count in collections.Counter(item.modality for item in items).items():
-        _check_count(count, limits, f"parts of {name}")
+    _check_count(len(items), limits, "inputs")
     return Fields(fields, is_form=True), items
 
 

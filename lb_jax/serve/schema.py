@@ -185,6 +185,7 @@ def _body(fields: Callable[[Served, Limits], Schema], served: Served, limits: Li
 
     json = _object(properties, tuple(properties), **either(given))
     parts = _object(form, tuple(form), **either([*given, *served.modalities]))
+    parts["description"] = f"its fields have at most {limits.inputs} texts and files together"
     content = {parsing.JSON: {"schema": json}, parsing.FORM: {"schema": parts}}
     return {"required": True, "content": content}
 

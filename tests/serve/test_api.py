@@ -164,7 +164,7 @@ def test_bad_forms_are_told(server):
     says = error(server.embed([("picture", CONTENT["image"])]), 400, "bad_request")
     assert "a file's field is its modality" in says
     says = error(server.embed([("image", b"")] * 2049), 400, "bad_request")
-    assert "2049 parts of image, expected at most 2048" in says
+    assert "Maximum number of files is 2048" in says
     says = error(server.embed([], ["a"] * 2100), 400, "bad_request")
     assert "form cannot be read" in says
     says = error(server.embed([], ["a"], dimensions=""), 400, "bad_request")
