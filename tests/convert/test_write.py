@@ -150,7 +150,7 @@ def test_values_of_ours_that_are_not_finite_are_told(tmp_path):
         lambda found: found["base/blocks/mlp/fc1/kernel"].fill(np.nan),
     )
     opened = weights.open_weights(tmp_path / "ours")
-    with pytest.raises(errors.CheckpointError, match=r"fc1/kernel holds 512 values .* not finite"):
+    with pytest.raises(errors.CheckpointError, match=r"fc1/kernel holds 512 values not finite"):
         write.write(opened, tmp_path / "out", "hf")
 
 
