@@ -291,28 +291,28 @@ class Stage(nnx.Module):
             module = nnx.merge(graphdef, state)
             return constrain(module(constrain(x), window=window, shift=shift, kept=kept))
 
-        calls = [functools.partial(block, shift=one) for one in shifts]
-        if stack.REMAT[remat]:
-            options = {"prevent_cse": not scan, "policy": stack.REMAT[remat]}
-            calls = [jax.checkpoint(call, **options) for call in calls]
-
-        def group(x, layers):
-            for i, call in enumerate(calls):
+        def some(x, layers, count: int, *, in_scan: bool):
+            """The first layers, from an unshifted one on."""
+            for i in range(count):
+                call = functools.partial(block, shift=shifts[i % len(shifts)])
+                if stack.REMAT[remat]:
+                    options = {"prevent_cse": not in_scan, "policy": stack.REMAT[remat]}
+                    call = jax.checkpoint(call, **options)
                 x = call(x, jax.tree.map(lambda leaf: leaf[i], layers))  # noqa: B023
-            return x, None
+            return x
 
-        every = (stacked, kept)
-        scanned = self.depth // len(calls) * len(calls) if scan else 0
-        if scanned > len(calls):
+        every, together = (stacked, kept), len(shifts)
+        groups = self.depth // together
+        scanned = groups * together if scan and groups > 1 else 0
+        if scanned:
             in_groups = jax.tree.map(
-                lambda leaf: leaf[:scanned].reshape(-1, len(calls), *leaf.shape[1:]), every
+                lambda leaf: leaf[:scanned].reshape(groups, together, *leaf.shape[1:]), every
             )
-            x, _ = jax.lax.scan(group, x, in_groups)
-        else:
-            scanned = 0
-        for i in range(scanned, self.depth):
-            x = calls[i % len(calls)](x, jax.tree.map(lambda leaf: leaf[i], every))  # noqa: B023
-        return x
+            x, _ = jax.lax.scan(
+                lambda x, group: (some(x, group, together, in_scan=True), None), x, in_groups
+            )
+        rest = jax.tree.map(lambda leaf: leaf[scanned:], every)
+        return some(x, rest, self.depth - scanned, in_scan=False)
 
 
 class PatchEmbed(nnx.Module):

@@ -55,15 +55,19 @@ def value_and_gradient(**options):
     return jax.jit(jax.value_and_grad(loss))(state)
 
 
+def require_equal(gradient, expected):
+    largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(expected))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * largest), gradient, expected
+    )
+
+
 @pytest.mark.parametrize("options", [{"scan": False}, {"remat": "full"}], ids=str)
 def test_scan_loop_and_remat_agree_in_value_and_gradient(options):
     value, gradient = value_and_gradient()
     other_value, other_gradient = value_and_gradient(**options)
     np.testing.assert_allclose(value, other_value, rtol=1e-5)
-    largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(gradient))
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * largest), gradient, other_gradient
-    )
+    require_equal(other_gradient, gradient)
 
 
 @pytest.mark.parametrize(
@@ -281,3 +285,27 @@ def test_wrong_input_shape_is_named(shape):
 def test_a_shape_that_cannot_be_is_named(changed, said):
     with pytest.raises(errors.ConfigError, match=said):
         dataclasses.replace(CFG, **changed)
+
+
+def test_eight_devices_compute_as_one_does_in_value_and_gradient():
+    from lb_jax.training import sharding
+
+    cfg = dataclasses.replace(CFG, depths=(1, 2))
+    graph, state = built(cfg, ())
+    x = video((4, *VIDEO[1:]))
+    mesh = sharding.make_mesh({"data": 2, "fsdp": 2, "tensor": 2})
+    batch = sharding.batch_sharding(mesh)
+
+    def loss(state, x, **options):
+        tokens = nnx.merge(graph, state)(x, key=jax.random.key(3), **options).tokens
+        return (tokens * jnp.cos(jnp.arange(tokens.size)).reshape(tokens.shape)).sum()
+
+    def spread(state, x):
+        return loss(state, x, constrain=lambda x: jax.lax.with_sharding_constraint(x, batch))
+
+    alone, gradient = jax.jit(jax.value_and_grad(loss))(state, x)
+    shardings = sharding.tree_shardings(state, mesh)
+    placed = jax.device_put(state, shardings), jax.device_put(x, batch)
+    value, other = jax.jit(jax.value_and_grad(spread))(*placed)
+    np.testing.assert_allclose(value, alone, rtol=1e-5)
+    require_equal(other, gradient)
