@@ -29,24 +29,37 @@ ACTIVATIONS = {
 LAYER_NORM_EPSILON = 1e-5
 
 
-def head_major(q: jax.Array, k: jax.Array, v: jax.Array, *, is_causal: bool) -> jax.Array:
+def head_major(
+    q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array | None = None, *, is_causal: bool
+) -> jax.Array:
     """Softmax attention [b, n, h, c] -> same, with products of whole heads, one after the other.
 
-    XLA's CPU backend multiplies [n, c] matrices that lie together faster than strided ones.
+    XLA's CPU backend multiplies [n, c] matrices that lie together faster than strided ones. `bias`,
+    [b or 1, h or 1, n, n], is added to the scaled scores.
     """
     q, k, v = (rearrange(one, "b n h c -> b h n c") for one in (q, k, v))
     scores = jnp.einsum("bhqc,bhkc->bhqk", q, k, preferred_element_type=jnp.float32)
     scores *= q.shape[-1] ** -0.5
+    if bias is not None:
+        scores += bias
     if is_causal:
         scores = jnp.where(jnp.tri(*scores.shape[-2:], dtype=bool), scores, -jnp.inf)
     weights = jax.nn.softmax(scores).astype(v.dtype)
     return rearrange(jnp.einsum("bhqk,bhkc->bhqc", weights, v), "b h n c -> b n h c")
 
 
+def cudnn(
+    q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array | None = None, *, is_causal: bool
+) -> jax.Array:
+    """The same by cuDNN's fused kernel, which takes half precision only, the bias too."""
+    bias = None if bias is None else bias.astype(q.dtype)
+    return jax.nn.dot_product_attention(q, k, v, bias, is_causal=is_causal, implementation="cudnn")
+
+
 # How attention is computed; the same function, but for rounding.
 ATTENTION = {
     "xla": functools.partial(jax.nn.dot_product_attention, implementation="xla"),
-    "cudnn": functools.partial(jax.nn.dot_product_attention, implementation="cudnn"),
+    "cudnn": cudnn,
     "head_major": head_major,
 }
 
@@ -119,15 +132,15 @@ class Linear(nnx.Module):
 class LayerNorm(nnx.Module):
     """Layer normalisation over the last axis, in float32 whatever the compute dtype."""
 
-    def __init__(self, width: int, *, dtype):
-        self.dtype = dtype
+    def __init__(self, width: int, *, dtype, epsilon: float = LAYER_NORM_EPSILON):
+        self.dtype, self.epsilon = dtype, epsilon
         self.scale, self.bias = nnx.Param(jnp.ones(width)), nnx.Param(jnp.zeros(width))
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """[..., d] -> same, in the compute dtype."""
         x = x.astype(jnp.float32)
         x = x - x.mean(-1, keepdims=True)
-        x = x * jax.lax.rsqrt((x * x).mean(-1, keepdims=True) + LAYER_NORM_EPSILON)
+        x = x * jax.lax.rsqrt((x * x).mean(-1, keepdims=True) + self.epsilon)
         return (x * self.scale[...] + self.bias[...]).astype(self.dtype)
 
 
@@ -164,8 +177,13 @@ class Attention(nnx.Module):
             linear, ("q_proj", "k_proj", "v_proj", "out_proj")
         )
 
-    def __call__(self, x: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
-        """[..., n, d] -> same; the key is for LoRA dropout."""
+    def __call__(
+        self, x: jax.Array, *, key: jax.Array | None = None, bias: jax.Array | None = None
+    ) -> jax.Array:
+        """[..., n, d] -> same; the key is for LoRA dropout.
+
+        `bias`, [b or 1, h or 1, n, n] with all leading axes of x as one, is added to the scores.
+        """
         keys = [None] * 4 if key is None else jax.random.split(key, 4)
         lead = x.shape[:-2]
         x = x.reshape(-1, *x.shape[-2:])  # [b, n, d]
@@ -173,7 +191,7 @@ class Attention(nnx.Module):
             rearrange(project(x, key=one), "b n (h c) -> b n h c", h=self.heads)
             for project, one in zip((self.q_proj, self.k_proj, self.v_proj), keys[:3], strict=True)
         )
-        x = ATTENTION[self.attention](q, k, v, is_causal=self.causal)  # scaled by c ** -0.5
+        x = ATTENTION[self.attention](q, k, v, bias, is_causal=self.causal)  # scaled by c ** -0.5
         x = self.out_proj(rearrange(x, "b n h c -> b n (h c)"), key=keys[3])
         return x.reshape(*lead, *x.shape[-2:])
 
