@@ -95,6 +95,7 @@ def preprocess(
     if not batch:
         raise errors.DataError(f"<{modality} batch>", "is empty, expected at least one item")
     if isinstance(spec, text_spec.TextSpec):  # as a whole, so that an error names the text's place
+        text_spec.require_clip(spec)
         return tokenizer.tokenize(batch, spec.context, spec.clean)
     arrays = [transform(modality, decode(modality, item, spec), spec) for item in batch]
     return np.stack(arrays) if len(arrays) > 1 else arrays[0][None]  # a view instead of a copy

@@ -72,6 +72,7 @@ def clean(text: str, cleaning: str = USUAL) -> str:
 
 def decode(media: str, spec: spec_lib.TextSpec) -> np.ndarray:
     """Tokenises one text, str -> int32 [context]; the text row of the modality table."""
+    spec_lib.require_clip(spec)
     if not isinstance(media, str):
         raise _not_text(media, 0)
     return tokenize(media, spec.context, spec.clean)[0]
