@@ -30,7 +30,7 @@ from lb_jax.core.words import counted
 from lb_jax.corpora import captions
 from lb_jax.corpora.quarantine import BadSample, Quarantine, Remarks, remarks_of
 from lb_jax.corpora.rows import Ref, Row, Source, name_of
-from lb_jax.media import content, preprocess
+from lb_jax.media import content, preprocess, specs
 from lb_jax.media.sensors.depth_units import Measured
 from lb_jax.text import tokenizer
 
@@ -106,13 +106,14 @@ class Loader:
       text_kind: caption kind, see `captions.draw_text`.
       encode: caption -> (array for the text side, whether it was cut).
       seed: of the run.
-      cache: keep decoded files in memory, in every process that decodes.
+      cache: keep decoded files in memory, in every process that decodes; not where each decoding
+        draws its frames.
       drop_to: samples per batch, where the rows that do not fill one are left out of an epoch; 0
         goes on into the next epoch.
 
     Raises:
       DataError: for a corpus without the modality.
-      ConfigError: for `drop_to` of several corpora, or of fewer rows.
+      ConfigError: for `drop_to` of several corpora, or of fewer rows; for a cache of what is drawn.
     """
 
     def __init__(
@@ -133,6 +134,11 @@ class Loader:
         self._epoch = self._epoch_of(drop_to) if drop_to else 0
         self._seed = zlib.crc32(f"{seed}/{modality}".encode())  # independent of other modalities
         self._orders: dict[int, Order] = {}
+        if cache and spec is not None and specs.draws_frames(spec):
+            raise errors.ConfigError(
+                f"data.cache is 'memory', and {modality} is decoded to other frames each time "
+                "(choice 'chunks'); expected no cache, set data.cache=none."
+            )
         self._cache: dict[tuple[int, int, int], np.ndarray] | None = {} if cache else None
 
     def __call__(self, number: int) -> Sample:
@@ -169,7 +175,7 @@ class Loader:
             where = f"{source.where}: {row.id}, {self.text_kind}"
             encoded, cut = self.encode(text)
             where = name_of(files[frame], f"{source.where}: {row.id}, {self.modality} {frame}")
-            decoded = self._decode((corpus, number, frame), files[frame], where)
+            decoded = self._decode((corpus, number, frame), files[frame], where, rng)
             media = preprocess.transform(self.modality, decoded, self.spec, rng)
         except errors.DataError as error:
             return BadSample(self.modality, where, error.reason)
@@ -220,11 +226,13 @@ class Loader:
             raise errors.DataError(row.id, f"has no {self.modality}; it has {has}")
         return row.media[self.modality]
 
-    def _decode(self, key: tuple[int, int, int], file: Ref, name: str) -> np.ndarray:
+    def _decode(
+        self, key: tuple[int, int, int], file: Ref, name: str, rng: np.random.Generator
+    ) -> np.ndarray:
         if self._cache is not None and key in self._cache:
             return self._cache[key]
         with notices.collected() as warned:
-            decoded = preprocess.decode(self.modality, file, self.spec)
+            decoded = preprocess.decode(self.modality, file, self.spec, rng)
         notices.warn_again(errors.DataWarning(name, one.reason) for one in warned)
         content.require_content(self.modality, decoded, name)
         if self._cache is not None:
