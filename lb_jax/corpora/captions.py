@@ -11,8 +11,10 @@ from lb_jax.corpora.rows import Row
 
 FRAMES_PER_ITEM = 8
 
+# Questions about an item and their answers: texts, but nothing that it is aligned with.
+ASKED_KINDS = ("question", "answer")
 # Caption kinds as stored; `ofa` holds one caption per frame, `caption` is that of a plain manifest.
-TEXT_KINDS = ("caption", "raw", "mplug", "polish_mplug", "sound_mplug", "ofa")
+TEXT_KINDS = ("caption", "raw", "mplug", "polish_mplug", "sound_mplug", "ofa", *ASKED_KINDS)
 FRAME_KINDS = {f"ofa_{k}": k for k in range(FRAMES_PER_ITEM)}
 MIX_WEIGHTS = {"raw": 0.2, "mplug": 0.2, "polish_mplug": 0.2, "sound_mplug": 0.2} | dict.fromkeys(
     FRAME_KINDS, 0.025
@@ -145,7 +147,7 @@ def usual_kind(kinds: Iterable[str], modality: str) -> str:
       modality: whose captions.
     """
     held = set(kinds)
-    held = held - FRAME_KINDS.keys() or held  # they come with `ofa`
+    held = held.difference(FRAME_KINDS, ASKED_KINDS) or held  # the former come with `ofa`
     return held.pop() if len(held) == 1 else MODALITIES[modality].text_kind
 
 
