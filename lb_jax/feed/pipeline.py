@@ -30,6 +30,7 @@ from lb_jax.core.words import counted
 from lb_jax.corpora import captions
 from lb_jax.corpora.quarantine import BadSample, Quarantine, Remarks, remarks_of
 from lb_jax.corpora.rows import Ref, Row, Source, name_of
+from lb_jax.feed import arrays
 from lb_jax.media import content, preprocess, specs
 from lb_jax.media.sensors.depth_units import Measured
 from lb_jax.text import tokenizer
@@ -82,15 +83,16 @@ class Sample(NamedTuple):
     """What one number of a run gives.
 
     Attributes:
-      media: the array its encoder takes; None where no row could be used.
-      text: int32 [n], or the caption's embedding, float32 [e].
+      media: the array its encoder takes, or those of an item by name; None where no row could be
+        used.
+      text: int32 [n], or the caption's embedding, float32 [e]; or several by name.
       truncated: whether the caption was cut.
       bad: the rows that came before it and could not be used.
       remarks: why it probably is not what it is taken for.
     """
 
-    media: np.ndarray | None
-    text: np.ndarray | None
+    media: arrays.Side | None
+    text: arrays.Side | None
     truncated: bool
     bad: tuple[BadSample, ...]
     remarks: tuple[BadSample, ...] = ()
@@ -161,7 +163,7 @@ class Loader:
 
     def load(
         self, corpus: int, number: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray, bool] | BadSample:
+    ) -> tuple[arrays.Side, arrays.Side, bool] | BadSample:
         """One row -> (media, text, whether the text was cut), or why it cannot be used."""
         source = self._sources[corpus]
         try:
@@ -370,8 +372,8 @@ def collate(samples: Sequence[Sample]) -> dict[str, Any]:
     """Samples -> arrays [b, …], and what was said about them."""
     good = [one for one in samples if one.media is not None]
     return {
-        "media": np.stack([one.media for one in good]) if good else np.zeros(0),
-        "text": np.stack([one.text for one in good]) if good else np.zeros(0),
+        "media": arrays.stack([one.media for one in good]),
+        "text": arrays.stack([one.text for one in good]),
         "truncated": sum(one.truncated for one in good),
         "missing": len(samples) - len(good),
         "bad": [bad for one in samples for bad in one.bad],
@@ -474,7 +476,7 @@ class Batches:
         """(the batch, what was said about its samples)."""
         report = {
             name: {key: one[key] for key in ("truncated", "missing", "bad", "remarks")}
-            | {"good": len(one["media"])}
+            | {"good": arrays.length(one["media"])}
             for name, one in made.items()
         }
         if any(one["missing"] for one in report.values()):
@@ -482,5 +484,8 @@ class Batches:
         # memory that is shared with a worker is given back at once, not under a device's feet
         own = np.array if self._workers else np.asarray
         return self._put(
-            {name: {key: own(one[key]) for key in ("media", "text")} for name, one in made.items()}
+            {
+                name: {key: arrays.each(own, one[key]) for key in ("media", "text")}
+                for name, one in made.items()
+            }
         ), report

@@ -324,6 +324,20 @@ def draws_frames(spec: Spec) -> bool:
     return isinstance(spec, VideoSpec) and spec.choice == "chunks"
 
 
+def shape(spec: Spec) -> tuple[int, ...]:
+    """Shape of the array that a spec makes of an item."""
+    match spec:
+        case AudioSpec(layout="slices"):
+            return spec.clips, spec.mel_bins, spec.target_frames
+        case AudioSpec():
+            return spec.mel_bins, spec.target_frames, 3
+        case VideoSpec():
+            return spec.frames, spec.size, spec.size, 3
+        case PictureSpec():
+            return spec.size, spec.size, 3
+    return (spec.context,)
+
+
 def of_text(found: Mapping[str, Spec]) -> text_spec.TextSpec:
     """The spec of text among those of a model; every model has one."""
     spec = found[modalities.TEXT]
