@@ -7,7 +7,7 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
-from lb_jax.corpora.rows import Row
+from lb_jax.corpora.rows import Row, Source
 
 FRAMES_PER_ITEM = 8
 
@@ -103,6 +103,37 @@ def all_texts(row: Row, kind: str) -> list[str]:
             continue
         found += [clean_title(text) if one == "raw" else text.strip() for text in given]
     return found
+
+
+def numbered(
+    source: Source, kind: str, *, first_only: bool = False
+) -> tuple[list[str], np.ndarray]:
+    """All captions of a corpus, and the row of each: several of a row are all right for it.
+
+    Args:
+      source: the corpus.
+      kind: a key of `DRAW_KINDS`.
+      first_only: whether the first of each row is all that counts.
+
+    Returns:
+      The captions in the order of the rows, and the numbers of their rows, int64, not falling.
+
+    Raises:
+      errors.DataError: a row lacks the kind, or cannot be read.
+      errors.ConfigError: unknown kind.
+    """
+    texts: list[str] = []
+    rows: list[int] = []
+    for number in range(len(source)):
+        row = source[number]
+        if not (found := all_texts(row, kind)):
+            raise errors.DataError(
+                f"{source.where}: {row.id}", f"lacks {kind}; fill it in or drop the row"
+            )
+        kept = found[:1] if first_only else found
+        texts += kept
+        rows += [number] * len(kept)
+    return texts, np.array(rows, np.int64)
 
 
 def clean_title(title: str) -> str:

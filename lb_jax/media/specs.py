@@ -276,7 +276,9 @@ _REFERENCE = {
 }
 
 # VALOR (spec 2): its pictures are read as films of one frame. The released weights saw sound that
-# was padded otherwise; the frames of VALOR-1M lay a second apart, those of its tasks a quarter.
+# was padded otherwise; the frames of VALOR-1M lay a second apart, those of its tasks a quarter. Its
+# front end takes the rate of the file, and its files were extracted at 22,050 Hz: at the 48,000 of
+# a film the same filters would mean other frequencies.
 _VALOR = {
     "video": {
         "choice": "chunks",
@@ -284,13 +286,13 @@ _VALOR = {
         "shape": "stretch",
         "train_crop": "centre",
     },
-    "audio": {"sample_rate_hz": None, "mel_bins": 64, "target_frames": 512, "layout": "slices"},
+    "audio": {"sample_rate_hz": 22_050, "mel_bins": 64, "target_frames": 512, "layout": "slices"},
     modalities.TEXT: {"context": 32, "clean": "bare", "tokens": "wordpiece"},
 }
 _VALOR_REFERENCE = {
     **_VALOR,
     "video": _VALOR["video"] | {"pixel_aspect": "stored", "colour": "stored"},
-    "audio": _VALOR["audio"] | {"padding": "published"},
+    "audio": _VALOR["audio"] | {"sample_rate_hz": None, "padding": "published"},
 }
 
 

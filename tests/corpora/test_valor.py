@@ -70,6 +70,12 @@ def test_a_folder_of_ids_and_texts_has_the_rows_of_the_ids(folder):
 def test_all_captions_of_an_item_are_there_and_the_first_is_first(folder):
     row = sources.open_source(folder)[2]
     assert captions.all_texts(row, "caption") == ["a dog barks", "it barks"]
+    texts, rows = captions.numbered(sources.open_source(folder), "caption")
+    assert (texts, rows.tolist()) == (["rain", "a cat", "a dog barks", "it barks"], [0, 1, 2, 2])
+    texts, rows = captions.numbered(sources.open_source(folder), "caption", first_only=True)
+    assert (texts, rows.tolist()) == (["rain", "a cat", "a dog barks"], [0, 1, 2])
+    with pytest.raises(errors.DataError, match="c: lacks question"):
+        captions.numbered(sources.open_source(folder), "question")
     drawn = {captions.draw_text(row, "caption", np.random.default_rng(s))[0] for s in range(20)}
     assert drawn == {"a dog barks", "it barks"}
 

@@ -292,9 +292,18 @@ def test_training_draws_a_slice_of_each_part():
 @pytest.mark.parametrize(("rate_hz", "frames"), [(22050, 1000), (16000, 998), (11025, 1000)])
 def test_sound_keeps_the_rate_of_its_file(rate_hz, frames):
     """10 s; Kaldi rounds the samples of a frame and of a step down."""
-    spec = specs.preset("audio", "valor")
-    out = audio.decode(media_files.sound(_tone(rate_hz, 10.0), rate_hz), spec)
-    assert out.shape == (frames, spec.mel_bins)
+    spec = specs.preset("audio", "valor_reference")
+    sound = media_files.sound(_tone(rate_hz, 10.0), rate_hz)
+    assert audio.decode(sound, spec).shape == (frames, spec.mel_bins)
+    assert audio.decode(sound, specs.preset("audio", "valor")).shape == (1000, spec.mel_bins)
+
+
+def test_sound_of_the_published_rate_is_the_same_in_both_presets():
+    sound = media_files.sound(_tone(22050, 3.0), 22050)
+    one, other = (
+        audio.decode(sound, specs.preset("audio", name)) for name in ("valor", "valor_reference")
+    )
+    np.testing.assert_array_equal(one, other)
 
 
 def test_the_sound_of_a_film_makes_slices():
