@@ -309,7 +309,11 @@ PRESETS: dict[str, dict[str, Spec]] = {
 
 # VALOR's augmentation of MSR-VTT, and of captions of MSVD, in place of `shape` and `train_crop`.
 CROP_FLIP = {"shape": "square", "train_crop": "resized", "train_flip": 0.5}
-IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+# What pictures are normalised by: CLIP's encoders by its own, others by that of ImageNet.
+STATISTICS: dict[str, dict[str, RGB]] = {
+    "clip": {"mean": CLIP_MEAN, "std": CLIP_STD},
+    "imagenet": {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)},
+}
 
 
 def preset(modality: str, name: str = "default") -> Spec:

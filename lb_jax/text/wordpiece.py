@@ -4,6 +4,7 @@ The vocabulary is data: it comes with the weights, one piece a line, the number 
 piece's token. Which tokens are special is told by their names.
 """
 
+import collections
 import functools
 import string
 from collections.abc import Iterable, Sequence
@@ -32,6 +33,10 @@ PROMPTS = {
     "qa": "answer the question",
 }
 BARE = ("qa",)  # stand inside another text, without begin and end
+_NORMALIZER = normalizers.BertNormalizer(
+    clean_text=True, handle_chinese_chars=True, strip_accents=True, lowercase=True
+)
+_SPLITTER = pre_tokenizers.BertPreTokenizer()
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
@@ -43,6 +48,22 @@ def clean(text: str) -> str:
     """
     spaced = " ".join(word for word in text.lower().split(" ") if word)
     return spaced.translate(_NO_PUNCTUATION)
+
+
+def vocabulary_of(texts: Iterable[str]) -> list[str]:
+    """A small vocabulary of some texts: their words as pieces, for models trained from scratch.
+
+    The special tokens come first, then letters and digits, by which other words are spelled, then
+    the words, the most frequent first.
+    """
+    plain = (_NORMALIZER.normalize_str(clean(text)) for text in texts)
+    words = collections.Counter(
+        word for text in plain for word, _ in _SPLITTER.pre_tokenize_str(text)
+    )
+    single = [*string.ascii_lowercase, *string.digits]
+    spelled = [*SPECIAL, *single, *(f"##{one}" for one in single)]
+    ranked = sorted(words, key=lambda word: (-words[word], word))
+    return list(dict.fromkeys([*spelled, *ranked]))
 
 
 class WordPiece:
@@ -227,8 +248,5 @@ class WordPiece:
         made = tokenizers.Tokenizer(
             models.WordPiece(vocab=vocab, unk_token=UNKNOWN, max_input_chars_per_word=100)
         )
-        made.normalizer = normalizers.BertNormalizer(
-            clean_text=True, handle_chinese_chars=True, strip_accents=True, lowercase=True
-        )
-        made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        made.normalizer, made.pre_tokenizer = _NORMALIZER, _SPLITTER
         return made

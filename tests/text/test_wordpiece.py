@@ -34,6 +34,17 @@ def test_every_text_of_the_valor_reference_is_tokenised_alike():
         assert ids.tolist() == [case["ids"]], case["text"]
 
 
+def test_a_vocabulary_of_texts_has_their_words_and_spells_others():
+    vocabulary = wordpiece.vocabulary_of(["A red car.", "a blue car"])
+    assert vocabulary[:5] == list(wordpiece.SPECIAL)
+    assert vocabulary[-3:] == ["car", "blue", "red"]
+    tokens = wordpiece.WordPiece(vocabulary)
+    assert tokens.lengths(["a red car", "cars"]) == [3, 2]
+    assert tokens.detokenize(tokens.tokenize(["Blue cars, 7"], SPEC)) == ["blue cars 7"]
+    assert tokens.unknown not in tokens.tokenize(["zebra 42"], SPEC)
+    assert wordpiece.vocabulary_of(["Café"])[-1] == "cafe"
+
+
 def _pieces(text, spec=SPEC):
     return [PIECES[one] for one in TOKENS.tokenize(text, spec)[0]]
 
