@@ -5,8 +5,9 @@ import av
 import numpy as np
 import pytest
 
-from lb_jax.media import audio, chunks, specs
+from lb_jax.media import audio, chunks
 from tests import goldens
+from tests.media.test_audio import valor_spec
 
 GOLDEN = goldens.FOLDER / "valor" / "sampling.json"
 MILLISECOND = fractions.Fraction(1, 1000)
@@ -36,7 +37,7 @@ def test_frames_are_those_of_the_valor_reference(valor):
 
 @pytest.mark.golden
 def test_slices_of_sound_are_those_of_the_valor_reference(valor):
-    spec = specs.preset("audio", "valor_reference")
+    spec = valor_spec()
     assert valor["audio_slices"]
     for case in valor["audio_slices"]:
         assert audio.slice_count(case["frames"], spec) == case["slices"]
