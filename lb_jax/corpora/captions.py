@@ -7,12 +7,14 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
-from lb_jax.corpora.rows import Row
+from lb_jax.corpora.rows import Row, Source
 
 FRAMES_PER_ITEM = 8
 
+# Questions about an item and their answers: texts, but nothing that it is aligned with.
+ASKED_KINDS = ("question", "answer")
 # Caption kinds as stored; `ofa` holds one caption per frame, `caption` is that of a plain manifest.
-TEXT_KINDS = ("caption", "raw", "mplug", "polish_mplug", "sound_mplug", "ofa")
+TEXT_KINDS = ("caption", "raw", "mplug", "polish_mplug", "sound_mplug", "ofa", *ASKED_KINDS)
 FRAME_KINDS = {f"ofa_{k}": k for k in range(FRAMES_PER_ITEM)}
 MIX_WEIGHTS = {"raw": 0.2, "mplug": 0.2, "polish_mplug": 0.2, "sound_mplug": 0.2} | dict.fromkeys(
     FRAME_KINDS, 0.025
@@ -103,6 +105,37 @@ def all_texts(row: Row, kind: str) -> list[str]:
     return found
 
 
+def numbered(
+    source: Source, kind: str, *, first_only: bool = False
+) -> tuple[list[str], np.ndarray]:
+    """All captions of a corpus, and the row of each: several of a row are all right for it.
+
+    Args:
+      source: the corpus.
+      kind: a key of `DRAW_KINDS`.
+      first_only: whether the first of each row is all that counts.
+
+    Returns:
+      The captions in the order of the rows, and the numbers of their rows, int64, not falling.
+
+    Raises:
+      errors.DataError: a row lacks the kind, or cannot be read.
+      errors.ConfigError: unknown kind.
+    """
+    texts: list[str] = []
+    rows: list[int] = []
+    for number in range(len(source)):
+        row = source[number]
+        if not (found := all_texts(row, kind)):
+            raise errors.DataError(
+                f"{source.where}: {row.id}", f"lacks {kind}; fill it in or drop the row"
+            )
+        kept = found[:1] if first_only else found
+        texts += kept
+        rows += [number] * len(kept)
+    return texts, np.array(rows, np.int64)
+
+
 def clean_title(title: str) -> str:
     """Removes advertising from a raw video title; the result is "title, hashtags".
 
@@ -145,7 +178,7 @@ def usual_kind(kinds: Iterable[str], modality: str) -> str:
       modality: whose captions.
     """
     held = set(kinds)
-    held = held - FRAME_KINDS.keys() or held  # they come with `ofa`
+    held = held.difference(FRAME_KINDS, ASKED_KINDS) or held  # the former come with `ofa`
     return held.pop() if len(held) == 1 else MODALITIES[modality].text_kind
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from lb_jax.core import errors
 from lb_jax.core.words import counted
-from lb_jax.corpora import records, tables, tfds_source, webdataset
+from lb_jax.corpora import records, tables, tfds_source, valor_files, webdataset
 from lb_jax.corpora.image_folder import ImageFolder
 from lb_jax.corpora.manifest import Manifest
 from lb_jax.corpora.rows import Source
+from lb_jax.corpora.valor import Valor
 from lb_jax.corpora.vidal import Vidal
 from lb_jax.corpora.webdataset import WebDataset
 
@@ -81,6 +82,11 @@ KINDS: dict[str, tuple[Callable[[Path], bool], tuple[str, ...], Callable[..., So
         tfds_source.is_dataset,
         ("root", "columns"),
         tfds_source.Tfds,
+    ),
+    "VALOR's captions or questions (.json, or a folder of ids.json and txt_mapper.json)": (
+        valor_files.is_one,
+        ("root", "columns"),
+        Valor,
     ),
     "a VIDAL annotation (.json)": (lambda path: path.suffix == ".json", ("root",), Vidal),
     "a manifest (" + ", ".join(tables.FORMATS) + ")": (

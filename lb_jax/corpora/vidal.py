@@ -4,13 +4,12 @@ One JSON object, id -> {folder, raw, mplug, polish_mplug, sound_mplug, ofa}.
 """
 
 import dataclasses
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
-from lb_jax.corpora import captions
+from lb_jax.corpora import captions, json_files
 from lb_jax.corpora.rows import EveryRow, Row
 
 # Our layout for audio; the others are those of the corpus (spec 8.7).
@@ -112,40 +111,13 @@ def escapes(name: str) -> bool:
 
 
 def _load(path: str | Path) -> dict:
-    try:
-        content = Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError as e:
-        raise errors.DataError(
-            path, f"is not UTF-8 text at byte {e.start}; expected the annotation JSON"
-        ) from e
-    except OSError as e:
-        raise errors.DataError(
-            path, f"cannot be read ({e.strerror}); expected the annotation JSON"
-        ) from e
-    try:
-        loaded = json.loads(content, object_pairs_hook=lambda pairs: _unique(path, pairs))
-    except json.JSONDecodeError as e:
-        raise errors.DataError(
-            path, f"line {e.lineno}, column {e.colno}: {e.msg}; mend the JSON there"
-        ) from e
-    except RecursionError as e:
-        raise errors.DataError(path, "is nested too deeply; expected an object of rows") from e
+    loaded = json_files.load(path, "the annotation JSON")
     if not isinstance(loaded, dict):
         found = type(loaded).__name__
         raise errors.DataError(
             path, f"holds a {found}, expected an object: id -> folder and captions"
         )
     return loaded
-
-
-def _unique(path: str | Path, pairs: list[tuple[str, object]]) -> dict:
-    """Refuses an object that repeats a key: JSON itself would silently keep the last."""
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        seen = set()
-        repeated = next(key for key, _ in pairs if key in seen or seen.add(key))
-        raise errors.DataError(path, f"has {repeated!r} twice in one object; keep one of them")
-    return table
 
 
 def _item(path: Path, name: str, fields: object) -> _Item:

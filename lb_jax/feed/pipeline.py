@@ -30,7 +30,8 @@ from lb_jax.core.words import counted
 from lb_jax.corpora import captions, seen
 from lb_jax.corpora.quarantine import BadSample, Quarantine, Remarks, remarks_of
 from lb_jax.corpora.rows import Ref, Row, Source, name_of
-from lb_jax.media import content, preprocess
+from lb_jax.feed import arrays
+from lb_jax.media import content, preprocess, specs
 from lb_jax.media.sensors.depth_units import Measured
 from lb_jax.text import tokenizer
 
@@ -82,15 +83,16 @@ class Sample(NamedTuple):
     """What one number of a run gives.
 
     Attributes:
-      media: the array its encoder takes; None where no row could be used.
-      text: int32 [n], or the caption's embedding, float32 [e].
+      media: the array its encoder takes, or those of an item by name; None where no row could be
+        used.
+      text: int32 [n], or the caption's embedding, float32 [e]; or several by name.
       truncated: whether the caption was cut.
       bad: the rows that came before it and could not be used.
       remarks: why it probably is not what it is taken for.
     """
 
-    media: np.ndarray | None
-    text: np.ndarray | None
+    media: arrays.Side | None
+    text: arrays.Side | None
     truncated: bool
     bad: tuple[BadSample, ...]
     remarks: tuple[BadSample, ...] = ()
@@ -106,13 +108,14 @@ class Loader:
       text_kind: caption kind, see `captions.draw_text`.
       encode: caption -> (array for the text side, whether it was cut).
       seed: of the run.
-      cache: keep decoded files in memory, in every process that decodes.
+      cache: keep decoded files in memory, in every process that decodes; not where each decoding
+        draws its frames.
       drop_to: samples per batch, where the rows that do not fill one are left out of an epoch; 0
         goes on into the next epoch.
 
     Raises:
       DataError: for a corpus without the modality.
-      ConfigError: for `drop_to` of several corpora, or of fewer rows.
+      ConfigError: for `drop_to` of several corpora, or of fewer rows; for a cache of what is drawn.
     """
 
     def __init__(
@@ -133,6 +136,11 @@ class Loader:
         self._epoch = self._epoch_of(drop_to) if drop_to else 0
         self._seed = zlib.crc32(f"{seed}/{modality}".encode())  # independent of other modalities
         self._orders: dict[int, Order] = {}
+        if cache and spec is not None and specs.draws_frames(spec):
+            raise errors.ConfigError(
+                f"data.cache is 'memory', and {modality} is decoded to other frames each time "
+                "(choice 'chunks'); expected no cache, set data.cache=none."
+            )
         self._cache: dict[tuple[int, int, int], np.ndarray] | None = {} if cache else None
 
     def __call__(self, number: int) -> Sample:
@@ -155,7 +163,7 @@ class Loader:
 
     def load(
         self, corpus: int, number: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray, bool] | BadSample:
+    ) -> tuple[arrays.Side, arrays.Side, bool] | BadSample:
         """One row -> (media, text, whether the text was cut), or why it cannot be used."""
         source = self._sources[corpus]
         try:
@@ -169,7 +177,7 @@ class Loader:
             where = f"{source.where}: {row.id}, {self.text_kind}"
             encoded, cut = self.encode(text)
             where = name_of(files[frame], f"{source.where}: {row.id}, {self.modality} {frame}")
-            decoded = self._decode((corpus, number, frame), files[frame], where)
+            decoded = self._decode((corpus, number, frame), files[frame], where, rng)
             media = preprocess.transform(self.modality, decoded, self.spec, rng)
         except errors.DataError as error:
             return BadSample(self.modality, where, error.reason)
@@ -224,11 +232,13 @@ class Loader:
             raise errors.DataError(row.id, f"has no {self.modality}; it has {has}")
         return row.media[self.modality]
 
-    def _decode(self, key: tuple[int, int, int], file: Ref, name: str) -> np.ndarray:
+    def _decode(
+        self, key: tuple[int, int, int], file: Ref, name: str, rng: np.random.Generator
+    ) -> np.ndarray:
         if self._cache is not None and key in self._cache:
             return self._cache[key]
         with notices.collected() as warned:
-            decoded = preprocess.decode(self.modality, file, self.spec)
+            decoded = preprocess.decode(self.modality, file, self.spec, rng)
         notices.warn_again(errors.DataWarning(name, one.reason) for one in warned)
         content.require_content(self.modality, decoded, name)
         if self._cache is not None:
@@ -366,8 +376,8 @@ def collate(samples: Sequence[Sample]) -> dict[str, Any]:
     """Samples -> arrays [b, …], and what was said about them."""
     good = [one for one in samples if one.media is not None]
     return {
-        "media": np.stack([one.media for one in good]) if good else np.zeros(0),
-        "text": np.stack([one.text for one in good]) if good else np.zeros(0),
+        "media": arrays.stack([one.media for one in good]),
+        "text": arrays.stack([one.text for one in good]),
         "truncated": sum(one.truncated for one in good),
         "missing": len(samples) - len(good),
         "bad": [bad for one in samples for bad in one.bad],
@@ -470,7 +480,7 @@ class Batches:
         """(the batch, what was said about its samples)."""
         report = {
             name: {key: one[key] for key in ("truncated", "missing", "bad", "remarks")}
-            | {"good": len(one["media"])}
+            | {"good": arrays.length(one["media"])}
             for name, one in made.items()
         }
         if any(one["missing"] for one in report.values()):
@@ -478,5 +488,8 @@ class Batches:
         # memory that is shared with a worker is given back at once, not under a device's feet
         own = np.array if self._workers else np.asarray
         return self._put(
-            {name: {key: own(one[key]) for key in ("media", "text")} for name, one in made.items()}
+            {
+                name: {key: arrays.each(own, one[key]) for key in ("media", "text")}
+                for name, one in made.items()
+            }
         ), report

@@ -1,4 +1,6 @@
-"""Sound: resampling, log-mel, and the three time crops (LanguageBind spec 5.3).
+"""Sound: resampling, log-mel, and its layout.
+
+That is the three time crops of LanguageBind (spec 5.3), or the slices of VALOR (spec 2.2).
 
 How its samples are read is `samples`.
 """
@@ -10,7 +12,7 @@ import librosa  # loads what it holds when that is first used
 import numpy as np
 
 from lb_jax.core import errors
-from lb_jax.media import fbank, given, samples, specs
+from lb_jax.media import chunks, fbank, given, samples, specs
 
 CROPS = 3
 # Windowed sinc of the reference: zero crossings kept on each side, and the pass band as a share of
@@ -18,6 +20,9 @@ CROPS = 3
 SINC_ZEROS = 6
 SINC_ROLLOFF = 0.99
 PHASES = 16  # of outputs computed together
+# What a slice is padded with, before it is normalised. The published 0 is a sound of medium
+# strength in every band; digital silence is the floor of the logarithm.
+PADDING = {"silence": math.log(fbank.FLOOR), "published": 0.0}
 
 
 def decode(
@@ -57,7 +62,7 @@ def log_mel(wave: np.ndarray, rate_hz: int, spec: specs.AudioSpec, name: str) ->
     Args:
       wave: float32 [n], mono.
       rate_hz: of the samples.
-      spec: rate, resampler and number of filters.
+      spec: rate (None keeps the sound's own), resampler and number of filters.
       name: how errors call the sound.
 
     Returns:
@@ -66,11 +71,13 @@ def log_mel(wave: np.ndarray, rate_hz: int, spec: specs.AudioSpec, name: str) ->
     Raises:
       errors.DataError: shorter than 25 ms.
     """
-    wave = resample(wave, rate_hz, spec.sample_rate_hz, spec.resampler)
+    if spec.sample_rate_hz is not None:
+        wave = resample(wave, rate_hz, spec.sample_rate_hz, spec.resampler)
+        rate_hz = spec.sample_rate_hz
     # The reference removes the mean of the whole sound here; the filter bank removes every frame's.
-    mel = fbank.log_mel(wave, spec.sample_rate_hz, spec.mel_bins)
+    mel = fbank.log_mel(wave, rate_hz, spec.mel_bins)
     if len(mel) == 0:
-        length_ms = 1000 * len(wave) / spec.sample_rate_hz
+        length_ms = 1000 * len(wave) / rate_hz
         raise errors.DataError(
             name,
             f"lasts {length_ms:.1f} ms, expected at least {1000 * fbank.FRAME_S:.0f} ms of sound",
@@ -81,33 +88,76 @@ def log_mel(wave: np.ndarray, rate_hz: int, spec: specs.AudioSpec, name: str) ->
 def transform(
     decoded: np.ndarray, spec: specs.AudioSpec, rng: np.random.Generator | None = None
 ) -> np.ndarray:
-    """Cuts or tiles the spectrogram to three time crops and normalises.
+    """Lays the spectrogram out for its encoder, and normalises it.
 
-    A longer clip gives crops starting in the front, middle and back third of the possible places:
-    at the first place of each third in evaluation, at a drawn one in training. A shorter clip is
-    repeated and gives the same crop three times.
+    "crops": a longer clip gives three crops starting in the front, middle and back third of the
+    possible places: at the first place of each third in evaluation, at a drawn one in training. A
+    shorter clip is repeated and gives the same crop three times.
+
+    "slices": the spectrogram is padded, cut into consecutive slices, and `spec.clips` of these are
+    taken by the rule of `chunks.choose`.
 
     Args:
       decoded: float32 [frames, mel].
-      spec: target_frames, mean, std and train_crop.
-      rng: draws the places; None takes the fixed ones. Always three draws, whatever the length.
+      spec: layout, target_frames, clips, padding, mean, std and train_crop.
+      rng: draws the places; None takes the fixed ones. Always as many draws as there are crops or
+        clips, whatever the length.
 
     Returns:
-      float32 [mel, target_frames, 3], (x - mean) / (2 std), lowest frequency in row 0.
+      float32 [mel, target_frames, 3] or [clips, mel, target_frames], (x - mean) / (2 std), lowest
+      frequency in row 0.
     """
+    return _LAYOUTS[spec.layout](decoded, spec, rng)
+
+
+def _crops(
+    decoded: np.ndarray, spec: specs.AudioSpec, rng: np.random.Generator | None
+) -> np.ndarray:
     length = spec.target_frames
     if len(decoded) < length:
         decoded = np.tile(decoded, (-(-length // len(decoded)), 1))[:length]
     draws = np.zeros(CROPS) if rng is None else rng.random(CROPS)
     if spec.train_crop == "first":
         draws = np.zeros(CROPS)
-    rows = np.empty(decoded.shape[::-1], np.float32)  # [mel, frames]
-    np.subtract(decoded.T, np.float32(spec.mean), out=rows)
-    rows /= np.float32(2 * spec.std)
+    rows = _normalised(decoded, spec)
     out = np.empty((len(rows), length, CROPS), np.float32)
     for c, offset in enumerate(crop_offsets(len(decoded) - length + 1, draws)):
         out[..., c] = rows[:, offset : offset + length]
     return out
+
+
+def _slices(
+    decoded: np.ndarray, spec: specs.AudioSpec, rng: np.random.Generator | None
+) -> np.ndarray:
+    draws = None if rng is None else rng.random(spec.clips)
+    if spec.train_crop == "first":
+        draws = None
+    length, count = spec.target_frames, slice_count(len(decoded), spec)
+    rows = _normalised(decoded, spec)
+    padding = np.float32((PADDING[spec.padding] - spec.mean) / (2 * spec.std))
+    out = np.full((spec.clips, len(rows), length), padding, np.float32)
+    for place, number in zip(out, chunks.choose(count, spec.clips, draws), strict=True):
+        heard = rows[:, number * length : (number + 1) * length]
+        place[:, : heard.shape[1]] = heard
+    return out
+
+
+def slice_count(frames: int, spec: specs.AudioSpec) -> int:
+    """How many slices a spectrogram is cut into.
+
+    The published padding is at least one frame, so a whole number of slices gains an empty one.
+    """
+    if spec.padding == "published":
+        return frames // spec.target_frames + 1
+    return -(-frames // spec.target_frames)
+
+
+def _normalised(decoded: np.ndarray, spec: specs.AudioSpec) -> np.ndarray:
+    """Log-mel [frames, mel] -> float32 [mel, frames], (x - mean) / (2 std)."""
+    rows = np.empty(decoded.shape[::-1], np.float32)
+    np.subtract(decoded.T, np.float32(spec.mean), out=rows)
+    rows /= np.float32(2 * spec.std)
+    return rows
 
 
 def crop_offsets(places: int, draws: np.ndarray) -> list[int]:
@@ -179,3 +229,6 @@ def _sinc_weights(step: int, phases: int, first: int) -> tuple[int, np.ndarray]:
     t = (np.arange(start, stop)[:, None] - behind / phases) * cutoff  # [inputs, phases]
     window = np.cos(np.clip(t / SINC_ZEROS, -1, 1) * (np.pi / 2)) ** 2
     return int(start) + reach, np.sinc(t) * window * cutoff
+
+
+_LAYOUTS = {"crops": _crops, "slices": _slices}

@@ -14,6 +14,7 @@ import numpy as np
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.media import audio, given, image, specs, video
+from lb_jax.media import clock as clock_lib
 from lb_jax.media import preprocess as preprocess_lib
 from lb_jax.media.sensors import depth_film
 from lb_jax.media.sensors.depth_units import Measured
@@ -127,7 +128,7 @@ def views(clip: Clip, spec: specs.VideoSpec, views: Views) -> np.ndarray:
     kernel = image.KERNELS["bilinear", spec.antialias]
     resized = video.choose(
         clip.path,
-        video.Choice(
+        clock_lib.Choice(
             lambda count: view_frames(count, spec.frames, views),
             clip.start_s,
             clip.end_s,
@@ -185,7 +186,7 @@ def _audio(modality: str, clip: Clip, spec: specs.AudioSpec) -> np.ndarray:
 def _image(modality: str, clip: Clip, spec: specs.ImageSpec) -> np.ndarray:
     if Path(clip.path).suffix.lower() not in MODALITIES["video"].suffixes:
         return _still(modality, clip, spec)
-    middle = video.Choice(
+    middle = clock_lib.Choice(
         lambda count: np.array([count // 2]),
         clip.start_s,
         clip.end_s,

@@ -10,7 +10,7 @@ import functools
 import numpy as np
 
 FRAME_S = 0.025
-SHIFT_S = 0.010
+_FRAME_MS, _SHIFT_MS = 25, 10
 PREEMPHASIS = 0.97
 LOW_HZ = 20.0
 FLOOR = float(np.finfo(np.float32).eps)  # log -> -15.942385
@@ -20,7 +20,7 @@ BAND = 28  # filters computed together
 
 def num_frames(samples: int, sample_rate_hz: int) -> int:
     """Returns how many whole 25 ms frames, 10 ms apart, fit into `samples`."""
-    frame, shift = round(FRAME_S * sample_rate_hz), round(SHIFT_S * sample_rate_hz)
+    frame, shift = _frame_and_shift(sample_rate_hz)
     return max(0, 1 + (samples - frame) // shift)
 
 
@@ -35,7 +35,7 @@ def log_mel(wave: np.ndarray, sample_rate_hz: int, mel_bins: int) -> np.ndarray:
     Returns:
       float32 [frames, mel_bins], lowest frequency first; `[0, mel_bins]` for less than 25 ms.
     """
-    frame, shift = round(FRAME_S * sample_rate_hz), round(SHIFT_S * sample_rate_hz)
+    frame, shift = _frame_and_shift(sample_rate_hz)
     count = num_frames(len(wave), sample_rate_hz)
     out = np.empty((count, mel_bins), np.float32)
     if count == 0:
@@ -131,7 +131,12 @@ class _Block:
 
 def _fft_size(sample_rate_hz: int) -> int:
     """Returns the samples of a frame, rounded up to a power of two."""
-    return 1 << (round(FRAME_S * sample_rate_hz) - 1).bit_length()
+    return 1 << (_frame_and_shift(sample_rate_hz)[0] - 1).bit_length()
+
+
+def _frame_and_shift(sample_rate_hz: int) -> tuple[int, int]:
+    """Returns the samples of a frame and from one to the next, rounded down as Kaldi does."""
+    return _FRAME_MS * sample_rate_hz // 1000, _SHIFT_MS * sample_rate_hz // 1000
 
 
 def _mel(hz: float | np.ndarray) -> np.ndarray:

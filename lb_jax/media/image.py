@@ -194,6 +194,7 @@ def square(
     *,
     white: float,
     place: tuple[float, float] | None = None,
+    is_stretched: bool = False,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Resizes the short side to `spec.size`, cuts a square out and normalises it.
@@ -208,6 +209,7 @@ def square(
       white: value of `x` that stands for 1.
       place: where the square lies, as shares in [0, 1) of the places there are down and right; None
         is the centre.
+      is_stretched: whether the whole of it is resized to the square, whatever its shape.
       out: float32 [s, s, 3] to write to.
 
     Returns:
@@ -217,7 +219,8 @@ def square(
       errors.DataError: the long side is more than `MAX_ASPECT` times the short one.
     """
     height, width = x.shape[:2]
-    sides = resized_sides(height, width, spec.size)
+    size = spec.size
+    sides = (size, size) if is_stretched else resized_sides(height, width, size)
     if place is None:
         top, left = centre(sides, spec.size)
     else:

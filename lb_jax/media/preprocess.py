@@ -14,7 +14,8 @@ from lb_jax.media.sensors.depth_units import Measured
 from lb_jax.text import spec as text_spec
 from lb_jax.text import tokenizer
 
-# Every row has `decode(media, spec)` and `transform(decoded, spec, rng=None)`.
+# Every row has `decode(media, spec)`, of what `specs.draws_frames` names with `rng=None` besides,
+# and `transform(decoded, spec, rng=None)`.
 MODULES: dict[str, types.ModuleType] = {
     "image": image,
     "video": video,
@@ -25,8 +26,20 @@ MODULES: dict[str, types.ModuleType] = {
 }
 
 
-def decode(modality: str, media: given.Media, spec: specs.Spec) -> np.ndarray:
-    """Decodes one item to the compact form of its modality, without randomness.
+def decode(
+    modality: str,
+    media: given.Media,
+    spec: specs.Spec,
+    rng: np.random.Generator | None = None,
+) -> np.ndarray:
+    """Decodes one item to the compact form of its modality.
+
+    Args:
+      modality: a key of `MODULES`.
+      media: the item.
+      spec: the preprocessing.
+      rng: random generator of training, drawn from only where `specs.draws_frames` says so; None is
+        evaluation, a pure function of the other arguments.
 
     Returns:
       uint8 [h, w, 3] (image, thermal), float32 metres [h, w] (depth), uint8 [t, h, w, 3] (video),
@@ -36,6 +49,8 @@ def decode(modality: str, media: given.Media, spec: specs.Spec) -> np.ndarray:
       errors.DataError: the item cannot be used.
       errors.ConfigError: no such modality.
     """
+    if rng is not None and specs.draws_frames(spec):
+        return _module(modality).decode(media, spec, rng=rng)
     return _module(modality).decode(media, spec)
 
 
@@ -51,8 +66,8 @@ def transform(
       rng: random generator of training; None is evaluation, a pure function of the other arguments.
 
     Returns:
-      float32 [s, s, 3] (image, thermal, depth), [t, s, s, 3] (video), [mel, frames, 3] (audio);
-      int32 [context] (text).
+      float32 [s, s, 3] (image, thermal, depth), [t, s, s, 3] (video), [mel, frames, 3] or, in
+      slices, [clips, mel, frames] (audio); int32 [context] (text).
 
     Raises:
       errors.ConfigError: no such modality.
@@ -95,6 +110,7 @@ def preprocess(
     if not batch:
         raise errors.DataError(f"<{modality} batch>", "is empty, expected at least one item")
     if isinstance(spec, text_spec.TextSpec):  # as a whole, so that an error names the text's place
+        text_spec.require_clip(spec)
         return tokenizer.tokenize(batch, spec.context, spec.clean)
     arrays = [transform(modality, decode(modality, item, spec), spec) for item in batch]
     return np.stack(arrays) if len(arrays) > 1 else arrays[0][None]  # a view instead of a copy

@@ -149,18 +149,25 @@ class VideoSpec:
     """Preprocessing of clips.
 
     Attributes:
-      frames: frames taken, spread evenly from the first to the last.
-      size: side of the square crop in pixels; the short side is resized to it, bilinear.
+      frames: frames taken.
+      size: side of the square in pixels; the short side is resized to it, bilinear.
       antialias: whether the bilinear kernel widens when shrinking. Off in training of the published
         weights.
       mean: subtracted per channel, on a 0..1 scale.
       std: divided by per channel.
-      train_crop: place of the crop in training; evaluation always crops the centre.
+      train_crop: the crop in training; evaluation always crops the centre. "resized" takes a
+        square of a drawn share of the picture, see `video.drawn_square`.
       train_flip: probability of mirroring a whole clip in training; evaluation never mirrors.
       pixel_aspect: "square" scales frames whose pixels are not square (DVD, DV) to the shape that
         players show; "stored" takes the grid as it is.
       colour: "srgb" maps HDR (PQ, HLG) and wide gamuts to it, and applies the ICC profiles of still
         pictures; "stored" takes the numbers as they are.
+      choice: which frames: "spread" evenly from the first to the last; "chunks" takes one of each
+        part of the film, in training a drawn one (`chunks.choose`), and takes a single picture for
+        a film of one frame.
+      fps: frames per second among which that choice is made; None takes those of the file. Frames
+        that are given as such are what they are.
+      shape: "square" cuts a square out; "stretch" shows the whole frame, its sides made equal.
     """
 
     frames: int = 8
@@ -172,12 +179,26 @@ class VideoSpec:
     train_flip: float = 0.0
     pixel_aspect: str = fields.added("square", before="stored")
     colour: str = fields.added("srgb", before="stored")
+    choice: str = fields.added("spread", before="spread")
+    fps: float | None = fields.added(None, before=None)
+    shape: str = fields.added("square", before="square")
 
     def __post_init__(self):
         fields.require(self.frames > 0, f"frames is {self.frames}, expected at least 1")
         fields.require(self.size > 0, f"size is {self.size}, expected a positive number of pixels")
         _require_std(self.std)
-        fields.require_choice("train_crop", self.train_crop, ("random", "centre"))
+        fields.require_choice("train_crop", self.train_crop, ("random", "centre", "resized"))
+        fields.require_choice("choice", self.choice, ("spread", "chunks"))
+        fields.require_choice("shape", self.shape, ("square", "stretch"))
+        fields.require(
+            self.shape == "square" or self.train_crop == "centre",
+            f"train_crop is {self.train_crop!r} and shape 'stretch', which shows the whole frame; "
+            "expected train_crop 'centre'",
+        )
+        fields.require(
+            self.fps is None or 0 < self.fps < math.inf,
+            f"fps is {self.fps}, expected frames per second above 0, or None",
+        )
         fields.require(
             0 <= self.train_flip <= 1,
             f"train_flip is {self.train_flip}, expected a probability from 0 to 1",
@@ -191,17 +212,21 @@ class AudioSpec:
     """Preprocessing of sound.
 
     Attributes:
-      sample_rate_hz: rate the sound is resampled to.
+      sample_rate_hz: rate the sound is resampled to; None keeps the file's own.
       mel_bins: filters of the log-mel bank.
-      target_frames: length of each of the three time crops, in 10 ms steps.
+      target_frames: length of each of the three time crops, or of a slice, in 10 ms steps.
       mean: subtracted from the log-mel values.
       std: twice this divides them.
       mono: "mean" mixes all channels, "first" takes channel 0.
       resampler: a `soxr_*` quality, or "sinc_hann", the windowed sinc of the reference.
-      train_crop: "random" draws the three places in training, "first" keeps those of evaluation.
+      train_crop: "random" draws the places in training, "first" keeps those of evaluation.
+      layout: "crops" are three time crops as channels, "slices" consecutive ones as clips.
+      clips: slices taken.
+      padding: of the last slice: "silence" is digital silence; "published" is 0 before it is
+        normalised, which is no silence, and at least one frame of it.
     """
 
-    sample_rate_hz: int = 16000
+    sample_rate_hz: int | None = 16000
     mel_bins: int = 112
     target_frames: int = 1036
     mean: float = -4.2677393
@@ -209,10 +234,13 @@ class AudioSpec:
     mono: str = "mean"
     resampler: str = "soxr_hq"
     train_crop: str = "random"
+    layout: str = fields.added("crops", before="crops")
+    clips: int = fields.added(1, before=1)
+    padding: str = fields.added("silence", before="silence")
 
     def __post_init__(self):
         fields.require(
-            self.sample_rate_hz >= 1000,
+            self.sample_rate_hz is None or self.sample_rate_hz >= 1000,
             f"sample_rate_hz is {self.sample_rate_hz}, expected at least 1000",
         )
         fields.require(self.mel_bins > 0, f"mel_bins is {self.mel_bins}, expected at least 1")
@@ -223,6 +251,9 @@ class AudioSpec:
         fields.require_choice("mono", self.mono, ("mean", "first"))
         fields.require_choice("resampler", self.resampler, RESAMPLERS)
         fields.require_choice("train_crop", self.train_crop, ("random", "first"))
+        fields.require_choice("layout", self.layout, ("crops", "slices"))
+        fields.require(self.clips > 0, f"clips is {self.clips}, expected at least 1")
+        fields.require_choice("padding", self.padding, ("silence", "published"))
 
 
 Spec = ImageSpec | DepthSpec | ThermalSpec | VideoSpec | AudioSpec | text_spec.TextSpec
@@ -244,9 +275,44 @@ _REFERENCE = {
     "audio": {"mono": "first", "resampler": "sinc_hann"},
 }
 
+# VALOR (spec 2): its pictures are read as films of one frame. The released weights saw sound that
+# was padded otherwise; the frames of VALOR-1M lay a second apart, those of its tasks a quarter. Its
+# front end takes the rate of the file, and its files were extracted at 22,050 Hz: at the 48,000 of
+# a film the same filters would mean other frequencies.
+_VALOR = {
+    "video": {
+        "choice": "chunks",
+        "fps": 4.0,
+        "shape": "stretch",
+        "train_crop": "centre",
+    },
+    "audio": {"sample_rate_hz": 22_050, "mel_bins": 64, "target_frames": 512, "layout": "slices"},
+    modalities.TEXT: {"context": 32, "clean": "bare", "tokens": "wordpiece"},
+}
+_VALOR_REFERENCE = {
+    **_VALOR,
+    "video": _VALOR["video"] | {"pixel_aspect": "stored", "colour": "stored"},
+    "audio": _VALOR["audio"] | {"sample_rate_hz": None, "padding": "published"},
+}
+
+
+def _preset(changes: Mapping[str, Mapping[str, typing.Any]]) -> dict[str, Spec]:
+    return {name: cls(**changes.get(name, {})) for name, cls in SPECS.items()}
+
+
 PRESETS: dict[str, dict[str, Spec]] = {
-    "default": {name: cls() for name, cls in SPECS.items()},
-    "reference": {name: cls(**_REFERENCE.get(name, {})) for name, cls in SPECS.items()},
+    "default": _preset({}),
+    "reference": _preset(_REFERENCE),
+    "valor": _preset(_VALOR),
+    "valor_reference": _preset(_VALOR_REFERENCE),
+}
+
+# VALOR's augmentation of MSR-VTT, and of captions of MSVD, in place of `shape` and `train_crop`.
+CROP_FLIP = {"shape": "square", "train_crop": "resized", "train_flip": 0.5}
+# What pictures are normalised by: CLIP's encoders by its own, others by that of ImageNet.
+STATISTICS: dict[str, dict[str, RGB]] = {
+    "clip": {"mean": CLIP_MEAN, "std": CLIP_STD},
+    "imagenet": {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)},
 }
 
 
@@ -257,6 +323,25 @@ def preset(modality: str, name: str = "default") -> Spec:
       errors.ConfigError: no such preset or modality.
     """
     return _lookup(_lookup(PRESETS, name, "preset"), modality, "modality")
+
+
+def draws_frames(spec: Spec) -> bool:
+    """Whether training takes other parts of a file each time it decodes it."""
+    return isinstance(spec, VideoSpec) and spec.choice == "chunks"
+
+
+def shape(spec: Spec) -> tuple[int, ...]:
+    """Shape of the array that a spec makes of an item."""
+    match spec:
+        case AudioSpec(layout="slices"):
+            return spec.clips, spec.mel_bins, spec.target_frames
+        case AudioSpec():
+            return spec.mel_bins, spec.target_frames, 3
+        case VideoSpec():
+            return spec.frames, spec.size, spec.size, 3
+        case PictureSpec():
+            return spec.size, spec.size, 3
+    return (spec.context,)
 
 
 def of_text(found: Mapping[str, Spec]) -> text_spec.TextSpec:

@@ -47,6 +47,10 @@ _MILLISECOND = fractions.Fraction(1, 1000)
 av.logging.set_level(None)  # FFmpeg's remarks never reach stderr
 
 
+class StillPicture(errors.DataError):
+    """What is asked for a track is a still picture, or text."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Packet:
     """What a container says about one coded frame; PyAV's packets have the same attributes.
@@ -311,7 +315,7 @@ def _opened(file: BinaryIO, name: str, kind: str) -> Iterator[av.container.Input
         opened = av.open(file, "r", options=_AV_OPTIONS)
     with opened:
         if opened.format.name.endswith(_NO_CLIP):
-            raise errors.DataError(
+            raise StillPicture(
                 name, f"is a still picture or text ({opened.format.name}), expected {kind}"
             )
         yield opened

@@ -20,7 +20,8 @@ import av
 import numpy as np
 
 from lb_jax.core import errors
-from lb_jax.media import audio, depth, fbank, given, image, samples, specs, tracks, video
+from lb_jax.media import audio, depth, fbank, given, samples, specs, tracks, video
+from lb_jax.media import clock as clock_lib
 from lb_jax.media import display as display_lib
 from lb_jax.media.sensors import depth_film
 
@@ -89,13 +90,7 @@ def starts(length_s: float, window_s: float, stride_s: float) -> list[float]:
 def _video(
     media: given.Media, spec: specs.VideoSpec, window_s: float, stride_s: float
 ) -> Iterator[Window]:
-    kernel = image.KERNELS["bilinear", spec.antialias]
-    choice = video.Choice(
-        lambda count: video.frame_indices(count, spec.frames),
-        keep=lambda frame: image.square(frame, spec, kernel, white=255.0),
-        pixel_aspect=spec.pixel_aspect,
-        colour=spec.colour,
-    )
+    choice = dataclasses.replace(video.choice(spec), keep=lambda frame: video.square(frame, spec))
     return _film(media, choice, np.stack, window_s, stride_s)
 
 
@@ -112,7 +107,7 @@ def _depth(
 
 def _film(
     media: given.Media,
-    choice: video.Choice,
+    choice: clock_lib.Choice,
     join: Callable[[list[np.ndarray]], np.ndarray],
     window_s: float,
     stride_s: float,
@@ -126,8 +121,9 @@ def _film(
         for start_s in starts(length_s, window_s, stride_s):
             first, last = film.clock.within(film.seconds, start_s, start_s + window_s)
             if first < last:  # nothing is shown before the first frame
-                numbers = first + choice.pick(last - first)
-                wanted.append((start_s, min(start_s + window_s, length_s), numbers.tolist()))
+                window = start_s, start_s + window_s
+                numbers = film.clock.numbers(film.seconds, (first, last), window, choice)
+                wanted.append((start_s, min(window[1], length_s), numbers))
         yield from _gather(
             film.frames(file, {n for *_, some in wanted for n in some}), wanted, join
         )
@@ -165,17 +161,17 @@ class _Film:
     """
 
     name: str
-    clock: video.Clock
+    clock: clock_lib.Clock
     times: Sequence[int]
     seconds: Sequence[float]
     display: display_lib.Display
-    choice: video.Choice
+    choice: clock_lib.Choice
 
     @classmethod
-    def of(cls, file: BinaryIO, name: str, choice: video.Choice) -> "_Film":
+    def of(cls, file: BinaryIO, name: str, choice: clock_lib.Choice) -> "_Film":
         """Reads the times of all frames, without decoding where the codec allows."""
         with tracks.open_track(file, name, choice.kind) as track:
-            clock = video.Clock.of(track)
+            clock = clock_lib.Clock.of(track)
             display = display_lib.Display.of(track, choice.pixel_aspect, choice.colour)
             packets = [tracks.plain(p) for p in track.packets() if tracks.is_shown(p)]
             one_a_packet = track.stream.codec_context.name in video.ONE_FRAME_A_PACKET

@@ -263,10 +263,11 @@ def _thumbnail(job: Job, limits: Limits) -> bytes:
     del limits
     import cv2
 
+    from lb_jax.media import clock as clock_lib
     from lb_jax.media import preprocess, video
 
     if job.modality == "video":
-        first = video.Choice(lambda count: np.array([0]), job.start_s, None, standing=True)
+        first = clock_lib.Choice(lambda count: np.array([0]), job.start_s, None, standing=True)
         pixels = video.choose(job.data, first)[0]
     else:
         pixels = preprocess.decode(job.modality, job.data, job.spec)

@@ -111,6 +111,7 @@ def may_fit(cleaned: str, room: int, cleaning: str = USUAL) -> bool:
 
 def decode(media: str, spec: spec_lib.TextSpec) -> np.ndarray:
     """Tokenises one text, str -> int32 [context]; the text row of the modality table."""
+    spec_lib.require_clip(spec)
     if not isinstance(media, str):
         raise _not_text(media, 0)
     return tokenize(media, spec.context, spec.clean)[0]

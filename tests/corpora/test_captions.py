@@ -16,6 +16,8 @@ TEXTS = {
     "polish_mplug": "In the video, a cat sits",
     "sound_mplug": "a cat purrs",
     "ofa": tuple(f" frame {k}" for k in range(8)),
+    "question": "what purrs",
+    "answer": ("a cat", "the cat"),
 }
 
 

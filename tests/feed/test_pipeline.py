@@ -10,6 +10,7 @@ from lb_jax.core import errors
 from lb_jax.corpora.quarantine import Quarantine
 from lb_jax.corpora.rows import Row
 from lb_jax.feed import pipeline
+from lb_jax.media import specs
 from lb_jax.media.specs import ImageSpec
 from lb_jax.text import tokenizer
 from lb_jax.training import worker
@@ -271,3 +272,26 @@ def test_rows_without_the_modality_are_no_bad_samples():
     loader = pipeline.Loader([(Sparse(9), 1.0)], "image", SPEC, "mplug", ENCODE, seed=0)
     known = row_ids(9)
     assert sorted(known[tuple(loader(n).text.tolist())] for n in range(3)) == [0, 3, 6]
+
+
+class Films(Pictures):
+    """One row: a film whose frames tell their numbers."""
+
+    where, modalities, text_kinds = "films", ("video",), ("mplug",)
+
+    def __getitem__(self, index):
+        return Row("film", {"mplug": "a film"}, {"video": (media_files.clip(20),)})
+
+
+def test_frames_are_drawn_by_seed_and_number():
+    spec = specs.VideoSpec(frames=4, size=8, choice="chunks")
+
+    def media(number, seed=0):
+        sources = [(Films(1), 1.0)]
+        loader = pipeline.Loader(sources, "video", spec, "mplug", ENCODE, seed=seed)
+        return loader(number).media
+
+    np.testing.assert_array_equal(media(0), media(0))
+    assert len({media(number).tobytes() for number in range(6)} | {media(0, 1).tobytes()}) > 5
+    with pytest.raises(errors.ConfigError, match=r"set data\.cache=none"):
+        pipeline.Loader([(Films(1), 1.0)], "video", spec, "mplug", ENCODE, seed=0, cache=True)

@@ -1,11 +1,14 @@
+import dataclasses
 import io
+import json
 
 import av
 import numpy as np
 import pytest
 
 from lb_jax.core import errors
-from lb_jax.media import audio, samples, specs
+from lb_jax.media import audio, fbank, preprocess, samples, specs
+from tests import goldens
 from tests.media import media_files
 
 SPEC = specs.AudioSpec()
@@ -217,3 +220,101 @@ def test_an_offset_in_the_recording_does_not_matter():
         audio.decode((WAVE + o, 16000), SPEC) for o in (np.float32(0), np.float32(0.25))
     )
     np.testing.assert_allclose(plain, raised, atol=1e-3)
+
+
+VALOR_GOLDEN = goldens.FOLDER / "valor" / "audio.npz"
+
+
+def valor_spec(**changes):
+    """The front end of the reference numbers, by their config."""
+    told = json.loads(VALOR_GOLDEN.with_name("config.json").read_text())
+    sizes = {"mel_bins": told["audio"]["mel_bins"], "target_frames": told["audio"]["frames"]}
+    reference = specs.preset("audio", "valor_reference")
+    return dataclasses.replace(reference, **sizes, **told["audio_norm"], **changes)
+
+
+SLICES = specs.AudioSpec(
+    sample_rate_hz=None, mel_bins=4, target_frames=10, layout="slices", clips=2
+)
+
+
+@pytest.mark.golden
+def test_sound_is_that_of_the_valor_reference():
+    if not VALOR_GOLDEN.exists():
+        pytest.skip(f"no reference numbers at {VALOR_GOLDEN}; set LB_JAX_GOLDENS")
+    reference = np.load(VALOR_GOLDEN)
+    assert reference["cases"]
+    for case in range(reference["cases"]):
+        wave = reference[f"{case}/waveform_int16"] / np.float32(32768)
+        mel, out = reference[f"{case}/fbank"], reference[f"{case}/out"]
+        spec = valor_spec(clips=int(reference[f"{case}/clips"]))
+        item = media_files.sound(wave, int(reference[f"{case}/rate"]), subtype="PCM_16")
+        decoded = audio.decode(item, spec)
+        np.testing.assert_allclose(decoded, mel, rtol=0, atol=2e-3)
+        np.testing.assert_allclose(audio.transform(decoded, spec), out, rtol=0, atol=2e-3)
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize(("padding", "key"), [("silence", "silence"), ("published", "padding")])
+def test_padding_has_the_value_of_the_valor_reference(padding, key):
+    if not VALOR_GOLDEN.exists():
+        pytest.skip(f"no reference numbers at {VALOR_GOLDEN}; set LB_JAX_GOLDENS")
+    spec = valor_spec(padding=padding)
+    out = audio.transform(np.zeros((1, spec.mel_bins), np.float32), spec)
+    np.testing.assert_allclose(out[0, :, 1:], np.load(VALOR_GOLDEN)[f"{key}_value"], atol=1e-6)
+
+
+def _first_frames(out, spec):
+    """Number of the frame of a ramp with which each slice begins."""
+    return (out[:, 0, 0] * 2 * spec.std + spec.mean).round().astype(int).tolist()
+
+
+def test_slices_follow_each_other_and_the_last_is_padded_with_silence():
+    out = audio.transform(_ramp(23), dataclasses.replace(SLICES, clips=3))
+    assert out.shape == (3, 4, 10)
+    assert out.dtype == np.float32
+    assert _first_frames(out, SLICES) == [0, 10, 20]
+    back = out[2, 0] * 2 * SLICES.std + SLICES.mean
+    np.testing.assert_allclose(back[:3], [20, 21, 22], atol=1e-5)
+    np.testing.assert_allclose(back[3:], np.log(fbank.FLOOR), atol=1e-5)
+
+
+@pytest.mark.parametrize(("padding", "slices"), [("silence", 2), ("published", 3)])
+def test_a_whole_number_of_slices_gains_an_empty_one_as_published_alone(padding, slices):
+    spec = dataclasses.replace(SLICES, padding=padding, clips=slices)
+    assert audio.slice_count(20, spec) == slices
+    out = audio.transform(_ramp(20), spec)
+    assert np.ptp(out[-1]) == 0 if padding == "published" else np.ptp(out[-1]) > 0
+
+
+def test_training_draws_a_slice_of_each_part():
+    drawn = [
+        _first_frames(audio.transform(_ramp(50), SLICES, np.random.default_rng(seed)), SLICES)
+        for seed in range(50)
+    ]
+    assert [set(column) for column in zip(*drawn, strict=True)] == [{0, 10, 20}, {30, 40}]
+    fixed = dataclasses.replace(SLICES, train_crop="first")
+    out = audio.transform(_ramp(50), fixed, np.random.default_rng(0))
+    assert _first_frames(out, fixed) == [10, 30]
+
+
+@pytest.mark.parametrize(("rate_hz", "frames"), [(22050, 1000), (16000, 998), (11025, 1000)])
+def test_sound_keeps_the_rate_of_its_file(rate_hz, frames):
+    """10 s; Kaldi rounds the samples of a frame and of a step down."""
+    spec = specs.preset("audio", "valor_reference")
+    sound = media_files.sound(_tone(rate_hz, 10.0), rate_hz)
+    assert audio.decode(sound, spec).shape == (frames, spec.mel_bins)
+    assert audio.decode(sound, specs.preset("audio", "valor")).shape == (1000, spec.mel_bins)
+
+
+def test_sound_of_the_published_rate_is_the_same_in_both_presets():
+    sound = media_files.sound(_tone(22050, 3.0), 22050)
+    one, other = (
+        audio.decode(sound, specs.preset("audio", name)) for name in ("valor", "valor_reference")
+    )
+    np.testing.assert_array_equal(one, other)
+
+
+def test_the_sound_of_a_film_makes_slices():
+    out = preprocess.preprocess("audio", media_files.clip(sound=True), preset="valor")
+    assert out.shape == (1, 1, 64, 512)

@@ -18,6 +18,12 @@ def test_frames_are_whole_windows_only():
     ]
 
 
+def test_frames_and_steps_are_rounded_down_as_by_kaldi():
+    """At 11025 Hz a frame is 275.6 samples and a step 110.25, at 22050 Hz 551.25 and 220.5."""
+    assert [fbank.num_frames(n, 11025) for n in (274, 275, 384, 385)] == [0, 1, 1, 2]
+    assert [fbank.num_frames(n, 22050) for n in (550, 551, 770, 771)] == [0, 1, 1, 2]
+
+
 def test_silence_lies_on_the_floor():
     mel = fbank.log_mel(np.zeros(RATE, np.float32), RATE, 112)
     np.testing.assert_allclose(mel, -15.942385, atol=1e-5)

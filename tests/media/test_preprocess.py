@@ -98,7 +98,7 @@ def test_log_mel_matches_the_reference(golden):
 
 
 @pytest.mark.golden
-@pytest.mark.parametrize("preset", list(specs.PRESETS))
+@pytest.mark.parametrize("preset", ["default", "reference"])
 def test_sound_matches_the_reference(golden, preset):
     for path in _media("audio"):
         expected = np.moveaxis(golden[f"audio_out_{_number(path)}"], 0, -1)
@@ -197,7 +197,7 @@ def _digests(order, preset):
     return found
 
 
-@pytest.mark.parametrize("preset", list(specs.PRESETS))
+@pytest.mark.parametrize("preset", ["default", "reference"])
 def test_arrays_are_bitwise_the_same_in_any_process_order_and_batch(preset, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert set(LARGE) == set(preprocess.MODULES)

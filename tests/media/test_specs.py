@@ -62,7 +62,14 @@ def test_an_unknown_modality_is_refused_with_the_nearest_name():
         ("video", {"train_flip": 1.5}),
         ("audio", {"mono": "left"}),
         ("audio", {"resampler": "linear"}),
+        ("audio", {"layout": "slice"}),
+        ("audio", {"clips": 0}),
+        ("audio", {"padding": "zero"}),
+        ("video", {"choice": "chunk"}),
+        ("video", {"fps": 0}),
+        ("video", {"shape": "stretched"}),
         ("text", {"context": 2}),
+        ("text", {"tokens": "pieces"}),
     ],
 )
 def test_a_bad_value_is_refused(modality, fields):
@@ -91,10 +98,17 @@ def test_the_digest_is_stable_and_follows_every_change():
     [
         (specs.DepthSpec(), "2eb642f2bd9b9c84"),
         (specs.DepthSpec(antialias=False), "44c0b01cb13abf27"),
+        (specs.VideoSpec(), "0631a86161cbf7ee"),
+        (specs.AudioSpec(), "39e48adf64e0952b"),
     ],
 )
 def test_fields_that_came_later_leave_the_digest_of_what_was_there(spec, digest):
     assert specs.digest(spec) == digest
+    assert not any(name in specs.told(spec) for name in ("missing", "choice=", "fps", "layout"))
+
+
+def test_fields_of_depth_that_came_later_change_its_digest_where_they_are_set():
+    spec, digest = specs.DepthSpec(), "2eb642f2bd9b9c84"
     assert "missing" not in specs.told(spec)
     changed = dataclasses.replace(spec, missing=(65535,))
     assert specs.digest(changed) != digest

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lb_jax.core import errors
+from lb_jax.media import clock as clock_lib
 from lb_jax.media import samples, specs, video
 from lb_jax.media import tracks as tracks_lib
 from tests.media import media_files
@@ -124,6 +125,6 @@ def test_rational_numbers_are_plain_where_they_enter():
 
 def test_a_clock_takes_any_rational_number():
     stream = types.SimpleNamespace(time_base=Rational(1, 600), average_rate=Rational(30000, 1001))
-    clock = video.Clock.of(tracks_lib.Track("a", None, stream))
+    clock = clock_lib.Clock.of(tracks_lib.Track("a", None, stream))
     assert clock.seconds([1800, 600]) == [0.0, 2.0]
     assert clock.seconds([None, None]) == [0.0, 1001 / 30000]

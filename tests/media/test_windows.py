@@ -7,6 +7,7 @@ import pytest
 
 from lb_jax.core import errors
 from lb_jax.media import clips, specs, video, windows
+from lb_jax.media import clock as clock_lib
 from tests.media import media_files
 
 VIDEO = specs.VideoSpec(size=32, frames=4)
@@ -150,6 +151,6 @@ def test_pictures_that_begin_late_keep_their_times(format):
 def test_a_picture_shows_what_stands_at_its_time():
     data = media_files.muxed("mp4", media_files.Pictures(SLIDES))
     for start_s, number in ((0, 0), (12, 0), (26, 1), (30, 2)):
-        first = video.Choice(lambda count: np.zeros(1, np.int64), start_s, None, standing=True)
+        first = clock_lib.Choice(lambda count: np.zeros(1, np.int64), start_s, None, standing=True)
         shown = video.choose(data, first)[0]
         np.testing.assert_allclose(shown.mean((0, 1)), SLIDES[number][1], atol=9)

@@ -14,6 +14,7 @@ import av
 import numpy as np
 
 from lb_jax.core import errors
+from lb_jax.media import clock as clock_lib
 from lb_jax.media import display, given, tracks, video
 
 # Brands of ISO files (`ftyp`) that hold still pictures.
@@ -78,4 +79,4 @@ def stored(frame: av.VideoFrame, shown: display.Display) -> np.ndarray:
 
 
 # The map in the middle, as it is stored.
-MIDDLE = video.Choice(lambda count: np.array([count // 2]), kind="depth", read=stored)
+MIDDLE = clock_lib.Choice(lambda count: np.array([count // 2]), kind="depth", read=stored)

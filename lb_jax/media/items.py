@@ -1,0 +1,156 @@
+"""Items of several modalities at once: what of them is there, and the arrays of all.
+
+A film is its own sound: its sound track is the audio of the item. A film without one has no audio
+and says so; so does what decodes but shows or sounds nothing, where that is asked. What cannot be
+decoded is an error as everywhere. Of what is absent the array is 0, as VALOR's of a missing file
+(spec 2.2), and `present` says that it is no such thing.
+"""
+
+import dataclasses
+import os
+import pathlib
+import warnings
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from lb_jax.core import errors
+from lb_jax.core.modalities import MODALITIES
+from lb_jax.media import content, given, specs, tracks
+from lb_jax.media import preprocess as preprocess_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """An item as a model of several modalities takes it.
+
+    Attributes:
+      arrays: modality -> float32 array, as `preprocess.transform` gives it; 0 where it is absent.
+      present: modality -> whether the item has it.
+    """
+
+    arrays: Mapping[str, np.ndarray]
+    present: Mapping[str, bool]
+
+
+def of_file(media: given.Media) -> dict[str, given.Media]:
+    """What of one file is which modality: of a film both pictures and sound.
+
+    Args:
+      media: a path or bytes of a film, a sound or a picture; a folder or list of the pictures of a
+        clip; an array of frames; (samples, rate).
+
+    Returns:
+      "video", "audio" or both -> where it is taken from.
+
+    Raises:
+      errors.DataError: bytes, or a file of another ending, that FFmpeg cannot read.
+    """
+    match media:
+        case tuple((np.ndarray(), int() | np.integer())):
+            return {"audio": media}
+        case bytes():
+            pass
+        case str() | os.PathLike():
+            ending = pathlib.Path(media).suffix.lower()
+            if ending in MODALITIES["audio"].suffixes:
+                return {"audio": media}
+            if ending in MODALITIES["image"].suffixes or os.path.isdir(media):
+                return {"video": media}
+        case _:
+            return {"video": media}
+    try:
+        is_film = tracks.has_track(media, "video")
+    except tracks.StillPicture:
+        return {"video": media}
+    return {"video": media, "audio": media} if is_film else {"audio": media}
+
+
+def is_without_sound(media: given.Media) -> bool:
+    """Whether media are a film that has pictures and no sound track.
+
+    Raises:
+      errors.DataError: no container that FFmpeg can read.
+    """
+    if not isinstance(media, str | os.PathLike | bytes):
+        return False
+    sounds = MODALITIES["audio"].suffixes
+    if not isinstance(media, bytes) and pathlib.Path(media).suffix.lower() in sounds:
+        return False
+    return not tracks.has_track(media, "audio") and tracks.has_track(media, "video")
+
+
+def preprocess(
+    media: Mapping[str, given.Media],
+    by_modality: Mapping[str, specs.Spec],
+    rng: np.random.Generator | None = None,
+    *,
+    names: Mapping[str, str] | None = None,
+    refuses_empty: bool = False,
+) -> Item:
+    """Makes an item ready for its encoders.
+
+    Args:
+      media: modality -> file or array; modalities that are not asked for are left out.
+      by_modality: the preprocessing of each modality that is asked for.
+      rng: random generator of training; None is evaluation.
+      names: modality -> what errors and warnings call it.
+      refuses_empty: whether what shows or sounds nothing counts as absent, see `content`.
+
+    Returns:
+      All modalities of `by_modality`, in that order. An `errors.DataWarning` tells what is absent
+      though a file is given.
+
+    Raises:
+      errors.DataError: a file cannot be decoded, or nothing of the item is there.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    reasons: dict[str, str] = {}
+    called = {name: given.describe(one) for name, one in media.items()} | dict(names or {})
+    for modality, spec in by_modality.items():
+        if modality not in media:
+            continue
+        try:
+            if modality == "audio" and is_without_sound(media[modality]):
+                reasons[modality] = "is a film without a sound track"
+                continue
+            decoded = preprocess_lib.decode(modality, media[modality], spec, rng)
+        except errors.DataError as error:
+            raise errors.DataError((names or {}).get(modality, error.path), error.reason) from error
+        if refuses_empty:
+            try:
+                content.require_content(modality, decoded, called[modality])
+            except errors.DataError as error:
+                reasons[modality] = error.reason.removesuffix("; drop it from the corpus")
+                continue
+        arrays[modality] = preprocess_lib.transform(modality, decoded, spec, rng)
+    if not arrays:
+        name = next(iter(called.values()), "<item>")
+        has = "; ".join(reasons.values()) or f"has {', '.join(media) or 'no media'}"
+        raise errors.DataError(name, f"{has}; expected {' or '.join(by_modality)}")
+    for modality, reason in reasons.items():
+        warnings.warn(
+            errors.DataWarning(called[modality], f"{reason}; taken as an item without {modality}"),
+            stacklevel=2,
+        )
+    return Item(
+        {
+            name: arrays[name] if name in arrays else np.zeros(specs.shape(spec), np.float32)
+            for name, spec in by_modality.items()
+        },
+        {name: name in arrays for name in by_modality},
+    )
+
+
+def stack(items: Sequence[Item]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Items side by side.
+
+    Args:
+      items: at least one, all of the same modalities.
+
+    Returns:
+      Modality -> float32 [b, ...], and present, bool [b, m], by the order of the modalities.
+    """
+    names = list(items[0].arrays)
+    arrays = {name: np.stack([one.arrays[name] for one in items]) for name in names}
+    return arrays, np.array([[one.present[name] for name in names] for one in items])
