@@ -60,11 +60,11 @@ def group_ranks(
     similarity = checks.finite(similarity, "similarity")
     group = checks.groups(group, similarity.shape[1])
     truth = checks.indices(truth, len(similarity), int(group.max()) + 1, "truth")
-    same = np.arange(len(group)) if same is None else np.asarray(same)
+    same = None if same is None else np.asarray(same)
     found = []
     for scores, right in zip(similarity, truth, strict=True):
         own = group == right
-        others = ~np.isin(same, same[own])
+        others = ~own if same is None else ~np.isin(same, same[own])
         beats = group[others & (scores >= scores[own].max())]
         found.append(1 + len(np.unique(beats)))
     return np.array(found)
