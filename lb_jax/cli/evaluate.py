@@ -81,6 +81,12 @@ def main(argv: Sequence[str]) -> None:
             choices=choices,
             help=f"{HELP[name]} (default: {choices[0]})",
         )
+    parser.add_argument(
+        "--scorers",
+        type=_names,
+        metavar="NAME,...",
+        help="for --suite: scorers of captions that are Java programs, METEOR and SPICE",
+    )
     add_settings(parser)
     given = parser.parse_args(argv)
     mode = next(one for one in ("compare", "suite", "tasks", "data") if getattr(given, one))
@@ -94,6 +100,7 @@ def main(argv: Sequence[str]) -> None:
         compare(*given.compare)
         return
     chosen = {name: getattr(given, name) for name in benchmarks.CHOICES}
+    chosen["scorers"] = None if given.scorers is None else tuple(given.scorers)
     settings = benchmarks.Settings(**{name: one for name, one in chosen.items() if one is not None})
     source, rate = model_source(given.model), corpus_arguments.rate(given)
     read = functools.partial(corpus_arguments.read_labelled, given)
@@ -129,6 +136,7 @@ HELP = {
     "k400_norm": "pixel statistics of the views of K400 and K600",
     "thermal_templates": "prompts of thermal benchmarks: of a photo, as published, or of a thermal "
     "infrared photo",
+    "dual_softmax": "of captions: a score counts for more where text and item prefer each other",
 }
 # argument -> what uses it
 USED_BY = {
@@ -151,6 +159,8 @@ USED_BY = {
     "fusion": ("tasks", "suite"),
     "k400_norm": ("suite",),
     "thermal_templates": ("suite",),
+    "dual_softmax": ("suite",),
+    "scorers": ("suite",),
 }
 # argument -> what cannot do without it
 NEEDED = {
@@ -225,7 +235,8 @@ def run_suite(
 
     Args:
       measure: `Embedder` -> `SuiteResult`.
-      out: folder for `metrics.json`, `outcomes.json` and `report.html`; None writes nothing.
+      out: folder for `metrics.json`, `outcomes.json`, `report.html` and, where the model wrote,
+        `written.json`; None writes nothing.
       cache: where embeddings are kept; None takes the user's cache folder.
       loading: other arguments of `lb_jax.load`.
     """
@@ -246,6 +257,8 @@ def run_suite(
     if out:
         checkpoint.write_json(out / "metrics.json", metrics)
         checkpoint.write_json(out / "outcomes.json", results.outcomes(found))
+        if texts := results.written(found):
+            checkpoint.write_json(out / "written.json", texts)
         unit = loading.get("depth_unit")
         shown = found if unit is None else suite_report.in_unit(found, str(unit))
         suite_report.write(out / "report.html", shown, metrics)

@@ -1,8 +1,8 @@
 """The published figures as the tables they stand in, ours beside them.
 
-`published.json` holds the tables of the paper and its README (spec section 9) in the order in which
-they are shown. A table has its results in columns, a model to a row, or in rows, a model to a
-column; `heads` say which figure of ours belongs there.
+`published.json` holds the tables of the paper and its README (spec section 9), and of VALOR (its
+spec section 7), in the order in which they are shown. A table has its results in columns, a model
+to a row, or in rows, a model to a column; `heads` say which figure of ours belongs there.
 """
 
 import dataclasses
@@ -44,7 +44,16 @@ def tables(metrics: Mapping) -> list[Table]:
     asked = {head["benchmark"] for one in _published() for head in one["heads"]}
     if not asked & metrics["benchmarks"].keys():
         return []
-    return [_LAID_OUT[one["results"]](one, metrics) for one in _published()]
+    shown = [one for one in _published() if one.get("when") != "run" or _is_run(one, metrics)]
+    return [_LAID_OUT[one["results"]](one, metrics) for one in shown]
+
+
+def _is_run(table: Mapping, metrics: Mapping) -> bool:
+    """Whether a task of the table was run; those of other models are shown only then."""
+    found = metrics["benchmarks"]
+    return any(
+        head["task"] in found.get(head["benchmark"], {}).get("tasks", {}) for head in table["heads"]
+    )
 
 
 @functools.cache
