@@ -1,4 +1,4 @@
-"""`lb-jax evaluate`: a labelled corpus, the published benchmarks, or two results side by side."""
+"""`lb-jax evaluate`: a corpus, the published benchmarks, captions, or two results side by side."""
 
 import contextlib
 import functools
@@ -21,7 +21,8 @@ def main(argv: Sequence[str]) -> None:
         "evaluate",
         "Zero-shot, retrieval, joint and emergent scores of a model: on a corpus or own data "
         "(--data), or on the published benchmarks whose data are there (--suite), the published "
-        "figures beside ours. Or two results side by side (--compare).",
+        "figures beside ours. Captions in a file against references (--captions). Or two results "
+        "side by side (--compare).",
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--data", metavar="CORPUS", help=DATA_HELP)
@@ -34,6 +35,16 @@ def main(argv: Sequence[str]) -> None:
         type=Path,
         metavar=("A", "B"),
         help="two results of --out, with the interval of each difference",
+    )
+    what.add_argument(
+        "--captions",
+        type=Path,
+        metavar="FILE",
+        help="a caption of each item (JSON, JSONL, CSV or Parquet of id or path, and caption), to "
+        "be scored against --references",
+    )
+    parser.add_argument(
+        "--references", type=Path, metavar="FILE", help="for --captions: those of people, as there"
     )
     parser.add_argument(
         "--model",
@@ -85,11 +96,11 @@ def main(argv: Sequence[str]) -> None:
         "--scorers",
         type=_names,
         metavar="NAME,...",
-        help="for --suite: scorers of captions that are Java programs, METEOR and SPICE",
+        help="for --suite and --captions: scorers that are Java programs, METEOR and SPICE",
     )
     add_settings(parser)
     given = parser.parse_args(argv)
-    mode = next(one for one in ("compare", "suite", "tasks", "data") if getattr(given, one))
+    mode = next(one for one in MODES if getattr(given, one))
     for name, modes in USED_BY.items():
         flag = f"--{name.replace('_', '-')}"
         if getattr(given, name) is not None and mode not in modes:
@@ -98,6 +109,9 @@ def main(argv: Sequence[str]) -> None:
             raise errors.ConfigError(f"--{mode} needs {flag}; give it.")
     if given.compare:
         compare(*given.compare)
+        return
+    if given.captions:
+        score_captions(given.captions, given.references, given.scorers or (), given.out)
         return
     chosen = {name: getattr(given, name) for name in benchmarks.CHOICES}
     chosen["scorers"] = None if given.scorers is None else tuple(given.scorers)
@@ -138,6 +152,7 @@ HELP = {
     "infrared photo",
     "dual_softmax": "of captions: a score counts for more where text and item prefer each other",
 }
+MODES = ("compare", "captions", "suite", "tasks", "data")
 # argument -> what uses it
 USED_BY = {
     "data": ("data", "tasks"),
@@ -150,7 +165,8 @@ USED_BY = {
     "tasks": ("tasks",),
     "split": ("data", "tasks"),
     "cache": ("suite", "tasks"),
-    "out": ("data", "tasks", "suite"),
+    "out": ("data", "tasks", "suite", "captions"),
+    "references": ("captions",),
     "preset": ("data", "tasks", "suite"),
     "depth_unit": ("data", "tasks", "suite"),
     "thermal_range": ("data", "tasks", "suite"),
@@ -160,13 +176,14 @@ USED_BY = {
     "k400_norm": ("suite",),
     "thermal_templates": ("suite",),
     "dual_softmax": ("suite",),
-    "scorers": ("suite",),
+    "scorers": ("suite", "captions"),
 }
 # argument -> what cannot do without it
 NEEDED = {
     "data": ("data", "tasks"),
     "model": ("data", "tasks", "suite"),
     "root": ("suite",),
+    "references": ("captions",),
 }
 
 
@@ -201,6 +218,28 @@ def compare(a: Path, b: Path) -> None:
     from lb_jax.evaluation.reports import compare, terminal
 
     terminal.print_comparison(compare.compare(a, b))
+
+
+def score_captions(
+    candidates: Path, references: Path, scorers: Sequence[str] = (), out: Path | None = None
+) -> dict:
+    """Scores captions in a file, prints the figures and returns them.
+
+    Args:
+      candidates: file of a caption of each item, see `evaluation.caption_files`.
+      references: file of those of people.
+      scorers: Java programs to be asked too.
+      out: folder for `metrics.json`; None writes nothing.
+    """
+    from lb_jax.evaluation import caption_files
+    from lb_jax.evaluation.reports import details, terminal
+
+    found = caption_files.score(candidates, references, scorers)
+    terminal.print_comparison(details.captions(found))
+    if out:
+        make_folder(out, "--out")
+        checkpoint.write_json(out / "metrics.json", found)
+    return found
 
 
 def _suite(embeds, *, root: Path, rows: Mapping, settings):

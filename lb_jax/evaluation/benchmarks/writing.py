@@ -278,4 +278,5 @@ def _kind(task: Task | Writing) -> str:
 
 
 def _too_few(ids: Sequence[str]) -> str | None:
-    return None if len(ids) > 1 else f"{len(ids)} items have all of it, expected at least 2"
+    have = "item has" if len(ids) == 1 else "items have"
+    return None if len(ids) > 1 else f"{len(ids)} {have} all of it, expected at least 2"

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from lb_jax.core import errors
+from lb_jax.core import words as names
 from lb_jax.evaluation.metrics import bleu, cider, intervals, ngrams, rouge, words
 
 BLEU = tuple(f"BLEU-{n}" for n in range(1, ngrams.LONGEST + 1))
@@ -147,4 +148,4 @@ def _named(row: np.ndarray) -> dict[str, float]:
 
 def _some(ids: Sequence[str]) -> str:
     shown = ", ".join(map(str, ids[:_SHOWN]))
-    return f"{len(ids)} items ({shown}{', …' if len(ids) > _SHOWN else ''})"
+    return f"{names.counted(len(ids), 'item')} ({shown}{', …' if len(ids) > _SHOWN else ''})"

@@ -22,7 +22,7 @@ def task(split: Split, result: WrittenResult) -> Iterator[str]:
     places = np.linspace(0, len(order) - 1, min(len(order), SHOWN)).round().astype(int)
     cards = "".join(_card(split, result, result.lines[order[i]]) for i in places.tolist())
     note = (
-        "Underlined: in no reference. Figure: CIDEr of this caption."
+        "Underlined: in no reference. CIDEr: of this caption alone."
         if result.task.kind == CAPTION
         else "Underlined: not the answer of the annotation, letter for letter."
     )
@@ -38,7 +38,7 @@ def _card(split: Split, result: WrittenResult, line: Line) -> str:
         uri = thumbnails.data_uri(modality, clip)
         pictures += f'<img alt="{shown}" title="{shown}" src="{uri}">'
     if result.task.kind == CAPTION:
-        said, figure = marked(line.said, line.references), f"{100 * line.figure:.1f}"
+        said, figure = marked(line.said, line.references), f"CIDEr {100 * line.figure:.1f}"
     else:
         said = _word(line.said or "(nothing)", line.figure == 1)
         figure = "right" if line.figure == 1 else "wrong"

@@ -92,7 +92,7 @@ def test_a_damaged_file_takes_out_its_item_alone(tmp_path, name):
     result = run(split, name, writer)
     if len(split.ids) == 2:  # one is too few
         assert not result.written
-        assert set(result.left_out.values()) == {"1 items have all of it, expected at least 2"}
+        assert set(result.left_out.values()) == {"1 item has all of it, expected at least 2"}
     for task in (*result.written.values(), *result.tasks.values()):
         assert task.ids == split.ids[:-1]
         assert task.asked == len(split.ids)

@@ -69,9 +69,9 @@ def test_cider_of_one_item_is_zero_and_unlike_lengths_cost():
     ("references", "candidates", "message"),
     [
         ({}, {}, "references: are none"),
-        ({"a": []}, {"a": "x"}, r"references: 1 items \(a\) without any"),
-        ({"a": ["x"], "b": ["y"]}, {"a": "x"}, r"candidates: 1 items \(b\) of 2 without a caption"),
-        ({"a": ["x"]}, {"a": "x", "b": "y"}, r"candidates: 1 items \(b\) without references"),
+        ({"a": []}, {"a": "x"}, r"references: 1 item \(a\) without any"),
+        ({"a": ["x"], "b": ["y"]}, {"a": "x"}, r"candidates: 1 item \(b\) of 2 without a caption"),
+        ({"a": ["x"]}, {"a": "x", "b": "y"}, r"candidates: 1 item \(b\) without references"),
     ],
 )
 def test_items_on_one_side_only_are_refused_in_one_line(references, candidates, message):
