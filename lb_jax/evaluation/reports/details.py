@@ -25,7 +25,9 @@ def _figures(metrics: Mapping) -> published.Table:
             if headline in found["interval"]:
                 low, high = found["interval"][headline]
                 shown[0] += f" ({100 * low:.1f} to {100 * high:.1f})"
-            rows.append((name, task, count, ", ".join(shown), f"{100 * found['chance']:.2g}"))
+            rows.append(
+                (name, task, count, ", ".join(shown), f"{round(100 * found['chance'], 6):.2g}")
+            )
     heads = ("benchmark", "task", "items", "figures", "chance")
     stars = any(count.endswith(published.INCOMPLETE) for _, _, count, *_ in rows)
     note = (
