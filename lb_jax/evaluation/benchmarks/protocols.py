@@ -108,10 +108,13 @@ def find_by_score(
     """
     count = scores.shape[1]
     if items:
-        return _retrieval(recall.ranks(scores, owner), owner, count, lower_median=True)
-    truth = np.arange(count)
-    rank = recall.group_ranks(scores.T, owner, truth, same)
-    return _retrieval(rank, truth, count, lower_median=True)
+        asking, rank = owner, recall.ranks(scores, owner)
+    else:
+        asking = np.arange(count)
+        rank = recall.group_ranks(scores.T, owner, asking, same)
+    found = _retrieval(rank, asking, count, lower_median=True)
+    more = {"mean_recall": recall.mean_recall(found.metrics)}
+    return dataclasses.replace(found, metrics=found.metrics | more)
 
 
 def caption(

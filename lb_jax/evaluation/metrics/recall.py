@@ -7,6 +7,8 @@ random numbers and does not depend on the order of the items or of the classes. 
 rules agree.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from lb_jax.core import errors
@@ -84,6 +86,11 @@ def summary(rank: np.ndarray, *, lower_median: bool = False) -> dict[str, float]
         "mean_rank": float(np.mean(rank)),
         "std_rank": float(np.std(rank)),
     }
+
+
+def mean_recall(found: Mapping[str, float]) -> float:
+    """The mean of the recalls of a `summary`, by which VALOR chooses among checkpoints."""
+    return sum(found[f"R@{k}"] for k in RECALL_AT) / len(RECALL_AT)
 
 
 def retrieval(similarity: np.ndarray) -> dict[str, float]:

@@ -92,5 +92,4 @@ def weighted(scores: np.ndarray, temperature: float | None) -> tuple[np.ndarray,
 
 def _table(rank: np.ndarray) -> dict[str, float]:
     found = recall.summary(rank, lower_median=True)
-    mean = sum(found[f"R@{k}"] for k in recall.RECALL_AT) / len(recall.RECALL_AT)
-    return found | {"mean_recall": mean}
+    return found | {"mean_recall": recall.mean_recall(found)}
