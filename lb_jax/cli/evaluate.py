@@ -229,16 +229,17 @@ def score_captions(
       candidates: file of a caption of each item, see `evaluation.caption_files`.
       references: file of those of people.
       scorers: Java programs to be asked too.
-      out: folder for `metrics.json`; None writes nothing.
+      out: folder for `metrics.json` and `report.html`; None writes nothing.
     """
     from lb_jax.evaluation import caption_files
-    from lb_jax.evaluation.reports import details, terminal
+    from lb_jax.evaluation.reports import details, terminal, written
 
-    found = caption_files.score(candidates, references, scorers)
+    found, lines = caption_files.score(candidates, references, scorers)
     terminal.print_comparison(details.captions(found))
     if out:
         make_folder(out, "--out")
         checkpoint.write_json(out / "metrics.json", found)
+        written.write(out / "report.html", str(candidates), lines, found)
     return found
 
 

@@ -13,6 +13,7 @@ from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.corpora import tables
 from lb_jax.evaluation.benchmarks.layouts import annotations
+from lb_jax.evaluation.benchmarks.writing import Line
 from lb_jax.evaluation.metrics import captions, java_scorers, words
 
 PATHS = ("path", "file", "file_name")
@@ -22,7 +23,9 @@ TEXTS = ("caption", "desc", "text", "captions", "enCap")
 _Pairs = list[tuple[object, object]]  # id and caption
 
 
-def score(candidates: Path, references: Path, scorers: Sequence[str] = ()) -> dict:
+def score(
+    candidates: Path, references: Path, scorers: Sequence[str] = ()
+) -> tuple[dict, list[Line]]:
     """Scores a file of captions against one of references.
 
     Args:
@@ -31,7 +34,8 @@ def score(candidates: Path, references: Path, scorers: Sequence[str] = ()) -> di
       scorers: Java programs to be asked too, some of `java_scorers.SCORERS`.
 
     Returns:
-      `{"metrics", "interval", "per_item", "n", "references", "tokeniser"}`, ready for JSON.
+      `{"metrics", "interval", "per_item", "n", "references", "tokeniser"}`, ready for JSON, and
+      each caption beside its references.
 
     Raises:
       ConfigError: a scorer cannot run here.
@@ -47,6 +51,11 @@ def score(candidates: Path, references: Path, scorers: Sequence[str] = ()) -> di
         of = {"candidates": candidates, "references": references}
         raise errors.DataError(of.get(str(error.path), error.path), error.reason) from error
     java = java_scorers.score(truth, said, scorers)
+    headline = captions.NAMES[0]
+    lines = [
+        Line(id_, said[id_], tuple(texts), found.per_item[id_][headline])
+        for id_, texts in truth.items()
+    ]
     return {
         "metrics": found.corpus | java.corpus,
         "interval": {name: list(limits) for name, limits in found.interval.items()},
@@ -54,7 +63,7 @@ def score(candidates: Path, references: Path, scorers: Sequence[str] = ()) -> di
         "n": len(truth),
         "references": sum(map(len, truth.values())),
         "tokeniser": words.NAME,
-    }
+    }, lines
 
 
 def read(path: Path, *, several: bool) -> dict[str, list[str]]:

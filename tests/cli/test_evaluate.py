@@ -176,6 +176,9 @@ def test_captions_of_a_file_are_scored(call, tmp_path):
     assert "1 item, 1 reference; ptb-python-1" in " ".join(result.out.split())
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())["metrics"]
     assert metrics["ROUGE-L"] == 1
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert '<b title="in a reference">dog</b>' in page
+    assert "<li>A dog.</li>" in page
 
 
 @pytest.mark.parametrize(

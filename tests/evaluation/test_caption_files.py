@@ -43,7 +43,11 @@ def test_points_in_names_stay(tmp_path):
 def test_a_file_of_captions_has_its_figures(tmp_path):
     said = write(tmp_path, "said.json", {"a": "a dog barks", "b": "it rains"})
     truth = write(tmp_path, "truth.json", REFERENCES)
-    found = caption_files.score(said, truth)
+    found, lines = caption_files.score(said, truth)
+    assert [(one.id, one.said, one.references) for one in lines] == [
+        ("a", "a dog barks", ("a dog barks", "the dog is barking")),
+        ("b", "it rains", ("rain falls",)),
+    ]
     assert (found["n"], found["references"], found["tokeniser"]) == (2, 3, "ptb-python-1")
     assert found["per_item"]["a"]["ROUGE-L"] == 1
     assert found["per_item"]["b"]["BLEU-4"] < 1e-3

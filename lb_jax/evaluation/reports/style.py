@@ -84,6 +84,7 @@ figcaption { overflow-wrap: anywhere; color: var(--soft); } figure.right figcapt
 .written .said { color: var(--ink); } .written .said b { font-weight: 600; color: var(--good); }
 .written .said u { color: var(--bad); text-decoration: underline wavy 1px; text-underline-offset: 3px; }
 .written ul { margin: 0 0 6px; padding-left: 16px; font-size: .8125rem; color: var(--soft); overflow-wrap: anywhere; }
+.written.plain { grid-template-columns: minmax(0, 1fr); }
 .note { font-size: .8125rem; }
 .written small { font-size: .75rem; color: var(--soft); overflow-wrap: anywhere; }
 details { margin-top: 32px; } pre { overflow-x: auto; font-size: .75rem; background: var(--card); padding: 12px;

@@ -1,14 +1,16 @@
 """What a model wrote beside what people wrote: right and wrong words marked, pictures beside them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from lb_jax.core.words import counted
 from lb_jax.evaluation.benchmarks.splits import Split
-from lb_jax.evaluation.benchmarks.table import CAPTION
+from lb_jax.evaluation.benchmarks.table import ANSWER, CAPTION
 from lb_jax.evaluation.benchmarks.writing import Line, WrittenResult
 from lb_jax.evaluation.metrics import words
-from lb_jax.evaluation.reports import thumbnails
+from lb_jax.evaluation.reports import details, page, thumbnails
 from lb_jax.evaluation.reports.page import escaped
 
 SHOWN = 12  # texts of a task, evenly from the worst to the best
@@ -16,41 +18,79 @@ REFERENCES = 5  # shown of each
 LONGEST = 300  # characters of a text
 
 
-def task(split: Split, result: WrittenResult) -> Iterator[str]:
-    """Yields the cards of a task, worst first."""
-    order = np.argsort([line.figure for line in result.lines], kind="stable")
-    places = np.linspace(0, len(order) - 1, min(len(order), SHOWN)).round().astype(int)
-    cards = "".join(_card(split, result, result.lines[order[i]]) for i in places.tolist())
-    note = (
-        "Underlined: in no reference. CIDEr: of this caption alone."
-        if result.task.kind == CAPTION
-        else "Underlined: not the answer of the annotation, letter for letter."
+def write(path: Path, name: str, lines: Sequence[Line], metrics: Mapping) -> None:
+    """Writes the page of captions that are in a file, without pictures.
+
+    Args:
+      path: the HTML file, replaced once the new one is complete.
+      name: of the file of captions.
+      lines: its captions.
+      metrics: `caption_files.score`'s, shown in full.
+    """
+    table = details.captions(metrics)
+    parts = (
+        *page.section(table.title, table.note, page.rows(table.columns, table.rows)),
+        *page.section("Texts", "", *cards(lines, CAPTION)),
     )
-    of = f"{len(places)} of {len(order):,} texts, evenly from the worst to the best."
-    yield f'<p class="note">{escaped(of)} {escaped(note)}</p><div class="grid3">{cards}</div>'
+    page.write(path, "lb_jax captions", {"captions": name}, parts, metrics)
 
 
-def _card(split: Split, result: WrittenResult, line: Line) -> str:
-    pictures = ""
-    for modality in result.task.media:
-        clip = split.media[modality][line.id]
-        shown = escaped(f"{modality} of {line.id}: {clip.path.name}")
-        uri = thumbnails.data_uri(modality, clip)
-        pictures += f'<img alt="{shown}" title="{shown}" src="{uri}">'
-    if result.task.kind == CAPTION:
+def task(split: Split, result: WrittenResult) -> Iterator[str]:
+    """Yields the cards of a task of a suite, with its media."""
+
+    def pictures(id_: str) -> str:
+        found = ""
+        for modality in result.task.media:
+            clip = split.media[modality][id_]
+            shown = escaped(f"{modality} of {id_}: {clip.path.name}")
+            uri = thumbnails.data_uri(modality, clip)
+            found += f'<img alt="{shown}" title="{shown}" src="{uri}">'
+        return f"<figure>{found}</figure>"
+
+    yield from cards(result.lines, result.task.kind, pictures)
+
+
+def cards(
+    lines: Sequence[Line], kind: str, pictures: Callable[[str], str] | None = None
+) -> Iterator[str]:
+    """Yields some texts beside those of people, evenly from the worst to the best.
+
+    Args:
+      lines: the texts.
+      kind: of the texts, `table.CAPTION` or `table.ANSWER`.
+      pictures: item -> HTML that shows it; None shows none.
+    """
+    order = np.argsort([line.figure for line in lines], kind="stable")
+    places = np.linspace(0, len(order) - 1, min(len(order), SHOWN)).round().astype(int)
+    of = f"{len(places):,} of {counted(len(order), 'text')}, evenly from the worst to the best."
+    note = f'<p class="note">{escaped(of)} {escaped(_NOTES[kind])}</p>'
+    shown = "".join(_card(lines[order[i]], kind, pictures) for i in places.tolist())
+    yield f'{note}<div class="grid3">{shown}</div>'
+
+
+_NOTES = {
+    CAPTION: "Underlined: in no reference. CIDEr: of this caption alone.",
+    ANSWER: "Underlined: not the answer of the annotation, letter for letter.",
+}
+
+
+def _card(line: Line, kind: str, pictures: Callable[[str], str] | None) -> str:
+    if kind == CAPTION:
         said, figure = marked(line.said, line.references), f"CIDEr {100 * line.figure:.1f}"
     else:
-        said = _word(line.said or "(nothing)", line.figure == 1)
-        figure = "right" if line.figure == 1 else "wrong"
+        is_right = line.figure == 1
+        said = _word(line.said or "(nothing)", is_right)
+        word = ("bad", "wrong"), ("good", "right")
+        figure = '<span class="{}">{}</span>'.format(*word[is_right])
     asked = f'<p class="asked-for">{escaped(_cut(line.question))}</p>' if line.question else ""
     references = "".join(f"<li>{escaped(_cut(one))}</li>" for one in line.references[:REFERENCES])
     more = len(line.references) - REFERENCES
     references += f"<li>… and {more:,} more</li>" if more > 0 else ""
-    kind = "good" if figure == "right" else "bad" if figure == "wrong" else ""
+    shown = pictures(line.id) if pictures else ""
     return (
-        f'<div class="panel written"><figure>{pictures}</figure><div>{asked}'
+        f'<div class="panel {"written" if shown else "written plain"}">{shown}<div>{asked}'
         f'<p class="said">{said}</p><ul>{references}</ul>'
-        f'<small><span class="{kind}">{figure}</span> {escaped(line.id)}</small></div></div>'
+        f"<small>{figure} {escaped(line.id)}</small></div></div>"
     )
 
 
