@@ -72,6 +72,7 @@ setup(
         "trackio": ["trackio>=0.43"],
         "wandb": ["wandb>=0.22"],
         "mteb": ["mteb>=2.26"],  # lb_jax.inference.mteb
+        "captions": ["pycocoevalcap>=1.2"],  # METEOR and SPICE, which need Java too
         "search": ["lancedb>=0.40"],  # stores of vectors: lb-jax embed, lb-jax index
         "serve": ["lancedb>=0.40", "gradio>=6", "litserve>=0.2.19"],  # lb-jax serve
         # files of depth and thermal cameras, renderers and phones

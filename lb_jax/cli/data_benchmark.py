@@ -157,6 +157,7 @@ def as_dict(name: str, layout, split, folder: Path) -> dict:
         "left_out": sum(one.kind == splits.ANNOTATION for one in split.problems),
         "repeated": count(splits.DUPLICATE, None),
         "captions": sum(map(len, split.texts.values())),
+        "questions": sum(map(len, split.questions.values())),
         "labels": len({label for labels in split.labels.values() for label in labels}),
         "modalities": {
             modality: {
@@ -193,6 +194,8 @@ def lines(report: dict) -> list[str]:
         )
     if report["captions"]:
         found.append(f"  captions {_of(report['captions'], published['captions'])}")
+    if report["questions"]:
+        found.append(f"  questions {_of(report['questions'], published['questions'])}")
     if report["labels"]:
         found.append(f"  labels   {report['labels']:,} different ones")
     by_kind: dict[str, list[dict]] = {}

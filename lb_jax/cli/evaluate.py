@@ -1,4 +1,4 @@
-"""`lb-jax evaluate`: a labelled corpus, the published benchmarks, or two results side by side."""
+"""`lb-jax evaluate`: a corpus, the published benchmarks, captions, or two results side by side."""
 
 import contextlib
 import functools
@@ -21,7 +21,8 @@ def main(argv: Sequence[str]) -> None:
         "evaluate",
         "Zero-shot, retrieval, joint and emergent scores of a model: on a corpus or own data "
         "(--data), or on the published benchmarks whose data are there (--suite), the published "
-        "figures beside ours. Or two results side by side (--compare).",
+        "figures beside ours. Captions in a file against references (--captions). Or two results "
+        "side by side (--compare).",
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--data", metavar="CORPUS", help=DATA_HELP)
@@ -34,6 +35,16 @@ def main(argv: Sequence[str]) -> None:
         type=Path,
         metavar=("A", "B"),
         help="two results of --out, with the interval of each difference",
+    )
+    what.add_argument(
+        "--captions",
+        type=Path,
+        metavar="FILE",
+        help="a caption of each item (JSON, JSONL, CSV or Parquet of id or path, and caption), to "
+        "be scored against --references",
+    )
+    parser.add_argument(
+        "--references", type=Path, metavar="FILE", help="for --captions: those of people, as there"
     )
     parser.add_argument(
         "--model",
@@ -81,9 +92,15 @@ def main(argv: Sequence[str]) -> None:
             choices=choices,
             help=f"{HELP[name]} (default: {choices[0]})",
         )
+    parser.add_argument(
+        "--scorers",
+        type=_names,
+        metavar="NAME,...",
+        help="for --suite and --captions: scorers that are Java programs, METEOR and SPICE",
+    )
     add_settings(parser)
     given = parser.parse_args(argv)
-    mode = next(one for one in ("compare", "suite", "tasks", "data") if getattr(given, one))
+    mode = next(one for one in MODES if getattr(given, one))
     for name, modes in USED_BY.items():
         flag = f"--{name.replace('_', '-')}"
         if getattr(given, name) is not None and mode not in modes:
@@ -93,7 +110,11 @@ def main(argv: Sequence[str]) -> None:
     if given.compare:
         compare(*given.compare)
         return
+    if given.captions:
+        score_captions(given.captions, given.references, given.scorers or (), given.out)
+        return
     chosen = {name: getattr(given, name) for name in benchmarks.CHOICES}
+    chosen["scorers"] = None if given.scorers is None else tuple(given.scorers)
     settings = benchmarks.Settings(**{name: one for name, one in chosen.items() if one is not None})
     source, rate = model_source(given.model), corpus_arguments.rate(given)
     read = functools.partial(corpus_arguments.read_labelled, given)
@@ -129,7 +150,9 @@ HELP = {
     "k400_norm": "pixel statistics of the views of K400 and K600",
     "thermal_templates": "prompts of thermal benchmarks: of a photo, as published, or of a thermal "
     "infrared photo",
+    "dual_softmax": "of captions: a score counts for more where text and item prefer each other",
 }
+MODES = ("compare", "captions", "suite", "tasks", "data")
 # argument -> what uses it
 USED_BY = {
     "data": ("data", "tasks"),
@@ -142,7 +165,8 @@ USED_BY = {
     "tasks": ("tasks",),
     "split": ("data", "tasks"),
     "cache": ("suite", "tasks"),
-    "out": ("data", "tasks", "suite"),
+    "out": ("data", "tasks", "suite", "captions"),
+    "references": ("captions",),
     "preset": ("data", "tasks", "suite"),
     "depth_unit": ("data", "tasks", "suite"),
     "thermal_range": ("data", "tasks", "suite"),
@@ -151,12 +175,15 @@ USED_BY = {
     "fusion": ("tasks", "suite"),
     "k400_norm": ("suite",),
     "thermal_templates": ("suite",),
+    "dual_softmax": ("suite",),
+    "scorers": ("suite", "captions"),
 }
 # argument -> what cannot do without it
 NEEDED = {
     "data": ("data", "tasks"),
     "model": ("data", "tasks", "suite"),
     "root": ("suite",),
+    "references": ("captions",),
 }
 
 
@@ -193,6 +220,29 @@ def compare(a: Path, b: Path) -> None:
     terminal.print_comparison(compare.compare(a, b))
 
 
+def score_captions(
+    candidates: Path, references: Path, scorers: Sequence[str] = (), out: Path | None = None
+) -> dict:
+    """Scores captions in a file, prints the figures and returns them.
+
+    Args:
+      candidates: file of a caption of each item, see `evaluation.caption_files`.
+      references: file of those of people.
+      scorers: Java programs to be asked too.
+      out: folder for `metrics.json` and `report.html`; None writes nothing.
+    """
+    from lb_jax.evaluation import caption_files
+    from lb_jax.evaluation.reports import details, terminal, written
+
+    found, lines = caption_files.score(candidates, references, scorers)
+    terminal.print_comparison(details.captions(found))
+    if out:
+        make_folder(out, "--out")
+        checkpoint.write_json(out / "metrics.json", found)
+        written.write(out / "report.html", str(candidates), lines, found)
+    return found
+
+
 def _suite(embeds, *, root: Path, rows: Mapping, settings):
     from lb_jax.evaluation.benchmarks import suite
 
@@ -226,7 +276,8 @@ def run_suite(
 
     Args:
       measure: `Embedder` -> `SuiteResult`.
-      out: folder for `metrics.json`, `outcomes.json` and `report.html`; None writes nothing.
+      out: folder for `metrics.json`, `outcomes.json`, `report.html` and, where the model wrote,
+        `written.json`; None writes nothing.
       cache: where embeddings are kept; None takes the user's cache folder.
       loading: other arguments of `lb_jax.load`.
     """
@@ -247,6 +298,8 @@ def run_suite(
     if out:
         checkpoint.write_json(out / "metrics.json", metrics)
         checkpoint.write_json(out / "outcomes.json", results.outcomes(found))
+        if texts := results.written(found):
+            checkpoint.write_json(out / "written.json", texts)
         unit = loading.get("depth_unit")
         shown = found if unit is None else suite_report.in_unit(found, str(unit))
         suite_report.write(out / "report.html", shown, metrics)

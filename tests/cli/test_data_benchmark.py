@@ -67,6 +67,17 @@ def test_files_that_cannot_be_decoded_are_named_and_written(call, tmp_path):
     assert (problem["kind"], problem["name"]) == ("unreadable", "2-100032-A-1.wav")
 
 
+def test_questions_are_counted(call, tmp_path):
+    folder = miniatures.write("activitynet_qa", tmp_path)
+    result = call(f"{CHECK}=activitynet_qa")
+    assert result.out.splitlines() == [
+        f"{folder}: ActivityNet-QA test",
+        "  items    2 of 800 published; 0 rows left out, 0 rows or captions repeated",
+        "  video    2 of 800 published on disk; 0 missing, 0 extra, 0 duplicates",
+        "  questions 3 of 8,000 published",
+    ]
+
+
 def test_ten_names_of_a_kind_are_shown_and_all_are_written(call, tmp_path):
     folder = miniatures.write("clotho", tmp_path)
     for n in range(13):

@@ -164,3 +164,43 @@ def test_mistakes_with_own_data_are_one_line(call, tmp_path, more, message):
     assert result.status == 2
     assert result.err.count("\n") == 1, result.err
     assert re.search(message, result.err), result.err
+
+
+def test_captions_of_a_file_are_scored(call, tmp_path):
+    (tmp_path / "said.jsonl").write_text('{"path": "v/a.mp4", "caption": "a dog"}\n')
+    (tmp_path / "truth.json").write_text('[{"video_id": "a", "desc": "A dog."}]')
+    line = "evaluate --captions {tmp}/said.jsonl --references {tmp}/truth.json --out {tmp}/out"
+    result = call(line)
+    assert result.status == 0, result.err
+    assert "ROUGE-L" in result.out
+    assert "1 item, 1 reference; ptb-python-1" in " ".join(result.out.split())
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())["metrics"]
+    assert metrics["ROUGE-L"] == 1
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert '<b title="in a reference">dog</b>' in page
+    assert "<li>A dog.</li>" in page
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--captions {tmp}/a.json", "--captions needs --references"),
+        ("--captions a.json --references b.json --model m", "--model is not used with --captions"),
+        (
+            "--captions {tmp}/a.json --references {tmp}/a.json --scorers METOER",
+            "no scorer of captions 'METOER'; there are METEOR, SPICE",
+        ),
+        ("--captions {tmp}/a.json --references {tmp}/b.json", "b.json: no such file"),
+        (
+            "--suite paper --root {tmp} --model {model} --scorers BLEU",
+            "no scorer of captions 'BLEU'",
+        ),
+    ],
+)
+def test_mistakes_with_captions_are_one_line_and_nothing_is_written(call, tmp_path, line, message):
+    (tmp_path / "a.json").write_text('{"a": "x"}')
+    result = call(f"evaluate {line} --out {{tmp}}/out")
+    assert result.status == 2
+    assert message in result.err
+    assert len(result.err.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()

@@ -137,7 +137,7 @@ def _didemo(folder: Path) -> None:
     ]
     put(folder / "test_data.json", json.dumps(rows))
     for n, id_ in enumerate(ids):
-        put(folder / f"videos/{id_}.mp4", clip(n))
+        put(folder / f"videos/{id_}.mp4", clip(n, with_sound=True))
 
 
 def _activitynet(folder: Path) -> None:
@@ -153,7 +153,7 @@ def _activitynet(folder: Path) -> None:
     }
     put(folder / "val_1.json", json.dumps(rows))
     for n, id_ in enumerate(ids):
-        put(folder / f"Videos/Activity_Videos/{id_}.mp4", clip(n))
+        put(folder / f"Videos/Activity_Videos/{id_}.mp4", clip(n, with_sound=True))
 
 
 def _lsmdc(folder: Path) -> None:
@@ -162,7 +162,7 @@ def _lsmdc(folder: Path) -> None:
         movie = f"100{n}_Some_Movie"
         id_ = f"{movie}_00.0{n}.03.170-00.0{n}.06.675"
         rows.append("\t".join((id_, "0", "1", "0", "1", text)))
-        put(folder / f"{movie}/{id_}.avi", clip(n, "avi"))
+        put(folder / f"{movie}/{id_}.avi", clip(n, "avi", with_sound=True))
     put(folder / "LSMDC16_challenge_1000_publictect.csv", "\r\n".join(rows) + "\r\n")
 
 
@@ -172,6 +172,112 @@ def _valor32k(folder: Path) -> None:
     put(folder / "desc_test.json", json.dumps(rows))
     for n, id_ in enumerate(ids):
         put(folder / f"videos/{id_}.mp4", clip(n, with_sound=True))
+
+
+def _vatex(folder: Path) -> None:
+    ids = [f"abcdefghi_{n}_000030_000040" for n in range(3)]
+    rows = [
+        {"videoID": id_, "enCap": [f"Person {n} rows.", f"A boat, seen {n} times."], "chCap": ["x"]}
+        for n, id_ in enumerate(ids)
+    ]
+    put(folder / "vatex_public_test_english_v1.1.json", json.dumps(rows))
+    for n, id_ in enumerate(ids):
+        put(folder / f"videos/{id_}.mp4", clip(n, with_sound=True))
+
+
+def _msrvtt_caption(folder: Path) -> None:
+    ids = [f"video{7010 + n}" for n in range(3)]
+    splits = ("test", "test", "train")
+    texts = ((0, "a man sings"), (1, "a cat runs"), (0, "someone sings"), (2, "not of the test"))
+    value = {
+        "videos": [{"video_id": id_, "split": one} for id_, one in zip(ids, splits, strict=True)],
+        "sentences": [{"video_id": ids[n], "caption": text} for n, text in texts],
+    }
+    put(folder / "test_videodatainfo.json", json.dumps(value))
+    for n, id_ in enumerate(ids[:2]):
+        put(folder / f"videos/all/{id_}.mp4", clip(n, with_sound=True))
+
+
+def _coco(folder: Path) -> None:
+    images = []
+    for n, split in enumerate(("test", "restval", "test", "test")):
+        name = f"COCO_val2014_00000000000{n}.jpg"
+        sentences = [{"raw": f"A bus, number {n}."}, {"raw": f"Bus {n}"}]
+        images.append({"filename": name, "split": split, "sentences": sentences, "cocoid": n})
+        if split == "test":
+            put(folder / "val2014" / name, picture(n))
+    put(folder / "dataset_coco.json", json.dumps({"images": images, "dataset": "coco"}))
+
+
+def _msrvtt_qa(folder: Path) -> None:
+    asked = ((7010, "who sings?", "man"), (7011, "what runs?", "cat"), (7010, "what is it?", "tv"))
+    rows = [
+        {"id": 158581 + n, "video_id": video, "question": question, "answer": answer}
+        for n, (video, question, answer) in enumerate(asked)
+    ]
+    put(folder / "test_qa.json", json.dumps(rows))
+    for n in range(2):
+        put(folder / f"videos/all/video{7010 + n}.mp4", clip(n, with_sound=True))
+
+
+def _msvd_qa(folder: Path) -> None:
+    asked = ((1, "what bathes?", "bird"), (3, "who rides?", "man"), (1, "where?", "sink"))
+    rows = [
+        {"id": n, "video_id": video, "question": question, "answer": answer}
+        for n, (video, question, answer) in enumerate(asked)
+    ]
+    put(folder / "test_qa.json", json.dumps(rows))
+    ids = [f"mv89psg6zh4_{n}_{n + 9}" for n in range(3)]
+    mapping = "".join(f"{id_} vid{n + 1}\n" for n, id_ in enumerate(ids))
+    put(folder / "youtube_mapping.txt", mapping)
+    for n in (0, 2):
+        put(folder / f"YouTubeClips/{ids[n]}.avi", clip(n, "avi"))
+
+
+def _tgif_qa(folder: Path) -> None:
+    rows = ["gif_name\tquestion\tanswer\ttype"]
+    rows += ["tumblr_a1\twhat is the dog wearing?\that\t0", "tumblr_b2\twho waves?\tman\t0"]
+    put(folder / "Test_frameqa_question.csv", "\n".join(rows) + "\n")
+    for n, name in enumerate(("tumblr_a1", "tumblr_b2")):
+        put(folder / f"gifs/{name}.mp4", clip(n))
+
+
+def _activitynet_qa(folder: Path) -> None:
+    asked = (("aaa", "is it raining", "no"), ("bbb", "who runs", "dog"), ("aaa", "where", "park"))
+    keys = [f"{name}_{n}" for n, (name, _, _) in enumerate(asked)]
+    questions = [
+        {"video_name": name, "question": question, "question_id": key}
+        for key, (name, question, _) in zip(keys, asked, strict=True)
+    ]
+    answers = [
+        {"answer": answer, "type": 3, "question_id": key}
+        for key, (_, _, answer) in zip(keys, asked, strict=True)
+    ]
+    put(folder / "test_q.json", json.dumps(questions))
+    put(folder / "test_a.json", json.dumps(answers))
+    for n, name in enumerate(("aaa", "bbb")):
+        put(folder / f"videos/v_{name}.mp4", clip(n))
+
+
+def _music_avqa(folder: Path) -> None:
+    asked = (
+        ("00000093", "Is the <Object> left of the <Object>?", '["piano", "flute"]', "yes"),
+        ("00000294", "How many instruments are there?", "[]", "two"),
+    )
+    rows = [
+        {
+            "video_id": video,
+            "question_id": n,
+            "type": '["Visual", "Location"]',
+            "question_content": question,
+            "templ_values": words,
+            "anser": answer,
+        }
+        for n, (video, question, words, answer) in enumerate(asked)
+    ]
+    put(folder / "avqa-test.json", json.dumps(rows))
+    for n, (video, *_) in enumerate(asked):
+        put(folder / f"videos/{video}.mp4", clip(n, with_sound=True))
 
 
 def _clotho(folder: Path) -> None:
@@ -301,6 +407,14 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "activitynet": _activitynet,
     "lsmdc": _lsmdc,
     "valor32k": _valor32k,
+    "vatex": _vatex,
+    "msrvtt_caption": _msrvtt_caption,
+    "coco": _coco,
+    "msrvtt_qa": _msrvtt_qa,
+    "msvd_qa": _msvd_qa,
+    "tgif_qa": _tgif_qa,
+    "activitynet_qa": _activitynet_qa,
+    "music_avqa": _music_avqa,
     "clotho": _clotho,
     "audiocaps": _audiocaps,
     "k400": _kinetics,

@@ -6,7 +6,7 @@ place of another is taken for what it shows.
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -77,6 +77,49 @@ class Planted:
 
     def texts(self, texts):
         return np.stack([_axes(self._meaning[text]) for text in texts])
+
+
+class Writes:
+    """Writes the first caption of people and the right answer, and scores a pair 1 or 0.
+
+    Args:
+      split: the whole data set.
+      wrong: items of which it writes, and scores, what is another item's.
+    """
+
+    groups: tuple[str, ...] = ("tv", "ta", "tva")
+    temperature = 0.1
+
+    def __init__(self, split: Split, wrong: Collection[str] = ()):
+        self._split, self.asked = split, []
+        shown = {id_: split.ids[i - 1] if id_ in wrong else id_ for i, id_ in enumerate(split.ids)}
+        self._seen = {
+            (name, clip.path): shown[id_]
+            for name, clips in split.media.items()
+            for id_, clip in clips.items()
+        }
+
+    def caption(self, group, items, **options):
+        return [self._split.texts[id_][0] for id_ in self._see(group, items)]
+
+    def answer(self, items, questions, *, group):
+        found = []
+        for id_, text in zip(self._see(group, items), questions, strict=True):
+            answers = {one.text: one.answer for one in self._split.questions[id_]}
+            found.append(answers.get(text, "something else"))
+        return found
+
+    def score(self, texts, items, *, group):
+        own = [self._split.texts[id_] for id_ in self._see(group, items)]
+        return np.array([[float(text in one) for one in own] for text in texts])
+
+    def _see(self, group, items):
+        self.asked.append((group, len(items)))
+        for item in items:
+            for name, clip in item.items():
+                clip_lib.decode(name, clip, specs.preset(name))
+        first = [next(iter(item.items())) for item in items]
+        return [self._seen[name, clip.path] for name, clip in first]
 
 
 class Meaningless(Planted):

@@ -28,7 +28,7 @@ from lb_jax.evaluation.benchmarks.splits import (
     Split,
 )
 from lb_jax.evaluation.benchmarks.table import Benchmark, Settings, Task
-from lb_jax.evaluation.metrics import scoring
+from lb_jax.evaluation.metrics import retrieval, scoring
 from lb_jax.media.clips import Clip, Views
 from lb_jax.text import tokenizer
 
@@ -86,6 +86,10 @@ class TaskResult:
     targets: np.ndarray
     owner: np.ndarray | None = None
 
+    def similarity(self, first: int, count: int) -> np.ndarray:
+        """Scores `[count, m]` of queries from the first on; of rows their dot product."""
+        return scoring.cosine(self.queries[first : first + count], self.targets)
+
 
 # outcome, query rows, target rows, the item of each caption
 _Compared = tuple[Outcome, np.ndarray, np.ndarray, np.ndarray | None]
@@ -96,7 +100,7 @@ class Bench:
     """A split, its embeddings as they are asked for, and the tasks on them.
 
     Args:
-      embedder: the model.
+      embedder: the model; None where it gives no vectors, and every task meets that obstacle.
       name: of the row of the table, by which shares of the items are chosen.
       row: what is asked.
       split: the data set.
@@ -109,12 +113,17 @@ class Bench:
     """
 
     def __init__(
-        self, embedder: Embedder, name: str, row: Benchmark, split: Split, settings: Settings
+        self,
+        embedder: Embedder | None,
+        name: str,
+        row: Benchmark,
+        split: Split,
+        settings: Settings,
     ):
         self.name, self.row, self.settings = name, row, settings
-        texts, self.found = _usable(split)
+        texts, self.found = _usable(split) if embedder else (split.texts, [])
         self.split = dataclasses.replace(split, texts=texts)
-        self._embedder = embedder
+        self._model = embedder
         self._media: dict[str, dict[str, np.ndarray]] = collections.defaultdict(dict)
         self._failed: dict[str, set[str]] = collections.defaultdict(set)
         self._alike: dict[tuple[str, bytes], str] = {}  # modality, hash of rows -> first item
@@ -123,10 +132,18 @@ class Bench:
         self.classes = tuple(self._prompts)
         self._column = {label: i for i, label in enumerate(self.classes)}
 
+    @property
+    def _embedder(self) -> Embedder:
+        if self._model is None:
+            raise errors.InternalError("a task was run that meets an obstacle")
+        return self._model
+
     def obstacle(self, task: Task) -> str | None:
         """Why a task cannot be run; None if it can."""
+        if self._model is None:
+            return f"this model gives no vectors ({task}); an encoder does, such as LanguageBind"
         for modality in task.media:
-            if modality not in self._embedder.modalities:
+            if modality not in self._model.modalities:
                 return f"the model has no {modality}"
             if not self.split.media.get(modality):
                 return f"no file of {modality}"
@@ -299,6 +316,8 @@ def _usable(split: Split) -> tuple[dict[str, tuple[str, ...]], list[Problem]]:
 
 def _captions(bench: Bench, task: Task, ids: Sequence[str]) -> _Compared:
     kind = bench.settings.scoring
+    if bench.settings.dual_softmax == "on":
+        return _by_dual_softmax(bench, task, ids)
     texts, owner, same = bench.captions(ids, kind)
     if task.query == (TEXT,):
         items = bench.side(task.target, task.query, ids, kind)[:, 0]
@@ -306,6 +325,19 @@ def _captions(bench: Bench, task: Task, ids: Sequence[str]) -> _Compared:
         return protocols.find_items(texts, owner, items, alike), texts, items, owner
     items = bench.side(task.query, task.target, ids, kind)[:, 0]
     return protocols.find_texts(items, texts, owner, same), items, texts, owner
+
+
+def _by_dual_softmax(bench: Bench, task: Task, ids: Sequence[str]) -> _Compared:
+    """As `_captions`, of the whole matrix of cosines."""
+    texts, owner, same = bench.captions(ids, "cosine")
+    to_items = task.query == (TEXT,)
+    sides = (task.target, task.query) if to_items else (task.query, task.target)
+    items = bench.side(*sides, ids, "cosine")[:, 0]
+    scales = [bench.logit_scale[name] for name in task.media]
+    temperature = math.exp(-sum(scales) / len(scales))
+    both = retrieval.weighted(scoring.cosine(texts, items), temperature)
+    outcome = protocols.find_by_score(both[not to_items], owner, same, items=to_items)
+    return (outcome, texts, items, owner) if to_items else (outcome, items, texts, owner)
 
 
 # The original compares unit rows wherever there are classes, and in its samples.

@@ -12,7 +12,17 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core.words import counted
-from lb_jax.evaluation.metrics import checks, classes, intervals, ranks, recall, scoring
+from lb_jax.evaluation.metrics import (
+    answers,
+    captions,
+    checks,
+    classes,
+    intervals,
+    java_scorers,
+    ranks,
+    recall,
+    scoring,
+)
 from lb_jax.evaluation.metrics import labels as multilabel
 
 INVERSE_TEMPERATURE = 100  # of views, whatever was learned (`zero_shot_classifier.py`)
@@ -83,6 +93,68 @@ def find_texts(
     return _retrieval(
         ranks.group_ranks(items, texts, owner, truth, same), truth, len(items), lower_median=False
     )
+
+
+def find_by_score(
+    scores: np.ndarray, owner: np.ndarray, same: np.ndarray, *, items: bool
+) -> Outcome:
+    """Texts and items look for each other in a matrix of scores; both medians are the lower.
+
+    Args:
+      scores: `[k, n]`, of texts and items.
+      owner: int `[k]`, the item each text describes; every item has at least one.
+      same: int `[k]`, equal where texts are word for word the same.
+      items: whether items are looked for, by texts as in `find_items`; otherwise texts, by items as
+        in `find_texts`.
+    """
+    count = scores.shape[1]
+    if items:
+        asking, rank = owner, recall.ranks(scores, owner)
+    else:
+        asking = np.arange(count)
+        rank = recall.group_ranks(scores.T, owner, asking, same)
+    found = _retrieval(rank, asking, count, lower_median=True)
+    more = {"mean_recall": recall.mean_recall(found.metrics)}
+    return dataclasses.replace(found, metrics=found.metrics | more)
+
+
+def caption(
+    references: Mapping[str, Sequence[str]], said: Mapping[str, str], scorers: Sequence[str] = ()
+) -> tuple[Outcome, dict[str, float]]:
+    """Captions against those of people.
+
+    Chance is what the captions score one item further on, each item having that of its neighbour.
+
+    Args:
+      references: item -> its captions by people.
+      said: item -> its caption by the model.
+      scorers: Java programs to be asked too, some of `java_scorers.SCORERS`.
+
+    Returns:
+      The outcome, and the headline's figure of each item.
+    """
+    found = captions.score(references, said)
+    java = java_scorers.score(references, said, scorers).corpus
+    ids = list(references)
+    moved = {id_: said[other] for id_, other in zip(ids, [*ids[1:], ids[0]], strict=True)}
+    headline = captions.NAMES[0]
+    chance = captions.score(references, moved).corpus[headline]
+    each = {id_: figures[headline] for id_, figures in found.per_item.items()}
+    return Outcome(found.corpus | java, chance, found.interval), each
+
+
+def answer(said: Sequence[str], right: Sequence[str], item: np.ndarray) -> Outcome:
+    """Accuracy of answers, letter for letter; chance is that of the commonest answer.
+
+    Args:
+      said: answers of the model.
+      right: those of the annotation.
+      item: int `[q]`, the item of each.
+    """
+    hits = answers.right(said, right)
+    found = {"accuracy": float(hits.mean())}
+    limits = _intervals(found, hits[:, None].astype(float), item)
+    return Outcome(found, answers.commonest(right), limits, np.where(hits, 1, 2), item)
 
 
 def find_partners(queries: np.ndarray, targets: np.ndarray) -> Outcome:

@@ -1,8 +1,8 @@
 """The published figures as the tables they stand in, ours beside them.
 
-`published.json` holds the tables of the paper and its README (spec section 9) in the order in which
-they are shown. A table has its results in columns, a model to a row, or in rows, a model to a
-column; `heads` say which figure of ours belongs there.
+`published.json` holds the tables of the paper and its README (spec section 9), and of VALOR (its
+spec section 7), in the order in which they are shown. A table has its results in columns, a model
+to a row, or in rows, a model to a column; `heads` say which figure of ours belongs there.
 """
 
 import dataclasses
@@ -38,13 +38,23 @@ class Table:
 def tables(metrics: Mapping) -> list[Table]:
     """The published tables with our figures, of `results.to_json`.
 
-    A figure of ours that is of fewer items than the published split is marked with a star. There
-    are none where nothing published was run.
+    A figure of ours that is of fewer items than the published split is marked with a star. Tables
+    of which nothing was run are left out; those of LanguageBind stand together or not at all.
     """
-    asked = {head["benchmark"] for one in _published() for head in one["heads"]}
-    if not asked & metrics["benchmarks"].keys():
-        return []
-    return [_LAID_OUT[one["results"]](one, metrics) for one in _published()]
+    run = {one["title"] for one in _published() if _is_run(one, metrics)}
+    together = {one["title"] for one in _published() if one.get("when") != "run"}
+    shown = run | together if run & together else run
+    return [
+        _LAID_OUT[one["results"]](one, metrics) for one in _published() if one["title"] in shown
+    ]
+
+
+def _is_run(table: Mapping, metrics: Mapping) -> bool:
+    """Whether a task of the table was run."""
+    found = metrics["benchmarks"]
+    return any(
+        head["task"] in found.get(head["benchmark"], {}).get("tasks", {}) for head in table["heads"]
+    )
 
 
 @functools.cache

@@ -9,10 +9,13 @@ from lb_jax.core.modalities import TEXT
 from lb_jax.evaluation.benchmarks import protocols
 from lb_jax.evaluation.benchmarks.bench import TaskResult
 from lb_jax.evaluation.benchmarks.suite import BenchmarkResult, SuiteResult
-from lb_jax.evaluation.metrics import health, recall
+from lb_jax.evaluation.benchmarks.table import CAPTION
+from lb_jax.evaluation.benchmarks.writing import WrittenResult
+from lb_jax.evaluation.metrics import health, recall, words
 
 # figure -> how many answers count
 FIRST = {f"R@{k}": k for k in recall.RECALL_AT} | {f"top{k}": k for k in protocols.TOP_AT}
+FIRST |= {"accuracy": 1}  # of an answer in words, which counts as first or second
 
 
 def to_json(result: SuiteResult) -> dict:
@@ -37,7 +40,9 @@ def _benchmark_json(one: BenchmarkResult) -> dict:
         "title": one.title,
         "items": len(one.split.ids),
         "published": dict(one.published),
-        "tasks": {name: _task_json(task, one.classes) for name, task in one.tasks.items()},
+        "tasks": {
+            name: _task_json(task, one.classes) for name, task in (one.tasks | one.written).items()
+        },
         "left_out": one.left_out,
         "problems": [dataclasses.asdict(problem) for problem in one.problems],
         "health": _health(one.samples),
@@ -45,7 +50,7 @@ def _benchmark_json(one: BenchmarkResult) -> dict:
     }
 
 
-def _task_json(task: TaskResult, classes: Sequence[str]) -> dict:
+def _task_json(task: TaskResult | WrittenResult, classes: Sequence[str]) -> dict:
     outcome = task.outcome
     found: dict[str, object] = {
         "n": len(task.ids),
@@ -55,6 +60,8 @@ def _task_json(task: TaskResult, classes: Sequence[str]) -> dict:
         "interval": {name: list(limits) for name, limits in outcome.interval.items()},
         "drop_one": {name: less.metrics for name, less in task.drop_one.items()},
     }
+    if isinstance(task, WrittenResult) and task.task.kind == CAPTION:
+        found["tokeniser"] = words.NAME
     if outcome.per_class is not None:
         found["per_class"] = dict(zip(classes, outcome.per_class, strict=True))
     return found
@@ -84,7 +91,7 @@ def outcomes(result: SuiteResult) -> dict[str, dict[str, list]]:
     """
     found = {}
     for name, one in result.benchmarks.items():
-        for task_name, task in one.tasks.items():
+        for task_name, task in (one.tasks | one.written).items():
             figures = {key: k for key, k in FIRST.items() if key in task.outcome.metrics}
             rank, item = task.outcome.rank, task.outcome.item
             if figures and rank is not None and item is not None:
@@ -94,3 +101,23 @@ def outcomes(result: SuiteResult) -> dict[str, dict[str, list]]:
                     "ranks": rank.tolist(),
                 }
     return found
+
+
+def written(result: SuiteResult) -> list[dict[str, object]]:
+    """Every text that a model wrote, one row each, ready for `written.json`.
+
+    Returns:
+      `{"benchmark", "task", "id", "question", "said", "references", "figure"}`, the figure being
+      that of the headline; captions have no question.
+    """
+    return [
+        {"benchmark": name, "task": str(task.task)}
+        | {
+            key: value
+            for key, value in dataclasses.asdict(line).items()
+            if value or key != "question"
+        }
+        for name, one in result.benchmarks.items()
+        for task in one.written.values()
+        for line in task.lines
+    ]

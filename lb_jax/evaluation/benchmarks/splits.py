@@ -33,6 +33,14 @@ class Problem:
 
 
 @dataclasses.dataclass(frozen=True)
+class Question:
+    """A question about an item, and the answer of the annotation, as it is written there."""
+
+    text: str
+    answer: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Split:
     """The test items of a data set, as far as they are on disk.
 
@@ -42,6 +50,7 @@ class Split:
       texts: item -> its captions; empty where items have classes instead.
       labels: item -> its labels on disk, keys of the class names; empty where items have captions.
       problems: what is missing, extra, twice, or cannot be used.
+      questions: item -> what is asked about it; empty where nothing is.
     """
 
     ids: tuple[str, ...]
@@ -49,6 +58,7 @@ class Split:
     texts: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     labels: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    questions: Mapping[str, tuple[Question, ...]] = dataclasses.field(default_factory=dict)
 
     def in_unit(self, unit: str) -> "Split":
         """The same items, their depth in a unit, for who looks at the files without the model."""

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from lb_jax.evaluation.benchmarks import layouts, prompts
 from lb_jax.evaluation.benchmarks.bench import Bench, Embedder, TaskResult
 from lb_jax.evaluation.benchmarks.splits import Problem, Split
 from lb_jax.evaluation.benchmarks.table import Benchmark, Settings
+from lb_jax.evaluation.benchmarks.writing import Writer, WritingBench, WrittenResult
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,11 +29,12 @@ class BenchmarkResult:
       published: counts of the published split, "items" and perhaps "captions".
       classes: labels on disk, in the order of the columns; empty with captions.
       names: what the prompts call them, in the same order.
-      tasks: name of a task -> its result.
+      tasks: name of a task of retrieval or classes -> its result.
       left_out: name of a task -> why it was not run.
       problems: of the data set, and what could not be decoded.
       samples: modality, text among them -> unit rows `[n, e]` of some of what was embedded.
       seconds: that it took.
+      written: name of a task of captions or answers -> what was written.
     """
 
     title: str
@@ -42,6 +47,7 @@ class BenchmarkResult:
     problems: tuple[Problem, ...]
     samples: dict[str, np.ndarray]
     seconds: float
+    written: dict[str, WrittenResult] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,20 +66,22 @@ class SuiteResult:
 
 
 def run(
-    embedder: Embedder,
+    embedder: Embedder | None,
     root: Path,
     rows: Mapping[str, Benchmark],
     settings: Settings,
     announce: Callable[[str], None] = lambda title: None,
+    writer: Writer | None = None,
 ) -> SuiteResult:
     """Runs the rows whose data are below `root`.
 
     Args:
-      embedder: the model.
+      embedder: the model; None where it gives no vectors.
       root: holds a folder for each data set, named as the row.
       rows: of the table of benchmarks, by name.
       settings: how to score.
       announce: called with the title of each benchmark before it is run.
+      writer: the model, where it writes; it then scores texts against items itself.
 
     Raises:
       DataError: `root` is no folder, or nothing in it can be run.
@@ -91,8 +99,8 @@ def run(
         except errors.DataError as error:  # one data set out of order does not stop the others
             left_out[name] = str(error)
             continue
-        found = score(embedder, name, row, split, settings, layouts.LAYOUTS[name].counts)
-        if found.tasks:
+        found = score(embedder, name, row, split, settings, layouts.LAYOUTS[name].counts, writer)
+        if found.tasks or found.written:
             results[name] = found
         else:
             left_out[name] = nothing_run(found)
@@ -109,32 +117,38 @@ def run(
 
 
 def score(
-    embedder: Embedder,
+    embedder: Embedder | None,
     name: str,
     row: Benchmark,
     split: Split,
     settings: Settings,
     counts: Mapping[str, int | None] = MappingProxyType({"items": None}),
+    writer: Writer | None = None,
 ) -> BenchmarkResult:
     """Runs the tasks of one row that the data and the model allow.
 
     Args:
-      embedder: the model.
+      embedder: the model; None where it gives no vectors.
       name: of the row.
       row: what is asked.
       split: the data set.
       settings: how to score.
       counts: of the published split.
+      writer: the model, where it writes; it then scores texts against items itself.
     """
     started = time.perf_counter()
     bench = Bench(embedder, name, settings.apply(row), split, settings)
-    tasks, left_out = {}, {}
+    writing = WritingBench(writer, bench.split, settings)
+    tasks: dict[str, TaskResult] = {}
+    written: dict[str, WrittenResult] = {}
+    left_out: dict[str, str] = {}
     for task in row.tasks:
-        reason = bench.obstacle(task)
-        if reason:
-            left_out[str(task)] = reason
-        else:
-            tasks[str(task)] = bench.run(task)
+        by_pairs = not (row.prompts or row.pairs) and writing.scores(task)
+        reason = writing.obstacle(task) if by_pairs else bench.obstacle(task)
+        found = reason or (writing.score(task) if by_pairs else bench.run(task))
+        _sort(task, found, tasks, left_out)
+    for task in row.written:
+        _sort(task, writing.obstacle(task) or writing.write(task), written, left_out)
     return BenchmarkResult(
         title=row.title,
         split=bench.split,
@@ -143,10 +157,19 @@ def score(
         names=tuple(prompts.classes(row.prompts.classes).values()) if row.prompts else (),
         tasks=tasks,
         left_out=left_out,
-        problems=(*bench.split.problems, *bench.found),
+        problems=(*bench.split.problems, *bench.found, *writing.found),
         samples=bench.samples(),
         seconds=time.perf_counter() - started,
+        written=written,
     )
+
+
+def _sort(task, found: T | str, results: dict[str, T], left_out: dict[str, str]) -> None:
+    """Puts a result, or why there is none, under the name of its task."""
+    if isinstance(found, str):
+        left_out[str(task)] = found
+    else:
+        results[str(task)] = found
 
 
 def nothing_run(result: BenchmarkResult) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.evaluation.benchmarks import prompts
-from lb_jax.evaluation.metrics import scoring
+from lb_jax.evaluation.metrics import java_scorers, scoring
 from lb_jax.media.clips import Views
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -73,6 +73,26 @@ def parse(text: str, share: float = 1.0) -> Task:
 
 
 @dataclasses.dataclass(frozen=True)
+class Writing:
+    """What a model that writes is asked for: a caption of each item, or answers to its questions.
+
+    Attributes:
+      kind: one of `KINDS`.
+      media: modalities of the items that it is shown.
+    """
+
+    kind: str
+    media: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{'+'.join(self.media)}->{self.kind}"
+
+
+CAPTION, ANSWER = "caption", "answer"
+KINDS = (CAPTION, ANSWER)
+
+
+@dataclasses.dataclass(frozen=True)
 class Prompts:
     """Texts that stand for classes: a list of class names and a kind of templates."""
 
@@ -98,6 +118,7 @@ class Benchmark:
       views: of videos; None embeds each once.
       by_caption: whether items of the same captions are right for each other when a text looks for
         its item.
+      written: what models that write are asked for besides.
     """
 
     title: str
@@ -107,6 +128,15 @@ class Benchmark:
     pairs: bool = False
     views: Views | None = None
     by_caption: bool = False
+    written: tuple[Writing, ...] = ()
+
+
+def _written(kind: str, *sides: str) -> tuple[Writing, ...]:
+    return tuple(Writing(kind, tuple(side.split("+"))) for side in sides)
+
+
+def _questions(title: str, *sides: str) -> Benchmark:
+    return Benchmark(title, (), written=_written(ANSWER, *sides))
 
 
 def _tasks(*texts: str, share: float = 1.0) -> tuple[Task, ...]:
@@ -115,6 +145,7 @@ def _tasks(*texts: str, share: float = 1.0) -> tuple[Task, ...]:
 
 _BOTH_WAYS = _tasks("text->video", "video->text")
 _SOUND = _tasks("text->audio", "audio->text")
+_WITH_SOUND = _tasks("text->audio+video", "audio+video->text")
 _PART = 0.1  # rows marked with a dagger in the paper
 
 # name, which is also the folder below --root: the row
@@ -122,13 +153,31 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "msrvtt": Benchmark(
         "MSR-VTT", (*_BOTH_WAYS, *_tasks("audio+video->text", "text->audio+video"))
     ),
-    "msvd": Benchmark("MSVD", _BOTH_WAYS),
-    "didemo": Benchmark("DiDeMo", _BOTH_WAYS),
-    "activitynet": Benchmark("ActivityNet", _BOTH_WAYS),
-    "lsmdc": Benchmark("LSMDC", _BOTH_WAYS),
-    "valor32k": Benchmark("VALOR-32K", _tasks("text->audio+video", "text->video", "text->audio")),
-    "clotho": Benchmark("Clotho", _SOUND),
-    "audiocaps": Benchmark("AudioCaps", _SOUND),
+    "msvd": Benchmark("MSVD", _BOTH_WAYS, written=_written(CAPTION, "video")),
+    "didemo": Benchmark("DiDeMo", (*_BOTH_WAYS, *_WITH_SOUND)),
+    "activitynet": Benchmark("ActivityNet", (*_BOTH_WAYS, *_WITH_SOUND)),
+    "lsmdc": Benchmark("LSMDC", (*_BOTH_WAYS, *_WITH_SOUND)),
+    "vatex": Benchmark(
+        "VATEX", (*_BOTH_WAYS, *_WITH_SOUND), written=_written(CAPTION, "audio+video", "video")
+    ),
+    "valor32k": Benchmark(
+        "VALOR-32K",
+        _tasks("text->audio+video", "text->video", "text->audio"),
+        written=_written(CAPTION, "audio+video", "video", "audio"),
+    ),
+    "clotho": Benchmark("Clotho", _SOUND, written=_written(CAPTION, "audio")),
+    "audiocaps": Benchmark("AudioCaps", _SOUND, written=_written(CAPTION, "audio")),
+    "coco": Benchmark(
+        "COCO", _tasks("text->image", "image->text"), written=_written(CAPTION, "image")
+    ),
+    "msrvtt_caption": Benchmark(
+        "MSR-VTT captions", (), written=_written(CAPTION, "audio+video", "video")
+    ),
+    "msrvtt_qa": _questions("MSRVTT-QA", "audio+video", "video"),
+    "msvd_qa": _questions("MSVD-QA", "video"),
+    "tgif_qa": _questions("TGIF-QA, frames", "video"),
+    "activitynet_qa": _questions("ActivityNet-QA", "video"),
+    "music_avqa": _questions("MUSIC-AVQA", "audio+video", "video"),
     "k400": Benchmark(
         "K400", _tasks("video->text"), Prompts("k400", "photo", "video"), views=Views()
     ),
@@ -194,17 +243,22 @@ class Settings:
       fusion: how several modalities on a side add up, see `scoring.fuse`.
       k400_norm: pixel statistics of the views of Kinetics, "clip" as in training, or "imagenet".
       thermal_templates: "photo", with which the paper's figures were made, or "thermal".
+      scorers: of captions besides those in Python, see `metrics.java_scorers`; checked at once.
+      dual_softmax: "off", or "on" for captions and their items, see `metrics.dual_softmax`.
 
     Raises:
-      ConfigError: for a value that there is not.
+      ConfigError: for a value that there is not, or a scorer that cannot run here.
     """
 
     scoring: str = "cosine"
     fusion: str = "cosine"
     k400_norm: str = "clip"
     thermal_templates: str = "photo"
+    dual_softmax: str = "off"
+    scorers: tuple[str, ...] = ()
 
     def __post_init__(self):
+        java_scorers.require(self.scorers)
         for name, choices in CHOICES.items():
             found = getattr(self, name)
             if found not in choices:
@@ -243,6 +297,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "fusion": tuple(scoring.FUSIONS),
     "k400_norm": tuple(_STATISTICS),
     "thermal_templates": tuple(_TEMPLATES),
+    "dual_softmax": ("off", "on"),
 }
 
 

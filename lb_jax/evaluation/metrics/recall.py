@@ -7,6 +7,8 @@ random numbers and does not depend on the order of the items or of the classes. 
 rules agree.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from lb_jax.core import errors
@@ -60,11 +62,11 @@ def group_ranks(
     similarity = checks.finite(similarity, "similarity")
     group = checks.groups(group, similarity.shape[1])
     truth = checks.indices(truth, len(similarity), int(group.max()) + 1, "truth")
-    same = np.arange(len(group)) if same is None else np.asarray(same)
+    same = None if same is None else np.asarray(same)
     found = []
     for scores, right in zip(similarity, truth, strict=True):
         own = group == right
-        others = ~np.isin(same, same[own])
+        others = ~own if same is None else ~np.isin(same, same[own])
         beats = group[others & (scores >= scores[own].max())]
         found.append(1 + len(np.unique(beats)))
     return np.array(found)
@@ -84,6 +86,11 @@ def summary(rank: np.ndarray, *, lower_median: bool = False) -> dict[str, float]
         "mean_rank": float(np.mean(rank)),
         "std_rank": float(np.std(rank)),
     }
+
+
+def mean_recall(found: Mapping[str, float]) -> float:
+    """The mean of the recalls of a `summary`, by which VALOR chooses among checkpoints."""
+    return sum(found[f"R@{k}"] for k in RECALL_AT) / len(RECALL_AT)
 
 
 def retrieval(similarity: np.ndarray) -> dict[str, float]:

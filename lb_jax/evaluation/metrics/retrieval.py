@@ -1,10 +1,10 @@
-"""Retrieval between captions and one modality, both directions (spec 7.1)."""
+"""Retrieval between captions and one modality, both directions: of embeddings, or of scores."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from lb_jax.evaluation.metrics import ranks, recall, scoring
+from lb_jax.evaluation.metrics import checks, dual_softmax, ranks, recall, scoring
 
 
 def score(
@@ -49,3 +49,47 @@ def score(
         "n": len(items),
         "distinct_captions": len(column),
     }
+
+
+def of_scores(
+    scores: np.ndarray, owner: np.ndarray, *, temperature: float | None = None
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Retrieval from a matrix of scores that no two rows of numbers multiply to (VALOR spec 5.5).
+
+    Each text looks for its item, and each item for the best of its texts. Both medians are the
+    lower middle rank, ranks count from 1, and ties count against the model. Ranks are those of the
+    precision in which the scores are given.
+
+    Args:
+      scores: float `[texts, items]`.
+      owner: int `[texts]`, the item of each text; every item has at least one.
+      temperature: of a dual softmax over both sides first; None for the scores as they are.
+
+    Returns:
+      The two tables `(text_to_item, item_to_text)`: `recall.summary` and "mean_recall", the mean of
+      its three recalls.
+
+    Raises:
+      DataError: the scores are no finite matrix, or an item has no text.
+    """
+    scores = checks.finite(scores, "scores")
+    items = np.arange(scores.shape[1])
+    owner = checks.indices(owner, len(scores), len(items), "owner")
+    checks.groups(owner, len(scores), len(items))
+    forward, backward = weighted(scores, temperature)
+    to_item = recall.ranks(forward, owner)
+    to_text = recall.group_ranks(backward.T, owner, items)
+    return _table(to_item), _table(to_text)
+
+
+def weighted(scores: np.ndarray, temperature: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """Scores `[texts, items]` for texts that look for items, and for items that look for texts."""
+    if temperature is None:
+        return scores, scores
+    both = dual_softmax.text_to_item, dual_softmax.item_to_text
+    return both[0](scores, temperature), both[1](scores, temperature)
+
+
+def _table(rank: np.ndarray) -> dict[str, float]:
+    found = recall.summary(rank, lower_median=True)
+    return found | {"mean_recall": recall.mean_recall(found)}

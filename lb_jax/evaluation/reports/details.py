@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from lb_jax.core import words
 from lb_jax.evaluation.benchmarks import published, splits
 
 PROBLEMS_SHOWN = 10
@@ -24,7 +25,9 @@ def _figures(metrics: Mapping) -> published.Table:
             if headline in found["interval"]:
                 low, high = found["interval"][headline]
                 shown[0] += f" ({100 * low:.1f} to {100 * high:.1f})"
-            rows.append((name, task, count, ", ".join(shown), f"{100 * found['chance']:.2g}"))
+            rows.append(
+                (name, task, count, ", ".join(shown), f"{round(100 * found['chance'], 6):.2g}")
+            )
     heads = ("benchmark", "task", "items", "figures", "chance")
     stars = any(count.endswith(published.INCOMPLETE) for _, _, count, *_ in rows)
     note = (
@@ -32,6 +35,18 @@ def _figures(metrics: Mapping) -> published.Table:
         f"other intervals are in metrics.json.{' * not the whole split.' if stars else ''}"
     )
     return published.Table("All figures", heads, tuple(rows), note)
+
+
+def captions(found: Mapping) -> published.Table:
+    """The figures of `caption_files.score`."""
+    rows = []
+    for name, value in found["metrics"].items():
+        low, high = found["interval"].get(name, (None, None))
+        limits = published.NOTHING if low is None else f"{100 * low:.1f} to {100 * high:.1f}"
+        rows.append((name, f"{100 * value:.1f}", limits))
+    sizes = words.counted(found["n"], "item"), words.counted(found["references"], "reference")
+    note = f"times 100; {', '.join(sizes)}; {found['tokeniser']}"
+    return published.Table("Captions", ("figure", "value", "95 %"), tuple(rows), note)
 
 
 def figure(name: str, value: float) -> str:

@@ -79,6 +79,14 @@ figure.right img { border-color: var(--good); } figure.kin img { border: 3px das
 figcaption { overflow-wrap: anywhere; color: var(--soft); } figure.right figcaption { color: var(--good);
   font-weight: 600; }
 .asked { width: 112px; } .asking { display: flex; gap: 12px; align-items: center; }
+.written { display: grid; grid-template-columns: 96px minmax(0, 1fr); gap: 12px; align-items: start; }
+.written img + img { margin-top: 6px; } .written p { margin: 0 0 6px; overflow-wrap: anywhere; }
+.written .said { color: var(--ink); } .written .said b { font-weight: 600; color: var(--good); }
+.written .said u { color: var(--bad); text-decoration: underline wavy 1px; text-underline-offset: 3px; }
+.written ul { margin: 0 0 6px; padding-left: 16px; font-size: .8125rem; color: var(--soft); overflow-wrap: anywhere; }
+.written.plain { grid-template-columns: minmax(0, 1fr); }
+.note { font-size: .8125rem; }
+.written small { font-size: .75rem; color: var(--soft); overflow-wrap: anywhere; }
 details { margin-top: 32px; } pre { overflow-x: auto; font-size: .75rem; background: var(--card); padding: 12px;
   border-radius: 8px; }
 @media (max-width: 560px) { main { padding: 16px 12px 48px; } h2 { margin-top: 32px; }

@@ -1,7 +1,7 @@
 """Writes a suite as one HTML file that needs nothing else.
 
 It shows the published tables beside ours, then each benchmark: classes, confusions, the hardest
-queries, how the scores of right and wrong pairs lie, and where the modalities lie in the space.
+queries, what was written, how the scores of right and wrong pairs lie, and where the modalities lie in the space.
 """
 
 import dataclasses
@@ -15,8 +15,8 @@ from lb_jax.core.words import noun
 from lb_jax.evaluation.benchmarks import published
 from lb_jax.evaluation.benchmarks.bench import TaskResult
 from lb_jax.evaluation.benchmarks.suite import BenchmarkResult, SuiteResult
-from lb_jax.evaluation.metrics import scoring
-from lb_jax.evaluation.reports import details, figures, page, thumbnails
+from lb_jax.evaluation.benchmarks.writing import WrittenResult
+from lb_jax.evaluation.reports import details, figures, page, thumbnails, written
 from lb_jax.evaluation.reports.page import escaped
 
 MATRIX_CLASSES = 30  # more are shown as a list of the commonest confusions
@@ -33,7 +33,10 @@ def write(path: str | pathlib.Path, result: SuiteResult, metrics: Mapping) -> No
       result: of `suite.run`; the media files must still be there, some are shown in small.
       metrics: `results.to_json` of it, with "model" and "digest".
     """
-    facts = {"model": metrics["model"], "digest": metrics["digest"][:16], **metrics["settings"]}
+    settings = metrics["settings"] | {
+        "scorers": ", ".join(metrics["settings"]["scorers"]) or "none"
+    }
+    facts = {"model": metrics["model"], "digest": metrics["digest"][:16], **settings}
     tables = published.tables(metrics)
     title = "lb_jax on the published benchmarks" if tables else "lb_jax evaluation"
     sections = [
@@ -65,6 +68,8 @@ def _benchmark(name: str, result: BenchmarkResult) -> Iterator[str]:
     of = f" of {whole:,} published" if whole else ""
     items = f"{_some(result.split.ids, 'item')}{of}, {_some(result.problems, 'problem')}."
     parts = [part for task in result.tasks.values() for part in _task(result, task)]
+    for task in result.written.values():
+        parts += [_heading(task), *written.task(result.split, task)]
     yield from page.section(f"{result.title} ({name})", items, *parts, _gap(result))
 
 
@@ -72,7 +77,7 @@ def _some(ones: Sized, what: str) -> str:
     return f"{len(ones):,} {noun(len(ones), what)}"
 
 
-def _task(result: BenchmarkResult, task: TaskResult) -> Iterator[str]:
+def _heading(task: TaskResult | WrittenResult) -> str:
     outcome = task.outcome
     shown = []
     for key, value in outcome.metrics.items():
@@ -81,10 +86,14 @@ def _task(result: BenchmarkResult, task: TaskResult) -> Iterator[str]:
             low, high = outcome.interval[key]
             shown[-1] += f" ({100 * low:.1f} to {100 * high:.1f})"
     figures_shown = escaped(", ".join(shown))
-    yield f"<h3>{escaped(task.task)}<small>{_some(task.ids, 'item')}; {figures_shown}</small></h3>"
+    return f"<h3>{escaped(task.task)}<small>{_some(task.ids, 'item')}; {figures_shown}</small></h3>"
+
+
+def _task(result: BenchmarkResult, task: TaskResult) -> Iterator[str]:
+    yield _heading(task)
     panels = [*_classes(result, task), _histogram(result, task)]
     yield f'<div class="tiles">{"".join(panels)}</div>'
-    if outcome.rank is not None:
+    if task.outcome.rank is not None:
         yield _hardest(result, task)
 
 
@@ -139,7 +148,7 @@ def _right(result: BenchmarkResult, task: TaskResult) -> np.ndarray:
 
 def _histogram(result: BenchmarkResult, task: TaskResult) -> str:
     right = _right(result, task)
-    scores = scoring.cosine(task.queries[: len(right)], task.targets)
+    scores = task.similarity(0, len(right))
     edges = np.linspace(scores.min(), max(scores.max(), scores.min() + 1e-6), BINS + 1)
     centres = (edges[1:] + edges[:-1]) / 2
     series = {}
@@ -160,7 +169,7 @@ def _hardest(result: BenchmarkResult, task: TaskResult) -> str:
     for i in np.argsort(-rank, kind="stable")[:HARDEST].tolist():
         if rank[i] == 1:
             break
-        scores = scoring.cosine(task.queries[i : i + 1], task.targets)[0]
+        scores = task.similarity(i, 1)[0].copy()
         right = _answers(result, task, i)
         scores[right] = -np.inf
         found = int(np.argmax(scores))

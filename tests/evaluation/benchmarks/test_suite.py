@@ -16,7 +16,8 @@ from lb_jax.media.clips import Clip
 from tests.evaluation import miniatures
 from tests.evaluation.planted import Meaningless, Planted
 
-NAMES = tuple(BENCHMARKS)
+# Of models that write, see test_writing.py.
+NAMES = tuple(name for name, row in BENCHMARKS.items() if row.tasks)
 HEADLINES = ("R@1", "top1", "mAP")
 
 
@@ -72,7 +73,7 @@ def headlines(result):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_planted_model_finds_everything(written, name):
     result = run(written, name)
-    assert not result.left_out
+    assert set(result.left_out) == {str(task) for task in BENCHMARKS[name].written}
     for task, value in headlines(result).items():
         expected = 1 / (1 + np.exp(-np.exp(4.0))) if name == "smoke" else 1
         assert value == pytest.approx(expected), task
@@ -223,7 +224,7 @@ def test_one_broken_data_set_does_not_stop_the_others(written, tmp_path):
         Planted(split, BENCHMARKS["clotho"]), tmp_path, table.choose(None), Settings()
     )
     assert set(found.benchmarks) == {"clotho"}
-    assert set(found.left_out) == set(NAMES) - {"clotho"}
+    assert set(found.left_out) == set(BENCHMARKS) - {"clotho"}
     assert "test_list.txt" in found.left_out["msvd"]
 
 

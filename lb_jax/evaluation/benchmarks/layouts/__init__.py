@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lb_jax.evaluation.benchmarks import splits
-from lb_jax.evaluation.benchmarks.layouts import pictures, sound, video_text
+from lb_jax.evaluation.benchmarks.layouts import pictures, questions, sound, video_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Layout:
       title: its name in print.
       read: its folder -> what is there; raises `errors.DataError`.
       counts: published "items" and "captions"; None where items have classes, or none is known.
+        "questions" where there are any.
       tree: what the folder holds, in a line.
     """
 
@@ -33,6 +34,11 @@ class Layout:
     tree: str
 
 
+def _asked(title: str, read: Callable, items: int | None, questions: int, tree: str) -> Layout:
+    counts = {"items": items, "captions": None, "questions": questions}
+    return Layout(title, read, counts, tree)
+
+
 def _row(title: str, read: Callable, items: int | None, captions: int | None, tree: str) -> Layout:
     return Layout(title, read, {"items": items, "captions": captions}, tree)
 
@@ -40,7 +46,8 @@ def _row(title: str, read: Callable, items: int | None, captions: int | None, tr
 # Counts: MSR-VTT to ActivityNet and Clotho spec 7.1; MSVD captions CLIP4Clip; AudioCaps its paper;
 # VALOR-32K its paper, rounded; Kinetics 50 clips a class, its papers; ImageNet, ESC-50 and AVE
 # their papers; NYU its official split; SUN RGB-D and LLVIP ImageBind; VGGSound and AudioSet the
-# rows of their csv. docs/evaluation.md says which are not verified.
+# rows of their csv; VATEX, COCO, MSR-VTT captions and the questions their papers.
+# docs/evaluation.md says which are not verified.
 LAYOUTS: dict[str, Layout] = {
     "msrvtt": _row(
         "MSR-VTT 1k-A",
@@ -75,6 +82,62 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "valor32k": _row(
         "VALOR-32K test", video_text.valor32k, 3_500, 3_500, "desc_test.json, videos/<video_id>.mp4"
+    ),
+    "vatex": _row(
+        "VATEX public test",
+        video_text.vatex,
+        6_000,
+        60_000,
+        "vatex_public_test_english_v1.1.json, videos/<videoID>.mp4",
+    ),
+    "msrvtt_caption": _row(
+        "MSR-VTT test",
+        video_text.msrvtt_caption,
+        2_990,
+        59_800,
+        "test_videodatainfo.json or MSRVTT_data.json, videos/**/<video_id>.mp4",
+    ),
+    "coco": _row(
+        "COCO, Karpathy test",
+        pictures.coco,
+        5_000,
+        25_010,
+        "dataset_coco.json, val2014/COCO_val2014_*.jpg",
+    ),
+    "msrvtt_qa": _asked(
+        "MSRVTT-QA test",
+        questions.msrvtt_qa,
+        2_990,
+        72_821,
+        "test_qa.json, videos/**/video<number>.mp4",
+    ),
+    "msvd_qa": _asked(
+        "MSVD-QA test",
+        questions.msvd_qa,
+        520,
+        13_157,
+        "test_qa.json, youtube_mapping.txt, YouTubeClips/<clip>.avi",
+    ),
+    "tgif_qa": _asked(
+        "TGIF-QA test, frames",
+        questions.tgif_qa,
+        None,
+        13_691,
+        "Test_frameqa_question.csv, gifs/<gif_name>.mp4",
+    ),
+    "activitynet_qa": _asked(
+        "ActivityNet-QA test",
+        questions.activitynet_qa,
+        800,
+        8_000,
+        "test_q.json, test_a.json, videos/**/v_<video_name>.*",
+    ),
+    "music_avqa": _asked(
+        "MUSIC-AVQA test",
+        questions.music_avqa,
+        None,
+        9_129,
+        "avqa-test.json, videos/**/<video_id>.mp4",
     ),
     "clotho": _row(
         "Clotho evaluation",

@@ -263,6 +263,34 @@ def sun_depth(root: Path) -> splits.Split:
     return reading.split()
 
 
+def coco(root: Path) -> splits.Split:
+    """Reads the test split of COCO captions by Karpathy: five captions of each picture.
+
+    `dataset_coco.json` is {"images": [{"filename", "split", "sentences": [{"raw"}]}]}, of which the
+    split "test" counts. Pictures lie in `val2014/`.
+
+    Raises:
+      errors.DataError: the annotation is absent or unreadable.
+    """
+    reading = Reading(root)
+    path = root / "dataset_coco.json"
+    value, _ = annotations.json_value(path, dict)
+    images = value.get("images")
+    for place, row in enumerate(images if isinstance(images, list) else [images], 1):
+        where = f"image {place} of {path.name}"
+        if not isinstance(row, dict):
+            reading.bad_row(where, "is no object")
+        elif row.get("split") == "test" and reading.is_named(row.get("filename"), where):
+            said = row.get("sentences")
+            said = said if isinstance(said, list) else []
+            texts = [one.get("raw") if isinstance(one, dict) else None for one in said]
+            reading.add(row["filename"], where, texts=texts)
+    files = Files(root, "image", ("val2014",))
+    reading.find_all("image", files, lambda id_: (Path(id_).stem,))
+    reading.extras(files)
+    return reading.split()
+
+
 def smoke(root: Path) -> splits.Split:
     """Reads the two samples of LanguageBind's README, five modalities and a text each (spec 9.6).
 

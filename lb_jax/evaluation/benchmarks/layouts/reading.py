@@ -34,6 +34,7 @@ class Reading:
         self.ids: dict[str, None] = {}
         self._texts: dict[str, tuple[str, ...]] = {}
         self._labels: dict[str, tuple[str, ...]] = {}
+        self._questions: dict[str, tuple[splits.Question, ...]] = {}
         self._media: dict[str, dict[str, Clip]] = {}
         self._hints: dict[str, str] = {}
         self._problems: list[splits.Problem] = []
@@ -72,6 +73,7 @@ class Reading:
         *,
         texts: Sequence[object] | None = None,
         labels: Sequence[str] | None = None,
+        questions: Sequence[splits.Question] | None = None,
     ) -> bool:
         """Adds an item, once.
 
@@ -80,6 +82,7 @@ class Reading:
           where: its row, for messages.
           texts: its captions, of data sets with captions.
           labels: its labels, of data sets with classes.
+          questions: what is asked about it, one at least, of data sets with questions.
 
         Returns:
           Whether it was added; otherwise a problem says why not.
@@ -99,6 +102,8 @@ class Reading:
                 self.bad_row(id_, f"{where}: {found}")
                 return False
             self._labels[id_] = tuple(dict.fromkeys(labels))
+        if questions is not None:
+            self._questions[id_] = tuple(questions)
         self.ids[id_] = None
         return True
 
@@ -199,6 +204,7 @@ class Reading:
             media=self._media,
             texts=self._texts,
             labels=self._labels,
+            questions=self._questions,
             problems=tuple(sorted(self._problems, key=lambda one: splits.KINDS.index(one.kind))),
         )
 

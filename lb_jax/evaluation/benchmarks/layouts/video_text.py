@@ -1,4 +1,4 @@
-"""Videos with captions: MSR-VTT, MSVD, DiDeMo, ActivityNet, LSMDC, VALOR-32K (spec 7.1)."""
+"""Videos with captions: MSR-VTT, MSVD, DiDeMo, ActivityNet, LSMDC, VATEX, VALOR-32K (spec 7.1)."""
 
 import math
 from pathlib import Path
@@ -13,6 +13,7 @@ from lb_jax.evaluation.benchmarks.layouts.reading import Reading, number, string
 # Longer videos were cut to 30 s when they were annotated (README of LisaAnne/LocalizingMoments);
 # LanguageBind reads the seconds 0 to 31.
 DIDEMO_END_S = 31.0
+_BOTH = ("video", "audio")
 
 
 def msrvtt(root: Path) -> splits.Split:
@@ -64,7 +65,7 @@ def msvd(root: Path) -> splits.Split:
             reading.bad_row(id_, f"{where}: its captions in raw-captions.pkl are no lists of words")
         else:
             reading.add(id_, where, texts=[" ".join(one) for one in words])
-    return _videos(reading, "YouTubeClips", "MSVD_Videos")
+    return videos(reading, "YouTubeClips", "MSVD_Videos")
 
 
 def didemo(root: Path) -> splits.Split:
@@ -92,7 +93,8 @@ def didemo(root: Path) -> splits.Split:
         if reading.is_named(id_, where):
             given = texts.get(id_, [])
             reading.add(id_, where, texts=_joined(given))
-    return _videos(reading, "videos", ends_s=dict.fromkeys(reading.ids, DIDEMO_END_S))
+    ends_s = dict.fromkeys(reading.ids, DIDEMO_END_S)
+    return videos(reading, "videos", modalities=_BOTH, ends_s=ends_s)
 
 
 def activitynet(root: Path) -> splits.Split:
@@ -125,7 +127,7 @@ def activitynet(root: Path) -> splits.Split:
                 reading.problem(
                     splits.DUPLICATE, id_, "val_1.json has it more than once; the first counts"
                 )
-    return _videos(reading, "Videos", "videos", ends_s=ends_s)
+    return videos(reading, "Videos", "videos", modalities=_BOTH, ends_s=ends_s)
 
 
 def lsmdc(root: Path) -> splits.Split:
@@ -147,7 +149,7 @@ def lsmdc(root: Path) -> splits.Split:
             reading.bad_row(where, f"has {counted(len(row), 'cell')} with tabs between, expected 6")
         elif reading.is_named(row[0], where):
             reading.add(row[0], where, texts=(row[5].strip(),))
-    return _videos(reading, "videos", ".")
+    return videos(reading, "videos", ".", modalities=_BOTH)
 
 
 def valor32k(root: Path) -> splits.Split:
@@ -168,10 +170,60 @@ def valor32k(root: Path) -> splits.Split:
             reading.bad_row(where, f"is a {type(row).__name__}, expected an object")
         elif reading.is_named(row.get("video_id"), where):
             reading.add(row["video_id"], where, texts=(row.get("desc"),))
-    return _videos(reading, "videos", modalities=("video", "audio"))
+    return videos(reading, "videos", modalities=_BOTH)
 
 
-def _videos(
+def vatex(root: Path) -> splits.Split:
+    """Reads the public test set of VATEX: ten English captions of each clip of ten seconds.
+
+    `vatex_public_test_english_v1.1.json` is the official list of {"videoID", "enCap"}, ids are
+    `<youtube id>_<start>_<end>` with the seconds in six digits. Clips are `<videoID>.*` below
+    `videos/`; sound comes out of them. Which videos published retrieval is of is not said.
+
+    Raises:
+      errors.DataError: the annotation is absent or unreadable.
+    """
+    reading = Reading(root)
+    rows, _ = annotations.json_value(root / "vatex_public_test_english_v1.1.json", list)
+    for place, row in enumerate(rows, 1):
+        where = f"entry {place} of vatex_public_test_english_v1.1.json"
+        if not isinstance(row, dict):
+            reading.bad_row(where, f"is a {type(row).__name__}, expected an object")
+        elif reading.is_named(row.get("videoID"), where):
+            reading.add(row["videoID"], where, texts=strings(row.get("enCap")) or ())
+    return videos(reading, "videos", modalities=_BOTH)
+
+
+def msrvtt_caption(root: Path) -> splits.Split:
+    """Reads the test split of MSR-VTT for captioning: twenty captions of each video.
+
+    `test_videodatainfo.json` or `MSRVTT_data.json` of the challenge: {"videos": [{"video_id",
+    "split"}], "sentences": [{"video_id", "caption"}]}, of which the videos of the split "test"
+    count. Videos lie below `videos/`; sound comes out of them, some have none.
+
+    Raises:
+      errors.DataError: the annotation is absent or unreadable.
+    """
+    reading = Reading(root)
+    path = annotations.one_of(root, "test_videodatainfo.json", "MSRVTT_data.json")
+    value, _ = annotations.json_value(path, dict)
+    captions: dict[object, list[object]] = {}
+    for row in _rows(value, "sentences"):
+        captions.setdefault(row.get("video_id"), []).append(row.get("caption"))
+    for place, row in enumerate(_rows(value, "videos"), 1):
+        where = f"video {place} of {path.name}"
+        id_ = row.get("video_id")
+        if row.get("split") == "test" and reading.is_named(id_, where):
+            reading.add(id_, where, texts=captions.get(id_, ()))
+    return videos(reading, "videos", modalities=_BOTH)
+
+
+def _rows(value: dict, key: str) -> list[dict]:
+    rows = value.get(key)
+    return [one for one in rows if isinstance(one, dict)] if isinstance(rows, list) else []
+
+
+def videos(
     reading: Reading,
     *folders: str,
     modalities: tuple[str, ...] = ("video",),

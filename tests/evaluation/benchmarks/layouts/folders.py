@@ -28,6 +28,7 @@ def without(split: splits.Split, *ids: str) -> splits.Split:
         media={modality: kept(clips) for modality, clips in split.media.items()},
         texts=kept(split.texts),
         labels=kept(split.labels),
+        questions=kept(split.questions),
         problems=(),
     )
 

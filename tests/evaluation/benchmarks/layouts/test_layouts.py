@@ -10,6 +10,7 @@ import pytest
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.evaluation.benchmarks import layouts
+from lb_jax.evaluation.benchmarks.splits import Question
 from lb_jax.media import preprocess, specs
 from lb_jax.media.clips import Clip
 from tests.evaluation import miniatures
@@ -18,6 +19,8 @@ from tests.evaluation.benchmarks.layouts.folders import change, key, new, read, 
 DIDEMO = [f"1234{n}@N00_555{n}_abcdef" for n in range(3)]
 LSMDC = [f"100{n}_Some_Movie_00.0{n}.03.170-00.0{n}.06.675" for n in range(3)]
 VGGSOUND = ["---g-f_I2yQ_000001", "a-bcdefghij_000120", "k1234567890_000000"]
+VATEX = [f"abcdefghi_{n}_000030_000040" for n in range(3)]
+COCO = [f"COCO_val2014_00000000000{n}.jpg" for n in (0, 2, 3)]
 ALL = tuple(layouts.LAYOUTS)
 
 # name: (items, modality -> their files, item -> captions or labels, problems)
@@ -38,23 +41,29 @@ EXPECTED = {
     ),
     "didemo": (
         DIDEMO,
-        {"video": [(f"videos/{id_}.mp4", 0.0, 31.0) for id_ in DIDEMO]},
+        dict.fromkeys(
+            ("video", "audio"), tuple((f"videos/{id_}.mp4", 0.0, 31.0) for id_ in DIDEMO)
+        ),
         [("a door opens a cat comes in",), ("waves",), ("first step",)],
     ),
     "activitynet": (
         ["v_uqiMw7tQ1Cc", "v_bXdq2zI1Ms0", "v_FsS_NCZEfaI"],
-        {
-            "video": [
+        dict.fromkeys(
+            ("video", "audio"),
+            (
                 ("Videos/Activity_Videos/v_uqiMw7tQ1Cc.mp4", 0.0, 1.0),
                 ("Videos/Activity_Videos/v_bXdq2zI1Ms0.mp4", 0.0, 2.0),
                 ("Videos/Activity_Videos/v_FsS_NCZEfaI.mp4", 0.0, 3.0),
-            ]
-        },
+            ),
+        ),
         [(f"Person {n} stands.  They jump.",) for n in range(3)],
     ),
     "lsmdc": (
         LSMDC,
-        {"video": [f"100{n}_Some_Movie/{id_}.avi" for n, id_ in enumerate(LSMDC)]},
+        dict.fromkeys(
+            ("video", "audio"),
+            tuple(f"100{n}_Some_Movie/{id_}.avi" for n, id_ in enumerate(LSMDC)),
+        ),
         [('SOMEONE says "no".',), ("She runs.",), ("A car, then a bus.",)],
     ),
     "valor32k": (
@@ -64,6 +73,58 @@ EXPECTED = {
             tuple(f"videos/abcdefghij{n}_30.000_40.000.mp4" for n in range(3)),
         ),
         [(f"A man with hat {n} sings.",) for n in range(3)],
+    ),
+    "vatex": (
+        VATEX,
+        dict.fromkeys(("video", "audio"), tuple(f"videos/{id_}.mp4" for id_ in VATEX)),
+        [(f"Person {n} rows.", f"A boat, seen {n} times.") for n in range(3)],
+    ),
+    "msrvtt_caption": (
+        ["video7010", "video7011"],
+        dict.fromkeys(("video", "audio"), tuple(f"videos/all/video701{n}.mp4" for n in range(2))),
+        [("a man sings", "someone sings"), ("a cat runs",)],
+    ),
+    "coco": (
+        COCO,
+        {"image": [f"val2014/{name}" for name in COCO]},
+        [(f"A bus, number {n}.", f"Bus {n}") for n in (0, 2, 3)],
+    ),
+    "msrvtt_qa": (
+        ["video7010", "video7011"],
+        dict.fromkeys(("video", "audio"), tuple(f"videos/all/video701{n}.mp4" for n in range(2))),
+        [
+            (Question("who sings?", "man"), Question("what is it?", "tv")),
+            (Question("what runs?", "cat"),),
+        ],
+    ),
+    "msvd_qa": (
+        ["mv89psg6zh4_0_9", "mv89psg6zh4_2_11"],
+        {"video": [f"YouTubeClips/mv89psg6zh4_{n}_{n + 9}.avi" for n in (0, 2)]},
+        [
+            (Question("what bathes?", "bird"), Question("where?", "sink")),
+            (Question("who rides?", "man"),),
+        ],
+    ),
+    "tgif_qa": (
+        ["tumblr_a1", "tumblr_b2"],
+        {"video": ["gifs/tumblr_a1.mp4", "gifs/tumblr_b2.mp4"]},
+        [(Question("what is the dog wearing?", "hat"),), (Question("who waves?", "man"),)],
+    ),
+    "activitynet_qa": (
+        ["v_aaa", "v_bbb"],
+        {"video": ["videos/v_aaa.mp4", "videos/v_bbb.mp4"]},
+        [
+            (Question("is it raining", "no"), Question("where", "park")),
+            (Question("who runs", "dog"),),
+        ],
+    ),
+    "music_avqa": (
+        ["00000093", "00000294"],
+        dict.fromkeys(("video", "audio"), ("videos/00000093.mp4", "videos/00000294.mp4")),
+        [
+            (Question("Is the piano left of the flute?", "yes"),),
+            (Question("How many instruments are there?", "two"),),
+        ],
     ),
     "clotho": (
         ["Rain on a roof, far.wav", "busy street.wav", "01 hum.2.wav"],
@@ -223,8 +284,10 @@ EXPECTED = {
 EXPECTED["k600"] = EXPECTED["k400"]
 
 HAVE_TEXTS = tuple(name for name, one in layouts.LAYOUTS.items() if one.counts["captions"])
+HAVE_QUESTIONS = tuple(name for name, one in layouts.LAYOUTS.items() if "questions" in one.counts)
 FOLDERS = ("imagenet", "nyu_depth", "llvip", "flir_v1", "flir_v2")  # without an annotation
-WITHOUT_ROWS = (*FOLDERS, "smoke")
+# An item is there by its files, or by rows of which it has several, see test_questions.py.
+WITHOUT_ROWS = (*FOLDERS, "smoke", "msrvtt_caption", "coco", *HAVE_QUESTIONS)
 
 
 @pytest.fixture(params=ALL)
@@ -238,7 +301,7 @@ def folder(request, tmp_path) -> Path:
 def test_every_layout_has_a_miniature_and_an_expected_split():
     assert set(layouts.LAYOUTS) == set(miniatures.WRITERS) == set(EXPECTED)
     for layout in layouts.LAYOUTS.values():
-        assert set(layout.counts) == {"items", "captions"}
+        assert set(layout.counts) - {"questions"} == {"items", "captions"}
         assert layout.title
         assert "\n" not in layout.tree != ""
 
@@ -259,7 +322,8 @@ def test_reader_gives_exactly_what_is_on_disk(name, tmp_path):
     assert split.media == whole
     by_id = dict(zip(ids, values, strict=True)) if values else {}
     assert split.texts == (by_id if name in HAVE_TEXTS else {})
-    assert split.labels == ({} if name in HAVE_TEXTS else by_id)
+    assert split.questions == (by_id if name in HAVE_QUESTIONS else {})
+    assert split.labels == ({} if name in HAVE_TEXTS + HAVE_QUESTIONS else by_id)
     assert [key(one) for one in split.problems] == (problems[0] if problems else [])
 
 
@@ -297,6 +361,7 @@ def test_item_without_file_is_missing_and_the_others_stay(folder):
             one: clip for one, clip in clips.items() if one != id_ or name not in shared
         }
     assert (after.texts, after.labels) == (before.texts, before.labels)
+    assert after.questions == before.questions
 
 
 def test_file_of_no_item_is_extra(folder):
@@ -348,8 +413,10 @@ def test_file_of_an_ending_that_is_not_read_is_named(tmp_path):
     folder = write(tmp_path, "didemo")
     path = folder / f"videos/{DIDEMO[0]}.mp4"
     path.rename(path.with_suffix(".rm"))
-    (problem,) = read(folder).problems
-    assert "there is 12340@N00_5550_abcdef.rm, an ending that is not read" in problem.reason
+    problems = read(folder).problems
+    assert [one.modality for one in problems] == ["video", "audio"]
+    for problem in problems:
+        assert "there is 12340@N00_5550_abcdef.rm, an ending that is not read" in problem.reason
 
 
 def test_names_and_captions_that_are_no_text_can_be_printed(tmp_path):
@@ -391,6 +458,7 @@ ROWS = {  # name: the file that lists the items, the place of the first
     "activitynet": ("val_ids.json", 0),
     "lsmdc": ("LSMDC16_challenge_1000_publictect.csv", 0),
     "valor32k": ("desc_test.json", 0),
+    "vatex": ("vatex_public_test_english_v1.1.json", 0),
     "clotho": ("clotho_captions_evaluation.csv", 1),
     "audiocaps": ("test.csv", 1),
     "k400": ("val.csv", 0),
@@ -456,6 +524,11 @@ SPOILT = {
     "activitynet": ("val_1.json", '"Person 0 stands.", " They jump."', '"a", ""'),
     "lsmdc": ("LSMDC16_challenge_1000_publictect.csv", 'SOMEONE says "no".', " "),
     "valor32k": ("desc_test.json", '"A man with hat 0 sings."', "7"),
+    "vatex": ("vatex_public_test_english_v1.1.json", '"Person 0 rows."', "null"),
+    "msrvtt_caption": ("test_videodatainfo.json", "a man sings", " "),
+    "coco": ("dataset_coco.json", "A bus, number 0.", ""),
+    "tgif_qa": ("Test_frameqa_question.csv", "\that\t", "\t \t"),
+    "music_avqa": ("avqa-test.json", "<Object> left", "piano left"),
     "clotho": ("clotho_captions_evaluation.csv", "Sound 0, heard as 3.", ""),
     "audiocaps": ("test.csv", "A bell, near, by abc", ""),
     "k400": ("val.csv", "a1.mp4 0", "a1.mp4 4000"),
@@ -487,6 +560,8 @@ SHARED = {
     "activitynet": ("val_1.json", "Person 1", "Person 0", "v_bXdq2zI1Ms0"),
     "lsmdc": ("LSMDC16_challenge_1000_publictect.csv", "A car, then a bus.", "She runs.", LSMDC[2]),
     "valor32k": ("desc_test.json", "hat 2", "hat 1", "abcdefghij2_30.000_40.000"),
+    "vatex": ("vatex_public_test_english_v1.1.json", "Person 2", "Person 1", VATEX[2]),
+    "coco": ("dataset_coco.json", "number 3", "number 2", COCO[2]),
     "clotho": (
         "clotho_captions_evaluation.csv",
         "Sound 2, heard as 3",
