@@ -106,7 +106,7 @@ def _write_film(path: Path) -> None:
 
 
 def _write_tables(folder: Path) -> None:
-    """Depth as `my.csv`, `train.csv` and `held_out.csv`, its files in `maps`; `own.csv`."""
+    """Depth as `my.csv`, `train.csv` and `held_out.csv`, its files in `maps`; `own.csv`; its captions."""
     facts = json.loads((folder / CORPUS / "attributes.json").read_text("utf-8"))
     texts = json.loads((folder / CORPUS / "annotation.json").read_text("utf-8"))
     (folder / "maps").mkdir()
@@ -127,6 +127,10 @@ def _write_tables(folder: Path) -> None:
         ("own", own),
     ):
         _write_table(folder / f"{name}.csv", found)
+    told = [{"id": row["depth"], "caption": row["caption"]} for row in own]
+    (folder / "references.json").write_text(json.dumps(told), "utf-8")
+    said = "\n".join(json.dumps(one | {"caption": f"perhaps {one['caption']}"}) for one in told)
+    (folder / "captions.jsonl").write_text(said, "utf-8")
 
 
 def _write_table(path: Path, rows: Sequence[dict[str, str]]) -> None:
