@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lb_jax.objectives import contrastive, fine_grained
+from lb_jax.objectives import captioning, contrastive, fine_grained
 from lb_jax.objectives.fine_grained import Side
 from tests.goldens import FOLDER
 
@@ -128,3 +128,101 @@ def test_coarse_scores():
     np.testing.assert_allclose(scores, found["coarse/score_tva_late"], atol=2e-6)
     loss = contrastive.of_scores(scores, temperature())
     np.testing.assert_allclose(loss, found["coarse/loss_tva_late"], atol=1e-5)
+
+
+def test_pretraining_total():
+    found = arrays("caption_more")
+    for prefix in ("pt/", "pt/prompt/"):
+        alignment = found[f"{prefix}contra_loss"] / config()["alpha"]
+        total = captioning.total(alignment, found[f"{prefix}caption_loss"], config()["alpha"])
+        np.testing.assert_allclose(total, found[f"{prefix}total"], atol=1e-5)
+
+
+def vocabulary():
+    found = config()["decoder"]
+    return captioning.Vocabulary(
+        found["vocab_size"], found["pad_id"], found["mask_id"], found["first_word_id"]
+    )
+
+
+def groups_of(found, prefix):
+    names = (key.removeprefix(f"{prefix}logits_") for key in found)
+    return [name for name in names if name in fine_grained.GROUPS]
+
+
+def assert_losses(found, prefix, targets, *, loss_prefix=None, smoothing=0.0):
+    """Losses of all groups that have logits, and their mean where it is given."""
+    loss_prefix = prefix if loss_prefix is None else loss_prefix
+    losses = {}
+    for group in groups_of(found, prefix):
+        costs = captioning.cross_entropy(found[f"{prefix}logits_{group}"], targets, smoothing)
+        losses[group] = captioning.token_mean(costs, targets)
+        np.testing.assert_allclose(losses[group], found[f"{loss_prefix}loss_{group}"], atol=1e-5)
+    assert losses
+    mean = contrastive.of_groups(losses, dict.fromkeys(losses, len(targets)), 1)
+    if f"{loss_prefix}loss" in found:
+        np.testing.assert_allclose(mean, found[f"{loss_prefix}loss"], atol=1e-5)
+
+
+@pytest.mark.parametrize("prefix", PROMPTS)
+def test_caption_losses(prefix):
+    assert_losses(arrays("caption"), prefix, arrays("inputs")["masked_targets"])
+
+
+def test_smoothed_losses():
+    found = {**arrays("caption"), **arrays("caption_more")}
+    targets = arrays("inputs")["masked_targets"]
+    assert_losses(found, "", targets, loss_prefix="smooth/", smoothing=0.1)
+
+
+def test_language_model_and_mlm_losses():
+    found, inputs = arrays("caption_more"), arrays("inputs")
+    assert_losses(found, "lm/", captioning.next_tokens(inputs["text_ids"], vocabulary().pad))
+    assert_losses(found, "mlm/", inputs["mlm_targets"])
+
+
+@pytest.mark.parametrize(
+    ("name", "given"), [("caption_more", "text_ids"), ("qa", "answer_ids")], ids=["text", "answer"]
+)
+def test_doubled_texts(name, given):
+    found = arrays(name)
+    doubled = captioning.doubled(jnp.asarray(arrays("inputs")[given]), vocabulary())
+    np.testing.assert_array_equal(doubled.ids, found["full/ids"])
+    np.testing.assert_array_equal(doubled.targets, found["full/targets"])
+    for prefix in ("full/", "full/prompt/"):
+        if groups_of(found, prefix):
+            assert_losses(found, prefix, doubled.targets)
+
+
+@pytest.mark.parametrize("prefix", PROMPTS)
+def test_answer_losses(prefix):
+    found, inputs = arrays("qa"), arrays("inputs")
+    targets = inputs["answer_targets"]
+    losses = {}
+    for group in groups_of(found, prefix):
+        costs = captioning.cross_entropy(found[f"{prefix}logits_{group}"], targets)
+        losses[group] = captioning.sample_mean(costs, targets)
+        np.testing.assert_allclose(losses[group], found[f"{prefix}loss_{group}"], atol=1e-5)
+    mean = contrastive.of_groups(losses, dict.fromkeys(losses, len(targets)), 1)
+    np.testing.assert_allclose(mean, found[f"{prefix}loss"], atol=1e-5)
+
+
+def test_masked_inputs_are_of_the_kind_that_the_masker_draws():
+    inputs, special = arrays("inputs"), vocabulary()
+    for text, name, rate in (
+        ("text_ids", "masked", "caption"),
+        ("text_ids", "mlm", "mlm"),
+        ("answer_ids", "answer_masked", "answer"),
+    ):
+        ids = inputs[text]
+        targets = inputs[f"{name.removesuffix('_masked')}_targets"]
+        ours = captioning.mask_tokens(
+            jax.random.key(0), jnp.asarray(ids), special, captioning.RATES[rate]
+        )
+        for hidden, asked in ((inputs[f"{name}_ids"], targets), ours):
+            hidden, chosen = np.asarray(hidden), np.asarray(asked) != captioning.NO_TARGET
+            assert chosen.any(1).all()
+            assert not chosen[:, 0].any()
+            assert not chosen[ids == special.pad].any()
+            np.testing.assert_array_equal(hidden[~chosen], ids[~chosen])
+            np.testing.assert_array_equal(np.asarray(asked)[chosen], ids[chosen])
