@@ -1,8 +1,8 @@
-"""Masked captioning: which tokens are to be guessed, who sees whom, and what a guess costs.
+"""Masked captioning: which tokens are to be guessed, and what a guess costs.
 
 VALOR spec 4 and 5.3. Token ids are [b, n], a row is `[CLS] words [SEP] padding`; targets are of the
-same shape, `NO_TARGET` where nothing is asked. Read `mask_tokens`, then `cross_entropy`; the mean
-over groups of modalities is `contrastive.of_groups`.
+same shape, `NO_TARGET` where nothing is asked. Who sees whom is for the decoder to say. Read
+`mask_tokens`, then `cross_entropy`; the mean over groups of modalities is `contrastive.of_groups`.
 """
 
 import math
@@ -30,20 +30,6 @@ class Vocabulary(NamedTuple):
     pad: int
     mask: int
     first_word: int
-
-
-class Doubled(NamedTuple):
-    """A text and behind it a slot for each of its next tokens, see `doubled`.
-
-    Attributes:
-      ids: [b, 2n].
-      targets: [b, 2n].
-      positions: of the position embeddings, [2n].
-    """
-
-    ids: jax.Array
-    targets: jax.Array
-    positions: jax.Array
 
 
 def choose(key: jax.Array, candidates: jax.Array, rate: float) -> jax.Array:
@@ -113,62 +99,26 @@ def next_tokens(ids: jax.Array, pad: int) -> jax.Array:
     return jnp.where(following == pad, NO_TARGET, following)
 
 
-def doubled(ids: jax.Array, vocabulary: Vocabulary) -> Doubled:
+def doubled(ids: jax.Array, vocabulary: Vocabulary) -> tuple[jax.Array, jax.Array]:
     """Every token as a target in one pass, under the condition of inference (`full_masker`).
 
-    Slot k of the second half is [MASK], stands where token k + 1 stands and is to become it. It
-    goes with `doubled_attention`. The last slot has no target.
+    Behind the text stands a [MASK] for each of its tokens. Mask k becomes token k + 1, stands at
+    its position and sees tokens 0 to k and itself: the sight of slots in the decoder. So the costs
+    of a sampled text, as `scst` needs them, come from one pass too.
 
     Args:
       ids: int [b, n].
       vocabulary: its special ids.
+
+    Returns:
+      Ids and targets, [b, 2n]; text and last mask have no target.
     """
-    length = ids.shape[1]
-    targets = jnp.concatenate(
-        [jnp.full_like(ids, NO_TARGET), next_tokens(ids, vocabulary.pad)], axis=1
-    )
     slots = jnp.full_like(ids, vocabulary.mask)
-    first = jnp.arange(length)
-    positions = jnp.concatenate([first, jnp.minimum(first + 1, length - 1)])
-    return Doubled(jnp.concatenate([ids, slots], axis=1), targets, positions)
-
-
-def causal_attention(text: jax.Array, prompt: jax.Array | None = None) -> jax.Array:
-    """Who sees whom in `text | prompt`: tokens what is not behind them and the prompt (spec 4.2).
-
-    The prompt sees itself alone, so that it is the same whatever the text is.
-
-    Args:
-      text: bool [b, n], true where there is a token.
-      prompt: bool [b, p]; None: there is none.
-
-    Returns:
-      Bool [b, n + p, n + p], true where a row sees a column.
-    """
-    length = text.shape[1]
-    return _beside(jnp.tri(length, dtype=bool) & text[:, None], prompt)
-
-
-def doubled_attention(text: jax.Array, prompt: jax.Array | None = None) -> jax.Array:
-    """`causal_attention` of `doubled` ids: slot k sees tokens 0 to k, itself and the prompt.
-
-    Args:
-      text: bool [b, n], true where there is a token; of the ids before they were doubled.
-      prompt: bool [b, p]; None: there is none.
-
-    Returns:
-      Bool [b, 2n + p, 2n + p].
-    """
-    earlier = jnp.tri(text.shape[1], dtype=bool) & text[:, None]  # [b, n, n]
-    itself = jnp.broadcast_to(jnp.eye(text.shape[1], dtype=bool), earlier.shape)
-    none = jnp.zeros_like(earlier)
-    return _beside(jnp.block([[earlier, none], [earlier, itself]]), prompt)
-
-
-def full_attention(text: jax.Array, prompt: jax.Array | None = None) -> jax.Array:
-    """All see all that is no padding: for alignment and for MLM, bool [b, n + p, n + p]."""
-    there = text if prompt is None else jnp.concatenate([text, prompt], axis=1)
-    return jnp.broadcast_to(there[:, None], (*there.shape, there.shape[1]))
+    none = jnp.full_like(ids, NO_TARGET)
+    return (
+        jnp.concatenate([ids, slots], axis=1),
+        jnp.concatenate([none, next_tokens(ids, vocabulary.pad)], axis=1),
+    )
 
 
 def cross_entropy(logits: jax.Array, targets: jax.Array, smoothing: float = 0.0) -> jax.Array:
@@ -235,14 +185,3 @@ def total(
 ) -> jax.Array:
     """The loss of pretraining; alpha is 1.5 for both released models (spec 4.6)."""
     return alpha * alignment + captioning + mlm
-
-
-def _beside(text: jax.Array, prompt: jax.Array | None) -> jax.Array:
-    """[b, n, n] of the text with a prompt: seen by all, itself blind to the text."""
-    if prompt is None:
-        return text
-    batch, length = text.shape[:2]
-    rows = length + prompt.shape[1]
-    left = jnp.pad(text, ((0, 0), (0, rows - length), (0, 0)))  # [b, n + p, n]
-    right = jnp.broadcast_to(prompt[:, None], (batch, rows, prompt.shape[1]))
-    return jnp.concatenate([left, right], axis=2)
