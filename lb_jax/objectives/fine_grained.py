@@ -18,6 +18,8 @@ LOWEST = -1e30  # below any product, and finite
 MASKED = {"exclude": LOWEST, "zero": 0.0}
 """What a pair with padding counts as: nothing, or 0 that may be the largest, as in VALOR."""
 
+TILE = 32  # rows and columns at a time: on a CPU its products stay in the cache
+
 
 class Side(NamedTuple):
     """One modality of a batch, in parts.
@@ -135,7 +137,7 @@ FUSIONS = {"early": early_fusion, "late": late_fusion}
 
 
 def tiled(
-    similarity: Callable[[Any, Any], jax.Array], rows: Any, columns: Any, tile: int
+    similarity: Callable[[Any, Any], jax.Array], rows: Any, columns: Any, tile: int = TILE
 ) -> jax.Array:
     """The whole matrix of a similarity, [a, b], of which one tile is computed at a time.
 
