@@ -12,13 +12,16 @@ or named as ignored, every leaf is filled, every shape agrees.
 import collections
 import dataclasses
 import difflib
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
+from typing import Any
 
 import cv2
 import numpy as np
 
+from lb_jax.convert import lazy
 from lb_jax.convert.lazy import BFLOAT16, LazyTensor
 from lb_jax.core import errors
 
@@ -138,6 +141,20 @@ def places(rules: Sequence[Rule], shapes: Mapping[str, tuple[int, ...]]) -> list
     return found
 
 
+def by_path(all_places: Iterable[Place]) -> dict[str, list[Place]]:
+    """Path -> its places: of stacked leaves one per layer, in order."""
+    found = collections.defaultdict(list)
+    for place in all_places:
+        found[place.path].append(place)
+    return found
+
+
+def stored(tensors: Mapping[str, LazyTensor], of_leaf: Sequence[Place]) -> np.dtype:
+    """The type that holds all layers of a leaf exactly."""
+    kinds = {tensors[place.name].dtype for place in of_leaf}
+    return functools.reduce(np.promote_types, kinds)
+
+
 def prove(
     where: object,
     found: Mapping[str, LazyTensor],
@@ -225,6 +242,32 @@ def read(
         return
     with futures.ThreadPoolExecutor(_THREADS) as pool:
         collections.deque(pool.map(fill, by_name), maxlen=0)  # raises what a thread raised
+
+
+def leaves(
+    where: object,
+    tensors: Mapping[str, LazyTensor],
+    wanted: Mapping[str, tuple[Sequence[Place], Any]],
+) -> dict[str, np.ndarray]:
+    """Reads leaves: path -> array.
+
+    Args:
+      where, tensors: see `read`.
+      wanted: path -> the places it is made of, and its type.
+
+    Raises:
+      CheckpointError: naming a tensor with values that are not finite.
+    """
+    found, pieces = {}, []
+    for path, (parts, dtype) in wanted.items():
+        if parts[0].layer is None:
+            found[path] = lazy.empty(parts[0].shape, dtype)
+            pieces.append((parts[0], found[path]))
+        else:
+            found[path] = lazy.empty((len(parts), *parts[0].shape), dtype)
+            pieces += zip(parts, found[path], strict=True)
+    read(where, tensors, pieces)
+    return found
 
 
 def written(

@@ -9,7 +9,6 @@ What is recognised (spec 2.4):
     one file {"epoch", "state_dict", …}         a training checkpoint of LanguageBind or OpenCLIP
 """
 
-import collections
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +22,6 @@ from lb_jax.convert import (
     fields,
     hub,
     languagebind,
-    lazy,
     open_clip,
     peft,
     pictures,
@@ -76,11 +74,6 @@ class Source:
     files: tuple[Path, ...] = ()
     text_preprocess: dict[str, Any] = dataclasses.field(default_factory=dict)
 
-    def _stored(self, places: Sequence[rules.Place]) -> np.dtype:
-        """The type that holds all layers of a leaf exactly."""
-        kinds = {self.tensors[place.name].dtype for place in places}
-        return functools.reduce(np.promote_types, kinds)
-
     @functools.cached_property
     def dtypes(self) -> dict[str, str]:
         """Tensor -> its type, where the leaf it is part of has a wider one."""
@@ -88,16 +81,12 @@ class Source:
             place.name: self.tensors[place.name].dtype.name
             for places in self._places.values()
             for place in places
-            if self.tensors[place.name].dtype != self._stored(places)
+            if self.tensors[place.name].dtype != rules.stored(self.tensors, places)
         }
 
     @functools.cached_property
     def _places(self) -> Mapping[str, list[rules.Place]]:
-        """By path; of stacked leaves a place per layer, in order."""
-        found = collections.defaultdict(list)
-        for place in self.places:
-            found[place.path].append(place)
-        return found
+        return rules.by_path(self.places)
 
     def read(
         self, wanted: Callable[[str], bool], dtype: Any = None, layer: int | None = None
@@ -109,20 +98,18 @@ class Source:
           dtype: of the result; None keeps what is stored.
           layer: the only one to read of stacked leaves; their leading axis is then 1.
         """
-        leaves, pieces = {}, []
-        for path, places in self._places.items():
-            if not wanted(path):
-                continue
-            kind = dtype or self._stored(places)
-            if places[0].layer is None:
-                leaves[path] = lazy.empty(places[0].shape, kind)
-                pieces.append((places[0], leaves[path]))
-            else:
-                places = places if layer is None else [places[layer]]
-                leaves[path] = lazy.empty((len(places), *places[0].shape), kind)
-                pieces += zip(places, leaves[path], strict=True)
-        rules.read(self.where, self.tensors, pieces)
-        return leaves
+        return rules.leaves(
+            self.where,
+            self.tensors,
+            {
+                path: (
+                    places if layer is None or places[0].layer is None else [places[layer]],
+                    dtype or rules.stored(self.tensors, places),
+                )
+                for path, places in self._places.items()
+                if wanted(path)
+            },
+        )
 
 
 def open_source(
