@@ -6,16 +6,19 @@ there twice, and both must be equal.
 """
 
 import dataclasses
+import functools
 import re
 from collections.abc import Mapping
 
 import numpy as np
 
-from lb_jax.convert import open_clip, rules
+from lb_jax.convert import open_clip, rules, swin
 from lb_jax.convert.lazy import LazyTensor
 from lb_jax.convert.rules import CONVOLUTION, LEADING_ONE, TRANSPOSED, Layout, Rule
-from lb_jax.core import errors
-from lb_jax.models.valor import ValorConfig
+from lb_jax.core import errors, paths
+from lb_jax.models.swin import SwinConfig
+from lb_jax.models.valor import Valor, ValorConfig
+from lb_jax.models.vision import VisionConfig
 
 LEADING_ONES = Layout(lambda a: a[0, 0], lambda a: a[None, None])
 
@@ -113,12 +116,20 @@ CLIP_RULES = tuple(
     if row.ours.startswith("vision/")
 )
 
+SWIN = "video_encoder."
+
+# By the class of the vision tower's config.
+VISION_RULES = {
+    VisionConfig: CLIP_RULES,
+    SwinConfig: swin.table("vision/", SWIN),
+    type(None): (),
+}
+
 RULES = (
     *bert_rules(_DECODER, "cls.dense", "cls.layernorm", "cls.decoder.bias"),
     *_cross_rules(),
     *_between_rules(),
     *AUDIO_RULES,
-    *CLIP_RULES,
     Rule("logit_scale", f"{_CLIP}logit_scale"),
     Rule("temperature", "contra_temp"),
 )
@@ -138,6 +149,7 @@ KEPT = (
     r"(text|video|audio)_fine_weight\..*",
     r"(multimodal_encoder|txt_encoder)\.encoder\.layer\.\d+\.cross_attn(_[va])?\..*",
     r"va_fusion\..*",
+    *swin.ignored(SWIN),
 )
 
 
@@ -171,6 +183,16 @@ def without_twins(where: object, found: Mapping[str, LazyTensor]) -> dict[str, L
     return single
 
 
-def places(cfg: ValorConfig, shapes: Mapping[str, tuple[int, ...]]) -> list[rules.Place]:
-    """Every place of every leaf: path -> shape of all leaves."""
-    return rules.places(RULES, shapes)
+@functools.lru_cache(maxsize=8)  # building the towers to see their shapes takes a while
+def leaf_shapes(cfg: ValorConfig) -> Mapping[str, tuple[int, ...]]:
+    """Path -> shape of all leaves."""
+    return {path: leaf.shape for path, leaf in paths.flatten(Valor(cfg).shapes).items()}
+
+
+def places(cfg: ValorConfig) -> list[rules.Place]:
+    """Where every leaf lies in a checkpoint.
+
+    Raises:
+      CheckpointError: for leaves that VALOR's code has no name for, as of LanguageBind's towers.
+    """
+    return rules.places((*RULES, *VISION_RULES[type(cfg.vision)]), leaf_shapes(cfg))

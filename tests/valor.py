@@ -13,7 +13,7 @@ from lb_jax.convert.lazy import LazyTensor
 from lb_jax.core import paths
 from lb_jax.models.ast import FORM, ast_config
 from lb_jax.models.bert import BertConfig
-from lb_jax.models.valor import Valor, ValorConfig
+from lb_jax.models.valor import ValorConfig
 from lb_jax.models.vision import VisionConfig
 from tests import goldens
 
@@ -91,11 +91,9 @@ def config(cross: str = "va_concate", alignment: str = "weighted", **changed) ->
 @functools.cache
 def params(cfg: ValorConfig, *overlays: str) -> paths.Tree:
     """The published tensors as parameters."""
-    shapes = {path: leaf.shape for path, leaf in paths.flatten(Valor(cfg).shapes).items()}
     found = {name: lazy(array) for name, array in weights(*overlays).items()}
     wanted = {
-        path: (places, np.float32)
-        for path, places in rules.by_path(valor.places(cfg, shapes)).items()
+        path: (places, np.float32) for path, places in rules.by_path(valor.places(cfg)).items()
     }
     leaves = rules.leaves(FOLDER, found, wanted)
     return jax.tree.map(jnp.asarray, paths.unflatten(leaves))

@@ -27,6 +27,7 @@ from lb_jax.core.modalities import TEXT
 from lb_jax.models import generation, layers
 from lb_jax.models.bert import ROLES, Bert, BertConfig
 from lb_jax.models.languagebind import INITIAL_TEMPERATURE, unit
+from lb_jax.models.swin import SwinConfig, VideoSwin
 from lb_jax.models.vision import VisionConfig, VisionTower
 
 LETTERS = {"t": TEXT, "v": "vision", "a": "audio"}
@@ -48,7 +49,7 @@ class ValorConfig:
 
     Attributes:
       text: the text encoder and decoder.
-      vision: the tower of pictures and films: a CLIP's or LanguageBind's; None for none.
+      vision: the tower of pictures and films: a CLIP's, LanguageBind's, Video Swin; None for none.
       audio: the tower of sounds: AST's form with one channel, or LanguageBind's with three, whose
         crops are then clips; None for none.
       embed_dim: size e of the common space.
@@ -61,7 +62,7 @@ class ValorConfig:
     """
 
     text: BertConfig
-    vision: VisionConfig | None = None
+    vision: VisionConfig | SwinConfig | None = None
     audio: VisionConfig | None = None
     embed_dim: int = 512
     frames: int = 32
@@ -85,7 +86,7 @@ class ValorConfig:
                 )
 
     @property
-    def towers(self) -> dict[str, VisionConfig]:
+    def towers(self) -> dict[str, VisionConfig | SwinConfig]:
         """Role -> tower, of those there are."""
         given = {role: getattr(self, role) for role in ROLES}
         return {role: tower for role, tower in given.items() if tower is not None}
@@ -98,7 +99,8 @@ class ValorConfig:
     @property
     def widths(self) -> dict[str, int]:
         """Role -> width of its tokens."""
-        return {TEXT: self.text.width} | {role: one.width for role, one in self.towers.items()}
+        towers = {role: TOWERS[type(one)].width(one) for role, one in self.towers.items()}
+        return {TEXT: self.text.width} | towers
 
 
 class Perceived(NamedTuple):
@@ -189,8 +191,8 @@ class HandOvers(nnx.Module):
     """A `HandOver` of every role, by name."""
 
     def __init__(self, cfg: ValorConfig, *, rngs: nnx.Rngs, dtype):
-        for role, tower in cfg.towers.items():
-            size = (tower.width, cfg.text.width, cfg.items[role])
+        for role in cfg.towers:
+            size = (cfg.widths[role], cfg.text.width, cfg.items[role])
             setattr(self, role, HandOver(*size, rngs=rngs, dtype=dtype))
 
 
@@ -227,9 +229,31 @@ def _perceived(output: layers.TowerOutput) -> Perceived:
     return Perceived(output.tokens, output.tokens[:, :, 0])
 
 
-# Class of a tower's config -> (its module, role -> how that sees or hears).
-TOWERS: dict[type, tuple[type, dict[str, Callable[..., Perceived]]]] = {
-    VisionConfig: (VisionTower, {"vision": perceive_vision, "audio": perceive_audio}),
+def perceive_swin(tower: VideoSwin, pixels: jax.Array, key: jax.Array | None) -> Perceived:
+    """Frames [b, n, h, w, 3], or pictures [b, h, w, 3] -> `Perceived`."""
+    return Perceived(*tower(pixels, key=key))
+
+
+class Kind(NamedTuple):
+    """A kind of tower.
+
+    Attributes:
+      module: made as `module(config, rngs=, dtype=, scan=, remat=, attention=)`.
+      width: config -> width of its tokens.
+      ways: role -> how it sees or hears, (module, input, key) -> `Perceived`.
+    """
+
+    module: type
+    width: Callable[[Any], int]
+    ways: Mapping[str, Callable[..., Perceived]]
+
+
+# By the class of a tower's config.
+TOWERS = {
+    VisionConfig: Kind(
+        VisionTower, lambda cfg: cfg.width, {"vision": perceive_vision, "audio": perceive_audio}
+    ),
+    SwinConfig: Kind(VideoSwin, lambda cfg: cfg.widths[-1], {"vision": perceive_swin}),
 }
 
 
@@ -261,8 +285,8 @@ class Valor:
             "hand_over": lambda rngs: HandOvers(cfg, rngs=rngs, dtype=dtype),
         }
         for role, tower in cfg.towers.items():
-            kind, _ = TOWERS[type(tower)]
-            self._make[role] = functools.partial(_build, kind, tower, options)
+            kind = TOWERS[type(tower)]
+            self._make[role] = functools.partial(_build, kind.module, tower, options)
         self._graphs, self._shapes = {}, {}
         for name, make in self._make.items():
             module = nnx.eval_shape(lambda make=make: make(nnx.Rngs(params=0)))
@@ -304,8 +328,8 @@ class Valor:
           x: frames [b, n, h, w, 3], pictures [b, h, w, 3], or clips, see `perceive_audio`.
           key: of the dropout; None is inference.
         """
-        _, ways = TOWERS[type(self.cfg.towers[role])]
-        return ways[role](self.part(params, role), x, key)
+        kind = TOWERS[type(self.cfg.towers[role])]
+        return kind.ways[role](self.part(params, role), x, key)
 
     def read(
         self,

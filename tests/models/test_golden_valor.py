@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lb_jax.convert import valor as names
+from lb_jax.core import paths
 from lb_jax.models import adapt, ast, valor
 from lb_jax.models.generation import Decoding
 from lb_jax.models.valor import Valor, of_group
@@ -213,3 +215,62 @@ def test_position_tables_are_resized_as_in_the_reference():
     close(found, given["clip_out"], 1e-6)
     grid = golden.config().audio.grid
     close(ast.resize_published(given["ast_in"], grid), given["ast_out"], 1e-6)
+
+
+def similarity(text, items, is_word):
+    """Fine-grained scores of spec 3.1 by their definition, padding multiplied by 0: [b, b]."""
+    features = [one.features for one in items]
+    products = jnp.einsum("aid,bjd->abij", text.features, jnp.concatenate(features, axis=1))
+    products *= is_word[:, None, :, None]
+    of_text = jax.nn.softmax(jnp.where(is_word, text.weight_logits, -jnp.inf))
+    of_items = jax.nn.softmax(jnp.concatenate([one.weight_logits for one in items], axis=1))
+    rows = jnp.einsum("ai,abi->ab", of_text, products.max(axis=3))
+    return (rows + jnp.einsum("bj,abj->ab", of_items, products.max(axis=2))) / 2
+
+
+def total(made, params):
+    """The loss of pre-training with prompts: alpha * alignment + captioning."""
+    inputs = {name: jnp.asarray(one) for name, one in golden.arrays("inputs").items()}
+    prompts = {name: golden.prompt(name, on=True) for name in ("text", "caption")}
+    given = {"vision": jnp.asarray(golden.frames()), "audio": inputs["audio"]}
+    seen = {role: made.perceive(params, role, x) for role, x in given.items()}
+    tokens = {role: one.pooled for role, one in seen.items()}
+    tokens["text"] = made.read(params, inputs["text_ids"], prompt=prompts["text"])
+    aligned = {role: made.align(params, role, one) for role, one in tokens.items()}
+    memory = made.hand_over(params, {role: one.tokens for role, one in seen.items()})
+    is_word = inputs["text_ids"] != made.cfg.text.pad
+    targets, losses = inputs["masked_targets"], []
+    for group in golden.GROUPS:
+        others = list(of_group({role: aligned[role] for role in given}, group).values())
+        scores = similarity(aligned["text"], others, is_word) / made.divisor(params)
+        both = [jnp.diagonal(jax.nn.log_softmax(scores, axis)).mean() for axis in (0, 1)]
+        own = of_group(memory, group)
+        logits = made.write(params, inputs["masked_ids"], own, prompt=prompts["caption"])
+        chosen = jnp.take_along_axis(
+            jax.nn.log_softmax(logits), jnp.maximum(targets, 0)[..., None], axis=2
+        )[..., 0]
+        caption = (chosen * (targets >= 0)).sum() / (targets >= 0).sum()
+        losses.append(-golden.settings()["alpha"] * sum(both) / 2 - caption)
+    return sum(losses) / len(losses)
+
+
+def test_every_gradient_of_pretraining_is_the_reference():
+    made, params = model()
+    loss, gradient = jax.jit(jax.value_and_grad(functools.partial(total, made)))(params)
+    expected = golden.arrays("gradients")
+    close(loss, expected["loss"], 2e-5)
+    flat, found = paths.flatten(gradient), {}
+    for place in names.places(made.cfg):
+        leaf = flat[place.path] if place.layer is None else flat[place.path][place.layer]
+        found.setdefault(place.name, {})[place.part] = place.layout.theirs(np.asarray(leaf))
+    for key, value in expected.items():
+        name = key.removeprefix("grad/")
+        if name == key:
+            continue
+        parts = found.pop(names.twin(name) or name)
+        ours = np.concatenate([parts[one] for one in sorted(parts)]) if len(parts) > 1 else None
+        ours = next(iter(parts.values())) if ours is None else ours
+        limit = max(1e-4 * np.abs(value).max(), 1e-6)
+        np.testing.assert_allclose(ours, value, rtol=0, atol=limit, err_msg=name)
+    for name, parts in found.items():  # what the reference gives none
+        assert all(np.abs(one).max() == 0 for one in parts.values()), name

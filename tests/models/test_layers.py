@@ -66,6 +66,15 @@ def test_layer_norm_equals_its_formula():
     np.testing.assert_allclose(norm(x), expected, atol=1e-5)
 
 
+def test_a_layer_norm_may_have_another_epsilon():
+    x = jnp.array([[1e-3, -1e-3]])  # of variance 1e-6
+    usual, small = (
+        layers.LayerNorm(2, dtype=jnp.float32, **more)(x) for more in ({}, {"epsilon": 1e-12})
+    )
+    np.testing.assert_allclose(usual[0, 0], 1e-3 / np.sqrt(1e-6 + 1e-5), rtol=1e-5)
+    np.testing.assert_allclose(small[0, 0], 1.0, rtol=1e-5)
+
+
 def test_both_gelus_differ_and_equal_their_formulas():
     x = jnp.linspace(-3, 3, 13)
     np.testing.assert_allclose(
@@ -77,12 +86,14 @@ def test_both_gelus_differ_and_equal_their_formulas():
 
 
 @pytest.mark.parametrize("causal", [False, True])
-def test_ways_to_compute_attention_agree_in_value_and_gradient(causal):
+@pytest.mark.parametrize("bias", [None, (1, 3, 7, 7), (2, 1, 7, 7)])
+def test_ways_to_compute_attention_agree_in_value_and_gradient(causal, bias):
     q, k, v, g = jax.random.normal(jax.random.key(0), (4, 2, 7, 3, 4))
+    added = [] if bias is None else [jax.random.normal(jax.random.key(1), bias)]
 
     def value_and_gradient(name):
         attend = functools.partial(layers.ATTENTION[name], is_causal=causal)
-        value, gradient = jax.vjp(attend, q, k, v)
+        value, gradient = jax.vjp(attend, q, k, v, *added)
         return value, gradient(g)
 
     expected = value_and_gradient("xla")
@@ -107,3 +118,11 @@ def test_attention_equals_the_loop_over_heads(name):
     np.testing.assert_allclose(
         attention(x), attention.out_proj(jnp.concatenate(heads, -1)), atol=1e-5
     )
+
+
+def test_a_bias_far_below_the_scores_hides_a_place():
+    x = jax.random.normal(jax.random.key(0), (2, 5, 8))
+    attention = layers.Attention(8, 2, rngs=nnx.Rngs(params=0), dtype=jnp.float32)
+    hidden = jnp.where(jnp.arange(5) < 3, 0.0, -1e9)[None, None, None]
+    hidden = jnp.broadcast_to(hidden, (1, 1, 5, 5))
+    np.testing.assert_allclose(attention(x, bias=hidden)[:, :3], attention(x[:, :3]), atol=1e-6)

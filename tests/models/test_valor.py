@@ -12,6 +12,7 @@ from lb_jax.core import config as config_lib
 from lb_jax.core import errors, paths
 from lb_jax.models.ast import ast_config
 from lb_jax.models.bert import BertConfig
+from lb_jax.models.swin import SwinConfig
 from lb_jax.models.valor import TEMPERATURES, Valor, ValorConfig, of_group, valor_config
 from lb_jax.models.vision import VisionConfig
 
@@ -20,9 +21,11 @@ STILL = VisionConfig(24, 2, 2, 48, patch_size=4, image_size=(8, 8), embed_dim=0)
 VIDEO = dataclasses.replace(STILL, frames=2, temporal=True)
 AST = ast_config(16, 2, 2, 32, image_size=(8, 16), patch_size=4)
 CROPS = VisionConfig(24, 2, 2, 48, patch_size=4, image_size=(8, 16), embed_dim=0)  # LanguageBind's
+SWIN = SwinConfig(8, (2, 2), (2, 2), window=(2, 2, 2), patch_size=2)
 OWN = ValorConfig(TEXT, STILL, AST, embed_dim=8)
 LANGUAGEBIND = ValorConfig(TEXT, VIDEO, CROPS, embed_dim=8, temperature="logit_scale")
 
+WINDOWS = dataclasses.replace(OWN, vision=SWIN)
 
 IDS = np.array([[1, 5, 2, 0], [1, 6, 7, 2]], np.int32)
 
@@ -46,7 +49,7 @@ def normal(*shape):
 
 
 def test_parameters_are_drawn_in_the_announced_shapes():
-    for cfg in (OWN, LANGUAGEBIND):
+    for cfg in (OWN, LANGUAGEBIND, WINDOWS):
         drawn = jax.eval_shape(Valor(cfg).init, jax.random.key(0))
         shapes = {path: leaf.shape for path, leaf in paths.flatten(Valor(cfg).shapes).items()}
         assert shapes == {path: leaf.shape for path, leaf in paths.flatten(drawn).items()}
@@ -88,7 +91,7 @@ def test_three_crops_of_a_languagebind_sound_are_three_clips():
     np.testing.assert_allclose(only.tokens[:, 0], found.tokens[:, 1], atol=1e-5)
 
 
-@pytest.mark.parametrize("cfg", [OWN, LANGUAGEBIND], ids=["own", "languagebind"])
+@pytest.mark.parametrize("cfg", [OWN, LANGUAGEBIND, WINDOWS], ids=["own", "languagebind", "swin"])
 def test_a_model_aligns_and_writes_whatever_its_towers(cfg):
     made, params = built(cfg)
 
@@ -102,9 +105,9 @@ def test_a_model_aligns_and_writes_whatever_its_towers(cfg):
         return {role: made.align(params, role, one) for role, one in tokens.items()}, logits
 
     given = {"vision": normal(2, 2, 8, 8, 3)}
-    given["audio"] = normal(2, 2, 8, 16) if cfg is OWN else normal(2, 8, 16, 3)
+    given["audio"] = normal(2, 8, 16, 3) if cfg is LANGUAGEBIND else normal(2, 2, 8, 16)
     aligned, logits = run(params, given)
-    for role, count in (("text", 4), ("vision", 2), ("audio", 2 if cfg is OWN else 3)):
+    for role, count in (("text", 4), ("vision", 2), ("audio", 3 if cfg is LANGUAGEBIND else 2)):
         assert aligned[role].weight_logits.shape == (2, count)
         length = np.linalg.norm(aligned[role].features, axis=-1)
         np.testing.assert_allclose(length, 1, atol=1e-5)
@@ -135,7 +138,7 @@ def test_dropout_is_drawn_from_the_key_alone():
 
 
 def test_a_config_comes_back_from_its_dict():
-    for cfg in (OWN, LANGUAGEBIND):
+    for cfg in (OWN, LANGUAGEBIND, WINDOWS):
         assert valor_config(config_lib.to_dict(cfg)) == cfg
 
 
