@@ -8,7 +8,7 @@ there twice, and both must be equal.
 import dataclasses
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -153,32 +153,41 @@ KEPT = (
 )
 
 
-def twin(name: str) -> str | None:
+Twins = Sequence[tuple[str, str]]
+
+
+def twin(name: str, table: Twins = TWICE) -> str | None:
     """The name of the tensor that this one holds again; None for one that stands once."""
-    for pattern, other in TWICE:
+    for pattern, other in table:
         if hit := re.fullmatch(pattern, name):
             return hit.expand(other)
     return None
 
 
-def without_twins(where: object, found: Mapping[str, LazyTensor]) -> dict[str, LazyTensor]:
+def without_twins(
+    where: object, found: Mapping[str, LazyTensor], table: Twins = TWICE
+) -> dict[str, LazyTensor]:
     """The tensors that do not stand there twice.
+
+    Args:
+      where: the file, for messages.
+      found: all tensors.
+      table: as `TWICE`.
 
     Raises:
       CheckpointError: naming those that should be equal and are not.
     """
     single, differing = {}, []
     for name, tensor in found.items():
-        other = twin(name)
+        other = twin(name, table)
         if other is None or other not in found:
             single[name] = tensor
         elif not np.array_equal(tensor.read(), found[other].read()):
             differing.append(f"{name} and {other}")
     if differing:
         raise errors.CheckpointError(
-            f"{where}: {len(differing)} tensors that the model shares differ ({differing[0]}); a "
-            "text encoder apart from the decoder is not supported: share_txt_and_multimodal must "
-            "be true."
+            f"{where}: {len(differing)} tensors that the model shares differ ({differing[0]}); "
+            "encoder and decoder, embedding and head must be one (share_txt_and_multimodal true)."
         )
     return single
 
