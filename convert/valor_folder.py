@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,14 @@ def open_valor(
     return _proven(file, cfg, options, found)
 
 
+def is_valor(path: Path) -> bool:
+    """Whether a folder holds a VALOR model, as released or as a checkpoint of this package."""
+    path = Path(path)
+    released = (path / LOG / OPTIONS, path / OPTIONS)
+    has_steps = any(_STEP.fullmatch(one.name) for one in (path / CHECKPOINTS).glob("*.pt"))
+    return is_ours(path) or has_steps or any(one.is_file() for one in released)
+
+
 def is_ours(path: Path) -> bool:
     """Whether a folder is a VALOR checkpoint of this package."""
     file = Path(path) / checkpoint.CONFIG
@@ -179,6 +187,57 @@ def write_released(weights: ValorWeights, folder: Path) -> None:
         torch_writer.write(partial / CHECKPOINTS / "model_step_0.pt", counted(), twins)
         options = weights.options or valor_options.to_options(cfg, shapes)
         checkpoint.write_json(partial / LOG / OPTIONS, dict(options))
+
+
+def _copy(weights: ValorWeights, folder: Path) -> None:
+    params = weights.params(None)
+    save(folder, weights.config, params, source=weights)
+
+
+# Format of `lb-jax convert` -> how a VALOR model is written in it.
+FORMATS: dict[str, Callable[[ValorWeights, Path], None]] = {
+    "safetensors": _copy,
+    "hf": write_released,  # what the original's own code loads
+}
+
+
+def convert(
+    source: Path, folder: Path, to: str, config: str | Path | None = None
+) -> tuple[ValorWeights, ValorWeights]:
+    """Writes a VALOR model in one of `FORMATS`.
+
+    Args:
+      source: what `open_valor` opens.
+      folder: to write; a VALOR model or an empty folder that is there is replaced.
+      to: the format.
+      config: the options, where they do not lie beside the weights.
+
+    Returns:
+      What was read, and what was written, opened again.
+
+    Raises:
+      ConfigError: for a format that has no place for it.
+      CheckpointError: for weights that do not fit, or a folder that holds something else.
+    """
+    if to not in FORMATS:
+        raise errors.ConfigError(
+            f"{source}: a VALOR model, which --to={to} has no place for; choose "
+            f"{' or '.join(FORMATS)}."
+        )
+    source, folder = Path(source).resolve(), Path(folder).resolve()
+    if folder in (source, *source.parents):
+        raise errors.CheckpointError(
+            f"{folder}: the weights are read from it, which writing would delete; choose another "
+            "folder."
+        )
+    if folder.is_dir() and any(folder.iterdir()) and not is_valor(folder):
+        raise errors.CheckpointError(
+            f"{folder}: holds no VALOR model but something else, which writing here would delete; "
+            "choose a new or empty folder."
+        )
+    read = open_valor(source, config)
+    FORMATS[to](read, folder)
+    return read, open_valor(folder)
 
 
 def differences(before: ValorWeights, after: ValorWeights) -> dict[str, float]:

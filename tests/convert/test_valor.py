@@ -7,6 +7,8 @@ import json
 import numpy as np
 import pytest
 
+import lb_jax
+from lb_jax.cli import convert
 from lb_jax.convert import tensors, torch_writer, valor, valor_folder, valor_options
 from lb_jax.core import errors, paths
 from lb_jax.models.ast import ast_config
@@ -125,11 +127,40 @@ def test_a_trained_model_without_source_is_written_as_released(tmp_path):
         np.testing.assert_array_equal(flat[path], leaf)
 
 
-def test_what_was_written_computes_the_same(tmp_path):
-    first = valor_folder.open_valor(folder(tmp_path / "v", LARGE, OPTIONS["large"]))
-    valor_folder.write_released(first, tmp_path / "out")
-    found = valor_folder.differences(first, valor_folder.open_valor(tmp_path / "out"))
-    assert found == {"text": 0.0, "vision": 0.0, "audio": 0.0, "captions": 0.0}
+def test_the_command_writes_and_verifies(tmp_path, capsys):
+    source = folder(tmp_path / "v", LARGE, OPTIONS["large"])
+    convert.main([str(source), str(tmp_path / "ours"), "--to=safetensors", "--verify"])
+    told = capsys.readouterr().out
+    assert "VALOR, vision, audio and text, as safetensors" in told
+    for name in ("text", "vision", "audio", "captions"):
+        assert f"{name}: differ by at most 0.0e+00" in told
+    convert.main([str(tmp_path / "ours"), str(tmp_path / "out"), "--to=hf"])
+    assert valor_folder.open_valor(tmp_path / "out").config == LARGE
+
+
+@pytest.mark.parametrize(
+    ("out", "options", "told"),
+    [
+        ("new", ["--to=clip"], "which --to=clip has no place for; choose safetensors or hf"),
+        ("new", ["--to=hf", "--only=audio"], "leave out --only"),
+        (".", ["--to=hf"], "the weights are read from it"),
+        ("other", ["--to=hf"], "holds no VALOR model but something else"),
+    ],
+)
+def test_what_the_command_cannot_do_is_told(tmp_path, out, options, told):
+    source = folder(tmp_path / "v", LARGE, OPTIONS["large"])
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").touch()
+    with pytest.raises(errors.LbJaxError, match=told):
+        convert.main([str(source), str(tmp_path / out), *options])
+    assert not (tmp_path / "new").exists()
+    assert (tmp_path / "other" / "mine.txt").exists()
+
+
+def test_load_says_what_opens_a_valor_model(tmp_path):
+    source = folder(tmp_path / "v", LARGE, OPTIONS["large"])
+    with pytest.raises(errors.ConfigError, match="a VALOR model, which is not made of towers"):
+        lb_jax.load(source)
 
 
 def test_torch_opens_what_was_written(tmp_path):
