@@ -27,8 +27,8 @@ _LAYER = rf"{_DECODER}encoder.layer.{{layer}}."
 _CLIP = "clip_model."
 
 # Role -> its letter, and its name in what aligns and what is handed over.
-_LETTERS = {"text": "t", "vision": "v", "audio": "a"}
-_NAMES = {"text": "text", "vision": "video", "audio": "audio"}
+_LETTERS = {"text": "t", "video": "v", "audio": "a"}
+_NAMES = {"text": "text", "video": "video", "audio": "audio"}
 
 
 def _attention(ours: str, asked: str, out: str) -> tuple[Rule, ...]:
@@ -68,7 +68,7 @@ def bert_rules(prefix: str, head: str, norm: str, bias: str) -> tuple[Rule, ...]
 def _cross_rules() -> tuple[Rule, ...]:
     """The rows of cross-attention, whatever its form."""
     rows: tuple[Rule, ...] = ()
-    for ours, theirs in (("cross", ""), ("vision", "_v"), ("audio", "_a")):
+    for ours, theirs in (("cross", ""), ("video", "_v"), ("audio", "_a")):
         there = f"{_LAYER}cross_attn{theirs}."
         rows += _attention(f"text/blocks/{ours}_attn", f"{there}cross", f"{there}output")
         rows += rules.norm(f"text/blocks/{ours}_norm", f"{there}output.LayerNorm")
@@ -111,7 +111,9 @@ AUDIO_RULES = (
 )
 
 CLIP_RULES = tuple(
-    dataclasses.replace(row, theirs=f"{_CLIP}{row.theirs}")
+    dataclasses.replace(
+        row, ours=row.ours.replace("vision/", "video/", 1), theirs=f"{_CLIP}{row.theirs}"
+    )
     for row in open_clip.RULES
     if row.ours.startswith("vision/")
 )
@@ -121,7 +123,7 @@ SWIN = "video_encoder."
 # By the class of the vision tower's config.
 VISION_RULES = {
     VisionConfig: CLIP_RULES,
-    SwinConfig: swin.table("vision/", SWIN),
+    SwinConfig: swin.table("video/", SWIN),
     type(None): (),
 }
 
@@ -204,4 +206,4 @@ def places(cfg: ValorConfig) -> list[rules.Place]:
     Raises:
       CheckpointError: for leaves that VALOR's code has no name for, as of LanguageBind's towers.
     """
-    return rules.places((*RULES, *VISION_RULES[type(cfg.vision)]), leaf_shapes(cfg))
+    return rules.places((*RULES, *VISION_RULES[type(cfg.video)]), leaf_shapes(cfg))

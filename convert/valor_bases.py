@@ -285,7 +285,7 @@ def initial(
     given: dict[str, Any] = {}
     for role, base in bases.items():
         given |= {f"{role}/{path}": leaf for path, leaf in paths.flatten(base.params).items()}
-    scale = bases["vision"].logit_scale if "vision" in bases else None
+    scale = bases["video"].logit_scale if "video" in bases else None
     if scale is not None and cfg.temperature == "logit_scale":
         given["logit_scale"] = scale
     shapes = {path: list(leaf.shape) for path, leaf in fresh.items()}

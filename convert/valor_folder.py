@@ -269,7 +269,7 @@ def _inputs(cfg: ValorConfig) -> dict[str, tuple[int, ...]]:
         if isinstance(tower, SwinConfig):
             side = tower.patch_size * tower.window[1] * 2 ** (len(tower.depths) - 1)
             found[role] = (2, 2, side, side, 3)
-        elif role == "vision":
+        elif role == "video":
             found[role] = (2, tower.frames, *tower.image_size, 3)
         else:
             channels = tower.kind.channels
@@ -362,8 +362,8 @@ def _proven(
     single = valor.without_twins(where, found)
     places = tuple(valor.places(cfg))
     rules.prove(where, single, places, valor.KEPT)
-    if isinstance(cfg.vision, SwinConfig):
-        swin.require_indices(where, found, cfg.vision, valor.SWIN)
+    if isinstance(cfg.video, SwinConfig):
+        swin.require_indices(where, found, cfg.video, valor.SWIN)
     used = {place.name for place in places}
     dtypes = {
         place.name: single[place.name].dtype.name
@@ -421,9 +421,9 @@ def _released(weights: ValorWeights) -> Iterator[tuple[str, np.ndarray]]:
         yield name, array.astype(weights.dtypes.get(name, array.dtype), copy=False)
     for name, tensor in weights.unused.items():
         yield name, tensor.read()
-    vision = weights.config.vision
-    if isinstance(vision, SwinConfig):
-        yield from (one for one in swin.indices(vision, valor.SWIN) if one[0] not in weights.unused)
+    tower = weights.config.video
+    if isinstance(tower, SwinConfig):
+        yield from (one for one in swin.indices(tower, valor.SWIN) if one[0] not in weights.unused)
 
 
 def usual_twins(cfg: ValorConfig) -> dict[str, str]:

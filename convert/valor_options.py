@@ -103,7 +103,7 @@ def _config(values: Mapping[str, Any], shapes: Shapes, where: object) -> ValorCo
     learned = values["fineweight_type"] != "none" and "text_fine_weight.0.weight" in shapes
     return ValorConfig(
         text=_text(values, shapes),
-        vision=swin.config(shapes, where, theirs=SWIN) if is_swin else _clip(values, shapes, where),
+        video=swin.config(shapes, where, theirs=SWIN) if is_swin else _clip(values, shapes, where),
         audio=_audio(values, shapes) if has_audio else None,
         embed_dim=shapes["contra_head_t.linear.weight"][0],
         frames=shapes["video_frame_embedding"][1],
@@ -181,7 +181,7 @@ def to_options(cfg: ValorConfig, shapes: Shapes) -> dict[str, Any]:
     Raises:
       ConfigError: for towers that VALOR's code does not have.
     """
-    is_swin = isinstance(cfg.vision, SwinConfig)
+    is_swin = isinstance(cfg.video, SwinConfig)
     options: dict[str, Any] = {
         **DEFAULTS,
         "video_encoder_type": "videoswin_base_k600_22k" if is_swin else "clip_vit_large_14_336px",
@@ -192,10 +192,10 @@ def to_options(cfg: ValorConfig, shapes: Shapes) -> dict[str, Any]:
         "late_fusion": cfg.alignment == "coarse" and not cfg.fusion,
         "use_task_prompt": cfg.task_prompts,
     }
-    if isinstance(cfg.vision, VisionConfig):
-        options["video_resolution"] = cfg.vision.image_size[0]
-        if cfg.vision.patch_size != 14:
-            options["video_encoder_type"] = f"clip_vit_base_{cfg.vision.patch_size}"
+    if isinstance(cfg.video, VisionConfig):
+        options["video_resolution"] = cfg.video.image_size[0]
+        if cfg.video.patch_size != 14:
+            options["video_encoder_type"] = f"clip_vit_base_{cfg.video.patch_size}"
     if cfg.audio is not None:
         options["audio_melbins"], options["audio_target_length"] = cfg.audio.image_size
         options["audio_patch_size"] = cfg.audio.patch_size
@@ -218,10 +218,10 @@ def preprocessing(options: Mapping[str, Any], cfg: ValorConfig) -> dict[str, dic
     """
     values = {**DEFAULTS, **options}
     found: dict[str, dict[str, Any]] = {}
-    if isinstance(cfg.vision, VisionConfig):
-        found["vision"] = {"size": cfg.vision.image_size[0], "statistics": "clip"}
-    elif cfg.vision is not None:
-        found["vision"] = {"size": values["video_resolution"], "statistics": "imagenet"}
+    if isinstance(cfg.video, VisionConfig):
+        found["video"] = {"size": cfg.video.image_size[0], "statistics": "clip"}
+    elif cfg.video is not None:
+        found["video"] = {"size": values["video_resolution"], "statistics": "imagenet"}
     if cfg.audio is not None:
         mel_bins, frames = cfg.audio.image_size
         found["audio"] = {

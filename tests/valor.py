@@ -51,7 +51,7 @@ def weights(*overlays: str) -> dict[str, np.ndarray]:
 def config(cross: str = "va_concate", alignment: str = "weighted", **changed) -> ValorConfig:
     """The model's shape."""
     given = settings()
-    text, vision, audio = given["decoder"], given["vision"], given["audio"]
+    text, video, audio = given["decoder"], given["vision"], given["audio"]
 
     def size(one):
         return one["width"], one["layers"], one["heads"], one["mlp"]
@@ -68,12 +68,12 @@ def config(cross: str = "va_concate", alignment: str = "weighted", **changed) ->
             end=text["eos_id"],
             mask=text["mask_id"],
         ),
-        vision=VisionConfig(
-            *size(vision),
-            patch_size=vision["patch"],
-            image_size=(vision["resolution"],) * 2,
+        video=VisionConfig(
+            *size(video),
+            patch_size=video["patch"],
+            image_size=(video["resolution"],) * 2,
             embed_dim=0,
-            activation=vision["activation"],
+            activation=video["activation"],
         ),
         audio=ast_config(
             *size(audio),

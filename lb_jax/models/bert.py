@@ -22,7 +22,7 @@ from lb_jax.models.text import Embedding
 
 HIDDEN = -10000.0  # added to the score of a token that must not be seen; not infinite, as published
 
-ROLES = ("vision", "audio")  # what a decoder attends to, in this order
+ROLES = ("video", "audio")  # what a decoder attends to, in this order
 
 
 class Cross(NamedTuple):
@@ -41,9 +41,9 @@ class Cross(NamedTuple):
 # The published forms, by their published names.
 CROSS = {
     "va_concate": Cross({"cross": ROLES}),
-    "video_audio": Cross({"vision": ("vision",), "audio": ("audio",)}),
-    "audio_video": Cross({"audio": ("audio",), "vision": ("vision",)}),
-    "va_parallel": Cross({"vision": ("vision",), "audio": ("audio",)}, is_parallel=True),
+    "video_audio": Cross({"video": ("video",), "audio": ("audio",)}),
+    "audio_video": Cross({"audio": ("audio",), "video": ("video",)}),
+    "va_parallel": Cross({"video": ("video",), "audio": ("audio",)}, is_parallel=True),
 }
 
 

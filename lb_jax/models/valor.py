@@ -1,12 +1,12 @@
 """VALOR: text, sight and sound aligned token by token, and a decoder that writes (VALOR spec 1).
 
     text/                     BERT, which is text encoder and decoder, with its head
-    vision/, audio/           the towers
+    video/, audio/           the towers
     align/<role>/             projection to the common space, and the MLP that weighs tokens
     hand_over/<role>/         what the decoder is given: width, frame and type embeddings
     logit_scale | temperature of the alignment, as its log inverse or itself
 
-Roles are text, vision and audio. A group of them is written as in the paper's code, "tva", "tv",
+Roles are text, video and audio. A group of them is written as in the paper's code, "tva", "tv",
 "ta": its first letter is compared with, or written about, the others.
 """
 
@@ -30,7 +30,7 @@ from lb_jax.models.languagebind import INITIAL_TEMPERATURE, unit
 from lb_jax.models.swin import SwinConfig, VideoSwin
 from lb_jax.models.vision import VisionConfig, VisionTower
 
-LETTERS = {"t": TEXT, "v": "vision", "a": "audio"}
+LETTERS = {"t": TEXT, "v": "video", "a": "audio"}
 
 # Leaf that holds the temperature -> (the divisor of the scores that it stands for, its start).
 TEMPERATURES: dict[str, tuple[Callable[[Any], Any], float]] = {
@@ -49,7 +49,7 @@ class ValorConfig:
 
     Attributes:
       text: the text encoder and decoder.
-      vision: the tower of pictures and films: a CLIP's, LanguageBind's, Video Swin; None for none.
+      video: the tower of pictures and films: a CLIP's, LanguageBind's, Video Swin; None for none.
       audio: the tower of sounds: AST's form with one channel, or LanguageBind's with three, whose
         crops are then clips; None for none.
       embed_dim: size e of the common space.
@@ -57,12 +57,12 @@ class ValorConfig:
       temperature: a row of `TEMPERATURES`.
       alignment: "weighted" compares all tokens by learned weights, "uniform" by equal ones,
         "coarse" one vector of each role.
-      fusion: whether "coarse" has a layer that makes one vector of vision and audio.
+      fusion: whether "coarse" has a layer that makes one vector of video and audio.
       task_prompts: whether texts are encoded and written with the prompts of their task.
     """
 
     text: BertConfig
-    vision: VisionConfig | SwinConfig | None = None
+    video: VisionConfig | SwinConfig | None = None
     audio: VisionConfig | None = None
     embed_dim: int = 512
     frames: int = 32
@@ -74,7 +74,7 @@ class ValorConfig:
 
     def __post_init__(self):
         if not self.towers:
-            raise errors.ConfigError("a VALOR model without vision and audio; give one of them.")
+            raise errors.ConfigError("a VALOR model without video and audio; give one of them.")
         for name, value, known in (
             ("temperature", self.temperature, TEMPERATURES),
             ("alignment", self.alignment, ALIGNMENTS),
@@ -196,7 +196,7 @@ class HandOvers(nnx.Module):
             setattr(self, role, HandOver(*size, rngs=rngs, dtype=dtype))
 
 
-def perceive_vision(tower: VisionTower, pixels: jax.Array, key: jax.Array | None) -> Perceived:
+def perceive_video(tower: VisionTower, pixels: jax.Array, key: jax.Array | None) -> Perceived:
     """Frames [b, n, h, w, 3], or pictures [b, h, w, 3] -> `Perceived`."""
     pixels = pixels[:, None] if pixels.ndim == 4 else pixels
     if tower.cfg.temporal or tower.cfg.tube_size:  # frames attend to each other
@@ -251,9 +251,9 @@ class Kind(NamedTuple):
 # By the class of a tower's config.
 TOWERS = {
     VisionConfig: Kind(
-        VisionTower, lambda cfg: cfg.width, {"vision": perceive_vision, "audio": perceive_audio}
+        VisionTower, lambda cfg: cfg.width, {"video": perceive_video, "audio": perceive_audio}
     ),
-    SwinConfig: Kind(VideoSwin, lambda cfg: cfg.widths[-1], {"vision": perceive_swin}),
+    SwinConfig: Kind(VideoSwin, lambda cfg: cfg.widths[-1], {"video": perceive_swin}),
 }
 
 
@@ -324,7 +324,7 @@ class Valor:
 
         Args:
           params: of the model.
-          role: "vision" or "audio".
+          role: "video" or "audio".
           x: frames [b, n, h, w, 3], pictures [b, h, w, 3], or clips, see `perceive_audio`.
           key: of the dropout; None is inference.
         """
@@ -348,7 +348,7 @@ class Valor:
 
         Args:
           params: of the model.
-          role: "text", "vision" or "audio".
+          role: "text", "video" or "audio".
           tokens: [b, n, c].
         """
         head = getattr(self.part(params, "align"), role)
@@ -356,9 +356,9 @@ class Valor:
             return head(tokens[:, 0] if role == TEXT else tokens.mean(axis=1))
         return head(tokens)
 
-    def fuse(self, params: Mapping[str, Any], vision: jax.Array, audio: jax.Array) -> jax.Array:
-        """One unit vector of the coarse ones of vision and audio: [b, e], [b, e] -> [b, e]."""
-        return unit(self.part(params, "align").fusion(jnp.concatenate([vision, audio], axis=-1)))
+    def fuse(self, params: Mapping[str, Any], video: jax.Array, audio: jax.Array) -> jax.Array:
+        """One unit vector of the coarse ones of video and audio: [b, e], [b, e] -> [b, e]."""
+        return unit(self.part(params, "align").fusion(jnp.concatenate([video, audio], axis=-1)))
 
     def hand_over(
         self, params: Mapping[str, Any], tokens: Mapping[str, jax.Array]

@@ -4,7 +4,8 @@ Every device keeps its rows of `a`. The rows of `b` travel round the ring of dev
 summed per column travels with them, so after one round everything is complete and at home. Within a
 device the block of similarities is cut into tiles. The largest thing a device holds beside its own
 rows is one tile; nothing grows with the number of devices. The backward pass goes round once more
-and computes the tiles again.
+and computes the tiles again. What the similarity of a tile is, a function says: the product of
+embeddings, or that of `fine_grained`, whose rows are trees of arrays.
 """
 
 from collections.abc import Callable
@@ -14,12 +15,13 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AbstractMesh, Mesh, PartitionSpec
 
-from lb_jax.objectives.contrastive import Bias, Ids
+from lb_jax.objectives.contrastive import Bias, Ids, Present
 
 AXES = ("data", "fsdp")  # mesh axes that the rows lie on; over any other they are replicated
 LOWEST = -1e30  # below any logit, and finite: the difference of two is a number
+ABSENT = -1  # the number of an item that fills a tile or lacks a side
 
-Totals = dict[str, jax.Array]  # what is summed per row or per column, [tile, ...] each
+Totals = dict[str, Any]  # what is summed per row or per column, arrays [tile, ...]
 
 
 class Kind(NamedTuple):
@@ -98,13 +100,28 @@ KINDS = {
 }
 
 
-def make_contrastive(mesh: Mesh | AbstractMesh, kind: str, tile: int) -> Callable[..., jax.Array]:
-    """Returns `loss(a, b, logit_scale, logit_bias, same)`, equal to `contrastive.LOSSES[kind]`.
+def cosine(rows: jax.Array, columns: jax.Array) -> jax.Array:
+    """Similarities [m, n] of unit vectors [m, e] and [n, e]."""
+    return _product(rows, columns.T)
+
+
+def make_contrastive(
+    mesh: Mesh | AbstractMesh,
+    kind: str,
+    tile: int,
+    similarity: Callable[[Any, Any], jax.Array] = cosine,
+) -> Callable[..., jax.Array]:
+    """Returns `loss(a, b, logit_scale, logit_bias, same, present)`.
+
+    With the similarity that is the product of embeddings it equals `contrastive.LOSSES[kind]`.
 
     Args:
       mesh: devices; the batch lies on its axes `data` and `fsdp`, which must divide it.
       kind: a row of `KINDS`.
       tile: most rows and columns of similarities held at a time; it need not divide anything.
+      similarity: rows and columns of a tile -> their similarities [m, n], differentiable. `a` and
+        `b` are then trees of arrays [b, ...], and reach it as float32. Rows of zeros, which fill
+        a tile, may give any finite number.
     """
     one, devices = KINDS[kind], mesh.shape["data"] * mesh.shape["fsdp"]
     batch, whole = PartitionSpec(AXES), PartitionSpec()
@@ -114,94 +131,116 @@ def make_contrastive(mesh: Mesh | AbstractMesh, kind: str, tile: int) -> Callabl
         # ring, so the replication that check_vma would verify holds.
         return jax.shard_map(run, mesh=mesh, in_specs=arguments, out_specs=results, check_vma=False)
 
-    def sides(a, b, same):
-        """Rows and columns of this device: vectors, their numbers in the batch, caption ids."""
-        size = len(a)
+    def sides(a, b, same, present):
+        """Rows and columns of this device: what they hold, numbers in the batch, caption ids."""
+        size = len(jax.tree.leaves(a)[0])
         index = jax.lax.axis_index(AXES) * size + jnp.arange(size)
+        if present is not None:
+            index = jnp.where(present, index, ABSENT)
         ids = {} if same is None else {"id": same.reshape(size, -1)}
-        return {"vector": a, "index": index, **ids}, {"vector": b, "index": index, **ids}
+        return {"side": a, "index": index, **ids}, {"side": b, "index": index, **ids}
 
-    def forward(a, b, logit_scale, logit_bias, same):
+    def counted(index, present):
+        """Of how many items the loss is the mean, at least 1."""
+        if present is None:
+            return float(len(index) * devices)
+        return jnp.maximum(jax.lax.psum(present.sum(), AXES), 1).astype(jnp.float32)
+
+    def forward(a, b, logit_scale, logit_bias, same, present):
         def update(row, column, rows, columns):
-            similar, *pairs = _pairs(row, column, logit_scale)
-            return one.add(similar + logit_bias, *pairs, rows, columns)
+            similar = jnp.exp(logit_scale) * similarity(row["side"], column["side"])
+            return one.add(similar + logit_bias, *_pairs(row, column), rows, columns)
 
-        row, column = sides(a, b, same)
+        row, column = sides(a, b, same, present)
+        size = len(row["index"])
         start = [
-            {name: jnp.full(len(a), value, jnp.float32) for name, value in totals.items()}
+            {name: jnp.full(size, value, jnp.float32) for name, value in totals.items()}
             for totals in (one.rows, one.columns)
         ]
         rows, columns = _sweep(update, row, column, *start, tile=tile, devices=devices)
-        total = jax.lax.psum(one.value(rows, columns).sum(), AXES)
-        return total / (len(a) * devices), (rows, columns)
+        values = jnp.where(row["index"] >= 0, one.value(rows, columns), 0.0)
+        total = jax.lax.psum(values.sum(), AXES)
+        return total / counted(row["index"], present), (rows, columns)
 
-    def backward(a, b, logit_scale, logit_bias, same, totals, cotangent):
+    def backward(a, b, logit_scale, logit_bias, same, present, totals, cotangent):
         def update(row, column, rows, columns):
-            similar, *pairs = _pairs(row, column, logit_scale)
+            found, pull = jax.vjp(similarity, row["side"], column["side"])
+            similar = jnp.exp(logit_scale) * found
+            pairs = _pairs(row, column)
             slope = one.slope(similar + logit_bias, *pairs, row["totals"], column["totals"])
+            by_row, by_column = pull(slope)
             rows = {
-                "vector": rows["vector"] + _product(slope, column["vector"]),
+                "side": jax.tree.map(jnp.add, rows["side"], by_row),
                 "scale": rows["scale"] + (slope * similar).sum(1),
                 "bias": rows["bias"] + slope.sum(1),
             }
-            return rows, {"vector": columns["vector"] + _product(slope.T, row["vector"])}
+            return rows, {"side": jax.tree.map(jnp.add, columns["side"], by_column)}
 
-        row, column = sides(a, b, same)
+        row, column = sides(a, b, same, present)
         row, column = row | {"totals": totals[0]}, column | {"totals": totals[1]}
-        empty = jnp.zeros(len(a), jnp.float32)
+        empty = jnp.zeros(len(row["index"]), jnp.float32)
         rows, columns = _sweep(
             update,
             row,
             column,
-            {"vector": jnp.zeros_like(a), "scale": empty, "bias": empty},
-            {"vector": jnp.zeros_like(b)},
+            {"side": jax.tree.map(jnp.zeros_like, a), "scale": empty, "bias": empty},
+            {"side": jax.tree.map(jnp.zeros_like, b)},
             tile=tile,
             devices=devices,
         )
-        share = cotangent / (len(a) * devices)
-        vectors = share * jnp.exp(logit_scale)
+        share = cotangent / counted(row["index"], present)
         scale, bias = jax.lax.psum((rows["scale"].sum(), rows["bias"].sum()), AXES)
-        return vectors * rows["vector"], vectors * columns["vector"], share * scale, share * bias
+        by_row, by_column = jax.tree.map(
+            lambda slope: share * jnp.exp(logit_scale) * slope, (rows["side"], columns["side"])
+        )
+        return by_row, by_column, share * scale, share * bias
 
-    run_forward = on_devices(forward, (batch, batch, whole, whole, batch), (whole, (batch, batch)))
+    inputs = (batch, batch, whole, whole, batch, batch)
+    run_forward = on_devices(forward, inputs, (whole, (batch, batch)))
     run_backward = on_devices(
-        backward,
-        (batch, batch, whole, whole, batch, (batch, batch), whole),
-        (batch, batch, whole, whole),
+        backward, (*inputs, (batch, batch), whole), (batch, batch, whole, whole)
     )
 
     @jax.custom_vjp
-    def loss(a, b, logit_scale, logit_bias, same):
-        return run_forward(a, b, logit_scale, logit_bias, same)[0]
+    def loss(a, b, logit_scale, logit_bias, same, present):
+        return run_forward(a, b, logit_scale, logit_bias, same, present)[0]
 
     def loss_forward(*arguments):
         value, totals = run_forward(*arguments)
         return value, (*arguments, totals)
 
     def loss_backward(kept, cotangent):
-        return *run_backward(*kept, cotangent), None  # caption ids have no gradient
+        return *run_backward(*kept, cotangent), None, None  # ids and presence have no gradient
 
     loss.defvjp(loss_forward, loss_backward)
 
     def contrast(
-        a: jax.Array, b: jax.Array, logit_scale: jax.Array, logit_bias: Bias = 0.0, same: Ids = None
+        a: Any,
+        b: Any,
+        logit_scale: jax.Array,
+        logit_bias: Bias = 0.0,
+        same: Ids = None,
+        present: Present = None,
     ) -> jax.Array:
-        a, b, logit_scale, logit_bias = (
-            jnp.asarray(x, jnp.float32) for x in (a, b, logit_scale, logit_bias)
+        a, b, logit_scale, logit_bias = jax.tree.map(
+            lambda x: jnp.asarray(x, jnp.float32), (a, b, logit_scale, logit_bias)
         )
-        return loss(a, b, logit_scale, logit_bias, same)
+        if present is not None:  # whatever stands for an absent item, not a number included
+            a, b = jax.tree.map(
+                lambda x: jnp.where(present.reshape(-1, *[1] * (x.ndim - 1)), x, 0.0), (a, b)
+            )
+        return loss(a, b, logit_scale, logit_bias, same, present)
 
     return contrast
 
 
-def _pairs(row: Any, column: Any, logit_scale: jax.Array) -> tuple[jax.Array, ...]:
-    """Scaled similarities of one tile, and which of its pairs are positive and which count."""
-    similar = jnp.exp(logit_scale) * _product(row["vector"], column["vector"].T)
+def _pairs(row: Any, column: Any) -> tuple[jax.Array, jax.Array]:
+    """Which pairs of a tile are positive and which count; neither those of filling or absent."""
     filled = (row["index"] >= 0)[:, None] & (column["index"] >= 0)
     positive = (row["index"][:, None] == column["index"]) & filled
     if "id" in row:
         filled &= (row["id"][:, None] != column["id"]).any(-1) | positive
-    return similar, positive, filled
+    return positive, filled
 
 
 def _product(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -227,8 +266,8 @@ def _sweep(
 
     Args:
       update: (row tile, column tile, their totals so far) -> their totals with this tile.
-      rows, columns: dicts of arrays [b, ...] of this device; `index` is the item's number in the
-        global batch, -1 where a tile is padded.
+      rows, columns: dicts of trees of arrays [b, ...] of this device; `index` is the item's
+        number in the global batch, or `ABSENT`.
       row_totals, column_totals: what to start from, arrays [b, ...].
       tile: most rows and columns in a tile.
       devices: length of the ring.
@@ -244,7 +283,7 @@ def _sweep(
     def cut(tree):
         def one(path, x):
             padding = [(0, tiles * side - size)] + [(0, 0)] * (x.ndim - 1)
-            fill = -1 if path[-1].key == "index" else 0
+            fill = ABSENT if path[0].key == "index" else 0
             return jnp.pad(x, padding, constant_values=fill).reshape(tiles, side, *x.shape[1:])
 
         return jax.tree_util.tree_map_with_path(one, tree)

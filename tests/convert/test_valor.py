@@ -27,7 +27,7 @@ LARGE = ValorConfig(
 )
 BASE = dataclasses.replace(
     LARGE,
-    vision=SwinConfig(8, (2, 2), (2, 2), window=(8, 7, 7), patch_size=4),
+    video=SwinConfig(8, (2, 2), (2, 2), window=(8, 7, 7), patch_size=4),
     temperature="temperature",
     task_prompts=False,
 )
@@ -50,10 +50,10 @@ def released(cfg):
         for place in valor.places(cfg)
     }
     unused = {"multimodal_encoder.pooler.dense.weight": (64, 64)}
-    if isinstance(cfg.vision, VisionConfig):
+    if isinstance(cfg.video, VisionConfig):
         unused |= {"clip_model.token_embedding.weight": (9, 4), "contra_temp": ()}
     else:
-        found |= dict(valor_folder.swin.indices(cfg.vision, valor.SWIN))
+        found |= dict(valor_folder.swin.indices(cfg.video, valor.SWIN))
     return found | {n: rng.standard_normal(s).astype(np.float32) for n, s in unused.items()}
 
 
@@ -81,7 +81,7 @@ def test_options_and_tensors_tell_the_model(tmp_path, name, cfg):
     found = valor_folder.open_valor(folder(tmp_path / "v", cfg, OPTIONS[name]))
     assert found.config == cfg
     mean = "clip" if name == "large" else "imagenet"
-    assert found.preprocess["vision"] == {"size": 32, "statistics": mean}
+    assert found.preprocess["video"] == {"size": 32, "statistics": mean}
     assert found.preprocess["audio"]["mel_bins"] == 32
 
 
@@ -131,8 +131,8 @@ def test_the_command_writes_and_verifies(tmp_path, capsys):
     source = folder(tmp_path / "v", LARGE, OPTIONS["large"])
     convert.main([str(source), str(tmp_path / "ours"), "--to=safetensors", "--verify"])
     told = capsys.readouterr().out
-    assert "VALOR, vision, audio and text, as safetensors" in told
-    for name in ("text", "vision", "audio", "captions"):
+    assert "VALOR, video, audio and text, as safetensors" in told
+    for name in ("text", "video", "audio", "captions"):
         assert f"{name}: differ by at most 0.0e+00" in told
     convert.main([str(tmp_path / "ours"), str(tmp_path / "out"), "--to=hf"])
     assert valor_folder.open_valor(tmp_path / "out").config == LARGE
@@ -215,8 +215,8 @@ def test_a_folder_without_weights_says_what_it_holds(tmp_path):
 
 
 def test_towers_of_languagebind_have_no_released_names(tmp_path):
-    cfg = dataclasses.replace(LARGE, vision=dataclasses.replace(CLIP, frames=2, temporal=True))
-    with pytest.raises(errors.CheckpointError, match="the format has no name for vision/blocks/te"):
+    cfg = dataclasses.replace(LARGE, video=dataclasses.replace(CLIP, frames=2, temporal=True))
+    with pytest.raises(errors.CheckpointError, match="the format has no name for video/blocks/te"):
         valor.places(cfg)
 
 

@@ -183,7 +183,7 @@ def test_a_model_starts_from_its_encoders(tmp_path):
     cfg = ValorConfig(
         bert.config, clip.config, sound.config, embed_dim=8, temperature="logit_scale"
     )
-    bases = {"text": bert, "vision": clip, "audio": sound}
+    bases = {"text": bert, "video": clip, "audio": sound}
     drawn = jax.tree.map(lambda leaf: np.zeros(leaf.shape, "f"), Valor(cfg).shapes)
     params, fresh = valor_bases.initial(cfg, drawn, bases)
     np.testing.assert_array_equal(params["logit_scale"], clip.logit_scale)
@@ -193,7 +193,7 @@ def test_a_model_starts_from_its_encoders(tmp_path):
             np.testing.assert_array_equal(flat[path], leaf)
     assert all(path.startswith(("text/blocks/cross_", "text/prompt_embed")) for path in fresh)
     with pytest.raises(errors.ConfigError, match="the encoders to start from are not the model's"):
-        valor_bases.initial(cfg, drawn, {"vision": sound})
+        valor_bases.initial(cfg, drawn, {"video": sound})
 
 
 def test_a_tower_of_languagebind_comes_whole_without_its_projection(tmp_path):

@@ -18,7 +18,7 @@ CFG = BertConfig(
 IDS = np.array([[1, 5, 6, 7, 2, 0], [1, 8, 9, 2, 0, 0]], np.int32)
 PROMPT = np.array([[1, 4, 2], [1, 2, 0]], np.int32)
 MEMORY = {role: jax.random.normal(jax.random.key(i), (2, 3, 16)) for i, role in enumerate("va")}
-MEMORY = dict(zip(("vision", "audio"), MEMORY.values(), strict=True))
+MEMORY = dict(zip(("video", "audio"), MEMORY.values(), strict=True))
 
 
 @functools.cache
@@ -86,7 +86,7 @@ def test_slots_see_words_up_to_theirs_and_themselves():
 def test_without_a_role_only_the_others_branch_runs(cross):
     run = program(cross)
     both, seen, plain = (
-        run(IDS, memory=memory).text for memory in (MEMORY, {"vision": MEMORY["vision"]}, None)
+        run(IDS, memory=memory).text for memory in (MEMORY, {"video": MEMORY["video"]}, None)
     )
     assert np.abs(both - seen).max() > 1e-3
     assert np.abs(seen - plain).max() > 1e-3
@@ -100,7 +100,7 @@ def test_all_forms_differ():
 def test_an_encoder_has_no_cross_attention_and_takes_no_memory():
     graph, state = built(None)
     assert not any("cross" in path for path in paths.flatten(nnx.to_pure_dict(state)))
-    with pytest.raises(ValueError, match="a memory of audio, vision"):
+    with pytest.raises(ValueError, match="a memory of audio, video"):
         nnx.merge(graph, state)(IDS, memory=MEMORY)
 
 

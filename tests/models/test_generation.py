@@ -31,7 +31,7 @@ def bert(cross="va_concate"):
 @functools.cache
 def memory():
     draw = functools.partial(jax.random.normal, shape=(3, 4, 16))
-    return {"vision": draw(jax.random.key(1)), "audio": draw(jax.random.key(2))}
+    return {"video": draw(jax.random.key(1)), "audio": draw(jax.random.key(2))}
 
 
 @functools.cache

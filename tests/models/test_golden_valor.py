@@ -12,11 +12,13 @@ from lb_jax.core import paths
 from lb_jax.models import adapt, ast, valor
 from lb_jax.models.generation import Decoding
 from lb_jax.models.valor import Valor, of_group
+from lb_jax.objectives import captioning, contrastive, fine_grained
+from lb_jax.objectives.fine_grained import Side
 from tests import valor as golden
 
 pytestmark = [pytest.mark.golden, golden.needs_folder]
 
-TOKENS, ALIGNED, LOGITS, SCORES = 2e-5, 1e-5, 5e-5, 5e-5
+TOKENS, ALIGNED, LOGITS, SCORES, LOSSES = 2e-5, 1e-5, 5e-5, 5e-5, 2e-5
 PROMPTS = pytest.mark.parametrize("on", [False, True], ids=["plain", "prompt"])
 
 
@@ -39,7 +41,7 @@ def key(name, *, on):
 def perceived():
     made, params = model()
     see = jax.jit(lambda params, role, x: made.perceive(params, role, x), static_argnums=1)
-    given = {"vision": golden.frames(), "audio": golden.arrays("inputs")["audio"]}
+    given = {"video": golden.frames(), "audio": golden.arrays("inputs")["audio"]}
     return {role: see(params, role, jnp.asarray(x)) for role, x in given.items()}
 
 
@@ -51,7 +53,7 @@ def memory(cross="va_concate"):
 
 def test_encoders_give_the_tokens_of_the_reference():
     expected = golden.arrays("encoders")
-    close(perceived()["vision"].tokens, expected["vision_tokens"], TOKENS)
+    close(perceived()["video"].tokens, expected["vision_tokens"], TOKENS)
     close(perceived()["audio"].tokens, expected["audio_tokens"], TOKENS)
 
 
@@ -70,7 +72,7 @@ def test_a_text_is_read_beside_its_prompt():
 
 def test_the_decoder_is_given_what_the_reference_gives():
     expected = golden.arrays("encoders")
-    close(memory()["vision"], expected["video_input"], TOKENS)
+    close(memory()["video"], expected["video_input"], TOKENS)
     close(memory()["audio"], expected["audio_input"], TOKENS)
 
 
@@ -104,7 +106,7 @@ def test_coarse_features_and_their_fusion_are_the_reference():
     expected, found = golden.arrays("align"), aligned(made, params)
     for letter, role in valor.LETTERS.items():
         close(found[role].features, expected[f"coarse/feat_{letter}"], ALIGNED)
-    both = made.fuse(params, found["vision"].features, found["audio"].features)
+    both = made.fuse(params, found["video"].features, found["audio"].features)
     close(found["text"].features @ both.T, expected["coarse/score_tva"], ALIGNED)
 
 
@@ -217,48 +219,78 @@ def test_position_tables_are_resized_as_in_the_reference():
     close(ast.resize_published(given["ast_in"], grid), given["ast_out"], 1e-6)
 
 
-def similarity(text, items, is_word):
-    """Fine-grained scores of spec 3.1 by their definition, padding multiplied by 0: [b, b]."""
-    features = [one.features for one in items]
-    products = jnp.einsum("aid,bjd->abij", text.features, jnp.concatenate(features, axis=1))
-    products *= is_word[:, None, :, None]
-    of_text = jax.nn.softmax(jnp.where(is_word, text.weight_logits, -jnp.inf))
-    of_items = jax.nn.softmax(jnp.concatenate([one.weight_logits for one in items], axis=1))
-    rows = jnp.einsum("ai,abi->ab", of_text, products.max(axis=3))
-    return (rows + jnp.einsum("bj,abj->ab", of_items, products.max(axis=2))) / 2
+def sides_of(made, aligned, ids):
+    """What `fine_grained` compares, by role."""
+    masks = {role: jnp.ones(one.features.shape[:2], bool) for role, one in aligned.items()}
+    masks["text"] = ids != made.cfg.text.pad
+    return {
+        role: Side(one.features, masks[role], one.weight_logits) for role, one in aligned.items()
+    }
+
+
+def scored(sides, group):
+    """Scores of a group, padding multiplied by 0."""
+    return fine_grained.early_fusion(*fine_grained.sides_of(group, sides), mask="zero")
+
+
+@PROMPTS
+def test_scores_and_losses_of_every_group_are_the_reference(on):
+    made, params = model()
+    sides = sides_of(made, aligned(made, params, on=on), golden.arrays("inputs")["text_ids"])
+    expected = golden.arrays("align")
+    for group in fine_grained.GROUPS:
+        found = scored(sides, group)
+        close(found, expected[key(f"score_{group}", on=on)], ALIGNED)
+        loss = contrastive.of_scores(found, made.divisor(params))
+        close(loss, expected[key(f"loss_{group}", on=on)], LOSSES)
+
+
+@PROMPTS
+@pytest.mark.parametrize("group", golden.GROUPS)
+def test_losses_of_captions_and_answers_are_the_reference(group, on):
+    inputs, expected = golden.arrays("inputs"), golden.arrays("qa")
+
+    def costs(ids, prompt, targets, **given):
+        found = written("va_concate", ids, group, prompt=prompt, **given)
+        return captioning.cross_entropy(found, targets)
+
+    targets = inputs["masked_targets"]
+    found = costs(inputs["masked_ids"], golden.prompt("caption", on=on), targets)
+    loss = captioning.token_mean(found, targets)
+    close(loss, golden.arrays("caption")[key(f"loss_{group}", on=on)], LOSSES)
+    asked, targets = expected[key("prompt_ids", on=on)], inputs["answer_targets"]
+    found = costs(inputs["answer_masked_ids"], asked, targets)
+    loss = captioning.sample_mean(found, targets)
+    close(loss, expected[key(f"loss_{group}", on=on)], LOSSES)
 
 
 def total(made, params):
     """The loss of pre-training with prompts: alpha * alignment + captioning."""
     inputs = {name: jnp.asarray(one) for name, one in golden.arrays("inputs").items()}
     prompts = {name: golden.prompt(name, on=True) for name in ("text", "caption")}
-    given = {"vision": jnp.asarray(golden.frames()), "audio": inputs["audio"]}
+    given = {"video": jnp.asarray(golden.frames()), "audio": inputs["audio"]}
     seen = {role: made.perceive(params, role, x) for role, x in given.items()}
     tokens = {role: one.pooled for role, one in seen.items()}
     tokens["text"] = made.read(params, inputs["text_ids"], prompt=prompts["text"])
-    aligned = {role: made.align(params, role, one) for role, one in tokens.items()}
+    found = {role: made.align(params, role, one) for role, one in tokens.items()}
+    sides = sides_of(made, found, inputs["text_ids"])
     memory = made.hand_over(params, {role: one.tokens for role, one in seen.items()})
-    is_word = inputs["text_ids"] != made.cfg.text.pad
-    targets, losses = inputs["masked_targets"], []
+    contrasts, captions = [], []
     for group in golden.GROUPS:
-        others = list(of_group({role: aligned[role] for role in given}, group).values())
-        scores = similarity(aligned["text"], others, is_word) / made.divisor(params)
-        both = [jnp.diagonal(jax.nn.log_softmax(scores, axis)).mean() for axis in (0, 1)]
+        contrasts.append(contrastive.of_scores(scored(sides, group), made.divisor(params)))
         own = of_group(memory, group)
         logits = made.write(params, inputs["masked_ids"], own, prompt=prompts["caption"])
-        chosen = jnp.take_along_axis(
-            jax.nn.log_softmax(logits), jnp.maximum(targets, 0)[..., None], axis=2
-        )[..., 0]
-        caption = (chosen * (targets >= 0)).sum() / (targets >= 0).sum()
-        losses.append(-golden.settings()["alpha"] * sum(both) / 2 - caption)
-    return sum(losses) / len(losses)
+        costs = captioning.cross_entropy(logits, inputs["masked_targets"])
+        captions.append(captioning.token_mean(costs, inputs["masked_targets"]))
+    contrast, caption = (sum(losses) / len(losses) for losses in (contrasts, captions))
+    return captioning.total(contrast, caption, golden.settings()["alpha"])
 
 
 def test_every_gradient_of_pretraining_is_the_reference():
     made, params = model()
     loss, gradient = jax.jit(jax.value_and_grad(functools.partial(total, made)))(params)
     expected = golden.arrays("gradients")
-    close(loss, expected["loss"], 2e-5)
+    close(loss, expected["loss"], LOSSES)
     flat, found = paths.flatten(gradient), {}
     for place in names.places(made.cfg):
         leaf = flat[place.path] if place.layer is None else flat[place.path][place.layer]

@@ -25,7 +25,7 @@ SWIN = SwinConfig(8, (2, 2), (2, 2), window=(2, 2, 2), patch_size=2)
 OWN = ValorConfig(TEXT, STILL, AST, embed_dim=8)
 LANGUAGEBIND = ValorConfig(TEXT, VIDEO, CROPS, embed_dim=8, temperature="logit_scale")
 
-WINDOWS = dataclasses.replace(OWN, vision=SWIN)
+WINDOWS = dataclasses.replace(OWN, video=SWIN)
 
 IDS = np.array([[1, 5, 2, 0], [1, 6, 7, 2]], np.int32)
 
@@ -62,23 +62,23 @@ def test_the_temperature_starts_alike_however_it_is_kept():
 
 def test_frames_of_a_clip_tower_are_seen_apart():
     video = normal(2, 3, 8, 8, 3)
-    found = program(OWN, "vision")(video)
+    found = program(OWN, "video")(video)
     assert found.tokens.shape == (2, 3, 5, 24)
-    other = program(OWN, "vision")(video.at[:, 0].set(0))
+    other = program(OWN, "video")(video.at[:, 0].set(0))
     np.testing.assert_allclose(found.tokens[:, 1:], other.tokens[:, 1:], atol=1e-5)
     np.testing.assert_array_equal(found.pooled, found.tokens[:, :, 0])
 
 
 def test_a_picture_is_a_film_of_one_frame():
     made, params = built(OWN)
-    seen = jax.eval_shape(lambda x: made.perceive(params, "vision", x), normal(2, 8, 8, 3))
+    seen = jax.eval_shape(lambda x: made.perceive(params, "video", x), normal(2, 8, 8, 3))
     assert seen.tokens.shape == (2, 1, 5, 24)
 
 
 def test_frames_of_a_languagebind_tower_see_each_other():
     video = normal(2, 2, 8, 8, 3)
-    found = program(LANGUAGEBIND, "vision")(video)
-    swapped = program(LANGUAGEBIND, "vision")(video.at[:, 1].set(0))
+    found = program(LANGUAGEBIND, "video")(video)
+    swapped = program(LANGUAGEBIND, "video")(video.at[:, 1].set(0))
     assert found.tokens.shape == (2, 2, 5, 24)
     assert np.abs(found.tokens[:, 0] - swapped.tokens[:, 0]).max() > 1e-3
 
@@ -104,10 +104,10 @@ def test_a_model_aligns_and_writes_whatever_its_towers(cfg):
         logits = made.write(params, IDS, of_group(memory, "tva"))
         return {role: made.align(params, role, one) for role, one in tokens.items()}, logits
 
-    given = {"vision": normal(2, 2, 8, 8, 3)}
+    given = {"video": normal(2, 2, 8, 8, 3)}
     given["audio"] = normal(2, 8, 16, 3) if cfg is LANGUAGEBIND else normal(2, 2, 8, 16)
     aligned, logits = run(params, given)
-    for role, count in (("text", 4), ("vision", 2), ("audio", 3 if cfg is LANGUAGEBIND else 2)):
+    for role, count in (("text", 4), ("video", 2), ("audio", 3 if cfg is LANGUAGEBIND else 2)):
         assert aligned[role].weight_logits.shape == (2, count)
         length = np.linalg.norm(aligned[role].features, axis=-1)
         np.testing.assert_allclose(length, 1, atol=1e-5)
@@ -118,14 +118,14 @@ def test_a_tower_that_is_not_asked_gets_no_gradient():
     made, params = built(OWN)
 
     def loss(params):
-        tokens = {"vision": jnp.ones((2, 2, 5, 24))}
+        tokens = {"video": jnp.ones((2, 2, 5, 24))}
         return made.write(params, IDS, made.hand_over(params, tokens)).mean()
 
     gradient = jax.jit(jax.grad(loss))(params)
     assert all((leaf == 0).all() for leaf in jax.tree.leaves(gradient["audio"]))
     over = gradient["hand_over"]
     assert all((leaf == 0).all() for leaf in jax.tree.leaves(over["audio"]))
-    assert all((leaf != 0).any() for leaf in jax.tree.leaves(over["vision"]["norm"]))
+    assert all((leaf != 0).any() for leaf in jax.tree.leaves(over["video"]["norm"]))
 
 
 def test_dropout_is_drawn_from_the_key_alone():
@@ -148,17 +148,17 @@ def test_a_config_comes_back_from_its_dict():
         ("tx", "unknown group 'tx'; give different letters"),
         ("t", "unknown group 't'"),
         ("tvv", "unknown group 'tvv'"),
-        ("ta", "group 'ta' needs audio, and there is vision; choose another group"),
+        ("ta", "group 'ta' needs audio, and there is video; choose another group"),
     ],
 )
 def test_a_group_that_cannot_be_is_told(group, told):
     with pytest.raises(errors.ConfigError, match=told):
-        of_group({"vision": 1}, group)
+        of_group({"video": 1}, group)
 
 
 def test_more_frames_than_embeddings_are_refused():
     made = Valor(dataclasses.replace(OWN, frames=2))
-    tokens = {"vision": jax.ShapeDtypeStruct((1, 3, 5, 24), jnp.float32)}
+    tokens = {"video": jax.ShapeDtypeStruct((1, 3, 5, 24), jnp.float32)}
     with pytest.raises(errors.ConfigError, match="3 frames or clips where the model has embed"):
         jax.eval_shape(made.hand_over, made.shapes, tokens)
 
@@ -168,7 +168,7 @@ def test_more_frames_than_embeddings_are_refused():
     [
         ({"temperature": "tau"}, "unknown temperature 'tau'"),
         ({"alignment": "weighed"}, "Did you mean 'weighted'"),
-        ({"vision": None, "audio": None}, "without vision and audio"),
+        ({"video": None, "audio": None}, "without video and audio"),
     ],
 )
 def test_a_config_that_cannot_be_says_why(changed, told):

@@ -7,7 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lb_jax.objectives.contrastive import LOSSES, sigmoid_loss, symmetric_infonce
+from lb_jax.objectives.contrastive import (
+    LOSSES,
+    of_groups,
+    of_scores,
+    sigmoid_loss,
+    symmetric_infonce,
+)
 
 
 def pairs(items=5):
@@ -83,3 +89,41 @@ def test_gradient_pulls_partners_together():
     a, b = jax.random.normal(jax.random.key(0), (2, 4, 8))
     gradient = jax.grad(symmetric_infonce)(a, b, 0.0)
     assert symmetric_infonce(a - 0.1 * gradient, b, 0.0) < symmetric_infonce(a, b, 0.0)
+
+
+def test_scores_give_the_worked_loss():
+    """VALOR spec 3.2: rows cost 0.21483 and 10.71431, columns 0.39847 and 10.00005."""
+    scores = np.array([[0.9, 0.8], [0.85, 0.1]], np.float32)
+    np.testing.assert_allclose(of_scores(scores, 0.07), 5.331913, rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_absent_items_leave_the_loss_of_the_others(loss):
+    a, b = pairs(6)
+    present = np.array([True, False, True, True, False, True])
+    graded = jax.value_and_grad(loss, argnums=(0, 1, 2))
+    expected, slopes = graded(a[present], b[present], 0.5, -1.0)
+    a[1], b[4] = np.nan, np.nan
+    value, found = graded(a, b, 0.5, -1.0, None, present)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    for one, other in zip(found[:2], slopes[:2], strict=True):
+        np.testing.assert_allclose(one[present], other, atol=1e-6)
+        assert not one[~present].any()
+    np.testing.assert_allclose(found[2], slopes[2], atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_nobody_present_costs_nothing(loss):
+    a, b = pairs(3)
+    value, gradient = jax.value_and_grad(loss)(a, b, 0.5, -1.0, None, np.zeros(3, bool))
+    assert value == 0
+    assert not gradient.any()
+
+
+def test_groups_with_too_few_items_leave_the_mean():
+    losses = {"tva": jnp.float32(3), "tv": jnp.float32(1), "ta": jnp.float32(5)}
+    valid = {"tva": jnp.int32(1), "tv": jnp.int32(4), "ta": jnp.int32(2)}
+    assert of_groups(losses, valid, 2) == 3
+    assert of_groups(losses, valid, 1) == 3
+    assert of_groups(losses, valid, 4) == 1
+    assert of_groups(losses, valid, 5) == 0

@@ -115,6 +115,17 @@ def test_items_of_one_caption_leave_the_positives(kind):
     assert_close(tiled, graded(contrastive.LOSSES[kind])(*arguments), 1e-5)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("share", [0.6, 0.0])
+def test_absent_items_are_those_of_the_plain_form(kind, share):
+    a, b = (np.array(one) for one in unit_pairs())
+    present = np.random.default_rng(2).random(BATCH) < share
+    a[~present] = np.nan
+    arguments = (a, b, np.float32(2), np.float32(-1), caption_ids(), present)
+    found = graded(ring.make_contrastive(mesh_of("mixed"), kind, 3))(*arguments)
+    assert_close(found, graded(contrastive.LOSSES[kind])(*arguments), 1e-5)
+
+
 def compiled(loss, mesh, items, width=64):
     batch = sharding.batch_sharding(mesh)
     rows = jax.ShapeDtypeStruct((items, width), jnp.float32, sharding=batch)
