@@ -196,32 +196,32 @@ class HandOvers(nnx.Module):
             setattr(self, role, HandOver(*size, rngs=rngs, dtype=dtype))
 
 
-def perceive_video(tower: VisionTower, pixels: jax.Array, key: jax.Array | None) -> Perceived:
+def perceive_video(tower: VisionTower, pixels: jax.Array, **options: Any) -> Perceived:
     """Frames [b, n, h, w, 3], or pictures [b, h, w, 3] -> `Perceived`."""
     pixels = pixels[:, None] if pixels.ndim == 4 else pixels
     if tower.cfg.temporal or tower.cfg.tube_size:  # frames attend to each other
-        return _perceived(tower(pixels, key=key))
-    return _apart(tower, pixels, key)
+        return _perceived(tower(pixels, **options))
+    return _apart(tower, pixels, **options)
 
 
-def perceive_audio(tower: VisionTower, clips: jax.Array, key: jax.Array | None) -> Perceived:
+def perceive_audio(tower: VisionTower, clips: jax.Array, **options: Any) -> Perceived:
     """Clips -> `Perceived`.
 
     Args:
       tower: with one channel or three.
       clips: [b, n, mel, frames]; of a tower with three channels [b, mel, frames, n], as the audio
         of LanguageBind is prepared, whose crops are clips.
-      key: of the dropout.
+      **options: of the tower: `key`, `constrain`.
     """
     channels = tower.cfg.kind.channels
     if channels > 1:
         clips = rearrange(clips, "b m f n -> b n m f")
-    return _apart(tower, repeat(clips, "b n m f -> b n m f c", c=channels), key)
+    return _apart(tower, repeat(clips, "b n m f -> b n m f c", c=channels), **options)
 
 
-def _apart(tower: VisionTower, x: jax.Array, key: jax.Array | None) -> Perceived:
+def _apart(tower: VisionTower, x: jax.Array, **options: Any) -> Perceived:
     """Each of [b, n, h, w, c] by itself."""
-    found = _perceived(tower(rearrange(x, "b n h w c -> (b n) h w c"), key=key))
+    found = _perceived(tower(rearrange(x, "b n h w c -> (b n) h w c"), **options))
     return Perceived(*(rearrange(one, "(b n) 1 ... -> b n ...", n=x.shape[1]) for one in found))
 
 
@@ -229,9 +229,9 @@ def _perceived(output: layers.TowerOutput) -> Perceived:
     return Perceived(output.tokens, output.tokens[:, :, 0])
 
 
-def perceive_swin(tower: VideoSwin, pixels: jax.Array, key: jax.Array | None) -> Perceived:
+def perceive_swin(tower: VideoSwin, pixels: jax.Array, **options: Any) -> Perceived:
     """Frames [b, n, h, w, 3], or pictures [b, h, w, 3] -> `Perceived`."""
-    return Perceived(*tower(pixels, key=key))
+    return Perceived(*tower(pixels, **options))
 
 
 class Kind(NamedTuple):
@@ -240,7 +240,7 @@ class Kind(NamedTuple):
     Attributes:
       module: made as `module(config, rngs=, dtype=, scan=, remat=, attention=)`.
       width: config -> width of its tokens.
-      ways: role -> how it sees or hears, (module, input, key) -> `Perceived`.
+      ways: role -> how it sees or hears, (module, input, **options) -> `Perceived`.
     """
 
     module: type
@@ -318,7 +318,7 @@ class Valor:
         return nnx.merge(self._graphs[name], params[name])
 
     def perceive(
-        self, params: Mapping[str, Any], role: str, x: jax.Array, *, key: jax.Array | None = None
+        self, params: Mapping[str, Any], role: str, x: jax.Array, **options: Any
     ) -> Perceived:
         """Sees or hears.
 
@@ -326,10 +326,10 @@ class Valor:
           params: of the model.
           role: "video" or "audio".
           x: frames [b, n, h, w, 3], pictures [b, h, w, 3], or clips, see `perceive_audio`.
-          key: of the dropout; None is inference.
+          **options: of the tower: `key` of the dropout (None is inference), `constrain`.
         """
         kind = TOWERS[type(self.cfg.towers[role])]
-        return kind.ways[role](self.part(params, role), x, key)
+        return kind.ways[role](self.part(params, role), x, **options)
 
     def read(
         self,
@@ -337,11 +337,14 @@ class Valor:
         ids: jax.Array,
         *,
         prompt: jax.Array | None = None,
-        key: jax.Array | None = None,
+        **options: Any,
     ) -> jax.Array:
-        """Encodes texts int [b, n], with a prompt int [p] or [b, p] beside them: [b, n, d]."""
+        """Encodes texts int [b, n], with a prompt int [p] or [b, p] beside them: [b, n, d].
+
+        Options are those of `Bert`: `key`, `constrain`.
+        """
         prompt = _of_all(prompt, len(ids))
-        return self.part(params, TEXT)(ids, prompt=prompt, key=key).text
+        return self.part(params, TEXT)(ids, prompt=prompt, **options).text
 
     def align(self, params: Mapping[str, Any], role: str, tokens: jax.Array) -> Aligned:
         """Brings what `read` gave, or `perceive` as `pooled`, into the common space.
@@ -375,7 +378,7 @@ class Valor:
         *,
         prompt: jax.Array | None = None,
         sight: str = "causal",
-        key: jax.Array | None = None,
+        **options: Any,
     ) -> jax.Array:
         """The decoder's logits at every place: float32 [b, n, v].
 
@@ -385,11 +388,11 @@ class Valor:
           memory: of `hand_over`; `of_group` chooses the roles of a group.
           prompt: int [p] or [b, p], a task's or a question; None for none.
           sight: a row of `bert.SIGHTS`.
-          key: of the dropout.
+          **options: of `Bert`: `key` of the dropout, `constrain`.
         """
         decoder = self.part(params, TEXT)
         prompt = _of_all(prompt, len(ids))
-        found = decoder(ids, prompt=prompt, memory=memory, sight=sight, key=key)
+        found = decoder(ids, prompt=prompt, memory=memory, sight=sight, **options)
         return decoder.logits(found.text)
 
     def generate(
