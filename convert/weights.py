@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from lb_jax.convert import hub, orbax_reader, rules, safetensors_reader
+from lb_jax.convert import hub, orbax_reader, rules, safetensors_reader, valor_folder
 from lb_jax.convert.lazy import LazyTensor
 from lb_jax.convert.parts import Changed, Reading, Weights, is_stacked, tower_leaf
 from lb_jax.convert.source import CONFIG, Source, open_source
@@ -44,6 +44,11 @@ def open_weights(
         sources = {**source}
     else:
         path = checkpoint_folder(hub.local(source))
+        if valor_folder.is_valor(path):
+            raise errors.ConfigError(
+                f"{path}: a VALOR model, which is not made of towers in one space; open it with "
+                "lb_jax.convert.valor_folder.open_valor, or write it anew by lb-jax convert."
+            )
         if is_ours(path):
             if config is not None:
                 raise errors.ConfigError(

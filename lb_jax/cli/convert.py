@@ -62,8 +62,11 @@ def main(argv: Sequence[str]) -> None:
     make_folder(arguments.out.parent, "DST")
 
     # jax takes a second to import; wrong arguments are told before
-    from lb_jax.convert import verify, weights, write
+    from lb_jax.convert import hub, valor_folder, verify, weights, write
 
+    if len(arguments.source) == 1 and valor_folder.is_valor(hub.local(arguments.source[0])):
+        convert_valor(arguments)
+        return
     stored = weights.open_weights(sources(arguments.source), config=arguments.config)
     chosen = weights.Only(stored, arguments.only) if arguments.only else stored
     opened = weights.Merged(chosen) if arguments.merge_lora else chosen
@@ -80,6 +83,28 @@ def main(argv: Sequence[str]) -> None:
     if arguments.verify:
         for name, difference in verify.differences(chosen, arguments.out, arguments.to).items():
             print(f"  {name}: embeddings differ by at most {difference:.1e}")
+
+
+def convert_valor(arguments) -> None:
+    """The same for a VALOR model, which has options of its own and no modalities to choose.
+
+    Raises:
+      ConfigError: for a format or an option that is not for it.
+    """
+    from lb_jax.convert import hub, valor_folder
+
+    if arguments.only or arguments.merge_lora:
+        raise errors.ConfigError(
+            f"{arguments.source[0]}: a VALOR model, which is written whole; leave out --only and "
+            "--merge-lora."
+        )
+    source = hub.local(arguments.source[0])
+    read, written = valor_folder.convert(source, arguments.out, arguments.to, arguments.config)
+    print(f"{arguments.out}: VALOR, {', '.join(read.config.towers)} and text, as {arguments.to}")
+    print(f"  not used by the model and kept: {len(read.unused)} tensors")
+    if arguments.verify:
+        for name, difference in valor_folder.differences(read, written).items():
+            print(f"  {name}: differ by at most {difference:.1e}")
 
 
 def carry_calibration(stored, out: Path, to: str) -> str:

@@ -64,8 +64,8 @@ def from_dict(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
 def _cast(hint: Any, value: Any, where: str) -> Any:
     """Follows a type hint down to nested dataclasses and turns JSON lists back into tuples."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is types.UnionType:  # `X | None`
-        return None if value is None else _cast(arguments[0], value, where)
+    if origin is types.UnionType:  # `X | None`, or dataclasses that their keys tell apart
+        return None if value is None else _cast(_fitting(arguments, value), value, where)
     if dataclasses.is_dataclass(hint):
         return from_dict(hint, value, where)
     if origin is tuple:
@@ -80,6 +80,14 @@ def _cast(hint: Any, value: Any, where: str) -> Any:
         fits = isinstance(value, _PLAIN[hint]) and isinstance(value, bool) == (hint is bool)
         _require(fits, where, value, f"a value of type {hint.__name__}")
     return value
+
+
+def _fitting(hints: tuple[Any, ...], value: Any) -> Any:
+    """The first dataclass that has all keys of the value; else the first hint."""
+    keys = set(value) if isinstance(value, Mapping) else set()
+    known = [one for one in hints if dataclasses.is_dataclass(one)]
+    fits = (one for one in known if keys <= {f.name for f in dataclasses.fields(one)})
+    return next(fits, hints[0])
 
 
 def _require(holds: bool, where: str, found: Any, expected: str) -> None:

@@ -59,14 +59,18 @@ def fit(path: str, leaf: jax.Array, source_cfg: VisionConfig, cfg: VisionConfig)
 
 
 def resize_positions(
-    table: jax.Array, source: tuple[int, int], target: tuple[int, int]
+    table: jax.Array, source: tuple[int, int], target: tuple[int, int], kernel: str = "bicubic"
 ) -> jax.Array:
     """Resizes the grid rows of a position table [1 + r s, d]; row 0 (class token) is kept.
 
-    Antialiased bicubic interpolation.
+    Args:
+      table: to resize.
+      source, target: rows and columns of the grid, before and after.
+      kernel: of the interpolation, a row of `KERNELS`.
     """
     grid = np.asarray(table[1:], np.float64).reshape(*source, -1)
-    rows, columns = resize_matrix(source[0], target[0]), resize_matrix(source[1], target[1])
+    weights = KERNELS[kernel]
+    rows, columns = weights(source[0], target[0]), weights(source[1], target[1])
     grid = np.einsum("ri,sj,ijd->rsd", rows, columns, grid).reshape(-1, table.shape[-1])
     return jnp.concatenate([table[:1], jnp.asarray(grid, table.dtype)])
 
@@ -86,6 +90,19 @@ def resize_matrix(source: int, target: int) -> np.ndarray:
     inside = (column >= low[:, None]) & (column < high[:, None])
     weight = np.where(inside, cubic((column - centre[:, None] + 0.5) / stretch), 0.0)
     return weight / weight.sum(1, keepdims=True)
+
+
+def linear_matrix(source: int, target: int) -> np.ndarray:
+    """Weights [target, source] of one axis: the two nearest, not widened when shrinking.
+
+    Equal to torch's `interpolate(mode="bilinear", align_corners=False)` (VALOR spec 1.2, 1.3).
+    """
+    place = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)
+    return np.maximum(0.0, 1 - np.abs(place[:, None] - np.arange(source)))
+
+
+# LanguageBind's; VALOR's.
+KERNELS = {"bicubic": resize_matrix, "bilinear": linear_matrix}
 
 
 def cubic(x: np.ndarray, a: float = -0.5) -> np.ndarray:

@@ -5,10 +5,12 @@ Parameters are float32, compute runs in `dtype`.
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from einops import rearrange
 from flax import nnx
 
@@ -29,13 +31,28 @@ ACTIVATIONS = {
 LAYER_NORM_EPSILON = 1e-5
 
 
+def dropped(x: jax.Array, share: float, key: jax.Array | None) -> jax.Array:
+    """With a key, sets a share of the numbers to 0 and enlarges the others to keep the mean."""
+    if key is None or not share:
+        return x
+    return jnp.where(jax.random.bernoulli(key, 1 - share, x.shape), x / (1 - share), 0)
+
+
 def head_major(
-    q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array | None = None, *, is_causal: bool
+    q: jax.Array,
+    k: jax.Array,
+    v: jax.Array,
+    bias: jax.Array | None = None,
+    *,
+    is_causal: bool,
+    dropout: float = 0.0,
+    key: jax.Array | None = None,
 ) -> jax.Array:
     """Softmax attention [b, n, h, c] -> same, with products of whole heads, one after the other.
 
     XLA's CPU backend multiplies [n, c] matrices that lie together faster than strided ones. `bias`,
-    [b or 1, h or 1, n, n], is added to the scaled scores.
+    [b or 1, h or 1, n, m], is added to the scaled scores. With a key, a share of the weights is
+    dropped, which no other row of `ATTENTION` can.
     """
     q, k, v = (rearrange(one, "b n h c -> b h n c") for one in (q, k, v))
     scores = jnp.einsum("bhqc,bhkc->bhqk", q, k, preferred_element_type=jnp.float32)
@@ -44,7 +61,7 @@ def head_major(
         scores += bias
     if is_causal:
         scores = jnp.where(jnp.tri(*scores.shape[-2:], dtype=bool), scores, -jnp.inf)
-    weights = jax.nn.softmax(scores).astype(v.dtype)
+    weights = dropped(jax.nn.softmax(scores).astype(v.dtype), dropout, key)
     return rearrange(jnp.einsum("bhqk,bhkc->bhqc", weights, v), "b h n c -> b n h c")
 
 
@@ -77,11 +94,13 @@ class TowerOutput(NamedTuple):
       pooled: [b, d] normed class token averaged over frames, or normed end token of a text.
       hidden: [b, t, n, d] (text: [b, n, d]) output of the last block, not normalised; vision token
         0 is the class token.
+      tokens: the same, normalised as the pooled one is.
     """
 
     embed: jax.Array
     pooled: jax.Array
     hidden: jax.Array
+    tokens: jax.Array
 
 
 class Linear(nnx.Module):
@@ -118,9 +137,7 @@ class Linear(nnx.Module):
         if self.bias is not None:
             y += self.bias[...].astype(self.dtype)
         if self.lora:
-            if key is not None and self.lora.dropout:
-                keep = jax.random.bernoulli(key, 1 - self.lora.dropout, x.shape)
-                x = jnp.where(keep, x / (1 - self.lora.dropout), 0)
+            x = dropped(x, self.lora.dropout, key)
             y += (
                 self.lora.scale
                 * (x @ self.lora_a[...].astype(self.dtype))
@@ -145,9 +162,15 @@ class LayerNorm(nnx.Module):
 
 
 class Attention(nnx.Module):
-    """Multi-head self-attention over the second-last axis: [..., n, d] -> [..., n, d].
+    """Multi-head attention over the second-last axis: [..., n, d] -> [..., n, d].
 
-    No mask or causal.
+    Args:
+      width, heads: of the queries and of the result.
+      inputs: width of what the keys and values are made of; None is `width`.
+      causal: no token sees a later one.
+      attention: a row of `ATTENTION`.
+      dropout: share of the weights that is dropped when a key is given.
+      path, lora: as for `LoraConfig.at`.
     """
 
     def __init__(
@@ -157,16 +180,19 @@ class Attention(nnx.Module):
         *,
         rngs: nnx.Rngs,
         dtype,
+        inputs: int | None = None,
         causal: bool = False,
         attention: str = "xla",
+        dropout: float = 0.0,
         path: str = "",
         lora: LoraConfig | None = None,
     ):
-        self.heads, self.causal, self.attention = heads, causal, attention
+        self.heads, self.causal, self.attention, self.dropout = heads, causal, attention, dropout
+        given = {"k_proj": inputs or width, "v_proj": inputs or width}
 
         def linear(name: str) -> Linear:
             return Linear(
-                width,
+                given.get(name, width),
                 width,
                 rngs=rngs,
                 dtype=dtype,
@@ -178,22 +204,72 @@ class Attention(nnx.Module):
         )
 
     def __call__(
-        self, x: jax.Array, *, key: jax.Array | None = None, bias: jax.Array | None = None
+        self,
+        x: jax.Array,
+        *,
+        key: jax.Array | None = None,
+        bias: jax.Array | None = None,
+        memory: jax.Array | None = None,
     ) -> jax.Array:
-        """[..., n, d] -> same; the key is for LoRA dropout.
+        """[..., n, d] -> same.
 
-        `bias`, [b or 1, h or 1, n, n] with all leading axes of x as one, is added to the scores.
+        Args:
+          x: what asks.
+          key: of the dropout, LoRA's too; None runs without.
+          bias: [b or 1, h or 1, n, m] with all leading axes of x as one, added to the scores.
+          memory: [..., m, i], what is asked; None is `x` itself.
         """
         keys = [None] * 4 if key is None else jax.random.split(key, 4)
         lead = x.shape[:-2]
         x = x.reshape(-1, *x.shape[-2:])  # [b, n, d]
+        asked = x if memory is None else memory.reshape(-1, *memory.shape[-2:])
+        given = ((self.q_proj, x), (self.k_proj, asked), (self.v_proj, asked))
         q, k, v = (
-            rearrange(project(x, key=one), "b n (h c) -> b n h c", h=self.heads)
-            for project, one in zip((self.q_proj, self.k_proj, self.v_proj), keys[:3], strict=True)
+            rearrange(project(one, key=drop), "b n (h c) -> b n h c", h=self.heads)
+            for (project, one), drop in zip(given, keys[:3], strict=True)
         )
-        x = ATTENTION[self.attention](q, k, v, bias, is_causal=self.causal)  # scaled by c ** -0.5
+        if key is None or not self.dropout:
+            attend = ATTENTION[self.attention]
+        else:
+            drop = jax.random.fold_in(key, len(keys))
+            attend = functools.partial(head_major, dropout=self.dropout, key=drop)
+        x = attend(q, k, v, bias, is_causal=self.causal)  # scaled by c ** -0.5
         x = self.out_proj(rearrange(x, "b n h c -> b n (h c)"), key=keys[3])
         return x.reshape(*lead, *x.shape[-2:])
+
+    def keys_values(self, x: jax.Array) -> "KeysValues":
+        """Keys and values of [b, m, i], to be kept for `over`."""
+        k, v = (
+            rearrange(project(x), "b m (h c) -> b h m c", h=self.heads)
+            for project in (self.k_proj, self.v_proj)
+        )
+        return KeysValues(k, v)
+
+    def over(self, x: jax.Array, parts: "Sequence[Part]") -> jax.Array:
+        """As `__call__`, over keys that lie in several places: [b, n, d] -> same."""
+        q = rearrange(self.q_proj(x), "b n (h c) -> b h n c", h=self.heads)
+        scores = []
+        for (k, _), bias in parts:
+            one = jnp.einsum("bhqc,bhmc->bhqm", q, k, preferred_element_type=jnp.float32)
+            scores.append(one * q.shape[-1] ** -0.5 + (0 if bias is None else bias))
+        weights = jax.nn.softmax(jnp.concatenate(scores, axis=-1)).astype(x.dtype)
+        ends = np.cumsum([one.shape[-1] for one in scores])[:-1]
+        found = [
+            jnp.einsum("bhqm,bhmc->bhqc", one, v)
+            for one, ((_, v), _) in zip(jnp.split(weights, ends, axis=-1), parts, strict=True)
+        ]
+        return self.out_proj(rearrange(sum(found[1:], found[0]), "b h n c -> b n (h c)"))
+
+
+class KeysValues(NamedTuple):
+    """Of tokens that are asked: each [b, h, m, c]."""
+
+    keys: jax.Array
+    values: jax.Array
+
+
+# Tokens that are asked, and what is added to the scores, broadcast to [b, h, n, m]; or None.
+Part = tuple[KeysValues, jax.Array | None]
 
 
 class Mlp(nnx.Module):
@@ -214,6 +290,9 @@ class Block(nnx.Module):
 
     Args:
       width, heads, mlp_dim, activation: as of the tower.
+      epsilon: of the norms.
+      dropout: share of attention's weights and of both branches' results that is dropped when a key
+        is given.
       **options: of `Attention`.
     """
 
@@ -226,14 +305,18 @@ class Block(nnx.Module):
         *,
         rngs: nnx.Rngs,
         dtype,
+        epsilon: float = LAYER_NORM_EPSILON,
+        dropout: float = 0.0,
         **options: Any,
     ):
-        self.norm1 = LayerNorm(width, dtype=dtype)
-        self.attn = Attention(width, heads, rngs=rngs, dtype=dtype, **options)
-        self.norm2 = LayerNorm(width, dtype=dtype)
+        self.dropout = dropout
+        self.norm1 = LayerNorm(width, dtype=dtype, epsilon=epsilon)
+        self.attn = Attention(width, heads, rngs=rngs, dtype=dtype, dropout=dropout, **options)
+        self.norm2 = LayerNorm(width, dtype=dtype, epsilon=epsilon)
         self.mlp = Mlp(width, mlp_dim, activation, rngs=rngs, dtype=dtype)
 
     def __call__(self, x: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
-        """[..., n, d] -> same; the key is for LoRA dropout."""
-        x += self.attn(self.norm1(x), key=key)
-        return x + self.mlp(self.norm2(x))
+        """[..., n, d] -> same; the key is of the dropout, LoRA's too."""
+        drops = [None] * 2 if key is None else jax.random.split(jax.random.fold_in(key, 1))
+        x += dropped(self.attn(self.norm1(x), key=key), self.dropout, drops[0])
+        return x + dropped(self.mlp(self.norm2(x)), self.dropout, drops[1])

@@ -41,6 +41,7 @@ def run_stack(
     scan: bool = True,
     remat: str = "none",
     constrain: Callable[[jax.Array], jax.Array] = lambda x: x,
+    **beside: Any,
 ) -> jax.Array:
     """Sends x through all layers in order.
 
@@ -53,6 +54,7 @@ def run_stack(
       constrain: says on which devices the input and the output of every layer lie. Without it the
         compiler may let the activations follow the weights: with those split over `fsdp` it then
         sums partial products of the whole batch in every layer instead of gathering the weights.
+      **beside: what every layer is given besides, the same for all.
     """
     graphdef, stacked = nnx.split(blocks)
     layers = jax.tree.leaves(stacked)[0].shape[0]
@@ -60,7 +62,7 @@ def run_stack(
 
     def body(x, layer):
         state, key = layer
-        return constrain(nnx.merge(graphdef, state)(constrain(x), key=key)), None
+        return constrain(nnx.merge(graphdef, state)(constrain(x), key=key, **beside)), None
 
     if REMAT[remat]:
         body = jax.checkpoint(body, prevent_cse=not scan, policy=REMAT[remat])
@@ -69,6 +71,32 @@ def run_stack(
     for i in range(layers):
         x, _ = body(x, jax.tree.map(lambda leaf: leaf[i], (stacked, keys)))  # noqa: B023
     return x
+
+
+def visit_stack(
+    blocks: nnx.Module,
+    x: Any,
+    visit: Callable[[Any, Any, Any], tuple[Any, Any]],
+    each: Any = None,
+) -> tuple[Any, Any]:
+    """Scans the layers with a function of one's own.
+
+    Args:
+      blocks: what `make_stack` returned.
+      x: what goes from layer to layer.
+      visit: (layer, x, that layer's row of `each`) -> (x, what is kept of that layer).
+      each: arrays with a leading axis of layers.
+
+    Returns:
+      x behind the last layer, and what was kept, with a leading axis of layers.
+    """
+    graphdef, stacked = nnx.split(blocks)
+
+    def body(x, layer):
+        state, row = layer
+        return visit(nnx.merge(graphdef, state), x, row)
+
+    return jax.lax.scan(body, x, (stacked, each))
 
 
 class Size(Protocol):
@@ -105,8 +133,10 @@ class Tower(nnx.Module):
         options = {"dtype": self.dtype, "attention": self.attention}
         return make_stack(lambda rngs: block(cfg, rngs=rngs, **options), cfg.depth, rngs=rngs)
 
-    def projection(self, cfg: Size, rngs: nnx.Rngs) -> layers_lib.Linear:
-        """Draws what brings [..., d] into the shared space [..., e]."""
+    def projection(self, cfg: Size, rngs: nnx.Rngs) -> layers_lib.Linear | None:
+        """Draws what brings [..., d] into the shared space [..., e]; None where e is 0."""
+        if not cfg.embed_dim:
+            return None
         return layers_lib.Linear(cfg.width, cfg.embed_dim, rngs=rngs, dtype=self.dtype, bias=False)
 
     def run(self, x: jax.Array, **options: Any) -> jax.Array:

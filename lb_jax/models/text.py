@@ -96,4 +96,5 @@ class TextTower(Tower):
         # the end token has the largest id, but for tokens that were added to the vocabulary later
         end = jnp.argmax(ids if self.cfg.end is None else ids == self.cfg.end, axis=-1)
         pooled = self.final_norm(jnp.take_along_axis(x, end[:, None, None], axis=1)[:, 0])
-        return layers.TowerOutput(embed=self.proj(pooled), pooled=pooled, hidden=x)
+        embed = pooled if self.proj is None else self.proj(pooled)
+        return layers.TowerOutput(embed, pooled, hidden=x, tokens=self.final_norm(x))

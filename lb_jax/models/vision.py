@@ -6,6 +6,7 @@ norm on the class token, mean over frames, projection.
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -13,10 +14,31 @@ import jax.numpy as jnp
 from einops import rearrange
 from flax import nnx
 
+from lb_jax.core import config as config_lib
 from lb_jax.core import errors
 from lb_jax.models import layers
 from lb_jax.models.lora import LoraConfig
 from lb_jax.models.stack import Tower
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """In what a tower differs from a CLIP's.
+
+    Attributes:
+      channels: of the input.
+      patch_bias: whether the patches' convolution has a bias.
+      pre_norm: whether there is a norm before the blocks.
+      epsilon: of all norms.
+      dropout: share that training drops of the embedded tokens and in every block, see
+        `layers.Block`.
+    """
+
+    channels: int = 3
+    patch_bias: bool = False
+    pre_norm: bool = True
+    epsilon: float = layers.LAYER_NORM_EPSILON
+    dropout: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,13 +50,14 @@ class VisionConfig:
       patch_size: side of a square patch, pixels.
       image_size: rows and columns of the input, pixels (mel bins and spectrogram frames for audio).
         What does not fill a whole patch is cut off, as a strided convolution does.
-      embed_dim: size e of the shared space.
+      embed_dim: size e of the shared space; 0 for a tower without projection.
       activation: "gelu" (exact) or "quick_gelu".
       frames: frames of a clip; 1 for still modalities.
       tube_size: 0 embeds each frame by itself (v1); s > 0 embeds tubes of s frames with a 3-D
         kernel and gives every tube a class embedding of its own (v1.5).
       temporal: whether blocks attend over time first.
       lora: low-rank factors, None for none.
+      form: in what the tower differs from a CLIP's; None for one of that kind.
     """
 
     width: int
@@ -49,6 +72,7 @@ class VisionConfig:
     tube_size: int = 0
     temporal: bool = False
     lora: LoraConfig | None = None
+    form: Form | None = dataclasses.field(default=None, repr=False, metadata=config_lib.OPTIONAL)
 
     def __post_init__(self):
         if self.heads < 1 or self.width % self.heads:
@@ -65,6 +89,11 @@ class VisionConfig:
     def grid(self) -> tuple[int, int]:
         """Patches per column and per row."""
         return self.image_size[0] // self.patch_size, self.image_size[1] // self.patch_size
+
+    @property
+    def kind(self) -> Form:
+        """The form, that of a CLIP where none is given."""
+        return self.form or Form()
 
     @property
     def steps(self) -> int:
@@ -88,7 +117,8 @@ class VisionBlock(layers.Block):
             )
         self.temporal = cfg.temporal
         size = (cfg.width, cfg.heads, cfg.mlp_dim, cfg.activation)
-        super().__init__(*size, path="blocks/attn", **options)
+        form = {"epsilon": cfg.kind.epsilon, "dropout": cfg.kind.dropout}
+        super().__init__(*size, path="blocks/attn", **options, **form)
 
     def __call__(self, x: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
         """[b, t, n, d] -> same; the key is for LoRA dropout."""
@@ -103,22 +133,23 @@ class VisionBlock(layers.Block):
 
 
 class PatchEmbed(nnx.Module):
-    """Patches [..., p] -> tokens [..., d]: a strided convolution without bias.
+    """Patches [..., p] -> tokens [..., d]: a strided convolution.
 
     The kernel is [kt, kh, kw, c, d] or [kh, kw, c, d].
     """
 
     def __init__(self, cfg: VisionConfig, *, rngs: nnx.Rngs, dtype):
         tube = (cfg.tube_size,) if cfg.tube_size else ()
-        shape = (*tube, cfg.patch_size, cfg.patch_size, 3, cfg.width)
+        shape = (*tube, cfg.patch_size, cfg.patch_size, cfg.kind.channels, cfg.width)
         self.kernel = nnx.Param(0.02 * jax.random.normal(rngs.params(), shape))
+        self.bias = nnx.Param(jnp.zeros(cfg.width)) if cfg.kind.patch_bias else None
         self.dtype = dtype
 
     def __call__(self, patches: jax.Array) -> jax.Array:
         """[..., p] -> [..., d]."""
-        return patches.astype(self.dtype) @ self.kernel[...].reshape(
-            -1, self.kernel.shape[-1]
-        ).astype(self.dtype)
+        kernel = self.kernel[...].reshape(-1, self.kernel.shape[-1])
+        y = patches.astype(self.dtype) @ kernel.astype(self.dtype)
+        return y if self.bias is None else y + self.bias[...].astype(self.dtype)
 
 
 class VisionTower(Tower):
@@ -140,9 +171,12 @@ class VisionTower(Tower):
         self.position_embed = nnx.Param(
             0.5 * jax.random.normal(rngs.params(), (1 + rows * columns, cfg.width))
         )
-        self.pre_norm = layers.LayerNorm(cfg.width, dtype=self.dtype)
+        norm = functools.partial(
+            layers.LayerNorm, cfg.width, dtype=self.dtype, epsilon=cfg.kind.epsilon
+        )
+        self.pre_norm = norm() if cfg.kind.pre_norm else None
         self.blocks = self.stack(VisionBlock, cfg, rngs)
-        self.post_norm = layers.LayerNorm(cfg.width, dtype=self.dtype)
+        self.post_norm = norm()
         self.proj = self.projection(cfg, rngs)
 
     def __call__(
@@ -159,7 +193,7 @@ class VisionTower(Tower):
         Args:
           pixels: preprocessed input of the config's size; a clip has `cfg.frames` frames or exactly
             one.
-          key: randomness of training (patch and LoRA dropout); None is inference.
+          key: randomness of training (all dropout); None is inference.
           items: int [b], each item's number in the batch that these are a part of; None where they
             are the whole. An item drops the same patches in any part; LoRA dropout is drawn per
             call, by the first number.
@@ -184,12 +218,15 @@ class VisionTower(Tower):
         # [d], or [t, d] with tubes; added in float32 however they are stored
         first = self.class_embed[...].astype(jnp.float32) + self.position_embed[0]
         first = jnp.broadcast_to(first[..., None, :], (*x.shape[:2], 1, x.shape[-1]))
-        x = self.pre_norm(
-            jnp.concatenate([first.astype(self.dtype), x], axis=2)
-        )  # [b, t, 1 + k, d]
+        x = jnp.concatenate([first.astype(self.dtype), x], axis=2)  # [b, t, 1 + k, d]
+        if self.pre_norm is not None:
+            x = self.pre_norm(x)
+        if key is not None:
+            x = layers.dropped(x, self.cfg.kind.dropout, jax.random.fold_in(lora_key, 1))
         x = self.run(x, key=lora_key, **options)
         pooled = self.post_norm(x[:, :, 0]).mean(axis=1)  # norm first, then the mean over frames
-        return layers.TowerOutput(embed=self.proj(pooled), pooled=pooled, hidden=x)
+        embed = pooled if self.proj is None else self.proj(pooled)
+        return layers.TowerOutput(embed, pooled, hidden=x, tokens=self.post_norm(x))
 
 
 def patchify(pixels: jax.Array, cfg: VisionConfig) -> jax.Array:
@@ -199,19 +236,13 @@ def patchify(pixels: jax.Array, cfg: VisionConfig) -> jax.Array:
       ValueError: when the shape is not what the tower takes.
     """
     frames = pixels.shape[1] if pixels.ndim == 5 else 1
-    expected = (
-        f"[b, {cfg.frames}, {cfg.image_size[0]}, {cfg.image_size[1]}, 3]"
-        if cfg.frames > 1
-        else f"[b, {cfg.image_size[0]}, {cfg.image_size[1]}, 3]"
-    )
+    size = (*cfg.image_size, cfg.kind.channels)
+    given = ("b", cfg.frames, *size) if cfg.frames > 1 else ("b", *size)
     allowed = {cfg.frames} if cfg.tube_size else {1, cfg.frames}
-    if (
-        pixels.ndim not in (4, 5)
-        or pixels.shape[-3:] != (*cfg.image_size, 3)
-        or frames not in allowed
-    ):
+    if pixels.ndim not in (4, 5) or pixels.shape[-3:] != size or frames not in allowed:
         raise ValueError(
-            f"input of shape {pixels.shape} where the tower takes {expected}; preprocess "
+            f"input of shape {pixels.shape} where the tower takes "
+            f"[{', '.join(map(str, given))}]; preprocess "
             "it with this model's own spec."
         )
     if pixels.ndim == 4:
