@@ -106,7 +106,7 @@ def _write_film(path: Path) -> None:
 
 
 def _write_tables(folder: Path) -> None:
-    """Depth as `my.csv`, `train.csv` and `held_out.csv`, its files in `maps`; `own.csv`, captions."""
+    """Depth as `my.csv`, `train.csv` and `held_out.csv`, its files in `maps`; `own.csv`; texts."""
     facts = json.loads((folder / CORPUS / "attributes.json").read_text("utf-8"))
     texts = json.loads((folder / CORPUS / "annotation.json").read_text("utf-8"))
     (folder / "maps").mkdir()
