@@ -446,6 +446,34 @@ def of_group(memory: Mapping[str, Any], group: str) -> dict[str, Any]:
     return {role: memory[role] for role in ROLES if role in wanted}
 
 
+def extend_frames(params: Mapping[str, Any], seen: Mapping[str, int]) -> paths.Tree:
+    """Lets a trained model take more frames or clips than it was trained with (VALOR spec 1.5).
+
+    Args:
+      params: of the model.
+      seen: role -> how many it was trained with; the embeddings of all further ones become that of
+        the last of these.
+
+    Raises:
+      ConfigError: for a role without embeddings, or a number that there are not.
+    """
+    tables = {role: one["frame_embed"] for role, one in params["hand_over"].items()}
+    for role, count in seen.items():
+        most = len(tables.get(role, ()))
+        if not 1 <= count <= most:
+            raise errors.ConfigError(
+                f"trained with {count} of {role}, and there are embeddings for {most}; give a "
+                f"number from 1 on, of {' or '.join(tables)}."
+            )
+    changed = {
+        f"hand_over/{role}/frame_embed": jnp.where(
+            jnp.arange(len(tables[role]))[:, None] < count, tables[role], tables[role][count - 1]
+        )
+        for role, count in seen.items()
+    }
+    return paths.unflatten({**paths.flatten(params), **changed})
+
+
 def valor_config(values: Mapping[str, Any]) -> ValorConfig:
     """`ValorConfig` from the dict that a checkpoint or a config stores."""
     return config_lib.from_dict(ValorConfig, values)

@@ -13,7 +13,14 @@ from lb_jax.core import errors, paths
 from lb_jax.models.ast import ast_config
 from lb_jax.models.bert import BertConfig
 from lb_jax.models.swin import SwinConfig
-from lb_jax.models.valor import TEMPERATURES, Valor, ValorConfig, of_group, valor_config
+from lb_jax.models.valor import (
+    TEMPERATURES,
+    Valor,
+    ValorConfig,
+    extend_frames,
+    of_group,
+    valor_config,
+)
 from lb_jax.models.vision import VisionConfig
 
 TEXT = BertConfig(16, 2, 2, 32, vocab=20, context=12, cross="va_concate", begin=1, end=2, mask=3)
@@ -161,6 +168,16 @@ def test_more_frames_than_embeddings_are_refused():
     tokens = {"video": jax.ShapeDtypeStruct((1, 3, 5, 24), jnp.float32)}
     with pytest.raises(errors.ConfigError, match="3 frames or clips where the model has embed"):
         jax.eval_shape(made.hand_over, made.shapes, tokens)
+
+
+def test_frames_beyond_the_trained_ones_have_the_embedding_of_the_last():
+    _, params = built(OWN)
+    table = extend_frames(params, {"video": 3})["hand_over"]["video"]["frame_embed"]
+    before = params["hand_over"]["video"]["frame_embed"]
+    np.testing.assert_array_equal(table[:3], before[:3])
+    np.testing.assert_array_equal(table[3:], np.broadcast_to(before[2], table[3:].shape))
+    with pytest.raises(errors.ConfigError, match="trained with 33 of audio, and there are embed"):
+        extend_frames(params, {"audio": 33})
 
 
 @pytest.mark.parametrize(
