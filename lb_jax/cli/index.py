@@ -153,6 +153,9 @@ def search(argv: Sequence[str]) -> None:
         print(json.dumps(told, indent=1, ensure_ascii=False))
     elif found:
         moments.show(found, clock)
+        names = dict.fromkeys(one.modality for one in found)
+        if len(parts) == 1 and (reason := query.uncalibrated(model, parts[0], [*names])):
+            print(f"no probability: {reason}")
     else:
         print("nothing found: no row of the store passes the filters")
 

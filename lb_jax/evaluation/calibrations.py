@@ -146,7 +146,7 @@ def _add(
     if min(map(len, halves)) < AT_LEAST:
         left_out[key(one, other)] = (
             f"{len(first)} and {counted(len(second), 'item')} in the two halves, expected at least "
-            f"{AT_LEAST} in each; give more items"
+            f"{AT_LEAST} in each; give {3 * AT_LEAST} items of unlike captions, or more"
         )
         return
     try:

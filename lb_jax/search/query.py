@@ -11,6 +11,7 @@ import numpy as np
 from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
 from lb_jax.evaluation import calibrations
+from lb_jax.inference import probability as probability_lib
 from lb_jax.media import preprocess
 from lb_jax.media import settings as settings_lib
 from lb_jax.search import filters, fits, maker, rows
@@ -257,6 +258,25 @@ def _withheld(
     """Modality -> why no probability of it is told, for what asks or for what the store holds."""
     foreign = asked and fits.unlike(model, {asked: vector[None]})
     return dict.fromkeys(curves, foreign) if foreign else fits.withheld(store, model)
+
+
+def uncalibrated(model: "Model", asked: str, modalities: Sequence[str]) -> str | None:
+    """Why nothing that was found has a probability, where the model has no curve for it.
+
+    Args:
+      model: gives the calibration.
+      asked: modality of the query.
+      modalities: of what was found.
+
+    Returns:
+      the reason, and the command that fits a calibration; None where there is one of them all.
+    """
+    try:
+        for modality in modalities:
+            probability_lib.curve(model.calibration, modality, asked)
+    except errors.ConfigError as problem:
+        return str(problem)
+    return None
 
 
 def _curves(

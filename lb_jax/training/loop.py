@@ -78,6 +78,12 @@ def _run(
     workdir_lib.check(cfg, workdir)
     finished = workdir / "checkpoint"
     if checkpoint.is_complete(finished):
+        if jax.process_index() == 0:
+            print(
+                f"lb-jax: {workdir} is finished, nothing was trained; "
+                "another --workdir trains anew",
+                file=sys.stderr,
+            )
         return finished
     corpora = {name: loader.identity() for name, loader in readers.items()}
     workdir_lib.check_corpora(corpora, workdir)

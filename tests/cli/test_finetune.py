@@ -48,13 +48,17 @@ def write_csv(folder, modality):
 @pytest.mark.parametrize("modality", FILES)
 def test_csv_and_a_modality_are_enough(call, tmp_path, modality):
     write_csv(tmp_path, modality)
-    done = call(
+    command = (
         f"train --config={sheets.SHIPPED / 'finetune.py'}:{modality} --workdir={{tmp}}/run "
         f"--config.data.sources.main.path={{tmp}}/my.csv {FILES[modality][2]} "
         "--config.arch=tiny --config.init_from= --config.batch_size=8 --config.steps=2"
     )
+    done = call(command)
     assert done.status == 0, done.err
     assert done.out == f"checkpoint: {tmp_path}/run/checkpoint\n"
+    again = call(command)
+    assert (again.status, again.out) == (0, done.out)
+    assert "run is finished, nothing was trained; another --workdir trains anew" in again.err
     [first, last] = [
         row
         for row in logging.read_metrics(tmp_path / "run" / "metrics.jsonl")

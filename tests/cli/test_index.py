@@ -44,7 +44,7 @@ def add(store, model, path, modality, times):
 def test_search_prints_a_table(call, indexed, media_dir):
     result = call("index search 'a cat'")
     assert (result.status, result.err) == (0, "")
-    head, *lines, last = result.out.splitlines()
+    head, *lines, last, _ = result.out.splitlines()
     assert head.split() == ["rank", "cosine", "modality", "time", "file"]
     assert [line[:1] for line in lines] == ["1", "", "1", "", "1", ""]  # a block for each modality
     assert last.startswith("a block for each modality")
@@ -170,6 +170,15 @@ def test_probability_is_named_where_it_is_calibrated(call, indexed, model, monke
     head, first, *_ = call("index search 'a cat'").out.splitlines()
     assert head.split()[:3] == ["rank", "probability", "cosine"]
     assert first.split()[1] == "0.750"
+
+
+def test_search_says_which_command_gives_a_probability(call, indexed):
+    out = call("index search 'a cat'").out.splitlines()
+    assert "probability" not in out[0]
+    assert out[-1].startswith("no probability: ")
+    assert "fit one with `lb-jax calibrate" in out[-1]
+    mixed = call("index search 'a cat' --like {media}/picture.png").out
+    assert "no probability" not in mixed  # no calibration is of both together
 
 
 def test_info_tells_what_is_there(call, indexed, model):

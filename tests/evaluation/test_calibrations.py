@@ -122,7 +122,10 @@ def test_what_has_no_curve_is_left_out_and_says_why():
 @pytest.mark.parametrize(
     ("captions", "message"),
     [
-        ([f"text {i}" for i in range(20)], r"\d+ and \d+ items in the two halves.*at least 16"),
+        (
+            [f"text {i}" for i in range(20)],
+            r"\d+ and \d+ items in the two halves.*least 16.* 48 items",
+        ),
         (["the same"] * 80, "matching and 0 other pairs"),
     ],
 )

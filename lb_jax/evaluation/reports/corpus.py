@@ -66,7 +66,7 @@ def _headlines(
     lines = terminal.headlines(result.metrics, targets)
     lines = [line for line in lines if line.target] or lines  # the tables below hold the rest
     checked = [line.passes for line in lines if line.target]
-    note = "Everything is measured on held-out items. The mark on each bar is what guessing gives."
+    note = "The mark on each bar is what guessing gives."
     if checked:
         note += f" Targets met: {sum(checked)} of {len(checked)}."
     yield from page.section("Results", note, '<div class="cards">', *map(_card, lines), "</div>")
@@ -93,7 +93,7 @@ def _card(line: terminal.Headline) -> str:
     return (
         f'<div class="card"><div class="name">{name}</div><div '
         f'class="value">{escaped(line.shown)}</div>{bar}'
-        f"<small>{escaped(line.detail)}{chance}</small>{target}</div>"
+        f"<small>{escaped(line.detail)}{chance}</small>{target}</div>".replace(" %", "\u00a0%")
     )
 
 
