@@ -18,6 +18,7 @@ from lb_jax.convert import lazy, rules, tensors
 from lb_jax.convert.lazy import LazyTensor
 from lb_jax.convert.rules import CONVOLUTION, TRANSPOSED, Rule
 from lb_jax.core import errors, paths
+from lb_jax.core.words import counted
 from lb_jax.models.swin import FRAMES_PER_PATCH, SwinConfig, VideoSwin, relative_index
 
 # What the names begin with: in a VALOR checkpoint, and as Video Swin publishes them.
@@ -137,7 +138,7 @@ def config(
         if hit[3] == _TABLE:
             if len(shape) != 2 or shape[0] != rows:
                 raise errors.CheckpointError(
-                    f"{where}: {name} is {list(shape)}, expected {rows} rows for a window of "
+                    f"{where}: {name} is {list(shape)}, expected {counted(rows, 'row')} for a window of "
                     f"{window}; give the window that the weights were trained with."
                 )
             heads[stage] = shape[1]

@@ -143,7 +143,7 @@ def test_one_tensor_with_and_without_prefix_is_refused(tmp_path):
 def test_values_that_are_not_finite_are_named(tmp_path):
     tensors = arrays()
     tensors["norm.weight"][0] = np.nan
-    with pytest.raises(errors.CheckpointError, match=r"norm\.weight holds 1 values"):
+    with pytest.raises(errors.CheckpointError, match=r"norm\.weight holds 1 value not finite"):
         load(tmp_path, tensors)
 
 

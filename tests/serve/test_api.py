@@ -370,7 +370,7 @@ def test_token_queue_and_graceful_stop(folder, model):
         server.http.headers = [*server.http.headers.raw, (b"authorization", BEARER)]
 
         says = error(server.embed(texts=["a"] * 4), 400, "bad_request")
-        assert "4 parts of text, expected at most 3" in says
+        assert "The request has 4 inputs, expected at most 3" in says
         found = server.vectors(server.embed(texts=LONG))  # more than there are places
         np.testing.assert_allclose(found, model.embed("text", LONG), atol=1e-5)
         with concurrent.futures.ThreadPoolExecutor(12) as pool:
