@@ -138,8 +138,8 @@ def config(
         if hit[3] == _TABLE:
             if len(shape) != 2 or shape[0] != rows:
                 raise errors.CheckpointError(
-                    f"{where}: {name} is {list(shape)}, expected {counted(rows, 'row')} for a window of "
-                    f"{window}; give the window that the weights were trained with."
+                    f"{where}: {name} is {list(shape)}, expected {counted(rows, 'row')} for a "
+                    f"window of {window}; give the window that the weights were trained with."
                 )
             heads[stage] = shape[1]
     stages = range(max(depths, default=-1) + 1)

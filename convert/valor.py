@@ -16,6 +16,7 @@ from lb_jax.convert import open_clip, rules, swin
 from lb_jax.convert.lazy import LazyTensor
 from lb_jax.convert.rules import CONVOLUTION, LEADING_ONE, TRANSPOSED, Layout, Rule
 from lb_jax.core import errors, paths
+from lb_jax.core.words import counted
 from lb_jax.models.swin import SwinConfig
 from lb_jax.models.valor import Valor, ValorConfig
 from lb_jax.models.vision import VisionConfig
@@ -188,7 +189,7 @@ def without_twins(
             differing.append(f"{name} and {other}")
     if differing:
         raise errors.CheckpointError(
-            f"{where}: {len(differing)} tensors that the model shares differ ({differing[0]}); "
+            f"{where}: {counted(len(differing), 'tensor')} that the model shares differ ({differing[0]}); "
             "encoder and decoder, embedding and head must be one (share_txt_and_multimodal true)."
         )
     return single

@@ -295,7 +295,7 @@ def _weights_file(path: Path) -> Path:
             return others[0]
         if others:
             raise errors.CheckpointError(
-                f"{folder}: holds {len(others)} files of weights "
+                f"{folder}: holds several files of weights "
                 f"({lazy.some((one.name for one in others), 3)}); give one of them."
             )
     held = ", ".join(sorted(one.name for one in path.iterdir())[:6]) or "nothing"

@@ -13,6 +13,7 @@ from typing import Any
 from lb_jax.convert import fields, swin
 from lb_jax.core import config as config_lib
 from lb_jax.core import errors
+from lb_jax.core.words import counted
 from lb_jax.models.ast import ast_config
 from lb_jax.models.bert import CROSS, BertConfig
 from lb_jax.models.swin import SwinConfig
@@ -137,7 +138,7 @@ def _clip(values: Mapping[str, Any], shapes: Shapes, where: object) -> VisionCon
     if grid * grid != rows - 1 or side // patch != grid:
         raise errors.CheckpointError(
             f"{where}: video_resolution is {side}, {side // patch} patches of {patch} a side, and "
-            f"the position table is of {rows} rows; use the options saved with the checkpoint."
+            f"the position table is of {counted(rows, 'row')}; use the options saved with the checkpoint."
         )
     layer = f"{prefix}transformer.resblocks."
     return VisionConfig(

@@ -101,7 +101,7 @@ def convert_valor(arguments) -> None:
     source = hub.local(arguments.source[0])
     read, written = valor_folder.convert(source, arguments.out, arguments.to, arguments.config)
     print(f"{arguments.out}: VALOR, {', '.join(read.config.towers)} and text, as {arguments.to}")
-    print(f"  not used by the model and kept: {len(read.unused)} tensors")
+    print(f"  not used by the model and kept: {counted(len(read.unused), 'tensor')}")
     if arguments.verify:
         for name, difference in valor_folder.differences(read, written).items():
             print(f"  {name}: differ by at most {difference:.1e}")
