@@ -138,7 +138,8 @@ def _clip(values: Mapping[str, Any], shapes: Shapes, where: object) -> VisionCon
     if grid * grid != rows - 1 or side // patch != grid:
         raise errors.CheckpointError(
             f"{where}: video_resolution is {side}, {side // patch} patches of {patch} a side, and "
-            f"the position table is of {counted(rows, 'row')}; use the options saved with the checkpoint."
+            f"the position table is of {counted(rows, 'row')}; "
+            "use the options saved with the checkpoint."
         )
     layer = f"{prefix}transformer.resblocks."
     return VisionConfig(

@@ -187,7 +187,7 @@ def test_torch_opens_what_was_written(tmp_path):
         (
             OPTIONS["large"],
             {"txt_encoder.embeddings.LayerNorm.weight": np.ones(64, np.float32)},
-            "1 tensors that the model shares differ",
+            "1 tensor that the model shares differ",
         ),
         ({**OPTIONS["large"], "cross_attn_type": "merge"}, {}, "cross_attn_type is 'merge'"),
         ({**OPTIONS["large"], "video_resolution": 64}, {}, "video_resolution is 64, 4 patches"),

@@ -153,7 +153,7 @@ def test_the_tokens_that_are_no_words_are_those_of_the_vocabulary(tmp_path):
         (
             {"cls.predictions.decoder.weight": np.ones((120, 64), np.float32)},
             {},
-            "1 tensors that the model shares differ",
+            "1 tensor that the model shares differ",
         ),
         ({}, {"hidden_act": "relu"}, "hidden_act is 'relu', expected gelu"),
         ({}, {"model_type": "roberta"}, "model_type is 'roberta', expected bert"),
