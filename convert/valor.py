@@ -190,7 +190,8 @@ def without_twins(
     if differing:
         raise errors.CheckpointError(
             f"{where}: {counted(len(differing), 'tensor')} that the model shares differ "
-            f"({differing[0]}); encoder and decoder, embedding and head must be one (share_txt_and_multimodal true)."
+            f"({differing[0]}); "
+            "encoder and decoder, embedding and head must be one (share_txt_and_multimodal true)."
         )
     return single
 
