@@ -12,7 +12,7 @@ from lb_jax.models.bert import BertConfig
 from lb_jax.models.valor import Valor, ValorConfig
 from lb_jax.models.vision import VisionConfig
 from lb_jax.objectives.captioning import Vocabulary
-from lb_jax.training import grouping, sharding
+from lb_jax.training import grouping, optimizer, sharding, step
 from lb_jax.training.grouping import GroupingConfig
 
 GROUPS = ("tva", "tv", "ta")
@@ -64,11 +64,11 @@ def found(shape, cfg=EVERYTHING, data=None):
     losses = functools.partial(_without_dropout, losses)
     loss = grouping.make_loss(grouping.make_draw(cfg, Vocabulary(WORDS, 0, 3, 4)), losses)
     on = sharding.tree_shardings(params(), mesh)
-    step = jax.jit(
+    run = jax.jit(
         jax.value_and_grad(loss, has_aux=True),
         in_shardings=(on, None, sharding.batch_sharding(mesh), sharding.replicated(mesh)),
     )
-    (total, metrics), gradient = step(params(), {}, data or batch(), jax.random.key(3))
+    (total, metrics), gradient = run(params(), {}, data or batch(), jax.random.key(3))
     return total, metrics, paths.flatten(jax.device_get(gradient))
 
 
@@ -136,3 +136,16 @@ def test_what_is_asked_is_what_stood_there():
         assert (targets[targets >= 0] == np.asarray(texts[kind])[targets >= 0]).all()
     several = {**texts, "answer": jnp.stack([texts["answer"]] * 2, axis=1)}
     assert draw(jax.random.key(3), several)["answer"][0].shape == several["answer"].shape
+
+
+def test_a_step_keeps_the_only_temperature_as_it_is_learnt():
+    def gradient(trainable, frozen, batch, key):
+        return (jnp.float32(0), {"loss": jnp.float32(0)}), {"logit_scale": jnp.float32(-1)}
+
+    schedule = optimizer.warmup_linear(lr=1.0, warmup_steps=0, steps=2)
+    options = {"b1": 0.9, "b2": 0.98, "eps": 1e-6, "weight_decay": 0.0}
+    start = {"logit_scale": jnp.float32(4.6)}
+    updates = optimizer.make_optimizer(start, schedule, **options, kind="valor")
+    run = step.make_step(gradient, updates, schedule, bound=lambda params: params)
+    after, _ = run(step.initial_state(updates, start), {}, {}, jax.random.key(0))
+    np.testing.assert_allclose(after["params"]["logit_scale"], 5.1, rtol=1e-4)
