@@ -115,7 +115,13 @@ def make_loss(encode: Callable, contrast: Callable):
     return loss
 
 
-def make_step(gradient: Callable, optimizer: optax.GradientTransformation, schedule):
+def make_step(
+    gradient: Callable,
+    optimizer: optax.GradientTransformation,
+    schedule: optax.Schedule,
+    *,
+    bound: Callable[[paths.Tree], paths.Tree] | None = None,
+):
     """Returns `step(state, frozen, batch, key) -> (state, metrics)` for `jax.jit`.
 
     `state` is what `initial_state` gives.
@@ -128,7 +134,10 @@ def make_step(gradient: Callable, optimizer: optax.GradientTransformation, sched
       gradient: `gradient(trainable, frozen, batch, key) -> ((scalar, metrics), gradient)`.
       optimizer: over the trainable parameters.
       schedule: learning rate by step, for the metrics.
+      bound: parameters after an update -> those that are kept; None is `clamp_logit_scales`, and
+        VALOR bounds nothing.
     """
+    bound = bound or clamp_logit_scales
 
     def step(
         state, frozen, batch: Batch, key: jax.Array
@@ -137,7 +146,7 @@ def make_step(gradient: Callable, optimizer: optax.GradientTransformation, sched
             state["params"], frozen, batch, jax.random.fold_in(key, state["step"])
         )
         updates, opt = optimizer.update(grads, state["opt"], state["params"])
-        params = clamp_logit_scales(optax.apply_updates(state["params"], updates))
+        params = bound(optax.apply_updates(state["params"], updates))
         norm = optax.tree.norm(grads)
         finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
         old = {"params": state["params"], "opt": state["opt"]}
