@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import hashlib
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from lb_jax.core import checkpoint, errors, paths
 from lb_jax.core import config as config_lib
 from lb_jax.models.swin import SwinConfig
 from lb_jax.models.valor import Valor, ValorConfig, valor_config
+from lb_jax.text import wordpiece
 
 OPTIONS, LOG, CHECKPOINTS = "hps.json", "log", "ckpt"
 UNUSED = "unused.safetensors"  # beside our checkpoint: what the released one has besides
@@ -237,7 +239,18 @@ def convert(
         )
     read = open_valor(source, config)
     FORMATS[to](read, folder)
+    if (vocabulary := vocabulary_of(source)) is not None:
+        shutil.copyfile(vocabulary, folder / wordpiece.FILE)
     return read, open_valor(folder)
+
+
+def vocabulary_of(path: Path) -> Path | None:
+    """The file of the vocabulary beside the weights of a folder or file; None without one."""
+    path = Path(path)
+    folder = path if path.is_dir() else path.parent
+    above = [folder.parent] if folder.name == CHECKPOINTS else []
+    found = (one / wordpiece.FILE for one in (folder, *above))
+    return next((one for one in found if one.is_file()), None)
 
 
 def differences(before: ValorWeights, after: ValorWeights) -> dict[str, float]:

@@ -47,7 +47,7 @@ def open_weights(
         if valor_folder.is_valor(path):
             raise errors.ConfigError(
                 f"{path}: a VALOR model, which is not made of towers in one space; open it with "
-                "lb_jax.convert.valor_folder.open_valor, or write it anew by lb-jax convert."
+                "lb_jax.load, or give an encoder, such as LanguageBind's."
             )
         if is_ours(path):
             if config is not None:

@@ -13,7 +13,7 @@ import importlib
 # Public name -> module; imported on first use, so that `import lb_jax` and wrong command lines
 # answer at once.
 _PUBLIC = {
-    "load": "lb_jax.inference.api",
+    "load": "lb_jax.inference.opening",
     "preprocess": "lb_jax.media.preprocess",
     "tokenize": "lb_jax.text.tokenizer",
     "LbJaxError": "lb_jax.core.errors",

@@ -16,7 +16,7 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
-from lb_jax.media import content, given, specs, tracks
+from lb_jax.media import clips, content, given, specs, tracks
 from lb_jax.media import preprocess as preprocess_lib
 
 
@@ -66,12 +66,13 @@ def of_file(media: given.Media) -> dict[str, given.Media]:
     return {"video": media, "audio": media} if is_film else {"audio": media}
 
 
-def is_without_sound(media: given.Media) -> bool:
+def is_without_sound(media: given.Media | clips.Clip) -> bool:
     """Whether media are a film that has pictures and no sound track.
 
     Raises:
       errors.DataError: no container that FFmpeg can read.
     """
+    media = media.path if isinstance(media, clips.Clip) else media
     if not isinstance(media, str | os.PathLike | bytes):
         return False
     sounds = MODALITIES["audio"].suffixes
@@ -81,7 +82,7 @@ def is_without_sound(media: given.Media) -> bool:
 
 
 def preprocess(
-    media: Mapping[str, given.Media],
+    media: Mapping[str, given.Media | clips.Clip],
     by_modality: Mapping[str, specs.Spec],
     rng: np.random.Generator | None = None,
     *,
@@ -91,7 +92,8 @@ def preprocess(
     """Makes an item ready for its encoders.
 
     Args:
-      media: modality -> file or array; modalities that are not asked for are left out.
+      media: modality -> file, stretch of one or array; modalities that are not asked for are left
+        out.
       by_modality: the preprocessing of each modality that is asked for.
       rng: random generator of training; None is evaluation.
       names: modality -> what errors and warnings call it.
@@ -106,7 +108,7 @@ def preprocess(
     """
     arrays: dict[str, np.ndarray] = {}
     reasons: dict[str, str] = {}
-    called = {name: given.describe(one) for name, one in media.items()} | dict(names or {})
+    called = {name: describe(one) for name, one in media.items()} | dict(names or {})
     for modality, spec in by_modality.items():
         if modality not in media:
             continue
@@ -114,7 +116,7 @@ def preprocess(
             if modality == "audio" and is_without_sound(media[modality]):
                 reasons[modality] = "is a film without a sound track"
                 continue
-            decoded = preprocess_lib.decode(modality, media[modality], spec, rng)
+            decoded = _decode(modality, media[modality], spec, rng)
         except errors.DataError as error:
             raise errors.DataError((names or {}).get(modality, error.path), error.reason) from error
         if refuses_empty:
@@ -140,6 +142,22 @@ def preprocess(
         },
         {name: name in arrays for name in by_modality},
     )
+
+
+def describe(media: given.Media | clips.Clip) -> str:
+    """How errors name what `preprocess` takes."""
+    return given.describe(media.path if isinstance(media, clips.Clip) else media)
+
+
+def _decode(
+    modality: str,
+    media: given.Media | clips.Clip,
+    spec: specs.Spec,
+    rng: np.random.Generator | None,
+) -> np.ndarray:
+    if isinstance(media, clips.Clip):
+        return clips.decode(modality, media, spec)
+    return preprocess_lib.decode(modality, media, spec, rng)
 
 
 def stack(items: Sequence[Item]) -> tuple[dict[str, np.ndarray], np.ndarray]:

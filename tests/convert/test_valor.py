@@ -11,6 +11,7 @@ import lb_jax
 from lb_jax.cli import convert
 from lb_jax.convert import tensors, torch_writer, valor, valor_folder, valor_options
 from lb_jax.core import errors, paths
+from lb_jax.inference import api
 from lb_jax.models.ast import ast_config
 from lb_jax.models.bert import BertConfig
 from lb_jax.models.swin import SwinConfig
@@ -157,9 +158,11 @@ def test_what_the_command_cannot_do_is_told(tmp_path, out, options, told):
     assert (tmp_path / "other" / "mine.txt").exists()
 
 
-def test_load_says_what_opens_a_valor_model(tmp_path):
+def test_what_takes_an_encoder_says_what_opens_a_valor_model(tmp_path):
     source = folder(tmp_path / "v", LARGE, OPTIONS["large"])
-    with pytest.raises(errors.ConfigError, match="a VALOR model, which is not made of towers"):
+    with pytest.raises(errors.ConfigError, match=r"a VALOR model, .*; open it with lb_jax\.load"):
+        api.load(source)
+    with pytest.raises(errors.CheckpointError, match=r"no vocab\.txt"):
         lb_jax.load(source)
 
 

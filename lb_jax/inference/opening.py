@@ -1,0 +1,34 @@
+"""`lb_jax.load`: whatever the weights are of, the model that they are."""
+
+import functools
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lb_jax.convert import hub, valor_folder
+from lb_jax.core import errors
+from lb_jax.inference import api, valor
+
+
+@functools.wraps(api.load)
+def load(source: str | Path | Mapping[str, str | Path], **options: Any):
+    """Opens an encoder as `api.load`, a VALOR model as `valor.load`."""
+    if isinstance(source, Mapping) or (path := find_valor(hub.local(source))) is None:
+        return api.load(source, **options)
+    known = inspect.signature(valor.load).parameters
+    if strange := [name for name in options if name not in known]:
+        raise errors.ConfigError(
+            f"{source} is a VALOR model, which has no option {', '.join(strange)}; it has "
+            f"{', '.join(name for name in known if name != 'source')}."
+        )
+    return valor.load(path, **options)
+
+
+def find_valor(path: Path) -> Path | None:
+    """Where the VALOR model of a folder, a work directory or a file lies; None for another."""
+    if path.is_file():
+        folder = path.parent
+        folder = folder.parent if folder.name == valor_folder.CHECKPOINTS else folder
+        return path if valor_folder.is_valor(folder) else None
+    return next((one for one in (path, path / "checkpoint") if valor_folder.is_valor(one)), None)
