@@ -100,9 +100,10 @@ def build(service: Service, samples: Mapping[str, Sequence[Any]]) -> gr.Blocks:
         )
         with gr.Tab("Similarity"):
             _similarity(service, samples)
-        with gr.Tab("Search"):
+        # made with the page: one made when it is opened loses what is typed meanwhile
+        with gr.Tab("Search", render_children=True):
             _search(service)
-        with gr.Tab("Zero-shot"):
+        with gr.Tab("Zero-shot", render_children=True):
             _zero_shot(service, samples)
     _refuse_damaged(blocks)
     blocks.queue(max_size=WAITING, default_concurrency_limit=AT_ONCE)
@@ -156,8 +157,10 @@ def _similarity(service: Service, samples: Mapping[str, Sequence[Any]]) -> None:
         compared = Compared(labels, vectors)
         return compared, show(value, among, compared)
 
-    def show(value: str, among: bool, compared: Compared | None) -> str:
-        return "" if compared is None else _table(service, compared, value, among=among)
+    def show(value: str, among: bool, compared: Compared | None) -> Any:
+        if compared is None:  # asked before the first answer, and perhaps told after it
+            return gr.skip()
+        return _table(service, compared, value, among=among)
 
     def take_samples() -> tuple:
         chosen = [[str(path) for path in samples.get(name, ())][:2] for name in modalities]

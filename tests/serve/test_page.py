@@ -61,6 +61,12 @@ def drop(page, zone, name, data):
     page.wait_for_selector(f"#{zone} .file-preview [aria-label='{name}']")
 
 
+def turn_to(page, name, zone):
+    """Opens a tab, and waits until it is made whole: what is typed before that is lost."""
+    page.get_by_role("tab", name=name).click()
+    page.wait_for_function(f"document.querySelector('#{zone}-kind input').value != ''")
+
+
 def fits(page):
     """Whether nothing is wider than the screen."""
     return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
@@ -87,7 +93,7 @@ def test_similarity_search_and_labels(page, model):
     message = page.wait_for_selector("#similar-out .lb-bad").inner_text()
     assert message.startswith("broken.png: ")
 
-    page.get_by_role("tab", name="Search").click()
+    turn_to(page, "Search", "search")
     drop(page, "search-file", "clip.mp4", CONTENT["video"])
     page.click("#search-go")
     player = page.wait_for_selector(".lb-card[data-modality=video] video")
@@ -97,7 +103,7 @@ def test_similarity_search_and_labels(page, model):
     assert "cosine 1.000" in first
     assert fits(page)
 
-    page.get_by_role("tab", name="Zero-shot").click()
+    turn_to(page, "Zero-shot", "zero")
     drop(page, "zero-file", "sound.wav", CONTENT["audio"])
     page.wait_for_function("document.querySelector('#zero-kind input').value == 'audio'")
     page.fill("#zero-labels textarea", "a dog\nrain\na car")
@@ -120,11 +126,11 @@ def test_a_button_that_is_faster_than_the_guess_of_what_a_file_is_does_its_work(
             route.continue_()
 
     page.route("**/gradio_api/queue/join*", hold_guesses)
-    page.get_by_role("tab", name="Search").click()
+    turn_to(page, "Search", "search")
     drop(page, "search-file", "clip.mp4", CONTENT["video"])
     page.click("#search-go")
     page.wait_for_selector(".lb-card[data-modality=video] video")
-    page.get_by_role("tab", name="Zero-shot").click()
+    turn_to(page, "Zero-shot", "zero")
     drop(page, "zero-file", "clip.mp4", CONTENT["video"])
     page.click("#zero-go")
     page.wait_for_selector(".lb-bar")
@@ -158,7 +164,7 @@ def test_no_probability_of_what_the_model_does_not_know(browser, calibrated, siz
     told = page.wait_for_selector("#similar-out .lb-bad").inner_text()
     assert "noise.png: the image is unlike" in told
 
-    page.get_by_role("tab", name="Search").click()
+    turn_to(page, "Search", "search")
     page.fill("#search-text textarea, #search-text input", "a red car")
     page.click("#search-go")
     page.wait_for_selector(".lb-card")
@@ -170,7 +176,7 @@ def test_no_probability_of_what_the_model_does_not_know(browser, calibrated, siz
     assert "No probability: 8 of 8 audio vectors" in page.locator("#search-out").inner_text()
     assert fits(page)
 
-    page.get_by_role("tab", name="Zero-shot").click()
+    turn_to(page, "Zero-shot", "zero")
     drop(page, "zero-file", "noise.png", CONTENT["image"])
     page.click("#zero-go")
     told = page.wait_for_selector("#zero-out .lb-bad").inner_text()
