@@ -17,12 +17,15 @@ import numpy as np
 from av.sidedata import sidedata
 
 from lb_jax.core import errors
-from lb_jax.media import hdr, image, tracks
+from lb_jax.media import hdr, tracks
 
 # Wider and narrower pixels than this are damage: those of real files lie within 1:4 and 4:1.
 MAX_PIXEL_ASPECT = 8.0
 # Up to this far from square is what encoders round sizes by (1280x718 of 2872:2877).
 ROUNDED = 0.01
+# The largest picture of H.264's, HEVC's and AV1's levels up to 6.2: 8192 x 4352, and 8K with it. A
+# clip holds eight of them, so this is less than what a single picture may have.
+MAX_PIXELS = 35_651_584
 # Codecs of films, which also know black and white of 10 bits. In any other one, grey of more than 8
 # bits is a measurement.
 FILM_CODECS = ("h264", "hevc", "vvc", "av1", "vp9", "libdav1d", "prores")
@@ -111,9 +114,13 @@ class Display:
     def require_size(self, frame: av.VideoFrame) -> None:
         """Raises DataError for a frame that would take too much memory."""
         larger = max(self.pixel_aspect, 1 / self.pixel_aspect)
-        if frame.width * frame.height * larger > image.MAX_PIXELS:
+        if frame.width * frame.height * larger > MAX_PIXELS:
+            size = f"{frame.width}x{frame.height}"
+            shape = "" if larger == 1 else f" of the shape 1:{larger:.3g}"
             raise errors.DataError(
-                self.name, f"has frames of {frame.width}x{frame.height} pixels; shrink it first"
+                self.name,
+                f"has frames of {size} pixels{shape}, more than {MAX_PIXELS / 1e6:.0f} "
+                "megapixels; shrink it first",
             )
 
     def _require_picture(self, frame: av.VideoFrame) -> None:

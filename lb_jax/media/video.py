@@ -220,7 +220,7 @@ def _stills(
     indices = pick(len(pictures)).tolist()
     still = specs.ImageSpec(colour=spec.colour)
     decoded = {i: image.decode(pictures[i], still) for i in set(indices)}
-    return _stack([decoded[i] for i in indices], given.describe(pictures))
+    return _stack(decoded, indices, given.describe(pictures))
 
 
 def _pick_times(
@@ -266,7 +266,7 @@ def _pick_times(
             break
     if len(kept) < len(needed):
         return None
-    return _stack([kept[times[i]] for i in numbers], track.name)
+    return _stack(kept, [times[i] for i in numbers], track.name)
 
 
 def _pick(
@@ -301,7 +301,7 @@ def _pick(
             break
     if len(seen) < enough:
         return _pick(file, clock, seen, choice, display, found=True)
-    return _stack([kept[i] for i in numbers], clock.name)
+    return _stack(kept, numbers, clock.name)
 
 
 def _seek(
@@ -334,7 +334,7 @@ def _seek(
                 if frame is None or frame.pts != time:
                     return None
                 kept[time] = choice.kept(display, frame)
-    return _stack([kept[times[i]] for i in numbers], clock.name)
+    return _stack(kept, [times[i] for i in numbers], clock.name)
 
 
 def _runs(numbers: Sequence[int]) -> list[list[int]]:
@@ -347,9 +347,16 @@ def _runs(numbers: Sequence[int]) -> list[list[int]]:
     return runs
 
 
-def _stack(frames: list[np.ndarray], name: str) -> np.ndarray:
-    require_one_size({f.shape for f in frames}, name)
-    return np.stack(frames)
+def _stack(kept: dict[int, np.ndarray], wanted: Sequence[int], name: str) -> np.ndarray:
+    """Frames as one array, [n, ...]; each kept one is let go with its last place."""
+    require_one_size({kept[one].shape for one in wanted}, name)
+    first = kept[wanted[0]]
+    stacked = np.empty((len(wanted), *first.shape), first.dtype)
+    last = {one: place for place, one in enumerate(wanted)}
+    del first
+    for place, one in enumerate(wanted):
+        stacked[place] = kept.pop(one) if last[one] == place else kept[one]
+    return stacked
 
 
 def require_one_size(shapes: Set[tuple[int, ...]], name: str) -> None:

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from lb_jax.core import errors
-from lb_jax.media import given, specs, tracks, video
+from lb_jax.media import display, given, specs, tracks, video
 from tests.media import media_files
 
 SPEC = specs.VideoSpec(size=32)
@@ -215,6 +215,17 @@ def test_leaving_frames_out_does_not_change_the_others(format, codec, frames, mo
 def test_usual_clips_take_the_fast_way(format, monkeypatch):
     monkeypatch.setattr(video, "_pick", None)
     assert len(video.decode(media_files.clip(60, format), SPEC)) == 8
+
+
+def test_a_film_of_larger_frames_than_8k_is_refused_before_it_is_held(monkeypatch):
+    assert display.MAX_PIXELS >= 8192 * 4320  # eight of them are 0.85 GB
+    data = media_files.clip(8)
+    height, width = video.decode(data, SPEC).shape[1:3]
+    monkeypatch.setattr(display, "MAX_PIXELS", height * width)
+    assert len(video.decode(data, SPEC)) == 8
+    monkeypatch.setattr(display, "MAX_PIXELS", height * width - 1)
+    with pytest.raises(errors.DataError, match=f"frames of {width}x{height} pixels, more than"):
+        video.decode(data, SPEC)
 
 
 def test_a_file_too_large_to_hold_gives_the_same_frames(monkeypatch):
