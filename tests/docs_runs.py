@@ -106,6 +106,13 @@ def prepare(command: Command, folder: Path) -> list[str]:
         words[words.index("DST")] = f"out-{len(list(folder.glob('out-*')))}"
     if "--window" in words:  # one store has windows of one length
         shutil.rmtree(folder / words[words.index("-o") + 1], ignore_errors=True)
+    if "train" in words:  # a run has its settings, and a page shows several of one name
+        for word in words:
+            if word.startswith("--workdir="):
+                shutil.rmtree(folder / word.partition("=")[2], ignore_errors=True)
+    if "--store" in words and not (folder / (store := words[words.index("--store") + 1])).exists():
+        wrong = run(["lb-jax", "index", "build", "photos", "-o", store], folder)
+        assert not wrong, wrong
     if "--compare" in words:
         for name in words[words.index("--compare") + 1 :]:
             shutil.copytree(folder / "result", folder / name)
