@@ -100,7 +100,7 @@ def build(service: Service, samples: Mapping[str, Sequence[Any]]) -> gr.Blocks:
         )
         with gr.Tab("Similarity"):
             _similarity(service, samples)
-        # made with the page: one made when it is opened loses what is typed meanwhile
+        # made with the page, so that less is still missing when a tab is opened
         with gr.Tab("Search", render_children=True):
             _search(service)
         with gr.Tab("Zero-shot", render_children=True):

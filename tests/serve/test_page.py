@@ -63,7 +63,7 @@ def drop(page, zone, name, data):
 
 
 def turn_to(page, name, zone):
-    """Opens a tab, and waits until it is made whole: what is typed before that is lost."""
+    """Opens a tab, and waits until its parts have their values."""
     page.get_by_role("tab", name=name).click()
     page.wait_for_function(f"document.querySelector('#{zone}-kind input').value != ''")
 
