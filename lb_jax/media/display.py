@@ -113,13 +113,11 @@ class Display:
 
     def require_size(self, frame: av.VideoFrame) -> None:
         """Raises DataError for a frame that would take too much memory."""
-        larger = max(self.pixel_aspect, 1 / self.pixel_aspect)
-        if frame.width * frame.height * larger > MAX_PIXELS:
-            size = f"{frame.width}x{frame.height}"
-            shape = "" if larger == 1 else f" of the shape 1:{larger:.3g}"
+        height, width = _squared_size(frame.height, frame.width, self.pixel_aspect)
+        if width * height > MAX_PIXELS:
             raise errors.DataError(
                 self.name,
-                f"has frames of {size} pixels{shape}, more than {MAX_PIXELS / 1e6:.0f} "
+                f"has frames of {width}x{height} pixels, more than {MAX_PIXELS / 1e6:.0f} "
                 "megapixels; shrink it first",
             )
 
@@ -194,9 +192,12 @@ def _squared(rgb: np.ndarray, pixel_aspect: float) -> np.ndarray:
     """Enlarges the side along which pixels are longer, so that they are square and none is lost."""
     if pixel_aspect == 1:
         return rgb
-    height, width = rgb.shape[:2]
-    if pixel_aspect > 1:
-        width = round(width * pixel_aspect)
-    else:
-        height = round(height / pixel_aspect)
+    height, width = _squared_size(*rgb.shape[:2], pixel_aspect)
     return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _squared_size(height: int, width: int, pixel_aspect: float) -> tuple[int, int]:
+    """Height and width in square pixels; the longer side of a pixel is made more."""
+    if pixel_aspect > 1:
+        return height, round(width * pixel_aspect)
+    return round(height / pixel_aspect), width

@@ -211,3 +211,13 @@ def test_windows_and_images_out_of_films_have_square_pixels(tmp_path):
     assert clips.decode("image", clips.Clip(path), specs.ImageSpec()).shape == (144, 256, 3)
     stored = specs.ImageSpec(colour="stored")
     assert clips.decode("image", clips.Clip(path), stored).shape == (144, 180, 3)
+
+
+@pytest.mark.parametrize(("pixel_aspect", "shown"), [(2.0, "128x32"), (0.5, "64x64")])
+def test_frames_too_large_as_shown_are_told_at_that_size(pixel_aspect, shown, monkeypatch):
+    frame = av.VideoFrame(64, 32, "rgb24")
+    monkeypatch.setattr(display, "MAX_PIXELS", 64 * 64)
+    display.Display("a", pixel_aspect).require_size(frame)
+    monkeypatch.setattr(display, "MAX_PIXELS", 64 * 64 - 1)
+    with pytest.raises(errors.DataError, match=f"frames of {shown} pixels, more than"):
+        display.Display("a", pixel_aspect).require_size(frame)
