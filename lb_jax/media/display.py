@@ -192,7 +192,7 @@ def _squared(rgb: np.ndarray, pixel_aspect: float) -> np.ndarray:
     """Enlarges the side along which pixels are longer, so that they are square and none is lost."""
     if pixel_aspect == 1:
         return rgb
-    height, width = _squared_size(*rgb.shape[:2], pixel_aspect)
+    height, width = _squared_size(rgb.shape[0], rgb.shape[1], pixel_aspect)
     return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
