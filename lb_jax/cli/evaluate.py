@@ -344,9 +344,14 @@ def run(
     from lb_jax.evaluation import evaluate
     from lb_jax.evaluation.reports import corpus as report
     from lb_jax.evaluation.reports import terminal
-    from lb_jax.inference import api
+    from lb_jax.inference import opening, valor
 
-    loaded = api.load(model, **loading)
+    loaded = opening.load(model, **loading)
+    if isinstance(loaded, valor.ValorModel):
+        raise errors.ConfigError(
+            f"{model}: a VALOR model, which gives no vectors of classes; give --tasks beside "
+            "--data, such as text->audio+video, or --suite."
+        )
     if out:
         make_folder(out, "--out")
     corpus = data

@@ -258,6 +258,7 @@ class WritingBench:
     ) -> tuple[list[T], list[str]]:
         """What `ask` gives for each item, and the items that it gives something for."""
         found, kept = [], []
+        self._progress(str(task), 0, len(ids))
         for first in range(0, len(ids), PART):
             part = self._in_halves(task, ids[first : first + PART], ask)
             found += part[0]
