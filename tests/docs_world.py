@@ -17,6 +17,7 @@ from lb_jax.core import shipped
 from lb_jax.demo import corpus
 from tests.evaluation import miniatures
 from tests.goldens import ROOT
+from tests.inference import valor_models
 
 ITEMS = 200  # of the demo's corpus; a fifth is held out, and enough of them to calibrate
 KEPT = 8  # files of a folder
@@ -66,6 +67,8 @@ def make(folder: Path, text: str) -> None:
     for name in BENCHMARKS:
         miniatures.write(name, folder / "datasets")
     with inside(folder):
+        if "--captioner VALOR" in text:
+            valor_models.save(Path("valor"))
         if re.search(r"--model[= ]run\b", text) and "--workdir=run" not in text:
             called("convert", MODEL, "run", "--to=orbax", "--only=depth")
         if "DIR_A" in text:

@@ -16,7 +16,10 @@ ARGUMENTS = {
     "replay": ("WORKDIR", "STEP"),
     "convert": ("SRC", "DST", "--to", "--only", "--merge-lora", "--config", "--verify"),
     "data convert": ("SRC", "DST", "--root", "--columns", "--only", "--to", "--max-bad-rate"),
-    "serve": ("--model", "--store", "--host", "--port", "--token", "--max-queue", "--workers"),
+    "serve": (
+        *("--model", "--store", "--captioner", "--host", "--port", "--token", "--max-queue"),
+        "--workers",
+    ),
     "embed": ("--model", "--modality", "--out", "--batch-size", "items"),
     "index": ("build", "search", "info", "check", "upgrade"),
     "index build": ("items", "--out", "--model", "--window"),
