@@ -74,21 +74,11 @@ def open_model(source: str, **options: Any) -> "Model":
 
 
 def open_captioner(source: str) -> "ValorModel":
-    """Loads the model that writes; runs in the engine process.
-
-    Raises:
-      ConfigError: it is no VALOR model.
-    """
-    from lb_jax.convert import hub
-    from lb_jax.inference import opening, valor
+    """Loads the model that writes; runs in the engine process."""
+    from lb_jax.inference import opening
     from lb_jax.serve import captions
 
-    path = opening.find_valor(hub.local(source))
-    if path is None:
-        raise errors.ConfigError(
-            f"--captioner {source} is no VALOR model, which writes; give the folder of one."
-        )
-    return valor.load(path, batch_size=captions.SIZE)
+    return opening.load_writer(source, batch_size=captions.SIZE)
 
 
 def name_of(source: str) -> str:

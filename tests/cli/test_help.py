@@ -22,10 +22,10 @@ ARGUMENTS = {
     ),
     "embed": ("--model", "--modality", "--out", "--batch-size", "items"),
     "index": ("build", "search", "info", "check", "upgrade"),
-    "index build": ("items", "--out", "--model", "--window"),
+    "index build": ("items", "--out", "--model", "--window", "--captions", "--captioner"),
     "index search": (
         *("--store", "--model", "--like", "--like-modality", "--weight", "--modality", "--under"),
-        *("--after", "--before", "-k", "--json", "--no-merge", "--exact"),
+        *("--after", "--before", "-k", "--json", "--no-merge", "--exact", "--by"),
     ),
     "index info": ("--store", "--json"),
     "index check": ("--store", "--json"),
