@@ -24,6 +24,7 @@ KEPT = 8  # files of a folder
 BENCHMARKS = ("msrvtt", "esc50", "nyu_depth")
 FILM_S = 40
 MODEL = "build/demo/checkpoint"
+WRITER = "build/valor"
 CORPUS = "build/demo/corpus"
 # folder: files of the corpus
 FOLDERS = {
@@ -66,6 +67,8 @@ def make(folder: Path, text: str) -> None:
     _write_tables(folder)
     for name in BENCHMARKS:
         miniatures.write(name, folder / "datasets")
+    if re.search(r"--model[= ]VALOR-", text):
+        valor_models.save(folder / WRITER)
     with inside(folder):
         if "--captioner VALOR" in text:
             valor_models.save(Path("valor"))

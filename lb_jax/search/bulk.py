@@ -82,12 +82,16 @@ class Summary:
             "in quarantine": self.bad,
             "of them by faults of lb_jax, which need a report": self.faults,
         }
-        more = "".join(f", {count} {what}" for what, count in counts.items() if count)
         return (
             f"{counted(self.files, 'file')}, {self.embedded} embedded into "
             f"{counted(self.rows, 'row')} in "
-            f"{self.seconds:.1f} s ({rate:.1f} rows/s){more}"
+            f"{self.seconds:.1f} s ({rate:.1f} rows/s){besides(counts)}"
         )
+
+
+def besides(counts: Mapping[str, int]) -> str:
+    """What files became besides, in words: those of what is counted that there are."""
+    return "".join(f", {count} {what}" for what, count in counts.items() if count)
 
 
 def run(

@@ -21,6 +21,12 @@ ARGUMENTS = {
         "--workers",
     ),
     "embed": ("--model", "--modality", "--out", "--batch-size", "items"),
+    "caption": (
+        *("items", "--out", "--model", "--config", "--group", "--beam", "--longest", "--frames"),
+        *("--clips", "--batch-size", "--workers", "--retry", "--quarantine", "--max-bad-rate"),
+        *("--timeout", "--as", "--root", "--list-left-out"),
+    ),
+    "ask": ("FILE", "QUESTION", "--json", "--model", "--group", "--beam", "--shortest"),
     "index": ("build", "search", "info", "check", "upgrade"),
     "index build": ("items", "--out", "--model", "--window", "--captions", "--captioner"),
     "index search": (
