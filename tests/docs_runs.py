@@ -51,7 +51,6 @@ ALONE = ("lb-jax doctor", "lb-jax serve")  # these need nothing
 # What the pages leave open or have on another machine, and what is there instead.
 VALUES = {
     r"~/": "home/",
-    r"--captioner VALOR\b": "--captioner valor",
     r"=vidal\.json": f"={CORPUS}/train.json",
     r"/media/vidal": CORPUS,
     r"data check CORPUS": f"data check {CORPUS}/train.json",

@@ -67,11 +67,9 @@ def make(folder: Path, text: str) -> None:
     _write_tables(folder)
     for name in BENCHMARKS:
         miniatures.write(name, folder / "datasets")
-    if re.search(r"--model[= ]VALOR-", text):
+    if re.search(r"--(model|captioner)[= ]VALOR-", text):
         valor_models.save(folder / WRITER)
     with inside(folder):
-        if "--captioner VALOR" in text:
-            valor_models.save(Path("valor"))
         if re.search(r"--model[= ]run\b", text) and "--workdir=run" not in text:
             called("convert", MODEL, "run", "--to=orbax", "--only=depth")
         if "DIR_A" in text:
