@@ -67,7 +67,7 @@ def make(folder: Path, text: str) -> None:
     _write_tables(folder)
     for name in BENCHMARKS:
         miniatures.write(name, folder / "datasets")
-    if re.search(r"--model[= ]VALOR-", text):
+    if re.search(r"--(model|captioner)[= ]VALOR-", text):
         valor_models.save(folder / WRITER)
     with inside(folder):
         if re.search(r"--model[= ]run\b", text) and "--workdir=run" not in text:

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from lb_jax.cli import embed_npz, file_arguments
 from lb_jax.cli.arguments import Parser, add_settings, given_settings
@@ -9,14 +10,22 @@ from lb_jax.core import errors, shipped
 from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.core.words import counted
 
+if TYPE_CHECKING:
+    from lb_jax.inference.valor import ValorModel
+    from lb_jax.search.maker import Maker
+
 # Of a store alone: what a command line without them holds.
 STORE_DEFAULTS = {
     "window": None,
     "stride": None,
     "prune": False,
     "multihost": False,
+    "captions": False,
+    "captioner": None,
+    "captions_anew": False,
     **file_arguments.READ,
 }
+SHOWN = 20  # files without a caption that are named
 # Taken for files, which a store is not.
 FILES = (".csv", ".json", ".jsonl", ".npy", ".parquet", ".tsv", ".txt")
 
@@ -103,6 +112,22 @@ def _parse(argv: Sequence[str], name: str, out: str | None = None) -> argparse.N
         action="store_true",
         help="share the files with other hosts that run the same command",
     )
+    add(
+        "--captions",
+        action="store_true",
+        help="write a caption of each window and still too; `lb-jax index search` looks into them",
+    )
+    add(
+        "--captioner",
+        metavar="MODEL",
+        help="VALOR model that writes them (default: captioner, which comes with the package and "
+        "knows only its own drawn scenes)",
+    )
+    add(
+        "--captions-anew",
+        action="store_true",
+        help="drop captions that another captioner wrote, and write all again",
+    )
     arguments = parser.parse_args(argv)
     file_arguments.check(arguments)
     arguments.command = name
@@ -123,6 +148,9 @@ def _given(arguments: argparse.Namespace, defaults: Mapping[str, object]) -> str
 def _into_store(arguments: argparse.Namespace) -> None:
     from lb_jax.corpora import media_files
 
+    is_captioned = arguments.captions or arguments.captions_anew
+    if arguments.captioner is not None and not is_captioned:
+        raise errors.ConfigError("--captioner writes captions; give --captions with it.")
     rules = file_arguments.rules_of(arguments)
     file_arguments.make_folders(arguments)
 
@@ -139,6 +167,7 @@ def _into_store(arguments: argparse.Namespace) -> None:
     compiled.keep()
     source = shipped.instead_of(arguments.model, arguments.command)
     model = api.load(source, **arguments.loading)
+    writer = _captioner(arguments) if is_captioned else None
     found = media_files.find(
         arguments.items,
         model.modalities,
@@ -171,3 +200,39 @@ def _into_store(arguments: argparse.Namespace) -> None:
     if summary.withheld:
         print(f"  no probabilities: {summary.withheld}")
     file_arguments.tell_remarks(summary)
+    if writer is not None:
+        _write_captions(arguments, maker, writer)
+
+
+def _captioner(arguments: argparse.Namespace):
+    """Opens the model that writes, and sees early that a local store takes its captions."""
+    from lb_jax.inference import opening
+    from lb_jax.search import captioning, database, store
+
+    remedy = "--captioner FOLDER, a VALOR model"
+    source = arguments.captioner
+    source = shipped.instead_of(source, arguments.command, remedy, shipped.CAPTIONER)
+    writer = opening.load_writer(source)
+    is_there = "://" not in arguments.out and database.is_store(arguments.out)
+    if is_there and not arguments.captions_anew:
+        captions = store.Store.open(arguments.out).captions()
+        if captions is not None:
+            captions.require(captioning.captioner_of(writer, writer.decoding()))
+    return writer
+
+
+def _write_captions(arguments: argparse.Namespace, maker: "Maker", writer: "ValorModel") -> None:
+    from lb_jax.search import captioning, hosts, store
+
+    done = captioning.fill(
+        store.Store.open(arguments.out, digest=maker.digest),
+        writer,
+        anew=arguments.captions_anew,
+        workers=arguments.workers,
+        share=hosts.place(),
+    )
+    print(f"  captions: {done.told()}")
+    for path, reason in list(done.reasons.items())[:SHOWN]:
+        print(f"  no caption: {path}: {reason}")
+    if len(done.reasons) > SHOWN:
+        print(f"  and {len(done.reasons) - SHOWN} more")

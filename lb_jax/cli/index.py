@@ -7,11 +7,15 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lb_jax.cli.arguments import Parser, add_settings, dispatch, given_settings
 from lb_jax.core import errors, shipped
 from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.core.words import clock, counted
+
+if TYPE_CHECKING:
+    from lb_jax.search.store import Store
 
 STORE = "media.index"
 SHOWN = 20  # problems or left out files that are listed one by one
@@ -76,6 +80,12 @@ def search(argv: Sequence[str]) -> None:
     parser.add_argument("--under", metavar="PATH", help="only this file, or below this folder")
     parser.add_argument("--after", metavar="TIME", help="only what is after 0:30, 1:02:03 or 45")
     parser.add_argument("--before", metavar="TIME", help="only what is before")
+    parser.add_argument(
+        "--by",
+        choices=("vector", "caption", "both"),
+        help="rank by the vectors, by the words of captions, or by both ranks together (default: "
+        "both where the store has captions and a sentence is given)",
+    )
     parser.add_argument("-k", type=int, default=10, metavar="N", help="(default: %(default)s)")
     parser.add_argument("--exact", action="store_true", help="compare every row, without the index")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
@@ -110,6 +120,7 @@ def search(argv: Sequence[str]) -> None:
         before_s,
     )
 
+    by = _by(arguments, store)
     if (reason := store.why_nothing(where)) is not None:
         raise errors.DataError(arguments.store, f"{reason}.")
     told = {**store.maker.reading.given, **asking.given}
@@ -141,10 +152,13 @@ def search(argv: Sequence[str]) -> None:
         merge=not arguments.no_merge,
         asked=parts[0] if len(parts) == 1 else None,
         exact=arguments.exact,
+        words=arguments.text,
+        by=by,
     )
     if arguments.json:
+        asked = {"text": arguments.text, "like": arguments.like, "weights": weights}
         told = {
-            "query": {"text": arguments.text, "like": arguments.like, "weights": weights},
+            "query": asked if by == "vector" else {**asked, "by": by},
             "store": str(arguments.store),
             "model": {"source": store.maker.source, "digest": store.maker.digest},
             "grouped": fits.is_grouped(found),
@@ -156,8 +170,26 @@ def search(argv: Sequence[str]) -> None:
         names = dict.fromkeys(one.modality for one in found)
         if len(parts) == 1 and (reason := query.uncalibrated(model, parts[0], [*names])):
             print(f"no probability: {reason}")
+    elif by == "caption":
+        print("nothing found: no caption of what passes the filters has a word of the sentence")
     else:
         print("nothing found: no row of the store passes the filters")
+
+
+def _by(arguments: argparse.Namespace, store: "Store") -> str:
+    """What moments are ranked by."""
+    from lb_jax.search import spoken
+
+    if arguments.by == "vector":
+        return "vector"
+    if arguments.by is None:
+        return "both" if arguments.text is not None and store.captions() is not None else "vector"
+    if arguments.text is None:
+        raise errors.ConfigError(
+            f"--by {arguments.by} looks for words in captions; give a sentence, or --by vector."
+        )
+    spoken.require(store)
+    return arguments.by
 
 
 def info(argv: Sequence[str]) -> None:
@@ -182,6 +214,8 @@ def info(argv: Sequence[str]) -> None:
     for modality, counts in told["modalities"].items():
         files, vectors = counted(counts["files"], "file"), counted(counts["rows"], "vector")
         print(f"  {modality:8} {files}, {vectors}")
+    if captions := told.get("captions"):
+        print(f"  captions {captions['rows']} by {captions['captioner']} ({captions['key'][:12]})")
     for model in told["models"]:
         settings = Settings(**model["settings"])
         given = f", {settings}" if settings else ""

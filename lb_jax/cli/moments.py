@@ -24,8 +24,12 @@ def show(found: Sequence, clock: Callable[[float], str]) -> None:
 
     is_grouped = fits.is_grouped(found)
     calibrated = any(moment.probability is not None for moment in found)
+    captioned = any(moment.caption is not None for moment in found)
     names = ["rank", *(["probability"] if calibrated else []), "cosine", "modality", "time", "file"]
-    blocks = [list(_rows(block, clock, calibrated)) for block in _blocks(found, is_grouped)]
+    names += ["caption"] if captioned else []
+    blocks = [
+        list(_rows(block, clock, calibrated, captioned)) for block in _blocks(found, is_grouped)
+    ]
     console = rich.console.Console()
     if not console.is_terminal:
         every = [row for block in blocks for row in block]
@@ -40,7 +44,7 @@ def show(found: Sequence, clock: Callable[[float], str]) -> None:
         table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
         for name in names:
             justify = "right" if name in NUMERIC else "left"
-            folds = name == "file"
+            folds = name in ("file", "caption")
             table.add_column(name, justify=justify, no_wrap=not folds, overflow="fold")
         for block in blocks:
             for row in block:
@@ -59,9 +63,12 @@ def _blocks(found: Sequence, is_grouped: bool) -> list[list]:
     return [list(block) for _, block in itertools.groupby(found, lambda one: one.modality)]
 
 
-def _rows(block: Sequence, clock: Callable[[float], str], calibrated: bool) -> Iterator[list[str]]:
+def _rows(
+    block: Sequence, clock: Callable[[float], str], calibrated: bool, captioned: bool
+) -> Iterator[list[str]]:
     for rank, moment in enumerate(block, 1):
         likely = "" if moment.probability is None else f"{moment.probability:.3f}"
         time = "" if moment.start_s is None else f"{clock(moment.start_s)}-{clock(moment.end_s)}"
         shown = [likely] if calibrated else []
-        yield [str(rank), *shown, f"{moment.cosine:.3f}", moment.modality, time, moment.path]
+        said = [moment.caption or ""] if captioned else []
+        yield [str(rank), *shown, f"{moment.cosine:.3f}", moment.modality, time, moment.path, *said]

@@ -29,8 +29,8 @@ def main(argv: Sequence[str]) -> None:
     """Serves until it is stopped."""
     parser = Parser(
         "serve",
-        "A web page (similarity, search, zero-shot) and an HTTP API (/v1/embeddings, /v1/search, "
-        "/docs) over one model.",
+        "A web page (similarity, search, zero-shot, captions) and an HTTP API (/v1/embeddings, "
+        "/v1/search, /v1/captions, /docs) over one model and, for captions, a captioner.",
     )
     parser.add_argument(
         "--model",
@@ -39,6 +39,11 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument(
         "--store", help="store of vectors to search in, made by `lb-jax index build`"
+    )
+    parser.add_argument(
+        "--captioner",
+        metavar="MODEL",
+        help="VALOR model that writes captions and answers questions (default: none)",
     )
     parser.add_argument(
         "--name", help="how the API calls the model (default: the last part of its path, or its id)"
@@ -100,6 +105,7 @@ def main(argv: Sequence[str]) -> None:
         port=given.port,
         token=token,
         limits=bounds,
+        captioner=given.captioner,
         workers=given.workers,
         page=not given.no_page,
         settings=given_settings(given),

@@ -72,3 +72,5 @@ MODALITIES = {
 }
 
 TEXT = "text"
+# Of VALOR's groups, such as "tva".
+LETTERS = {"t": TEXT, "v": "video", "a": "audio"}

@@ -156,6 +156,11 @@ class ValorModel:
     def _params(self) -> Any:
         return jax.tree.map(jnp.asarray, self._weights.params(np.float32))
 
+    @property
+    def question_spec(self) -> text_spec.TextSpec:
+        """Of questions alone; the prompt that is put into them has its room beside."""
+        return self._text(self.vocabulary.prompt("qa") if self.config.task_prompts else ())
+
     def decoding(
         self,
         *,
@@ -306,27 +311,12 @@ class ValorModel:
         return np.concatenate([np.asarray(sides[0].features)[:n, 0] for n, sides in found])
 
     def choices(self, asked: str | None) -> tuple[str, ...]:
-        """The groups that may be meant, the best first.
-
-        Args:
-          asked: a group, a row of `valor_items.VIEWS`, or None for all.
+        """The groups that may be meant, see `valor_items.choices`.
 
         Raises:
-          ConfigError: for another word, or what this model has not.
+          ConfigError: as that.
         """
-        known = {**{one: (one,) for one in valor_items.GROUPS}, **valor_items.VIEWS}
-        if asked is not None and asked not in known:
-            raise errors.ConfigError(
-                f"unknown group {asked!r}; give one of "
-                f"{', '.join(known)}.{errors.nearest(asked, known)}"
-            )
-        found = valor_items.GROUPS if asked is None else known[asked]
-        there = tuple(one for one in found if one in self.groups)
-        if not there:
-            raise errors.ConfigError(
-                f"this model has no {asked!r}; it has {', '.join(self.groups)}."
-            )
-        return there
+        return valor_items.choices(asked, self.groups)
 
     def prepare(self, group: str, item: Item) -> dict[str, np.ndarray]:
         """Decodes what a group takes of an item: role -> float32 [n, ...].
@@ -379,7 +369,7 @@ class ValorModel:
         return said
 
     def _questions(self, texts: Sequence[str]) -> np.ndarray:
-        spec = self._text(self.vocabulary.prompt("qa") if self.config.task_prompts else ())
+        spec = self.question_spec
         try:
             lengths = self.vocabulary.lengths(texts, spec.clean)
         except errors.DataError as error:

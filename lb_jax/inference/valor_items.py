@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lb_jax.core.modalities import TEXT
+from lb_jax.core import errors
+from lb_jax.core.modalities import LETTERS, TEXT
 from lb_jax.media import given, items
 from lb_jax.media import preprocess as preprocess_lib
 from lb_jax.media.clips import Clip
-from lb_jax.models.valor import LETTERS
 
 Item = given.Media | Clip | Mapping[str, given.Media | Clip]
 
@@ -48,6 +48,29 @@ def pick(item: Item, groups: Sequence[str]) -> str:
       DataError: when it has it for none.
     """
     return items.first_group(media_of(item), {group: roles(group) for group in groups})
+
+
+def choices(asked: str | None, groups: Sequence[str]) -> tuple[str, ...]:
+    """The groups that may be meant, the best first.
+
+    Args:
+      asked: a group, a row of `VIEWS`, or None for all.
+      groups: those that the model has.
+
+    Raises:
+      ConfigError: for another word, or what the model has not.
+    """
+    known = {**{one: (one,) for one in GROUPS}, **VIEWS}
+    if asked is not None and asked not in known:
+        raise errors.ConfigError(
+            f"unknown group {asked!r}; give one of "
+            f"{', '.join(known)}.{errors.nearest(asked, known)}"
+        )
+    found = GROUPS if asked is None else known[asked]
+    there = tuple(one for one in found if one in groups)
+    if not there:
+        raise errors.ConfigError(f"this model has no {asked!r}; it has {', '.join(groups)}.")
+    return there
 
 
 def roles(group: str) -> list[str]:

@@ -23,14 +23,12 @@ from flax import nnx
 
 from lb_jax.core import config as config_lib
 from lb_jax.core import errors, paths
-from lb_jax.core.modalities import TEXT
+from lb_jax.core.modalities import LETTERS, TEXT
 from lb_jax.models import generation, layers
 from lb_jax.models.bert import ROLES, Bert, BertConfig
 from lb_jax.models.languagebind import INITIAL_TEMPERATURE, unit
 from lb_jax.models.swin import SwinConfig, VideoSwin
 from lb_jax.models.vision import VisionConfig, VisionTower
-
-LETTERS = {"t": TEXT, "v": "video", "a": "audio"}
 
 # Leaf that holds the temperature -> (the divisor of the scores that it stands for, its start).
 TEMPERATURES: dict[str, tuple[Callable[[Any], Any], float]] = {

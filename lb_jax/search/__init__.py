@@ -2,5 +2,6 @@
 
 May import `inference` and what that may. Read first: `store`, then `query` and `bulk`. A store is
 a `database` of tables of `vectors`, each by one `maker`, of `rows`; `work` fills it.
+`captions` of its windows, which `captioning` writes, lie beside them; `fusion` ranks by both.
 Captions of files are rows of a JSONL file, `caption_rows`, which `bulk_captions` fills likewise.
 """

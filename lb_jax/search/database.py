@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from lb_jax.core import errors, names
+from lb_jax.search import captions as captions_lib
 from lb_jax.search import failures, filters, rows
 from lb_jax.search.maker import Maker
 from lb_jax.search.vectors import VectorTable
@@ -174,6 +175,23 @@ class Database:
         """Opens a table of vectors."""
         with failures.told(self._uri):
             return VectorTable(self._uri, table.maker, self._connection.open_table(table.name))
+
+    def captions(self, *, make: bool = False) -> captions_lib.Captions | None:
+        """The table of captions; None where there is none.
+
+        Args:
+          make: makes an empty one where there is none.
+        """
+        name = captions_lib.NAME
+        if not make and name not in self.names():
+            return None
+        with failures.told(self._uri):
+            table = (
+                self._connection.create_table(name, schema=captions_lib.SCHEMA, exist_ok=True)
+                if make
+                else self._connection.open_table(name)
+            )
+        return captions_lib.Captions(self._uri, table)
 
     def register(self, maker: Maker, turn: int) -> None:
         """Makes an empty table for the vectors of a maker, and then the row that names it."""

@@ -14,8 +14,9 @@ from lb_jax.evaluation import calibrations
 from lb_jax.inference import probability as probability_lib
 from lb_jax.media import preprocess
 from lb_jax.media import settings as settings_lib
-from lb_jax.search import filters, fits, maker, rows
+from lb_jax.search import filters, fits, fusion, maker, spoken
 from lb_jax.search import store as store_lib
+from lb_jax.search.moments import Moment, merged
 
 if TYPE_CHECKING:
     from lb_jax.evaluation.metrics.calibration import Calibration
@@ -23,35 +24,8 @@ if TYPE_CHECKING:
 
 WINDOWS_A_MOMENT = 8  # looked at for each moment asked for, as several make one
 MOST_WINDOWS = 4096  # looked at when few long moments take them all
-TOUCH_S = 0.01  # windows with less between them touch; times are those of frames and samples
-
-
-@dataclasses.dataclass(frozen=True)
-class Moment:
-    """A still, or a time range of a file, that was found.
-
-    Attributes:
-      path: of the file.
-      modality: what the file was read as.
-      start_s: where the range starts; None for a still.
-      end_s: where it ends; None for a still.
-      cosine: of the best window in the range.
-      probability: that it matches, of the best window; None without a calibration of the pair, or
-        where it is withheld.
-      withheld: why it is: the calibration does not fit what the store holds, or the file that asks.
-    """
-
-    path: str
-    modality: str
-    start_s: float | None
-    end_s: float | None
-    cosine: float
-    probability: float | None = None
-    withheld: str | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """What `json` takes."""
-        return dataclasses.asdict(self)
+VECTOR, CAPTION, BOTH = BY = ("vector", "caption", "both")  # what moments are ranked by
+DEEPEST = 50  # moments of each ranking that two are made one of, at least
 
 
 def query_vector(
@@ -115,6 +89,8 @@ def find(
     merge: bool = True,
     asked: str | None = TEXT,
     exact: bool = False,
+    words: str | None = None,
+    by: str = VECTOR,
 ) -> list[Moment]:
     """The `k` moments nearest to a vector, best first; or blocks of them.
 
@@ -123,6 +99,9 @@ def find(
     the one that asks, and the calibration fits both (`fits`). Otherwise it is by cosine, and
     moments of several modalities stand in blocks, that of the highest cosine first; the blocks
     share the `k` places. Equal ones are in order of path, modality and time.
+
+    By "both", the captions of the store are searched for words, and the two rankings are made one
+    (`fusion`): of all modalities, or in each block. Cosine and probability are those of the vector.
 
     Args:
       store: of vectors that `model` made.
@@ -133,10 +112,12 @@ def find(
       merge: make one range of neighbouring windows, see `merged`.
       asked: modality of the query; None for a mix, of which there is no calibration.
       exact: compare every row, whether there is an index or not.
+      words: to look for in captions; not looked at where `by` is "vector".
+      by: "vector", "caption" or "both", one of `BY`.
 
     Raises:
-      ConfigError: for a vector of another width, or k below 1.
-      DataError: when the store is of another model.
+      ConfigError: for a vector of another width, k below 1, or no words where captions are asked.
+      DataError: when the store is of another model, or has no captions where they are asked.
     """
     if model.digest != store.maker.digest:
         given = dataclasses.replace(store.maker, source=model.source, digest=model.digest)
@@ -150,76 +131,57 @@ def find(
     modalities = where.modalities or model.modalities
     curves = _curves(model, asked, modalities)
     withheld = _withheld(store, model, vector, asked, curves) if curves else {}
-    blocks: list[list[Moment]] = []
-    for modality in dict.fromkeys(modalities):
+    said: list[Moment] = []
+    if by != VECTOR:
+        asking = dataclasses.replace(where, modalities=tuple(modalities))
+        said = spoken.find(store, vector, words, max(k, DEEPEST), asking)
+    near: list[Moment] = []
+    for modality in dict.fromkeys(modalities if by != CAPTION else ()):
         one = dataclasses.replace(where, modalities=(modality,))
-        moments = _nearest(store, vector, k, one, merge=merge, exact=exact)
-        curve = curves.get(modality)
-        if curve is not None and modality in withheld:
-            reason = withheld[modality]
-            moments = [dataclasses.replace(moment, withheld=reason) for moment in moments]
-        elif curve is not None and moments:
-            cosines = np.array([moment.cosine for moment in moments])
-            moments = [
-                dataclasses.replace(moment, probability=float(probability))
-                for moment, probability in zip(moments, curve.probability(cosines), strict=True)
-            ]
-        blocks.append(sorted(moments, key=_order))
-    found = [moment for block in blocks for moment in block]
-    if all(moment.probability is not None for moment in found):
-        return sorted(found, key=_order)[:k]
-    blocks = sorted(filter(None, blocks), key=lambda block: _order(block[0]))
+        deep = k if by == VECTOR else max(k, DEEPEST)
+        near += _nearest(store, vector, deep, one, merge=merge, exact=exact)
+    near, said = (_likely(some, curves, withheld) for some in (near, said))
+    if all(moment.probability is not None for moment in (*near, *said)):
+        groups = [None]
+    else:
+        groups = list(dict.fromkeys(modalities))
+    blocks = []
+    for group in groups:
+        block = sorted((one for one in near if group in (None, one.modality)), key=_order)
+        if by != VECTOR:
+            heard = [one for one in said if group in (None, one.modality)]
+            block = fusion.fused(block, heard, _order, merge=merge)
+        blocks.append(block)
+    blocks = sorted(filter(None, blocks), key=lambda block: min(map(_order, block)))
     turns = sorted((turn, i) for i, block in enumerate(blocks) for turn in range(len(block)))
     shares = collections.Counter(i for _, i in turns[:k])
-    return [moment for i, block in enumerate(blocks) for moment in block[: shares[i]]]
+    found = [moment for i, block in enumerate(blocks) for moment in block[: shares[i]]]
+    return spoken.with_captions(store, found)
+
+
+def _likely(
+    moments: Sequence[Moment], curves: Mapping[str, "Calibration"], withheld: Mapping[str, str]
+) -> list[Moment]:
+    """The same with their probabilities, or why there are none."""
+    found = list(moments)
+    for modality, curve in curves.items():
+        places = [place for place, one in enumerate(found) if one.modality == modality]
+        if not places:
+            continue
+        shares = curve.probability(np.array([found[place].cosine for place in places]))
+        for place, share in zip(places, shares, strict=True):
+            if modality in withheld:
+                told = {"withheld": withheld[modality]}
+            else:
+                told = {"probability": float(share)}
+            found[place] = dataclasses.replace(found[place], **told)
+    return found
 
 
 def _order(moment: Moment) -> tuple[Any, ...]:
     """The best first: by probability, as far as there is one, and by cosine."""
     score = (moment.probability or 0.0, moment.cosine)
     return (*(-one for one in score), moment.path, moment.modality, moment.start_s or 0.0)
-
-
-def merged(hits: Sequence[rows.Hit], weakest: float) -> list[Moment]:
-    """Makes one range of windows of a file that overlap or touch: best first.
-
-    Windows are taken from the best down. One that meets a range found before joins it when it
-    scores at least half way from the weakest window there is up to the best of the range; so a
-    whole file does not become one range where a store is so small that all of it is found. If it
-    does not join, one that overlaps the range is left out, as the range shows its time with a
-    better score; one that only touches it stands for itself. Stills stay as they are.
-
-    Args:
-      hits: of one modality, best first.
-      weakest: the lowest cosine of all windows that were searched, found or not.
-    """
-    by_file: dict[str, list[Moment]] = {}
-    for hit in hits:
-        moment = Moment(hit.path, hit.modality, hit.start_s, hit.end_s, hit.cosine)
-        ranges = by_file.setdefault(hit.path, [])
-        if hit.start_s is None:
-            ranges.append(moment)
-            continue
-        near = [r for r in ranges if _gap_s(hit, r) < TOUCH_S]
-        joins = [r for r in near if 2 * hit.cosine >= r.cosine + weakest]
-        overlaps = any(_gap_s(hit, r) < -TOUCH_S for r in near)
-        if joins:
-            whole = dataclasses.replace(
-                joins[0],
-                start_s=min(hit.start_s, *(r.start_s for r in joins)),
-                end_s=max(hit.end_s, *(r.end_s for r in joins)),
-                cosine=max(r.cosine for r in joins),
-            )
-            by_file[hit.path] = [whole, *(r for r in ranges if r not in joins)]
-        elif not overlaps:
-            ranges.append(moment)
-    found = [moment for ranges in by_file.values() for moment in ranges]
-    return sorted(found, key=lambda one: (-one.cosine, one.path, one.start_s or 0.0))
-
-
-def _gap_s(hit: rows.Hit, other: Moment) -> float:
-    """Seconds between a window and a range; below 0 where they overlap."""
-    return max(hit.start_s - other.end_s, other.start_s - hit.end_s)
 
 
 def _nearest(
@@ -233,8 +195,7 @@ def _nearest(
 ) -> list[Moment]:
     """The `k` best moments of one modality."""
     if not merge:
-        hits = store.search(vector, k, where, exact=exact)
-        return [Moment(h.path, h.modality, h.start_s, h.end_s, h.cosine) for h in hits]
+        return [Moment.of(hit) for hit in store.search(vector, k, where, exact=exact)]
     count, weakest = WINDOWS_A_MOMENT * k, None
     while True:
         hits = store.search(vector, count, where, exact=exact)

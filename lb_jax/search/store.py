@@ -6,12 +6,14 @@ a folder does.
     models           a row for each table of vectors: its name, its `Maker`, `turn`, `created`
                      and `fit`, whether the model's calibration fits the vectors
     vectors_<maker>  the vectors that one maker made, with path, times, modality and file stamp
+    captions         what was written of windows and stills, where that was asked, see `captions`
 
 `turn` says which table answers: that of the highest turn is current, lower ones are previous, 0 is
 still being built. So one change of one row switches from a model to the next, and a reader sees
 either the old or the new state.
 """
 
+import dataclasses
 import json
 import math
 import os
@@ -22,6 +24,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from lb_jax.core import errors
+from lb_jax.search import captions as captions_lib
 from lb_jax.search import checking, database, filters, misses, stamps
 from lb_jax.search import maker as maker_lib
 from lb_jax.search import rows as rows_lib
@@ -29,6 +32,19 @@ from lb_jax.search.database import BUILDING, CURRENT, PREVIOUS, Database
 from lb_jax.search.filters import EVERYTHING, Filter
 from lb_jax.search.maker import Maker
 from lb_jax.search.rows import Hit, Row
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """A window or still that a store has a vector of; times are None for a still."""
+
+    path: str
+    modality: str
+    start_s: float | None
+    end_s: float | None
+    sha256: str
+    size: int
+    mtime_ns: int
 
 
 class Store:
@@ -225,6 +241,23 @@ class Store:
         hits.sort(key=lambda hit: (-hit.cosine, hit.path, hit.modality, _time(hit.start_s)))
         return hits[:k]
 
+    def captions(self, *, make: bool = False) -> captions_lib.Captions | None:
+        """The captions, see `Database.captions`; None where there are none."""
+        found = self._base.captions(make=make)
+        return found if make or (found is not None and len(found)) else None
+
+    def windows(self) -> list[Window]:
+        """What the rows are of, in order."""
+        names = [field.name for field in dataclasses.fields(Window)]
+        columns = [column.to_pylist() for column in self._rows.columns(names).columns]
+        return [Window(*values) for values in zip(*columns, strict=True)]
+
+    def of_contents(self, hashes: Iterable[str], where: Filter) -> list[Row]:
+        """Rows of files with these hashes that pass a filter."""
+        among = f"sha256 IN ({', '.join(map(filters.quoted, sorted(set(hashes)))) or 'NULL'})"
+        condition = " AND ".join(filter(None, [among, where.sql()]))
+        return rows_lib.from_arrow(self._rows.columns(rows_lib.COLUMNS, condition))
+
     def why_nothing(self, where: Filter) -> str | None:
         """Why no row passes a filter, with what there is instead; None where one does."""
         return misses.why(self._rows, where)
@@ -258,6 +291,7 @@ class Store:
             "bytes": self._rows.size_bytes,
             "modalities": dict(sorted(by_modality.items())),
             "index": self._rows.index(),
+            **self._told_captions(),
             "models": [
                 {
                     "source": table.maker.source,
@@ -275,6 +309,15 @@ class Store:
                 for table in self._base.tables()
             ],
         }
+
+    def _told_captions(self) -> dict[str, Any]:
+        captions = self.captions()
+        who = None if captions is None else captions.captioner
+        if captions is None or who is None:
+            return {}
+        known = captions.windows()
+        there = [(one.sha256, one.modality, one.start_s) in known for one in self.windows()]
+        return {"captions": {"rows": sum(there), "captioner": who.source, "key": who.key}}
 
     def check(self) -> list[checking.Problem]:
         """Reads every row and looks at every file; what is wrong, serious things first.

@@ -1,6 +1,7 @@
 """The routes of the HTTP API."""
 
 import base64
+import dataclasses
 import html
 import json
 import time
@@ -17,11 +18,12 @@ from starlette.types import Message, Receive, Scope, Send
 
 from lb_jax.core.modalities import TEXT
 from lb_jax.search import fits
-from lb_jax.serve import metrics, parsing, schema
+from lb_jax.serve import captions, metrics, parsing, schema
 from lb_jax.serve.limits import Refusal
 from lb_jax.serve.service import Found, Item, Service
 
 EMBEDDINGS_FIELDS = ("model", "input", "encoding_format", "dimensions", "user")
+CAPTIONS_FIELDS = ("model", "input", "group", "question", "beam")
 SEARCH_FIELDS = ("model", "query", "input", "k", "modality", "under", "after_s", "before_s")
 OWN = "/gradio_api/"  # between the page and its server, which have their own words
 MEDIA_HEADERS = {"x-content-type-options": "nosniff", "cache-control": "private, max-age=3600"}
@@ -38,15 +40,28 @@ def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
       lifespan: of the application.
     """
     served = service.served
-    row = {
-        "id": served.name,
+    common = {
         "object": "model",
         "created": int(time.time()),  # clients want one; when it was trained no checkpoint says
         "owned_by": "lb-jax",
-        "modalities": [*served.modalities, TEXT],
-        "dimensions": served.width,
-        "digest": served.digest,
     }
+    rows = {
+        served.name: {
+            "id": served.name,
+            **common,
+            "modalities": [*served.modalities, TEXT],
+            "dimensions": served.width,
+            "digest": served.digest,
+        }
+    }
+    if (captioner := served.captioner) is not None:
+        rows[captioner.name] = {
+            "id": captioner.name,
+            **common,
+            "modalities": list(captioner.modalities),
+            "groups": list(captioner.groups),
+            "digest": captioner.digest,
+        }
     app = FastAPI(
         title="lb-jax",
         version="1",
@@ -142,17 +157,47 @@ def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
             }
         )
 
+    @app.post("/v1/captions")
+    async def write(request: Request) -> Response:
+        """A caption of each file, in order; with a `question`, its answer about each.
+
+        `group` says what is written from: tva sight and sound, tv sight alone, ta sound alone;
+        without it that goes by what a file has. `beam` is how many texts are followed at a time.
+        """
+        fields, items = await parsing.read(request, service.limits)
+        parsing.only(fields, CAPTIONS_FIELDS)
+        name = service.captioner.name
+        _check_model(fields, name)
+        question = parsing.word(fields, "question")
+        beam = parsing.number(fields, "beam", int)
+        if beam not in (None, *captions.BEAMS):
+            raise Refusal(
+                "bad_request",
+                f"beam is {beam}; expected {' or '.join(map(str, captions.BEAMS))}.",
+                "beam",
+            )
+        group = parsing.word(fields, "group")
+        if not items:
+            raise Refusal("bad_request", "There is nothing to write about; send files.", "input")
+        written = await service.write(items, group=group, question=question, beam=beam)
+        kind = captions.CAPTION if question is None else captions.ANSWER
+        told = [
+            {"object": kind, "index": place, **dataclasses.asdict(one)}
+            for place, one in enumerate(written)
+        ]
+        return JSONResponse({"object": "list", "data": told, "model": name})
+
     @app.get("/v1/models")
     async def models() -> Response:
-        """The model that is served."""
-        return JSONResponse({"object": "list", "data": [row]})
+        """What is served: the model, and the captioner if there is one."""
+        return JSONResponse({"object": "list", "data": [*rows.values()]})
 
     @app.get("/v1/models/{model:path}")
     async def one_model(model: str) -> Response:
-        """The model that is served, by its name."""
-        if model != served.name:
-            raise _no_model(model, served.name)
-        return JSONResponse(row)
+        """One of them, by its name."""
+        if model not in rows:
+            raise _no_model(model, " or ".join(rows))
+        return JSONResponse(rows[model])
 
     @app.get("/healthz")
     async def healthz() -> Response:
@@ -319,6 +364,10 @@ EXAMPLES = {
         """curl -s {url}v1/embeddings -H 'Content-Type: application/json' \\
   -d '{{"input": ["a dog barks", "rain"]}}'""",
         "curl -s {url}v1/embeddings -F image=@cat.jpg -F audio=@rain.wav -F 'input=a cat'",
+    ),
+    "/v1/captions": (
+        "curl -s {url}v1/captions -F video=@dog.mp4",
+        "curl -s {url}v1/captions -F video=@dog.mp4 -F 'question=what is heard?'",
     ),
     "/v1/search": ("curl -s {url}v1/search -F 'query=a dog barks' -F modality=video -F k=5",),
 }

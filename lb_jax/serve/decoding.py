@@ -21,12 +21,14 @@ import sys
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from typing import Any
 
 import numpy as np
 
 from lb_jax.core import errors, notices, processes
 from lb_jax.media import faults
 from lb_jax.media import specs as specs_lib
+from lb_jax.serve import captions
 from lb_jax.serve.limits import MIB, Limits, Refusal
 
 START_S = 120.0  # to import what decodes, on a busy machine
@@ -75,7 +77,7 @@ class Pool:
         for _ in range(workers):
             self._start()
 
-    async def run(self, job: Job) -> np.ndarray | bytes:
+    async def run(self, job: "Job | captions.Viewing") -> Any:
         """What the task of the job makes of its file.
 
         Raises:
@@ -90,7 +92,7 @@ class Pool:
         for decoder in self._all:
             decoder.kill()
 
-    def _work(self, job: Job):
+    def _work(self, job: "Job | captions.Viewing"):
         decoder = self._free.get()
         try:
             answer = decoder.ask(job, self._limits)
@@ -128,7 +130,7 @@ class _Decoder:
         theirs.close()
         self._is_ready = False
 
-    def ask(self, job: Job, limits: Limits):
+    def ask(self, job: "Job | captions.Viewing", limits: Limits):
         try:
             if not self._is_ready:
                 if not self._pipe.poll(START_S):
@@ -239,23 +241,19 @@ def warm_up() -> None:
         ("video", clip.getvalue()),
     ):
         job = Job("preprocess", modality, specs.preset(modality), data)
-        for task in TASKS.values() if modality != "audio" else (_preprocess,):
+        for task in (_preprocess, _thumbnail) if modality != "audio" else (_preprocess,):
             task(job, Limits())
+        if modality in captions.MEDIA:
+            captions.view(captions.Viewing(modality, data, captions.usual_views()), Limits())
         with contextlib.suppress(errors.DataError):  # errors load modules as well
             preprocess.preprocess(modality, [data[: len(data) // 2]], job.spec)
 
 
 def _preprocess(job: Job, limits: Limits) -> np.ndarray:
-    from lb_jax.media import preprocess, tracks
+    from lb_jax.media import preprocess
 
     if job.modality in HAVE_DURATION:
-        seconds = tracks.duration_s(job.data, job.modality)
-        if seconds is not None and seconds > limits.media_s:
-            raise Refusal(
-                "media_too_long",
-                f"lasts {seconds:.0f} s by its header, expected at most {limits.media_s:g} s; "
-                "send a part of it",
-            )
+        captions.require_short(job.data, job.modality, limits)
     return preprocess.preprocess(job.modality, [job.data], job.spec)[0]
 
 
@@ -280,9 +278,10 @@ def _thumbnail(job: Job, limits: Limits) -> bytes:
     return cv2.imencode(".jpg", small[..., ::-1])[1].tobytes()
 
 
-TASKS: dict[str, Callable[[Job, Limits], object]] = {
+TASKS: dict[str, Callable[[Any, Limits], object]] = {
     "preprocess": _preprocess,
     "thumbnail": _thumbnail,
+    captions.Viewing.task: captions.view,
 }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from lb_jax.search import fits
+from lb_jax.serve.captions import Written
 from lb_jax.serve.service import Found
 
 STYLE = """
@@ -33,6 +34,7 @@ STYLE = """
 .lb-kind { display: block; font-size: .72rem; opacity: .7; }
 .lb-note { font-size: .875rem; opacity: .8; margin: 8px 0; overflow-wrap: anywhere; }
 .lb-block { margin: 20px 0 8px; font-size: 1rem; text-transform: capitalize; }
+.lb-said { font-size: 1.2rem; line-height: 1.4; margin: 10px 0 0; overflow-wrap: anywhere; }
 .lb-bad { border-left: 4px solid #d4380d; background: color-mix(in srgb, #d4380d 12%, transparent);
   padding: 10px 14px; border-radius: 6px; overflow-wrap: anywhere; }
 .lb-cards { display: grid; gap: 14px;
@@ -52,6 +54,8 @@ STYLE = """
 .lb-bar i { display: block; height: 16px; border-radius: 5px; background: #3478f6; min-width: 2px; }
 .lb-bar b { text-align: right; font-weight: 600; }
 """
+# What a caption is written from, in words.
+GROUPS = {"tva": "sight and sound", "tv": "sight", "ta": "sound"}
 VALUES = {
     "cosine": ("Cosine", "of the two vectors, from −1 to 1"),
     "probability": (
@@ -144,6 +148,20 @@ def bars(labels: Sequence[str], shares: Sequence[float], note: str) -> str:
         for place in order
     )
     return f'{rows}<p class="lb-note">{html.escape(note)}</p>'
+
+
+def said(written: Written, name: str, question: str | None = None) -> str:
+    """A caption, or the answer to a question; of which file, and what it was written from.
+
+    Args:
+      written: what is shown.
+      name: of the file.
+      question: that was asked; None of a caption.
+    """
+    kind = "Caption of" if question is None else f"Answer to “{question.strip()}” about"
+    text = html.escape(written.text) or "<i>no word</i>"
+    note = f"{kind} {name}, written from {GROUPS[written.group]}."
+    return f'<p class="lb-said">{text}</p>{_note(note)}'
 
 
 def bad(message: str) -> str:

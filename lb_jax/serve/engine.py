@@ -1,7 +1,8 @@
 """The one process that holds the model, and how the server talks to it.
 
 LitServe starts the process, queues items and gathers batches; the functions below say what a batch
-is. Items of all requests and modalities share one queue, a batch is embedded modality by modality.
+is. Items of all requests and modalities share one queue, a batch is embedded modality by modality;
+what is to be written about (`captions`) goes through the same queue.
 """
 
 import asyncio
@@ -31,10 +32,12 @@ from lb_jax.core import errors, processes
 from lb_jax.core.modalities import TEXT
 from lb_jax.evaluation import calibrations
 from lb_jax.media import specs as specs_lib
+from lb_jax.serve import captions
 from lb_jax.serve.limits import Refusal
 
 if TYPE_CHECKING:  # the server's process has no jax
     from lb_jax.inference.api import Model
+    from lb_jax.inference.valor import ValorModel
 
 # Items that one compiled program takes; a batch is padded to the next size.
 SIZES = (1, 32)
@@ -55,6 +58,7 @@ class Served:
       specs: preprocessing by modality, `text` included.
       logit_scale: log of the inverse temperature by modality.
       calibrated: curves from cosine to probability; or why there are none.
+      captioner: the model that writes; None without.
     """
 
     name: str
@@ -66,6 +70,7 @@ class Served:
     specs: dict[str, specs_lib.Spec]
     logit_scale: dict[str, float]
     calibrated: calibrations.Calibrations | str
+    captioner: captions.Captioner | None = None
 
     @property
     def calibration(self) -> calibrations.Calibrations:
@@ -129,20 +134,36 @@ def embed_batch(
     return [answers[place] for place in range(len(items))]
 
 
-class ModelAPI(litserve.LitAPI):
-    """The model in LitServe's engine process."""
+@dataclasses.dataclass(frozen=True)
+class Opening:
+    """How models are opened, in the engine process; sent there by pickle.
 
-    def __init__(self, open_model: Callable[[], "Model"], name: str, facts: Connection):
+    Attributes:
+      model: loads the model.
+      name: how the API calls it.
+      captioner: loads the model that writes; None for none.
+      captioner_name: how the API calls that.
+    """
+
+    model: Callable[[], "Model"]
+    name: str
+    captioner: Callable[[], "ValorModel"] | None = None
+    captioner_name: str = ""
+
+
+class ModelAPI(litserve.LitAPI):
+    """The models in LitServe's engine process."""
+
+    def __init__(self, opening: Opening, facts: Connection):
         """Args:
-        open_model: called in the engine process.
-        name: how the API calls the model.
+        opening: how models are opened.
         facts: pipe that `Served`, or the error of loading, goes through.
         """
         super().__init__(max_batch_size=SIZES[-1], batch_timeout=GATHER_S, loop=Gathering())
-        self._open, self._name, self._facts = open_model, name, facts
+        self._opening, self._facts = opening, facts
 
     def setup(self, device: str) -> None:
-        """Loads the model and compiles every program; LitServe calls it once."""
+        """Loads the models and compiles their programs; LitServe calls it once."""
         # Ctrl+C, and a manager of services that ends a whole group, mean the server: it ends this
         # process when the last request is answered, and says so first.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -150,17 +171,26 @@ class ModelAPI(litserve.LitAPI):
         processes.end_with_parent()
         processes.quiet_libtpu()
         try:
-            self._model = self._open()
+            self._model = self._opening.model()
             warm_up(self._model)
-            served = describe(self._model, self._name)
+            served = describe(self._model, self._opening.name)
+            if self._opening.captioner is not None:
+                self._captioner = self._opening.captioner()
+                captions.warm_up(self._captioner)
+                facts = captions.describe(self._captioner, self._opening.captioner_name)
+                served = dataclasses.replace(served, captioner=facts)
         except errors.LbJaxError as error:
             self._facts.send(error)
             sys.exit()  # LitServe would print the traceback of what the command says in a line
         self._facts.send(served)
 
-    def predict(self, items: list[tuple[str, Any]]) -> list[Answer]:
-        """Embeds a batch."""
-        return embed_batch(items, self._encode)
+    def predict(self, items: list[Any]) -> list[Answer | captions.Said]:
+        """Embeds a batch, and writes of what is to be written about."""
+        to_write = [one for one in items if isinstance(one, captions.Asked)]
+        to_embed = [one for one in items if not isinstance(one, captions.Asked)]
+        said = iter(captions.write_batch(self._captioner, to_write) if to_write else ())
+        answers = iter(embed_batch(to_embed, self._encode))
+        return [next(said if isinstance(one, captions.Asked) else answers) for one in items]
 
     def decode_request(self, request: Any, **kwargs: Any) -> Any:
         """Items come as they are."""
@@ -261,7 +291,8 @@ class Engine:
     def __init__(self, server: litserve.LitServer, observe: Callable[..., None]):
         """Args:
         server: whose engine process runs.
-        observe: called with (items, modality) for every batch.
+        observe: called with ("embedded", items, modality) or ("written", items, group) for every
+          batch.
         """
         self.waiting = 0
         self._server, self._observe = server, observe
@@ -294,6 +325,26 @@ class Engine:
         Raises:
           Refusal: the engine does not answer.
         """
+        found = await self._ask(items)
+        for (modality, _), answer in zip(items, found, strict=True):
+            if answer.batch:
+                self._observe("embedded", answer.batch, modality)
+        return np.stack([answer.vector for answer in found])
+
+    async def write(self, asked: Sequence[captions.Asked]) -> list[str]:
+        """What is written about items, in their order.
+
+        Raises:
+          Refusal: the engine does not answer.
+        """
+        found = await self._ask(asked)
+        for one, said in zip(asked, found, strict=True):
+            if said.batch:
+                self._observe("written", said.batch, one.seen.group)
+        return [said.text for said in found]
+
+    async def _ask(self, items: Sequence[Any]) -> list[Any]:
+        """What the engine answers to items."""
         loop = asyncio.get_running_loop()
         sent = {str(uuid.uuid4()): item for item in items}
         events = [asyncio.Event() for _ in sent]
@@ -315,11 +366,7 @@ class Engine:
         answers = [one for one in responses if one is not None]  # each event says that it is there
         if any(status != LitAPIStatus.OK for _, status in answers):
             raise Refusal("internal_error", "The model failed on this batch; see the server's log.")
-        found = [answer for answer, _ in answers]
-        for (modality, _), answer in zip(items, found, strict=True):
-            if answer.batch:
-                self._observe(answer.batch, modality)
-        return np.stack([answer.vector for answer in found])
+        return [answer for answer, _ in answers]
 
     def _send(self, items: Mapping[str, Any]) -> None:
         for uid, item in items.items():
@@ -328,21 +375,20 @@ class Engine:
 
 @contextlib.contextmanager
 def running(
-    open_model: Callable[[], "Model"], name: str
+    opening: Opening,
 ) -> Iterator[tuple[litserve.LitServer, Callable[[], Served]]]:
     """Starts the engine process and ends it, with its queue, on leaving.
 
     Args:
-      open_model: loads the model, in the engine process; sent there by pickle.
-      name: how the API calls the model.
+      opening: how models are opened.
 
     Yields:
-      The LitServe server, and a function that waits until the model is ready and says what it is;
+      The LitServe server, and a function that waits until they are ready and says what they are;
       it raises the error that loading ended with.
     """
     logging.getLogger("litserve").setLevel(logging.ERROR)
     ours, theirs = multiprocessing.get_context("spawn").Pipe()
-    api = ModelAPI(open_model, name, theirs)
+    api = ModelAPI(opening, theirs)
     server = litserve.LitServer(api, accelerator="cpu", timeout=False)  # jax chooses the devices
     # The queue's process is forked; like the others it must not outlive a server that was killed.
     parent = os.getpid()

@@ -98,6 +98,9 @@ class Metrics:
         self.batch_items = Histogram(
             "lb_jax_batch_items", "Items that the model embedded at once.", ITEMS, ("modality",)
         )
+        self.written_items = Histogram(
+            "lb_jax_written_items", "Items that were written about at once.", ITEMS, ("group",)
+        )
         self._gauges = [Gauge(name, *row) for name, row in gauges.items()]
 
     def text(self) -> str:
@@ -108,6 +111,7 @@ class Metrics:
             self.decode_seconds,
             self.decode_failures,
             self.batch_items,
+            self.written_items,
             *self._gauges,
         ]
         out = []

@@ -1,4 +1,4 @@
-"""The web page: similarity, search, zero-shot. It calls what the API calls."""
+"""The web page: similarity, search, zero-shot, captions. It calls what the API calls."""
 
 import asyncio
 import dataclasses
@@ -17,7 +17,7 @@ from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.corpora import media_files
 from lb_jax.media.sensors import looks
 from lb_jax.search import fits
-from lb_jax.serve import api, drawing
+from lb_jax.serve import api, captions, drawing
 from lb_jax.serve.limits import MIB, Refusal
 from lb_jax.serve.service import Item, Service
 
@@ -105,6 +105,9 @@ def build(service: Service, samples: Mapping[str, Sequence[Any]]) -> gr.Blocks:
             _search(service)
         with gr.Tab("Zero-shot", render_children=True):
             _zero_shot(service, samples)
+        if served.captioner is not None:
+            with gr.Tab("Captions", render_children=True):
+                _captions(service, served.captioner)
     _refuse_damaged(blocks)
     blocks.queue(max_size=WAITING, default_concurrency_limit=AT_ONCE)
     return blocks
@@ -180,7 +183,7 @@ def _search(service: Service) -> None:
             "```\nlb-jax index build DIR -o STORE\nlb-jax serve --store STORE\n```"
         )
         return
-    modalities = list(service.served.modalities)
+    modalities = service.served.modalities
     text = gr.Textbox(
         value="",
         label="What you look for",
@@ -188,9 +191,9 @@ def _search(service: Service) -> None:
         elem_id="search-text",
     )
     with gr.Row():
-        given_file = _one_file(service, "search", "Or a file, or both")
+        given_file = _one_file(modalities, "search", "Or a file, or both")
     with gr.Accordion("Filters", open=False):
-        wanted = gr.CheckboxGroup(modalities, label="Only", elem_id="search-only")
+        wanted = gr.CheckboxGroup([*modalities], label="Only", elem_id="search-only")
         under = gr.Textbox(value="", label="In the folder", placeholder="/home/me/videos")
         with gr.Row():
             after = gr.Number(label="From second", value=None, min_width=120)
@@ -212,7 +215,7 @@ def _search(service: Service) -> None:
     ) -> str:
         items = [Item(TEXT, text, "the text")] if text.strip() else []
         if path:
-            kind = _kind_of(service, path, kind, guessed)
+            kind = _kind_of(modalities, path, kind, guessed)
             items.append(await _item(service, kind, Path(path)))
         if not items:
             return drawing.bad("Type what you look for, or give a file.")
@@ -232,7 +235,7 @@ def _search(service: Service) -> None:
 def _zero_shot(service: Service, samples: Mapping[str, Sequence[Any]]) -> None:
     gr.Markdown("Which of these labels fits a file best?")
     with gr.Row():
-        given_file = _one_file(service, "zero", "File")
+        given_file = _one_file(service.served.modalities, "zero", "File")
     labels = gr.Textbox(
         label="Labels, one per line",
         lines=5,
@@ -246,7 +249,7 @@ def _zero_shot(service: Service, samples: Mapping[str, Sequence[Any]]) -> None:
         lines = list(dict.fromkeys(line.strip() for line in labels.splitlines() if line.strip()))
         if not path or len(lines) < 2:
             return drawing.bad("Give a file and at least two labels, one per line.")
-        kind = _kind_of(service, path, kind, guessed)
+        kind = _kind_of(service.served.modalities, path, kind, guessed)
         items = [await _item(service, kind, Path(path))]
         items += [Item(TEXT, line, f"label {place + 1}") for place, line in enumerate(lines)]
         _check_counts(service, items)
@@ -261,6 +264,48 @@ def _zero_shot(service: Service, samples: Mapping[str, Sequence[Any]]) -> None:
         return drawing.bars(lines, shares / shares.sum(), note)
 
     _on(go.click, _told(choose), [*given_file, labels], [out])
+
+
+def _captions(service: Service, captioner: captions.Captioner) -> None:
+    gr.Markdown(
+        f"{captioner.name} writes a caption of a film, a sound or a picture, and answers questions "
+        "about it."
+    )
+    with gr.Row():
+        given_file = _one_file(captioner.modalities, "write", "File")
+    groups = [(drawing.GROUPS[one], one) for one in captioner.groups]
+    group = gr.Radio(
+        [("all that it has", ""), *groups], value="", label="Written from", elem_id="write-group"
+    )
+    go = gr.Button("Write a caption", variant="primary", elem_id="write-go")
+    caption = gr.HTML(apply_default_css=False, elem_id="write-out")
+    question = gr.Textbox(
+        value="", label="Question", placeholder="what is heard?", elem_id="ask-question"
+    )
+    ask = gr.Button("Ask", elem_id="ask-go")
+    answer = gr.HTML(apply_default_css=False, elem_id="ask-out")
+
+    async def write(
+        path: str | None, kind: str, guessed: str, group: str, question: str | None = None
+    ) -> str:
+        if not path:
+            return drawing.bad("Give a file.")
+        if question is not None and not question.strip():
+            return drawing.bad("Type a question.")
+        kind = _kind_of(captioner.modalities, path, kind, guessed)
+        item = await _item(service, kind, Path(path))
+        (said,) = await service.write([item], group=group or None, question=question)
+        return drawing.said(said, item.name, question)
+
+    async def take(path: str | None, *given: str) -> Any:
+        """The caption of a file that was dropped; what was written of the one before names it."""
+        return await _told(write)(path, *given) if path else gr.skip()
+
+    asked = [*given_file, group]
+    _on(given_file[0].change, take, asked, [caption])
+    _on(go.click, _told(write), asked, [caption])
+    for event in (ask.click, question.submit):
+        _on(event, _told(write), [*asked, question], [answer])
 
 
 def _table(service: Service, compared: Compared, value: str, *, among: bool) -> str:
@@ -354,31 +399,32 @@ def _refuse_damaged(blocks: gr.Blocks) -> None:
     blocks.preprocess_data = preprocess
 
 
-def _one_file(service: Service, name: str, label: str) -> tuple[gr.File, gr.Dropdown, gr.Textbox]:
+def _one_file(
+    modalities: Sequence[str], name: str, label: str
+) -> tuple[gr.File, gr.Dropdown, gr.Textbox]:
     """A place for one file, what it is, guessed and open to correction, and which was guessed."""
-    modalities = list(service.served.modalities)
     file = _zone(label, "", elem_id=f"{name}-file")
     kind = gr.Dropdown(
-        modalities, value=modalities[0], label="It is", elem_id=f"{name}-kind", min_width=140
+        [*modalities], value=modalities[0], label="It is", elem_id=f"{name}-kind", min_width=140
     )
     guessed = gr.Textbox(value="", visible="hidden")
 
     def guess(path: str | None) -> tuple[str, str]:
-        return _guess_served(service, path), path or ""
+        return _guess_among(modalities, path), path or ""
 
     _on(file.change, guess, [file], [kind, guessed])
     return file, kind, guessed
 
 
-def _kind_of(service: Service, path: str, kind: str, guessed: str) -> str:
+def _kind_of(modalities: Sequence[str], path: str, kind: str, guessed: str) -> str:
     """What a file is: as shown, unless the button was faster than the guess about this file."""
-    return kind if guessed == path else _guess_served(service, path)
+    return kind if guessed == path else _guess_among(modalities, path)
 
 
-def _guess_served(service: Service, path: str | None) -> str:
-    modalities = list(service.served.modalities)
+def _guess_among(modalities: Sequence[str], path: str | None) -> str:
     found = guess_modality(Path(path)) if path else modalities[0]
-    return found if found in modalities else modalities[0]
+    usual = "image" if path and "image" in modalities else modalities[0]  # a picture of any kind
+    return found if found in modalities else usual
 
 
 def guess_modality(path: Path) -> str:

@@ -22,6 +22,7 @@ from lb_jax.serve.limits import Limits
 
 if TYPE_CHECKING:
     from lb_jax.inference.api import Model
+    from lb_jax.inference.valor import ValorModel
     from lb_jax.serve import service as service_lib
     from lb_jax.serve.engine import Served
 
@@ -43,6 +44,7 @@ class Options:
       host, port: to listen at; port 0 is any free one.
       token: that requests must know; None for none.
       limits: of requests.
+      captioner: source of a VALOR model, which writes captions and answers; None for none.
       workers: decoder processes.
       page: whether there is a page beside the API.
       settings: of files that are sent, see `lb_jax.media.settings`; those of the store where none
@@ -56,6 +58,7 @@ class Options:
     port: int = 8000
     token: str | None = None
     limits: Limits = dataclasses.field(default_factory=Limits)
+    captioner: str | None = None
     workers: int = 2
     page: bool = True
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -68,6 +71,14 @@ def open_model(source: str, **options: Any) -> "Model":
 
     compiled.keep()
     return api.load(source, **options)
+
+
+def open_captioner(source: str) -> "ValorModel":
+    """Loads the model that writes; runs in the engine process."""
+    from lb_jax.inference import opening
+    from lb_jax.serve import captions
+
+    return opening.load_writer(source, batch_size=captions.SIZE)
 
 
 def name_of(source: str) -> str:
@@ -127,18 +138,29 @@ def _serve(
     if options.model is None and source == shipped.DEMO:
         shipped.instead_of(None, "serve")
     _say(f"loading {source}")
-    opener = functools.partial(open_model, source, **how)
-    server, ready = stack.enter_context(engine.running(opener, options.name or name_of(source)))
+    opening = engine.Opening(
+        functools.partial(open_model, source, **how), options.name or name_of(source)
+    )
+    if options.captioner is not None:
+        _say(f"loading {options.captioner}, the captioner")
+        name = name_of(options.captioner)
+        opening = dataclasses.replace(
+            opening,
+            captioner=functools.partial(open_captioner, options.captioner),
+            captioner_name=f"{name}-captioner" if name == opening.name else name,
+        )
+    server, ready = stack.enter_context(engine.running(opening))
     pool = decoding.Pool(options.limits, options.workers)
     stack.callback(pool.close)
     if options.page:
         import gradio  # noqa: F401 - takes seconds, in which the model loads
     served = ready()
     store = open_store(options.store, served) if options.store else None
-    batches: list[Callable[..., None]] = []
-    client = engine.Engine(server, lambda *row: batches[0](*row))
+    batches: dict[str, Callable[..., None]] = {}
+    client = engine.Engine(server, lambda kind, *row: batches[kind](*row))
     service = Service(client, pool, served, options.limits, store)
-    batches.append(service.metrics.batch_items.observe)
+    batches["embedded"] = service.metrics.batch_items.observe
+    batches["written"] = service.metrics.written_items.observe
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
 from lb_jax.media import specs as specs_lib
-from lb_jax.serve import decoding
+from lb_jax.serve import captions, decoding
 from lb_jax.serve.engine import Engine, Served
 from lb_jax.serve.limits import Admission, Limits, Refusal
 from lb_jax.serve.metrics import Metrics
@@ -130,11 +130,11 @@ class Service:
                     lambda: self.admission.requests,
                 ),
                 "lb_jax_items_in_flight": (
-                    "Texts and media that are being embedded.",
+                    "Texts and media that are being embedded or written about.",
                     lambda: self.admission.items,
                 ),
                 "lb_jax_queue_items": (
-                    "Items at the model, embedded or waiting for it.",
+                    "Items at the models, or waiting for them.",
                     lambda: engine.waiting,
                 ),
                 "lb_jax_held_bytes": (
@@ -154,6 +154,20 @@ class Service:
     def is_ready(self) -> bool:
         """Whether requests can be answered."""
         return self._engine.is_alive
+
+    @property
+    def captioner(self) -> captions.Captioner:
+        """The model that writes.
+
+        Raises:
+          Refusal: the server has none.
+        """
+        if self.served.captioner is None:
+            raise Refusal(
+                "no_captioner",
+                "This server has no captioner; start it with `--captioner MODEL`, a VALOR model.",
+            )
+        return self.served.captioner
 
     async def embed(self, items: Sequence[Item]) -> np.ndarray:
         """Embeds texts and media of any modalities, float32 [n, e], in their order.
@@ -183,6 +197,49 @@ class Service:
                 for start in range(0, len(rows), places):
                     vectors.extend(await self._embed_rows(rows[start : start + places]))
         return join(rows, vectors), sum(row.count for row in rows)
+
+    async def write(
+        self,
+        items: Sequence[Item],
+        *,
+        group: str | None = None,
+        question: str | None = None,
+        beam: int | None = None,
+    ) -> list[captions.Written]:
+        """Writes a caption of each file, or answers a question about each; in their order.
+
+        Args:
+          items: files.
+          group: what is written from; None goes by what each file has.
+          question: that is answered; None for captions.
+          beam: one of `captions.BEAMS`; None is the usual one.
+
+        Raises:
+          Refusal: without a captioner, for a question or group that cannot be, or as `embed`.
+        """
+        captioner = self.captioner
+        views = [captioner.views(one.modality, group, one.name) for one in items]
+        for item in items:
+            self._check_content(item)
+        prompt = None if question is None else captioner.prompt(question, self.limits)
+        usual = captions.USUAL_BEAM[captions.CAPTION if question is None else captions.ANSWER]
+        written: list[captions.Written] = []
+        async with self._in_time():
+            with self.admission.reserve(len(items)) as places:
+                for start in range(0, len(items), places):
+                    some = items[start : start + places]
+                    jobs = [
+                        captions.Viewing(item.modality, item.content, seen)
+                        for item, seen in zip(some, views[start : start + places], strict=True)
+                    ]
+                    seen = await _each(some, [self._decode(one) for one in jobs])
+                    asked = [captions.Asked(one, prompt, beam or usual) for one in seen]
+                    texts = await self._engine.write(asked)
+                    written += [
+                        captions.Written(item.modality, one.group, text)
+                        for item, one, text in zip(some, seen, texts, strict=True)
+                    ]
+        return written
 
     async def search(self, items: Sequence[Item], k: int, where: dict[str, Any]) -> list[Found]:
         """Moments of the store that are nearest to a text, a file, or several together.
@@ -285,7 +342,10 @@ class Service:
                     f"{self.limits.characters}.",
                     "input",
                 )
-        elif not item.content:
+        self._check_content(item)
+
+    def _check_content(self, item: Item) -> None:
+        if not item.content:
             raise Refusal("undecodable_media", f"{item.name} is empty; send a media file.", "input")
 
     def _check_total(self, items: Sequence[Item]) -> None:
@@ -331,12 +391,7 @@ class Service:
         return [Row(place, item, tokens, float(weight)) for tokens, weight in windows]
 
     async def _embed_rows(self, rows: Sequence[Row]) -> np.ndarray:
-        arrays = await asyncio.gather(*map(self._prepare, rows), return_exceptions=True)
-        for row, array in zip(rows, arrays, strict=True):
-            if isinstance(array, Refusal):
-                raise Refusal(array.code, f"{row.item.name}: {array.message}", "input")
-            if isinstance(array, BaseException):
-                raise array
+        arrays = await _each([row.item for row in rows], [self._prepare(row) for row in rows])
         pairs = [(row.item.modality, array) for row, array in zip(rows, arrays, strict=True)]
         return await self._engine.embed(pairs)
 
@@ -344,15 +399,18 @@ class Service:
         if row.tokens is not None:
             return row.tokens
         item = row.item
+        spec = self.served.specs[item.modality]
+        return await self._decode(decoding.Job("preprocess", item.modality, spec, item.content))
+
+    async def _decode(self, job: decoding.Job | captions.Viewing) -> Any:
+        """What a decoder makes of a file; counted."""
         observe = functools.partial(
-            _observe_second, self.metrics.decode_seconds.observe, item.modality
+            _observe_second, self.metrics.decode_seconds.observe, job.modality
         )
         try:
-            spec = self.served.specs[item.modality]
-            job = decoding.Job("preprocess", item.modality, spec, item.content)
             return await decoding.timed(self._pool.run(job), observe)
         except Refusal as refusal:
-            self.metrics.decode_failures.add(item.modality, refusal.code)
+            self.metrics.decode_failures.add(job.modality, refusal.code)
             raise
 
     def _link(self, path: str, modality: str) -> str:
@@ -364,6 +422,17 @@ class Service:
         if len(self._links) > KNOWN_FILES:
             self._links.popitem(last=False)
         return link
+
+
+async def _each(items: Sequence[Item], work: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
+    """What the work of each item gives; a refusal names the first that is refused."""
+    found = await asyncio.gather(*work, return_exceptions=True)
+    for item, one in zip(items, found, strict=True):
+        if isinstance(one, Refusal):
+            raise Refusal(one.code, f"{item.name}: {one.message}", "input")
+        if isinstance(one, BaseException):
+            raise one
+    return found
 
 
 def join(rows: Sequence[Row], vectors: Sequence[np.ndarray]) -> np.ndarray:

@@ -16,7 +16,10 @@ ARGUMENTS = {
     "replay": ("WORKDIR", "STEP"),
     "convert": ("SRC", "DST", "--to", "--only", "--merge-lora", "--config", "--verify"),
     "data convert": ("SRC", "DST", "--root", "--columns", "--only", "--to", "--max-bad-rate"),
-    "serve": ("--model", "--store", "--host", "--port", "--token", "--max-queue", "--workers"),
+    "serve": (
+        *("--model", "--store", "--captioner", "--host", "--port", "--token", "--max-queue"),
+        "--workers",
+    ),
     "embed": ("--model", "--modality", "--out", "--batch-size", "items"),
     "caption": (
         *("items", "--out", "--model", "--config", "--group", "--beam", "--longest", "--frames"),
@@ -25,10 +28,10 @@ ARGUMENTS = {
     ),
     "ask": ("FILE", "QUESTION", "--json", "--model", "--group", "--beam", "--shortest"),
     "index": ("build", "search", "info", "check", "upgrade"),
-    "index build": ("items", "--out", "--model", "--window"),
+    "index build": ("items", "--out", "--model", "--window", "--captions", "--captioner"),
     "index search": (
         *("--store", "--model", "--like", "--like-modality", "--weight", "--modality", "--under"),
-        *("--after", "--before", "-k", "--json", "--no-merge", "--exact"),
+        *("--after", "--before", "-k", "--json", "--no-merge", "--exact", "--by"),
     ),
     "index info": ("--store", "--json"),
     "index check": ("--store", "--json"),

@@ -8,7 +8,7 @@ import pytest
 
 from lb_jax.core import errors
 from lb_jax.evaluation.metrics import calibration
-from lb_jax.search import query
+from lb_jax.search import moments, query
 from lb_jax.search.rows import Hit
 from lb_jax.search.store import Filter, Store
 from tests.search import stores
@@ -102,7 +102,7 @@ def test_query_that_asks_nothing_is_refused(model, given, message):
 
 
 def test_neighbouring_windows_become_one_range():
-    found = query.merged(
+    found = moments.merged(
         hits(
             ("a", 10, 15, 0.9),
             ("a", 15, 20, 0.8),  # touches: joins
@@ -123,7 +123,7 @@ def test_neighbouring_windows_become_one_range():
 
 
 def test_window_far_below_its_neighbour_does_not_join():
-    found = query.merged(
+    found = moments.merged(
         hits(
             ("a", 10, 15, 0.9),
             ("a", 20, 25, 0.8),
@@ -142,14 +142,14 @@ def test_window_far_below_its_neighbour_does_not_join():
 
 
 def test_window_between_two_ranges_makes_them_one():
-    found = query.merged(hits(("a", 0, 5, 0.9), ("a", 10, 15, 0.8), ("a", 5, 10, 0.7)), 0.1)
+    found = moments.merged(hits(("a", 0, 5, 0.9), ("a", 10, 15, 0.8), ("a", 5, 10, 0.7)), 0.1)
     assert ranges(found) == [("a", 0, 15, 0.9)]
 
 
 def test_stills_stay_as_they_are():
-    found = query.merged(hits(("a", None, None, 0.9), ("b", None, None, 0.9)), 0.9)
+    found = moments.merged(hits(("a", None, None, 0.9), ("b", None, None, 0.9)), 0.9)
     assert ranges(found) == [("a", None, None, 0.9), ("b", None, None, 0.9)]
-    assert query.merged([], 0.0) == []
+    assert moments.merged([], 0.0) == []
 
 
 def axis_rows(cosines, path, modality):

@@ -10,6 +10,7 @@ from lb_jax.search import maker as maker_lib
 from lb_jax.search import rows as rows_lib
 from lb_jax.search import stamps
 from lb_jax.search import store as store_lib
+from tests.inference import valor_models
 from tests.serve import client
 
 SUFFIX = {"audio": ".wav", "video": ".mp4"}
@@ -46,8 +47,15 @@ def store(model, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def server(folder, store):
-    with client.serving(f"--model={folder}", f"--store={store}", "--max-media-s=60") as started:
+def captioner(tmp_path_factory):
+    """The folder of a small VALOR model."""
+    return valor_models.save(tmp_path_factory.mktemp("valor") / "writer")
+
+
+@pytest.fixture(scope="session")
+def server(folder, store, captioner):
+    given = f"--model={folder}", f"--store={store}", f"--captioner={captioner}"
+    with client.serving(*given, "--max-media-s=60") as started:
         yield started
 
 

@@ -206,7 +206,7 @@ def test_routes_are_told(server):
     docs = server.http.get("/docs")
     assert "/v1/search" in docs.text
     assert "https://" not in docs.text
-    (row,) = server.http.get("/v1/models").json()["data"]
+    row, _ = server.http.get("/v1/models").json()["data"]
     assert row["dimensions"] > 0
     assert server.http.get(f"/v1/models/{row['id']}").json() == row
     error(server.http.get("/v1/models/of/another"), 404, "model_not_found")

@@ -25,8 +25,9 @@ def openai_client(server):
 
 
 def test_openai_gives_the_vectors_of_the_model(openai_client, model):
-    (name,) = (row.id for row in openai_client.models.list())
+    name, captioner = (row.id for row in openai_client.models.list())
     assert openai_client.models.retrieve(name).owned_by == "lb-jax"
+    assert openai_client.models.retrieve(captioner).id == "writer"
     expected = model.embed("text", TEXTS)
     for how in ({}, {"encoding_format": "float"}, {"dimensions": expected.shape[1], "user": "me"}):
         answer = openai_client.embeddings.create(model=name, input=TEXTS, **how)

@@ -5,7 +5,9 @@ import time
 
 import pytest
 
-from lb_jax.serve import drawing
+from lb_jax.inference import valor
+from lb_jax.serve import captions, drawing
+from tests.media import media_files
 from tests.serve.client import CONTENT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -125,6 +127,30 @@ def test_similarity_search_and_labels(page, model):
     ask(page, "zero", {"labels": "a dog\nrain\na car"}, ".lb-bar")
     shares = page.locator(".lb-bar b").all_inner_texts()
     assert sum(float(one.rstrip(" %")) for one in shares) == pytest.approx(100, abs=0.3)
+    assert fits(page)
+
+
+def test_captions_and_answers(page, captioner):
+    writer = valor.load(captioner, batch_size=captions.SIZE)
+    loud, question = media_files.clip(sound=True), "what is <b>seen</b>"
+    turn_to(page, "Captions", "write")
+    drop(page, "write-file", "loud.mp4", loud)  # which is all that has to be done
+    said = page.wait_for_selector("#write-out .lb-said").inner_text()
+    assert said == writer.caption("video", [loud])[0]
+    note = "Caption of loud.mp4, written from sight and sound."
+    assert note in page.locator("#write-out").inner_text()
+    page.wait_for_function("document.querySelector('#write-kind input').value == 'video'")
+    answer = ask(page, "ask", {"question": question}, "#ask-out .lb-said").inner_text()
+    assert answer == writer.answer([loud], question)[0]
+    assert f"Answer to “{question}” about loud.mp4" in page.locator("#ask-out").inner_text()
+    assert fits(page)
+
+    page.get_by_label("sound", exact=True).check()
+    ask(page, "write", {}, "#write-out .lb-note:has-text('written from sound.')")
+    assert page.locator("#write-out .lb-said").inner_text() == writer.caption("ta", [loud])[0]
+    drop(page, "write-file", "silent.mp4", CONTENT["video"])
+    told = page.wait_for_selector("#write-out .lb-bad").inner_text()
+    assert told.startswith("silent.mp4: is a film without a sound track, and ta needs audio")
     assert fits(page)
 
 
