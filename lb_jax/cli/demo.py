@@ -1,6 +1,7 @@
 """The demo command; only chains what the other commands do.
 
-Usage: `lb-jax demo [--out DIR] [--seed N] [--items M]` and `lb-jax demo corpus …`.
+Usage: `lb-jax demo [--out DIR] [--seed N] [--items M]`, `lb-jax demo corpus …` and `lb-jax demo
+caption …`.
 """
 
 import os
@@ -13,6 +14,7 @@ from lb_jax.cli.arguments import Parser, make_folder
 from lb_jax.core import checkpoint, errors, logging, modalities
 
 ITEMS = 2560
+KINDS = ("scenes", "films")  # of corpora
 
 # What the report holds the headline numbers against.
 TARGETS = {
@@ -121,7 +123,7 @@ def run(out: Path, *, seed: int, items: int) -> None:
 
 
 def corpus_main(argv: Sequence[str]) -> None:
-    """`lb-jax demo corpus --seed N --items M --out DIR`."""
+    """`lb-jax demo corpus --kind KIND --seed N --items M --out DIR`."""
     parser = Parser(
         "demo corpus",
         "Writes the demo corpus: real mp4, wav, jpg and png files with captions and "
@@ -130,13 +132,21 @@ def corpus_main(argv: Sequence[str]) -> None:
     parser.add_argument("--out", type=Path, required=True, help="new or empty folder")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--items", type=int, default=ITEMS)
+    parser.add_argument(
+        "--kind",
+        choices=KINDS,
+        default="scenes",
+        help="scenes of five sensors, or films with sound (default: scenes)",
+    )
     arguments = parser.parse_args(argv)
 
-    from lb_jax.demo import corpus
+    from lb_jax.demo import corpus, films, folder
 
+    kinds = dict(zip(KINDS, (corpus.SCENES, films.FILMS), strict=True))
     make_folder(arguments.out, "--out")
     with logging.Progress("write corpus", arguments.items, unit="item") as bar:
-        corpus.write_corpus(
+        folder.write(
+            kinds[arguments.kind],
             arguments.out,
             seed=arguments.seed,
             items=arguments.items,
