@@ -50,7 +50,7 @@ def make(folder: Path, text: str) -> None:
     """
     (folder / MODEL).parent.mkdir(parents=True)
     corpus.write_corpus(folder / CORPUS, seed=0, items=ITEMS, workers=1)
-    shutil.copytree(shipped.demo_model(), folder / MODEL)
+    shutil.copytree(shipped.unpacked(shipped.DEMO), folder / MODEL)
     shutil.copytree(ROOT / "configs", folder / "configs")
     (folder / "configs/X.py").write_text(SHEET, "utf-8")
     for name, pattern in FOLDERS.items():

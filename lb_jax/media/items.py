@@ -81,6 +81,29 @@ def is_without_sound(media: given.Media | clips.Clip) -> bool:
     return not tracks.has_track(media, "audio") and tracks.has_track(media, "video")
 
 
+def first_group(
+    media: Mapping[str, given.Media | clips.Clip], groups: Mapping[str, Sequence[str]]
+) -> str:
+    """The first of some groups of modalities for which an item has everything.
+
+    Args:
+      media: modality -> where it is taken from, as of `of_file`.
+      groups: name -> what it takes.
+
+    Raises:
+      errors.DataError: it has everything for none of them, or cannot be read.
+    """
+    silent = "audio" in media and is_without_sound(media["audio"])
+    has = [modality for modality in media if modality != "audio" or not silent]
+    for group, takes in groups.items():
+        if {*takes} <= {*has}:
+            return group
+    name = next((describe(one) for one in media.values()), "<item>")
+    what = "is a film without a sound track" if silent else f"has {' and '.join(has) or 'nothing'}"
+    needs = " or ".join(f"{group} needs {' and '.join(takes)}" for group, takes in groups.items())
+    raise errors.DataError(name, f"{what}, and {needs}; ask by what it has, or leave it out")
+
+
 def preprocess(
     media: Mapping[str, given.Media | clips.Clip],
     by_modality: Mapping[str, specs.Spec],
