@@ -42,7 +42,7 @@ class Items(pipeline.Loader):
       by_modality: preprocessing of each modality; `present` has their order.
       texts: kind of text -> (a text -> its array, whether it was cut).
       seed: of the run.
-      drop_to: see `pipeline.Loader`.
+      cache, drop_to: see `pipeline.Loader`.
 
     Raises:
       DataError: for a corpus without any of the modalities.
@@ -56,6 +56,7 @@ class Items(pipeline.Loader):
         texts: Mapping[str, Encode],
         *,
         seed: int,
+        cache: bool = False,
         drop_to: int = 0,
     ):
         self.specs, self.encoders = dict(by_modality), dict(texts)
@@ -63,6 +64,9 @@ class Items(pipeline.Loader):
         super().__init__(
             sources, NAME, None, first, self.encoders[first], seed=seed, drop_to=drop_to
         )
+        for name, spec in self.specs.items():
+            pipeline.require_cacheable(name, spec, cache)
+        self._kept: dict[tuple, items.Decoded] | None = {} if cache else None
 
     def load(
         self, corpus: int, number: int, rng: np.random.Generator
@@ -83,12 +87,27 @@ class Items(pipeline.Loader):
             where = at
             media = _media(row, "audio" not in source.modalities, rng)
             called = {name: name_of(file, f"{at}, {name}") for name, file in media.items()}
-            item = items.preprocess(media, self.specs, rng, names=called, refuses_empty=True)
+            decoded = self._read((corpus, number, *map(str, media.values())), media, called, rng)
+            item = items.transform(decoded, self.specs, rng)
         except errors.DataError as error:
             named = error.path if where == at else where
             return BadSample(self.modality, named, error.reason)
         present = np.array([item.present[name] for name in self.specs])
         return {**item.arrays, PRESENT: present}, texts, truncated
+
+    def _read(
+        self,
+        key: tuple,
+        media: Mapping[str, Ref],
+        called: Mapping[str, str],
+        rng: np.random.Generator,
+    ) -> items.Decoded:
+        if self._kept is not None and key in self._kept:
+            return self._kept[key]
+        found = items.decode(media, self.specs, rng, names=called, refuses_empty=True)
+        if self._kept is not None:
+            self._kept[key] = found
+        return found
 
     def texts(self) -> Iterator[str]:
         """Every text that a sample may have."""

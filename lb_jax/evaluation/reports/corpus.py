@@ -48,7 +48,7 @@ def write_report(
     """
     sections = (
         _headlines(result, targets),
-        _curves(curves),
+        training(curves, "Contrastive loss and learned temperature."),
         _zero_shot(result),
         _retrieval(result),
         _emergent(result),
@@ -69,10 +69,11 @@ def _headlines(
     note = "The mark on each bar is what guessing gives."
     if checked:
         note += f" Targets met: {sum(checked)} of {len(checked)}."
-    yield from page.section("Results", note, '<div class="cards">', *map(_card, lines), "</div>")
+    yield from page.section("Results", note, '<div class="cards">', *map(card, lines), "</div>")
 
 
-def _card(line: terminal.Headline) -> str:
+def card(line: terminal.Headline) -> str:
+    """A number with its bar, what guessing gives and whether its target is met."""
     full = (
         1.0
         if not line.is_multiple
@@ -97,19 +98,14 @@ def _card(line: terminal.Headline) -> str:
     )
 
 
-def _curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Iterator[str]:
+def training(curves: Mapping[str, Sequence[Mapping[str, float]]], note: str) -> Iterator[str]:
+    """Yields the curves of training runs, see `write_report`."""
     panels = []
     for run, rows in curves.items():
         panels += _panel(f"{run}: loss", "loss", rows)
         panels += _panel(f"{run}: logit scale", "logit_scale", rows)
     if panels:
-        yield from page.section(
-            "Training",
-            "Contrastive loss and learned temperature.",
-            '<div class="grid2">',
-            *panels,
-            "</div>",
-        )
+        yield from page.section("Training", note, '<div class="grid2">', *panels, "</div>")
 
 
 def _panel(heading: str, key: str, rows: Sequence[Mapping[str, float]]) -> Iterator[str]:
