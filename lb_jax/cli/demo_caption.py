@@ -63,6 +63,7 @@ def run(out: Path, *, seed: int, items: int, settings: Sequence[str] = ()) -> di
     Returns:
       What `metrics.json` holds.
     """
+    from lb_jax.demo import card
     from lb_jax.training import sheets
 
     make_folder(out, "--out")
@@ -86,6 +87,7 @@ def run(out: Path, *, seed: int, items: int, settings: Sequence[str] = ()) -> di
         command(arguments)
         seconds[name] = round(time.perf_counter() - start, 1)
     checkpoint.copy(out / "run" / "checkpoint", out / "checkpoint")
+    (out / "checkpoint" / checkpoint.CARD).write_text(card.of_captioner(), encoding="utf-8")
     start = time.perf_counter()
     metrics = write(out, {"seed": seed, "films": items})
     seconds["captions"] = round(time.perf_counter() - start, 1)
@@ -139,7 +141,7 @@ def write(out: Path, facts: Mapping[str, object]) -> dict[str, Any]:
         bars,
         title="lb-jax demo caption",
         facts={**facts, "held out": len(held_out)},
-        curves={"caption": logging.read_metrics(out / "run" / "metrics.jsonl")},
+        curves=logging.read_metrics(out / "run" / "metrics.jsonl"),
         metrics=metrics,
     )
     return metrics

@@ -17,6 +17,7 @@ from lb_jax.corpora.quarantine import BadSample
 from lb_jax.corpora.rows import Ref, Row, Source, name_of
 from lb_jax.feed import pipeline
 from lb_jax.media import items, specs
+from lb_jax.media.items import Decoded
 from lb_jax.text import wordpiece
 from lb_jax.text.spec import TextSpec
 
@@ -66,7 +67,7 @@ class Items(pipeline.Loader):
         )
         for name, spec in self.specs.items():
             pipeline.require_cacheable(name, spec, cache)
-        self._kept: dict[tuple, items.Decoded] | None = {} if cache else None
+        self._kept: dict[tuple, Decoded] | None = {} if cache else None
 
     def load(
         self, corpus: int, number: int, rng: np.random.Generator
@@ -101,7 +102,7 @@ class Items(pipeline.Loader):
         media: Mapping[str, Ref],
         called: Mapping[str, str],
         rng: np.random.Generator,
-    ) -> items.Decoded:
+    ) -> Decoded:
         if self._kept is not None and key in self._kept:
             return self._kept[key]
         found = items.decode(media, self.specs, rng, names=called, refuses_empty=True)

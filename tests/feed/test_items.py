@@ -84,7 +84,7 @@ def test_what_was_decoded_can_be_kept(films):
     found = kept(1)
     for name, array in expected.media.items():
         np.testing.assert_array_equal(found.media[name], array)
-    with pytest.raises(errors.ConfigError, match="data.cache.*video is decoded to other frames"):
+    with pytest.raises(errors.ConfigError, match=r"data\.cache.*video is decoded"):
         _loader(_rows(films, "silent"), cache=True)
 
 

@@ -11,6 +11,8 @@ from lb_jax.evaluation.reports.page import escaped
 from lb_jax.media import clips
 
 GROUPS = {"tva": "sight and sound", "tv": "sight alone", "ta": "sound alone"}
+STYLES = {"tva": "s-image", "tv": "s-video", "ta": "s-audio"}
+TASKS = {"caption": "captions", "answer": "answers", "align": "alignment"}
 WORST, OTHERS = 12, 12  # films that are shown
 FRAMES = 4  # of each, side by side
 
@@ -57,8 +59,8 @@ def write(
     *,
     title: str,
     facts: Mapping[str, object],
-    curves: Mapping[str, Sequence[Mapping[str, float]]],
-    metrics: Mapping[str, Mapping[str, Mapping[str, float]]],
+    curves: Sequence[Mapping[str, float]],
+    metrics: Mapping[str, Mapping],
 ) -> None:
     """Writes the page; a file of that name is replaced only once the new one is complete.
 
@@ -68,8 +70,9 @@ def write(
       bars: the numbers that count.
       title: heading of the page.
       facts: shown under the title.
-      curves: see `corpus.write_report`.
-      metrics: "words" -> group -> kind of word -> share that is right; shown in full at the end.
+      curves: rows of metrics of the training.
+      metrics: "words" -> group -> kind of word -> share that is right, the last that of all;
+        "answers" -> question -> share of right ones. Shown in full at the end.
 
     Raises:
       DataError: a film cannot be decoded.
@@ -97,10 +100,25 @@ def write(
             *('<div class="cards">', *map(corpus.card, lines), "</div>"),
         ),
         *page.section("Words that are right", f"Of {counted(len(films), 'film')}.", table),
+        *_answers(metrics["answers"]),
         *_cards(films),
-        *corpus.training(curves, "All tasks together."),
+        *_curves(curves),
     )
     page.write(path, title, facts, parts, metrics)
+
+
+def _answers(answers: Mapping[str, float]) -> Iterator[str]:
+    rows = [(question, terminal.percent(share)) for question, share in answers.items()]
+    table = page.rows(["question", "right answers"], rows)
+    yield from page.section("Questions", "By sight and sound, of films not trained on.", table)
+
+
+def _curves(rows: Sequence[Mapping[str, float]]) -> Iterator[str]:
+    panels = []
+    for task, name in TASKS.items():
+        panels += corpus.panel(f"loss of {name}", f"loss/{task}", rows, STYLES)
+    if panels:
+        yield from page.section("Training", "By group.", '<div class="grid2">', *panels, "</div>")
 
 
 def _cards(films: Sequence[Film]) -> Iterator[str]:
