@@ -9,6 +9,7 @@ from lb_jax.cli import data, main
 ARGUMENTS = {
     "demo": ("--out", "--seed", "--items"),
     "demo corpus": ("--out", "--seed", "--items", "--kind"),
+    "demo caption": ("--out", "--seed", "--items"),
     "train": ("--config", "--workdir", "--config.name=value"),
     "plan": ("--config", "--topology", "--search", "--json", "--config.name=value"),
     "evaluate": ("--model", "--data", "--split", "--out"),
