@@ -23,7 +23,7 @@ from pathlib import Path
 
 from tests import docs_commands, docs_world
 from tests.docs_commands import Command
-from tests.docs_world import CORPUS, MODEL
+from tests.docs_world import CORPUS, MODEL, WRITER
 from tests.goldens import ROOT
 
 SERVE_S = 300
@@ -71,6 +71,7 @@ VALUES = {
     r"--config=(SHEET|configs/X\.py)(?=$| )": "--config=configs/X.py:trial",
     r"--config\.name=value": "--config.steps=1",
     r"\bembed DIR\b": "embed photos",
+    r"ask FILE QUESTION": "ask home/Videos/0.mp4 'what is seen'",
     r"\bFILES\b": "home/Videos/0.mp4 home/Videos/1.mp4",
     r"MODALITY,\.\.\.": "image",
     r"\bFORMAT\b": "orbax",
@@ -78,6 +79,7 @@ VALUES = {
 # What would take a network or hours, and the same in small.
 SMALL = {
     r"(video=)?LanguageBind/\w+": MODEL,
+    r"\bVALOR-[BL]\b": WRITER,
     r"(--config=depth)(?=$| )": r"\1:trial",
     r"(finetune(\.py)?:\w+)(?=$| )": r"\1,trial",
 }

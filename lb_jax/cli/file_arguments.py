@@ -4,13 +4,10 @@ import argparse
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from lb_jax.cli.arguments import Parser, make_folder
 from lb_jax.core import errors, notices
-
-if TYPE_CHECKING:
-    from lb_jax.corpora import media_files
 
 ITEMS = (
     "folders, media files, or manifests (.csv .tsv .jsonl .parquet with a column path, or one for "
@@ -126,8 +123,8 @@ def check(arguments: argparse.Namespace) -> None:
             raise errors.ConfigError(f"--{option} is {value}; it must be {expected}.")
 
 
-def rules_of(arguments: argparse.Namespace) -> list["media_files.Rule"]:
-    """The rules of --as, after a look whether all items are there.
+def rules_of(arguments: argparse.Namespace) -> list:
+    """The `media_files.Rule`s of --as, after a look whether all items are there.
 
     Raises:
       ConfigError: for a rule that is none.

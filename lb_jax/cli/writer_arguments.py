@@ -1,13 +1,10 @@
 """Options of commands whose model writes: `lb-jax caption`, `lb-jax ask`."""
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lb_jax.cli.arguments import Parser
 from lb_jax.core import shipped
-
-if TYPE_CHECKING:
-    from lb_jax.inference.valor import ValorModel
 
 GROUPS = {"tva": "sight and sound", "tv": "sight alone", "ta": "sound alone"}
 LOADED = ("config", "batch_size", "frames", "clips")  # options of opening a model
@@ -66,8 +63,8 @@ def add_decoding(parser: Parser, beam: int) -> None:
         group.add_argument(f"--{name.replace('_', '-')}", type=kind, help=told)
 
 
-def open_model(arguments: argparse.Namespace, command: str) -> "ValorModel":
-    """Opens the model of --model, or that of the package.
+def open_model(arguments: argparse.Namespace, command: str) -> Any:
+    """Opens the `lb_jax.inference.valor.ValorModel` of --model, or that of the package.
 
     Raises:
       ConfigError: for none where the package has none, and one that does not write.

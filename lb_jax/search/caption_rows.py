@@ -180,8 +180,8 @@ def _require_same(path: Path, rows: Sequence[Row], writer: str) -> None:
     told = ", ".join(f"{name} {held.get(name)}, not {given.get(name)}" for name in differ)
     raise errors.DataError(
         path,
-        f"holds captions written with {told}; they are not mixed. Give another -o, or the options it "
-        "was written with.",
+        f"holds captions written with {told}; they are not mixed. Give another -o, or the options "
+        "it was written with.",
     )
 
 

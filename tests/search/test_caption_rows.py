@@ -89,7 +89,9 @@ OTHER = {
 def test_what_is_no_file_of_captions_is_left_alone(tmp_path, what):
     path = tmp_path / "c.jsonl"
     path.write_text(OTHER[what])
-    with pytest.raises(errors.DataError, match="line . is .* no row of `lb-jax caption`") as caught:
+    with pytest.raises(
+        errors.DataError, match=r"line . is .* no row of `lb-jax caption`"
+    ) as caught:
         write(path, row("b"))
     assert "\n" not in str(caught.value)
     assert path.read_text() == OTHER[what]
