@@ -33,9 +33,9 @@ demo-model: demo
 	$(BIN)/lb-jax doctor --model build/demo-model --write-golden
 	$(BIN)/python -m lb_jax.core.shipped build/demo-model
 
-# the captioner as it comes with the package, lb_jax/demo/captioner.zip: of three times as many films
+# the captioner as it comes with the package, lb_jax/demo/captioner.zip
 demo-captioner: $(VENV)/installed
-	GLIBC_TUNABLES=glibc.malloc.hugetlb=1 $(BIN)/lb-jax demo caption --out $(CAPTIONER) --items 12000
+	GLIBC_TUNABLES=glibc.malloc.hugetlb=1 $(BIN)/lb-jax demo caption --out $(CAPTIONER)
 	$(BIN)/python -m lb_jax.core.shipped $(CAPTIONER)/checkpoint captioner
 
 test: $(VENV)/installed-test
