@@ -157,3 +157,15 @@ def test_a_corpus_of_other_modalities_is_refused(tmp_path):
     source = _table(tmp_path, {"image": "a.jpg", "caption": "cat"})
     with pytest.raises(errors.DataError, match="no row with video or audio; it has image"):
         _loader(source)
+
+
+def test_several_answers_come_with_their_weights(films):
+    answers = [{"question": "What?", "answer": ["silent", "cat"], "answer_weights": [0.3, 1]}]
+    (films / "qa.json").write_text(json.dumps({"loud": answers}))
+    (films / "video").mkdir()
+    (films / "loud.mp4").rename(films / "video" / "loud.mp4")
+    source = sources.open_source(films / "qa.json")
+    sample = _loader(source, texts={"question": ENCODE, "answer": ENCODE}, answers=3)(0)
+    said = TOKENS.detokenize(sample.text["answer"])
+    assert said == ["cat", "silent", "silent"]
+    np.testing.assert_array_equal(sample.text["answer_weights"], np.float32([1, 0.3, 0]))
