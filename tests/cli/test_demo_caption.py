@@ -69,5 +69,5 @@ def test_the_checkpoint_stands_apart_with_its_card(ran):
 def test_shares_are_a_table():
     words = {"tva": {"colour": 0.5, "all words": 0.25}}
     assert demo_caption.table(words).split() == (
-        "right words, % colour all words tva 50.0 25.0".split()
+        ["right", "words,", "%", "colour", "all", "words", "tva", "50.0", "25.0"]
     )

@@ -182,7 +182,6 @@ def changed(run, **fields):
     [
         ({"accumulate": 2}, "config.accumulate: VALOR has no use for it"),
         ({"paraphrase": ParaphraseConfig()}, "config.paraphrase: VALOR"),
-        ({"data": DataConfig(cache="memory")}, "config.data.cache: VALOR"),
         ({"grouping": GroupingConfig()}, "has no groups; give those of a task"),
         ({"grouping": GroupingConfig(align=("tv",))}, "takes video, config.modalities has audio"),
         ({"inference": {"video": 3}}, "3 frames of video, and VALOR-test has embeddings for 2"),
@@ -195,6 +194,13 @@ def test_settings_that_valor_cannot_use_are_told(run, fields, told):
     cfg = changed(run, **fields)
     family = families.of(cfg)
     with pytest.raises(errors.ConfigError, match=told):
+        family.loaders(cfg, family.build(cfg)[1])
+
+
+def test_frames_that_are_drawn_are_not_kept(run):
+    cfg = dataclasses.replace(run, data=dataclasses.replace(run.data, cache="memory"))
+    family = families.of(cfg)
+    with pytest.raises(errors.ConfigError, match=r"data\.cache is 'memory', and video is decoded"):
         family.loaders(cfg, family.build(cfg)[1])
 
 
