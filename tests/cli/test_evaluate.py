@@ -214,15 +214,16 @@ def writer(tmp_path_factory):
 
 
 def test_a_model_that_writes_is_asked_for_what_it_has(call, tmp_path, writer):
-    for name in ("msvd", "msrvtt_qa", "k400"):
+    for name in ("msrvtt", "msvd", "msrvtt_qa", "k400"):
         miniatures.write(name, tmp_path)
     line = SUITE.replace("{model}", str(writer))
-    result = call(f"{line} --only msvd,msrvtt_qa,k400,nyu_depth")
+    result = call(f"{line} --only msrvtt,msvd,msrvtt_qa,k400,nyu_depth")
     assert result.status == 0, result.err
     told = "not of this model, which writes and gives no vectors: k400, nyu_depth"
     assert result.out.splitlines().count(told) == 1
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert set(metrics["benchmarks"]) == {"msvd", "msrvtt_qa"}
+    assert set(metrics["benchmarks"]) == {"msrvtt", "msvd", "msrvtt_qa"}
+    assert "text->audio+video" in metrics["benchmarks"]["msrvtt"]["tasks"]
     assert set(metrics["left_out"]) == {"k400", "nyu_depth"}
     msvd = metrics["benchmarks"]["msvd"]["tasks"]
     assert set(msvd) == {"text->video", "video->text", "video->caption"}
