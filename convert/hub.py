@@ -29,7 +29,7 @@ WEIGHTS = (
 # What says so, and how, when a request is made again.
 RETRYING = "huggingface_hub.utils._http"
 RETRIES = ("thrown while requesting", "Retrying in", "Rate limited. Waiting")
-_BESIDE = ("*.json", "README.md", "merges.txt")
+_BESIDE = ("*.json", "README.md", "merges.txt", "vocab.txt")
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 

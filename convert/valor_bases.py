@@ -236,18 +236,25 @@ def load_ast(
     return Base(cfg, {**params, "position_embed": np.asarray(table)})
 
 
-def load_tower(path: Path, modality: str, *, image_size: tuple[int, int] | None = None) -> Base:
+def load_tower(
+    path: Path,
+    modality: str,
+    *,
+    image_size: tuple[int, int] | None = None,
+    merge_lora: bool = False,
+) -> Base:
     """Reads a tower of CLIP or LanguageBind, without its projection.
 
     Args:
       path: whatever `open_weights` opens.
       modality: of the tower; a plain CLIP's is "image".
       image_size: that the tower is to take, its positions resized; None is the tower's own.
+      merge_lora: fold LoRA factors into the kernels.
 
     Raises:
       ConfigError: for a modality that the weights do not have.
     """
-    weights = open_weights(path)
+    weights = open_weights(path, merge_lora=merge_lora)
     if modality not in weights.config.towers:
         raise errors.ConfigError(
             f"{path}: has {', '.join(weights.config.towers)} and no {modality}; choose one of them."

@@ -60,6 +60,7 @@ class ValorWeights:
       unused: tensors that the model does not have, by their released names.
       twins: released name -> the name of the tensor that it repeats.
       dtypes: released name -> its type, where the leaf that it is part of has a wider one.
+      trained: role -> frames or clips that training saw; empty where that is not stated.
     """
 
     where: Path
@@ -71,6 +72,7 @@ class ValorWeights:
     unused: Mapping[str, LazyTensor]
     twins: Mapping[str, str]
     dtypes: Mapping[str, str]
+    trained: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def params(self, dtype: Any = np.float32) -> paths.Tree:
         """All parameters as numpy arrays; None keeps the type they are stored in."""
@@ -138,6 +140,8 @@ def save(
     *,
     preprocess: Mapping[str, Any] | None = None,
     source: ValorWeights | None = None,
+    trained: Mapping[str, int] | None = None,
+    vocabulary: wordpiece.WordPiece | None = None,
 ) -> None:
     """Writes a checkpoint of this package: `model.safetensors`, `config.json`.
 
@@ -147,13 +151,18 @@ def save(
       params: its parameters.
       preprocess: role -> fields of its preprocessing spec; None takes those of the source.
       source: the released weights they come from; what those have besides is kept.
+      trained: role -> frames or clips that training saw; None takes those of the source.
+      vocabulary: written beside them.
     """
     if preprocess is None:
         preprocess = source.preprocess if source else {}
+    if trained is None:
+        trained = source.trained if source else {}
     config: dict[str, Any] = {
         "kind": KIND,
         "model": config_lib.to_dict(cfg),
         "preprocess": dict(preprocess),
+        **({"trained": dict(trained)} if trained else {}),
     }
     flat = paths.flatten(params)
     with checkpoint.replacing(folder) as partial:
@@ -166,6 +175,8 @@ def save(
             unused = {n: t for n, t in source.unused.items() if t.dtype.name in checkpoint.DTYPES}
             rows = ((name, [tensor.read()]) for name, tensor in unused.items())
             checkpoint.write_safetensors(partial / UNUSED, rows, len(unused), metadata)
+        if vocabulary:
+            vocabulary.write(partial)
         checkpoint.write_config(partial, config)
 
 
@@ -425,6 +436,7 @@ def _stored(folder: Path) -> ValorWeights:
         unused=safetensors_reader.read_safetensors(unused) if unused.is_file() else {},
         twins=origin.get("twins", {}),
         dtypes=origin.get("dtypes", {}),
+        trained=stored.get("trained", {}),
     )
 
 

@@ -37,7 +37,10 @@ ELSEWHERE = {
     r"(python -m lb_jax\.|bash findings/)NAME.*": "stands for several programs",
     r"python (-m )?benchmarks[/.].*": "measures for minutes or hours on a quiet machine",
     r"lb-jax demo( \[--out DIR\].*)?": "trains for minutes; `make demo`",
+    r"lb-jax demo caption.*": "trains for minutes; `make demo-captioner`",
     r"lb-jax train --config=configs/demo_pretrain.*": "trains for minutes; `make demo`",
+    r"lb-jax train --config=valor_retrieval:valor32k .*": "needs the released model and VALOR-32K; "
+    "tests/training/test_valor.py trains a small one",
     r"lb-jax plan .*": "compiles for TPU for minutes; tests/training/test_plan.py",
     r"lb-jax replay .*": "needs a step that was not finite; tests/training/test_drill.py makes one",
     r"lb-jax (embed|index build) .* s3://.*": "needs object storage",

@@ -23,12 +23,14 @@ class Row:
       texts: caption kind -> a caption, or several to draw from; see `captions.TEXT_KINDS`.
       media: modality -> its files: one, or one for each of the item's frames.
       label: its class, for scoring only; empty where the corpus names none.
+      weights: of its answers, where it is a question; empty where all count the same.
     """
 
     id: str
     texts: Mapping[str, str | tuple[str, ...]]
     media: Mapping[str, tuple[Ref, ...]]
     label: str = ""
+    weights: tuple[float, ...] = ()
 
 
 class EveryRow(Sized):

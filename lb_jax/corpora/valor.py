@@ -116,7 +116,7 @@ class Valor:
                 f"{self.where}: {entry.id}",
                 f"has no file in {self._looked_in()}; add it, or take the id out",
             )
-        return Row(entry.id, _texts(entry), media)
+        return Row(entry.id, _texts(entry), media, weights=entry.weights)
 
     def _has(self, id_: str) -> bool:
         return any(id_ in held for held in self._files.values())

@@ -2,7 +2,8 @@
 
 As `pipeline`, but a sample is a whole item: `{"media": {modality: [b, ...], "present": [b, m]},
 "text": {kind: [b, n]}}`. What an item lacks is 0 and not present; what cannot be decoded goes to
-the quarantine with its row.
+the quarantine with its row. Of a question several answers may come at once, `answer` [b, k, n] with
+`answer_weights` [b, k].
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,11 +18,13 @@ from lb_jax.corpora.quarantine import BadSample
 from lb_jax.corpora.rows import Ref, Row, Source, name_of
 from lb_jax.feed import pipeline
 from lb_jax.media import items, specs
+from lb_jax.media.items import Decoded
 from lb_jax.text import wordpiece
 from lb_jax.text.spec import TextSpec
 
 NAME = "items"  # of these samples among those of a batch
 PRESENT = "present"  # beside the arrays of the modalities
+ANSWER, ANSWER_WEIGHTS = "answer", "answer_weights"
 Encode = Callable[[str], tuple[np.ndarray, bool]]
 
 
@@ -42,7 +45,9 @@ class Items(pipeline.Loader):
       by_modality: preprocessing of each modality; `present` has their order.
       texts: kind of text -> (a text -> its array, whether it was cut).
       seed: of the run.
-      drop_to: see `pipeline.Loader`.
+      cache, drop_to: see `pipeline.Loader`.
+      answers: most answers of a question that come at once, those of the largest weight; 1 draws
+        one.
 
     Raises:
       DataError: for a corpus without any of the modalities.
@@ -56,12 +61,26 @@ class Items(pipeline.Loader):
         texts: Mapping[str, Encode],
         *,
         seed: int,
+        cache: bool = False,
         drop_to: int = 0,
+        answers: int = 1,
     ):
         self.specs, self.encoders = dict(by_modality), dict(texts)
+        self.answers = answers
         first = next(iter(self.encoders))
         super().__init__(
             sources, NAME, None, first, self.encoders[first], seed=seed, drop_to=drop_to
+        )
+        for name, spec in self.specs.items():
+            pipeline.require_cacheable(name, spec, cache)
+        self._kept: dict[tuple, Decoded] | None = {} if cache else None
+
+    @property
+    def items(self) -> int:
+        """How many there are in all corpora; an item may have several rows, each a question."""
+        return sum(
+            len(getattr(source, "items", rows))
+            for source, rows in zip(self._sources, self._rows, strict=True)
         )
 
     def load(
@@ -78,17 +97,36 @@ class Items(pipeline.Loader):
         try:
             for kind, encode in self.encoders.items():
                 where = f"{at}, {kind}"
+                if kind == ANSWER and self.answers > 1:
+                    texts |= (found := _answers(row, encode, self.answers))[0]
+                    truncated |= found[1]
+                    continue
                 texts[kind], cut = encode(captions.draw_text(row, kind, rng)[0])
                 truncated |= cut
             where = at
             media = _media(row, "audio" not in source.modalities, rng)
             called = {name: name_of(file, f"{at}, {name}") for name, file in media.items()}
-            item = items.preprocess(media, self.specs, rng, names=called, refuses_empty=True)
+            decoded = self._read((corpus, number, *map(str, media.values())), media, called, rng)
+            item = items.transform(decoded, self.specs, rng)
         except errors.DataError as error:
             named = error.path if where == at else where
             return BadSample(self.modality, named, error.reason)
         present = np.array([item.present[name] for name in self.specs])
         return {**item.arrays, PRESENT: present}, texts, truncated
+
+    def _read(
+        self,
+        key: tuple,
+        media: Mapping[str, Ref],
+        called: Mapping[str, str],
+        rng: np.random.Generator,
+    ) -> Decoded:
+        if self._kept is not None and key in self._kept:
+            return self._kept[key]
+        found = items.decode(media, self.specs, rng, names=called, refuses_empty=True)
+        if self._kept is not None:
+            self._kept[key] = found
+        return found
 
     def texts(self) -> Iterator[str]:
         """Every text that a sample may have."""
@@ -108,6 +146,25 @@ class Items(pipeline.Loader):
                 f"{', '.join(source.modalities)}. Add files of them, or give another corpus",
             )
         return rows
+
+
+def _answers(row: Row, encode: Encode, most: int) -> tuple[dict[str, np.ndarray], bool]:
+    """The answers of a question, the heaviest first, with their weights; and whether one was cut.
+
+    Those that it has not are its last one again, of no weight.
+    """
+    if not (given := captions.all_texts(row, ANSWER)):
+        raise errors.DataError(row.id, "is a question without an answer; add it or drop the row")
+    weights = np.array(row.weights or (1.0,) * len(given), np.float32)
+    chosen = np.argsort(-weights, kind="stable")[:most]
+    encoded = [encode(given[one]) for one in chosen]
+    ids = np.stack([one for one, _ in encoded])
+    lacking = most - len(chosen)
+    texts = {
+        ANSWER: np.pad(ids, ((0, lacking), (0, 0)), mode="edge"),
+        ANSWER_WEIGHTS: np.pad(weights[chosen], (0, lacking)),
+    }
+    return texts, any(cut for _, cut in encoded)
 
 
 def _media(row: Row, is_own_sound: bool, rng: np.random.Generator) -> dict[str, Ref]:

@@ -136,11 +136,8 @@ class Loader:
         self._epoch = self._epoch_of(drop_to) if drop_to else 0
         self._seed = zlib.crc32(f"{seed}/{modality}".encode())  # independent of other modalities
         self._orders: dict[int, Order] = {}
-        if cache and spec is not None and specs.draws_frames(spec):
-            raise errors.ConfigError(
-                f"data.cache is 'memory', and {modality} is decoded to other frames each time "
-                "(choice 'chunks'); expected no cache, set data.cache=none."
-            )
+        if spec is not None:
+            require_cacheable(modality, spec, cache)
         self._cache: dict[tuple[int, int, int], np.ndarray] | None = {} if cache else None
 
     def __call__(self, number: int) -> Sample:
@@ -250,6 +247,19 @@ class Loader:
             lengths = [len(rows) for rows in self._rows]
             self._orders[attempt] = Order(lengths, self._weights, self._seed + attempt, self._epoch)
         return self._orders[attempt]
+
+
+def require_cacheable(modality: str, spec: Any, cache: bool) -> None:
+    """Refuses to keep what is decoded anew each time.
+
+    Raises:
+      ConfigError: for a cache of what is drawn.
+    """
+    if cache and specs.draws_frames(spec):
+        raise errors.ConfigError(
+            f"data.cache is 'memory', and {modality} is decoded to other frames each time "
+            "(choice 'chunks'); expected no cache, set data.cache=none."
+        )
 
 
 def _digest(source: Source, rows: Sequence[int]) -> str:

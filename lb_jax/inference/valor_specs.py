@@ -54,7 +54,8 @@ def of_weights(weights: ValorWeights, preset: str, counts: Mapping[str, int | No
         if count is not None and role not in cfg.towers:
             raise errors.ConfigError(f"{COUNTS[role]} is {count}, and the model has no {role}.")
     text = specs.of_text({TEXT: specs.preset(TEXT, PRESETS[preset])})
-    context = min(text.context, cfg.text.context)
+    stated = weights.preprocess.get(TEXT, {}).get("context", text.context)
+    context = min(stated, cfg.text.context)
     return Found({**found, TEXT: dataclasses.replace(text, context=context)}, preset)
 
 

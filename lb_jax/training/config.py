@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, TypeVar
 
 import ml_collections
@@ -18,8 +18,11 @@ from lb_jax.core import errors, paths
 from lb_jax.core.modalities import TEXT
 from lb_jax.feed.epochs import LastBatch
 from lb_jax.models.lora import LoraConfig
+from lb_jax.training import valor_config
+from lb_jax.training.valor_config import ValorRun
 
 T = TypeVar("T")
+ITEMS = "items"  # samples of several modalities, as `feed.items` calls them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,10 +187,11 @@ class TrainConfig:
     """One run.
 
     Attributes:
-      arch: size of the towers, a row of `models/architectures.py`.
+      arch: size of the towers, a row of `models/architectures.py`; of a VALOR run one of
+        `models/valor_architectures.py`.
       init_from: what to start from: a checkpoint or work directory, or published weights (folder,
         file or hub name, see docs/weights.md); empty draws everything at random.
-      modalities: what is trained, each against text.
+      modalities: what is trained, each against text; of a VALOR run what an item has.
       trainable: `(path regex, bool)` rules, first match wins; what is not trainable has no gradient
         and no optimiser state.
       batch_size: items per modality and step, over all devices; a modality may have its own.
@@ -207,6 +211,7 @@ class TrainConfig:
       loggers: where metrics go besides `metrics.jsonl`, rows of `training/loggers.py`.
       log_every, save_every: steps between metric rows and between saved states.
       keep: saved states kept.
+      valor: makes the run one of VALOR, see `families`; None is LanguageBind's.
     """
 
     arch: str
@@ -233,10 +238,16 @@ class TrainConfig:
     log_every: int = 20
     save_every: int = 500
     keep: int = 2
+    valor: ValorRun | None = dataclasses.field(default=None, metadata=config_lib.OPTIONAL)
 
     @property
     def batch_sizes(self) -> dict[str, int]:
-        """Items per step of every modality, and of caption pairs under `text`."""
+        """Items per step of every modality, and of caption pairs under `text`.
+
+        VALOR's items have all their modalities, and come under `items`.
+        """
+        if self.valor:
+            return {ITEMS: self.batch_size}
         sizes = {name: one.batch_size or self.batch_size for name, one in self.modalities.items()}
         return sizes | ({TEXT: self.paraphrase.batch_size} if self.paraphrase else {})
 
@@ -245,6 +256,7 @@ class TrainConfig:
 # that `accumulate` draws LoRA's dropout anew).
 FREE = ("mesh", "data.threads", "data.workers", "data.cache", "data.text_cache")
 FREE += ("remat", "attention", "accumulate", "loss.tile", "max_skipped", "loggers", "probe")
+FREE += ("valor.grouping.tile",)
 FREE += ("log_every", "save_every", "keep")
 
 
@@ -288,8 +300,11 @@ def from_config_dict(config: Mapping[str, Any]) -> TrainConfig:
             if re.fullmatch(pattern, path) and not holds(value):
                 name = path.replace("/", ".")
                 raise errors.ConfigError(f"config.{name} is {value!r}; it must be {text}.")
+    if not cfg.steps and not (cfg.valor and cfg.valor.epochs):
+        raise errors.ConfigError("config.steps is 0; it must be at least 1.")
     alone = [name for name, size in cfg.batch_sizes.items() if size < 2]
-    if alone and cfg.loss.kind == "infonce":
+    contrasts = cfg.valor.grouping.align if cfg.valor else cfg.loss.kind == "infonce"
+    if alone and contrasts:
         raise errors.ConfigError(
             f"a batch of one {alone[0]} has nothing to be told from: its loss is 0 whatever the "
             "model; take config.batch_size=2 or more."
@@ -311,21 +326,31 @@ def require_sources(cfg: TrainConfig) -> None:
             )
 
 
+def _all_of(known: Container[str], groups: Iterable[str]) -> bool:
+    return all(one in known for one in groups)
+
+
 # Which values a setting takes: path regex, test, and what to say. The first that matches counts.
 _RANGES = (
     (
-        r"steps|(paraphrase/)?batch_size|log_every|save_every|keep|modalities/[^/]+/lora/rank|"
-        r"accumulate|loss/tile|probe/(size|every)",
+        r"(paraphrase/)?batch_size|log_every|save_every|keep|modalities/[^/]+/lora/rank|"
+        r"accumulate|loss/tile|probe/(size|every)|"
+        r"valor/(answers|grouping/tile|(trained|inference)/[^/]+)",
         lambda x: x >= 1,
         "at least 1",
     ),
     (
-        r"seed|max_skipped|optim/(warmup_steps|weight_decay|clip_norm)|data/(threads|workers)|"
-        r"modalities/[^/]+/(batch_size|tube_size)",
+        r"steps|seed|max_skipped|optim/(warmup_steps|weight_decay|clip_norm)|"
+        r"data/(threads|workers)|modalities/[^/]+/(batch_size|tube_size)|"
+        r"valor/(epochs|grouping/alpha)",
         lambda x: x >= 0,
         "0 or more",
     ),
-    (r"text_length", lambda x: x >= 3, "at least 3: start, one token, end"),
+    (
+        r"text_length|valor/answer_length",
+        lambda x: x >= 3,
+        "at least 3: start, one token, end",
+    ),
     (
         r"optim/lr_factors",
         lambda rules: all(factor > 0 for _, factor in rules),
@@ -334,12 +359,23 @@ _RANGES = (
     ),
     (r"optim/(lr|eps|init_temperature)|data/sources/[^/]+/weight", lambda x: x > 0, "above 0"),
     (
-        r"optim/b[12]|modalities/[^/]+/(patch_dropout|lora/dropout)",
+        r"optim/b[12]|modalities/[^/]+/(patch_dropout|lora/dropout)|valor/grouping/smoothing",
         lambda x: 0 <= x < 1,
         "from 0 to below 1",
     ),
     (r"mesh/.*", lambda x: x >= 1 or x == -1, "at least 1, or -1 for what is left"),
-    (r"data/max_bad_rate", lambda x: 0 <= x <= 1, "from 0 to 1"),
+    (r"data/max_bad_rate|valor/warmup", lambda x: 0 <= x <= 1, "from 0 to 1"),
+    *(
+        (
+            path,
+            functools.partial(_all_of, values),
+            f"groups of {', '.join(values)}, or none",
+        )
+        for path, values in (
+            (r"valor/grouping/align", valor_config.COMPARED),
+            (r"valor/grouping/(caption|answer|mlm)", valor_config.GROUPS),
+        )
+    ),
     (
         r"data/last_batch",
         lambda x: x in tuple(LastBatch),
@@ -358,6 +394,9 @@ _RANGES = (
             (r"remat", ("none", "dots", "full")),
             (r"attention", ("auto", "xla", "cudnn", "head_major")),
             (r"loss/kind", ("infonce", "sigmoid")),
+            (r"valor/grouping/way", ("masked", "next", "doubled")),
+            (r"valor/grouping/mask", ("exclude", "zero")),
+            (r"valor/grouping/fusion", ("early", "late")),
         )
     ),
 )

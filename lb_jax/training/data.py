@@ -18,8 +18,8 @@ from lb_jax.feed import pipeline, text_cache
 from lb_jax.feed.epochs import LastBatch
 from lb_jax.models.languagebind import LanguageBind
 from lb_jax.training import config as train_config
+from lb_jax.training.compute import compute_dtype
 from lb_jax.training.config import SourceConfig, TrainConfig
-from lb_jax.training.program import compute_dtype
 
 EMBED_BATCH = 256  # captions per call of the text tower when the text cache is made
 

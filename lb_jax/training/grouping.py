@@ -6,7 +6,6 @@ items which have all its modalities; of what is absent nothing is learnt. Read `
 `make_losses`.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -23,10 +22,11 @@ from lb_jax.objectives import captioning, contrastive, fine_grained, ring
 from lb_jax.objectives.captioning import Vocabulary
 from lb_jax.objectives.fine_grained import Side
 from lb_jax.training import sharding
+from lb_jax.training.valor_config import GroupingConfig
 
 ALIGN = "align"  # the task that writes nothing
 CAPTION, QUESTION, ANSWER = "caption", "question", "answer"  # kinds of text
-ANSWER_WEIGHTS = "answer_weights"  # beside several answers to each question
+ANSWER_WEIGHTS = items.ANSWER_WEIGHTS  # beside several answers to each question
 
 Asked = Mapping[str, tuple[jax.Array, jax.Array]]  # task -> ids and targets [b, n] or [b, k, n]
 Prompts = Mapping[str, Any]  # name -> int [p], a row of `text.wordpiece.PROMPTS`
@@ -94,47 +94,9 @@ TASKS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class GroupingConfig:
-    """What is learnt from which groups of modalities.
-
-    Attributes:
-      align, caption, answer, mlm: groups of each task, rows of `fine_grained.GROUPS`; none leaves
-        the task out.
-      alpha: weight of the alignment beside what is written: 1.5 in pretraining.
-      way: "masked", "next" or "doubled", a row of `WAYS`.
-      smoothing: share of a target's probability that all other words get.
-      mask: what padding counts as in the alignment, a row of `fine_grained.MASKED`; "zero" is
-        VALOR's.
-      fusion: a row of `fine_grained.FUSIONS`.
-      tile: texts and items that are compared at a time.
-    """
-
-    align: tuple[str, ...] = ()
-    caption: tuple[str, ...] = ()
-    answer: tuple[str, ...] = ()
-    mlm: tuple[str, ...] = ()
-    alpha: float = 1.0
-    way: str = "masked"
-    smoothing: float = 0.0
-    mask: str = "exclude"
-    fusion: str = "early"
-    tile: int = fine_grained.TILE
-
-    @property
-    def written(self) -> dict[str, tuple[str, ...]]:
-        """Task -> its groups, of those tasks that there are."""
-        return {name: groups for name in TASKS if (groups := getattr(self, name))}
-
-    @property
-    def roles(self) -> set[str]:
-        """The modalities of all groups, texts left out."""
-        groups = (*self.align, *(one for groups in self.written.values() for one in groups))
-        return {LETTERS[letter] for group in groups for letter in group} - {TEXT}
-
-    def way_of(self, task: str) -> Way:
-        """How the decoder is asked in a task."""
-        return WAYS[TASKS[task].way or self.way]
+def way_of(cfg: GroupingConfig, task: str) -> Way:
+    """How the decoder is asked in a task."""
+    return WAYS[TASKS[task].way or cfg.way]
 
 
 def make_draw(cfg: GroupingConfig, vocabulary: Vocabulary):
@@ -149,7 +111,7 @@ def make_draw(cfg: GroupingConfig, vocabulary: Vocabulary):
             ids = texts[TASKS[name].text]
             rows = ids.reshape(-1, ids.shape[-1])
             of_task = jax.random.fold_in(key, number)
-            asked = cfg.way_of(name).ask(of_task, rows, vocabulary, captioning.RATES[name])
+            asked = way_of(cfg, name).ask(of_task, rows, vocabulary, captioning.RATES[name])
             found[name] = tuple(one.reshape(*ids.shape[:-1], -1) for one in asked)
         return found
 
@@ -183,13 +145,14 @@ def make_losses(
 
     def losses(params, batch, asked: Asked, key: jax.Array | None = None):
         media, texts = batch["media"], batch["text"]
-        items_there = dict(zip(model.roles, media[items.PRESENT].T, strict=True))
+        roles = [role for role in model.roles if role in media]
+        items_there = dict(zip(roles, media[items.PRESENT].T, strict=True))
         present = {TEXT: jnp.ones(len(media[items.PRESENT]), bool), **items_there}
         keys = _Keys(key)
         options = {"constrain": constrain}
         seen = {
             role: model.perceive(params, role, media[role], key=keys.next(), **options)
-            for role in model.roles
+            for role in roles
             if role in cfg.roles
         }
         divisor = model.divisor(params)
@@ -230,7 +193,7 @@ def make_losses(
                     ids,
                     {role: _again(one, several) for role, one in of_group(memory, group).items()},
                     prompt=prompt,
-                    sight=cfg.way_of(name).sight,
+                    sight=way_of(cfg, name).sight,
                     key=keys.next(),
                     **options,
                 )

@@ -17,11 +17,18 @@ from jax.experimental import multihost_utils
 from lb_jax.core import checkpoint, logging, paths
 from lb_jax.core import config as config_lib
 from lb_jax.core.modalities import TEXT
-from lb_jax.corpora import seen
 from lb_jax.corpora.quarantine import Quarantine
 from lb_jax.feed import pipeline
-from lb_jax.training import chips, distributed, flops, loggers, recipe, sharding, stopping, worker
-from lb_jax.training import data as data_lib
+from lb_jax.training import (
+    chips,
+    distributed,
+    families,
+    flops,
+    loggers,
+    sharding,
+    stopping,
+    worker,
+)
 from lb_jax.training import probe as probe_lib
 from lb_jax.training import program as program_lib
 from lb_jax.training import workdir as workdir_lib
@@ -72,8 +79,10 @@ def _run(
     # 1. Settings and data are checked before anything is computed or written.
     distributed.require_started()
     loggers.require(cfg.loggers)
-    model_cfg, preprocess = recipe.build(cfg)
-    readers = data_lib.loaders(cfg, preprocess)
+    family = families.of(cfg)
+    model_cfg, preprocess = family.build(cfg)
+    readers = family.loaders(cfg, preprocess)
+    cfg = family.resolved(cfg, readers)
     items = probe_lib.choose(cfg) if cfg.probe.path else None
     workdir_lib.check(cfg, workdir)
     finished = workdir / "checkpoint"
@@ -93,14 +102,13 @@ def _run(
     distributed.connect(mesh)
     sharding.require_divisible(cfg.batch_sizes, mesh, cfg.accumulate)
     stop.check()
-    params = recipe.initial_params(cfg, program_lib.make_model(cfg, model_cfg))
+    params = family.initial_params(cfg, family.make_model(cfg, model_cfg))
     stop.check()
     trainable, frozen = paths.partition(params, cfg.trainable)
     frozen_digest = checkpoint.digest(frozen)
-    held = program_lib.held(frozen, cfg)
+    held = family.held(frozen, cfg)
     program = program_lib.make_program(cfg, mesh, trainable, held)
-    if cfg.data.text_cache:
-        data_lib.use_text_cache(cfg, program.model, frozen, trainable, readers)
+    family.prepare(cfg, program.model, frozen, trainable, readers)
     probe = probe_lib.Probe(cfg, program, items) if items else None
     captions = probe.texts(trainable, frozen) if probe and TEXT not in trainable else None
 
@@ -182,26 +190,9 @@ def _run(
     trained = jax.jit(lambda tree: tree, out_shardings=replicated)(state["params"])
     if leads:
         params = paths.overlay(frozen, jax.device_get(trained))
-        params.pop("logit_bias", None)
-        params["logit_scale"] = {name: params["logit_scale"][name] for name in model_cfg.towers}
-        checkpoint.save_model(
-            finished,
-            params,
-            {"model": config_lib.to_dict(model_cfg), "preprocess": config_lib.to_dict(preprocess)},
-        )
-        seen.write(finished, rows_seen(cfg, readers))
+        family.export(finished, cfg, model_cfg, preprocess, params, readers)
     multihost_utils.sync_global_devices("checkpoint")
     return finished
-
-
-def rows_seen(
-    cfg: TrainConfig, readers: Mapping[str, pipeline.Loader]
-) -> dict[str, frozenset[bytes]]:
-    """What the rows of each modality are known by, with those of what the run started from."""
-    start = Path(cfg.init_from or ".")
-    before = {**seen.read(start), **seen.read(start / "checkpoint")} if cfg.init_from else {}
-    now = {name: found for name in cfg.modalities if (found := readers[name].seen()) is not None}
-    return {name: before.get(name, frozenset()) | now.get(name, set()) for name in before | now}
 
 
 def make_batches(

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from lb_jax.core import paths
+from lb_jax.training.config import OptimConfig
 
 # Whether weight decay applies, by path. The original decides by `ndim < 2` and substrings of its
 # names; stacked layers have one axis more, so paths say it here.
@@ -140,6 +141,26 @@ def make_optimizer(
         optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity(),
         one.adam(b1=b1, b2=b2, eps=eps),
         *((rate, of_result(optax.chain(added, rate))) if one.decays_result else (added, rate)),
+    )
+
+
+def of_run(
+    optim: OptimConfig,
+    trainable: Mapping[str, Any],
+    schedule: optax.Schedule,
+    kind: str = "languagebind",
+):
+    """`make_optimizer` by the settings of a run."""
+    return make_optimizer(
+        trainable,
+        schedule,
+        b1=optim.b1,
+        b2=optim.b2,
+        eps=optim.eps,
+        weight_decay=optim.weight_decay,
+        clip_norm=optim.clip_norm,
+        lr_factors=optim.lr_factors,
+        kind=kind,
     )
 
 

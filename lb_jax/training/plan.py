@@ -18,7 +18,7 @@ from jax.experimental import topologies
 
 from lb_jax.core import config as config_lib
 from lb_jax.core import errors, processes
-from lb_jax.training import chips, collectives, flops, hlo, sharding, traffic
+from lb_jax.training import chips, collectives, families, flops, hlo, sharding, traffic
 from lb_jax.training import program as program_lib
 from lb_jax.training.chips import Chip
 from lb_jax.training.config import TrainConfig
@@ -249,6 +249,8 @@ def search(given: Trial, to: Target, tried: Callable[[Trial], None]) -> list[Tri
         )
     best, factor = [], Fraction(1)
     for remat, accumulate in SAVINGS:
+        if accumulate > 1 and not families.of(given.cfg).ACCUMULATES:
+            continue
         row = dataclasses.replace(given.cfg, remat=remat, accumulate=accumulate)
         found = _largest(row, factor, to, tried, given)
         if found:
@@ -306,13 +308,7 @@ def scaled(cfg: TrainConfig, factor: Fraction, *, unit: int) -> TrainConfig | No
     sizes = {name: size * factor for name, size in cfg.batch_sizes.items()}
     if any(size % unit for size in sizes.values()):
         return None
-    whole = {name: int(size) for name, size in sizes.items()}
-    modalities = {
-        name: dataclasses.replace(one, batch_size=whole[name])
-        for name, one in cfg.modalities.items()
-    }
-    paraphrase = cfg.paraphrase and dataclasses.replace(cfg.paraphrase, batch_size=whole["text"])
-    return dataclasses.replace(cfg, modalities=modalities, paraphrase=paraphrase)
+    return families.of(cfg).resized(cfg, {name: int(size) for name, size in sizes.items()})
 
 
 def _first_line(error: Exception) -> str:

@@ -13,8 +13,8 @@ import numpy as np
 
 from lb_jax.core import checkpoint, errors, paths
 from lb_jax.training import config as train_config
+from lb_jax.training import families, sharding
 from lb_jax.training import program as program_lib
-from lb_jax.training import recipe, sharding
 from lb_jax.training.checkpoint import StateStore
 from lb_jax.training.record import NONFINITE
 
@@ -48,9 +48,10 @@ def replay(workdir: Path, step: int) -> dict[str, Any]:
     whole = all(size % parts == 0 for size in cfg.batch_sizes.values())
     devices = jax.devices() if whole else jax.devices()[:1]
     mesh = sharding.make_mesh({"data": -1, "fsdp": 1, "tensor": 1}, devices)
-    model = program_lib.make_model(cfg, recipe.build(cfg)[0])
-    trainable, frozen = paths.partition(recipe.initial_params(cfg, model), cfg.trainable)
-    held = program_lib.held(frozen, cfg)
+    family = families.of(cfg)
+    model = family.make_model(cfg, family.build(cfg)[0])
+    trainable, frozen = paths.partition(family.initial_params(cfg, model), cfg.trainable)
+    held = family.held(frozen, cfg)
     program = program_lib.make_program(cfg, mesh, trainable, held)
     state = program_lib.place(program.initial_state(trainable), mesh)
     store = StateStore(Path(workdir) / "states", keep=None)
@@ -61,10 +62,7 @@ def replay(workdir: Path, step: int) -> dict[str, Any]:
     (_, metrics), gradient = jax.jit(program.gradient)(
         state["params"],
         program_lib.place(held, mesh),
-        {
-            name: {side: sharding.put_whole(one, mesh) for side, one in sides.items()}
-            for name, sides in paths.unflatten(batch).items()
-        },
+        jax.tree.map(lambda one: sharding.put_whole(one, mesh), paths.unflatten(batch)),
         key,
     )
     return {

@@ -8,7 +8,8 @@ from lb_jax.cli import data, main
 
 ARGUMENTS = {
     "demo": ("--out", "--seed", "--items"),
-    "demo corpus": ("--out", "--seed", "--items"),
+    "demo corpus": ("--out", "--seed", "--items", "--kind"),
+    "demo caption": ("--out", "--seed", "--items"),
     "train": ("--config", "--workdir", "--config.name=value"),
     "plan": ("--config", "--topology", "--search", "--json", "--config.name=value"),
     "evaluate": ("--model", "--data", "--split", "--out"),

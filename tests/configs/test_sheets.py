@@ -17,16 +17,25 @@ from lb_jax.convert.weights import open_weights
 from lb_jax.core import errors, paths
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.media import specs
+from lb_jax.models.valor import Valor
 from lb_jax.training import config as train_config
+from lb_jax.training import families, published, recipe, sharding, sheets
 from lb_jax.training import program as program_lib
-from lb_jax.training import recipe, sharding, sheets
 from lb_jax.training.config import SourceConfig
 
 FOLDER = pathlib.Path(__file__).parents[2] / "configs"
 SHEETS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
 # what may stand after the colon
 ARGUMENTS = {"finetune": tuple(MODALITIES), "audio": ("", "full"), "video": ("", "full")}
-RUNS = [(name, one) for name in SHEETS for one in ARGUMENTS.get(name, ("",))]
+# the sheets of VALOR, of whose many rows a few are traced: each model, each task, each kind of data
+VALOR = {f"valor_{task}": tuple(published.rows(task)) for task in published.TASKS}
+TRACED = {
+    "valor_pretrain": ("valor1m", "webvid", "cc3m,base"),
+    "valor_retrieval": ("msrvtt,base", "audiocaps"),
+    "valor_caption": ("coco",),
+    "valor_qa": ("vqav2",),
+}
+RUNS = [(name, one) for name in SHEETS for one in TRACED.get(name, ARGUMENTS.get(name, ("",)))]
 
 
 def sheet(name, argument=""):
@@ -185,7 +194,70 @@ def test_a_sheet_that_is_not_there_is_answered_with_another_name(tmp_path, monke
         sheets.load_sheet("elsewhere/audio.py")
 
 
-TRIALS = [run for run in RUNS if not run[0].startswith("demo_")]
+@pytest.mark.parametrize("name", VALOR)
+def test_every_row_of_a_valor_sheet_is_a_run_with_rules_for_its_parameters(name):
+    """And so is its trial. Models of one shape have the same parameters."""
+    shapes = functools.cache(lambda shape: paths.flatten(Valor(shape).shapes))
+    for row in VALOR[name]:
+        for argument in (row, f"{row},trial"):
+            cfg = run(name, argument)
+            family = families.of(cfg)
+            shape, preprocess = family.build(cfg)
+            flat = shapes(dataclasses.replace(shape, frames=32, clips=32))
+            trains = paths.match(cfg.trainable, flat, f"{argument} trainable")
+            if cfg.optim.lr_factors:
+                learning = [path for path in flat if trains[path]]
+                paths.match(cfg.optim.lr_factors, learning, f"{argument} lr_factors")
+            assert {*cfg.modalities} == {*preprocess} - {"text"}
+            assert (cfg.steps, shape.text.cross) == (
+                100 if "trial" in argument else 0,
+                "va_concate",
+            )
+
+
+# VALOR spec 6.2, 6.3: rate, batch, epochs, groups, frames and clips in training and in test, tokens
+VALOR_PUBLISHED = {
+    ("pretrain", "valor1m"): (5e-5, 512, 32, "tva tv ta", (2, 2), (1, 1), 42),
+    ("pretrain", "cc12m"): (5e-5, 1024, 12, "tv", (1, 1), None, 42),
+    ("pretrain", "valor1m,base"): (1e-4, 512, 20, "tva tv ta", (4, 4), (1, 1), 42),
+    ("pretrain", "webvid,base"): (1e-4, 512, 16, "tv", (4, 4), None, 42),
+    ("retrieval", "msrvtt"): (2e-5, 64, 70, "tva tv", (4, 8), (2, 2), 32),
+    ("retrieval", "didemo"): (9e-6, 64, 30, "tva tv", (8, 32), (4, 8), 67),
+    ("retrieval", "activitynet,base"): (2e-5, 64, 40, "tva tv", (8, 32), (2, 2), 76),
+    ("retrieval", "coco"): (2e-5, 1024, 75, "tv", (1, 1), None, 32),
+    ("retrieval", "clotho"): (1e-4, 64, 45, "ta", None, (6, 6), 32),
+    ("caption", "vatex"): (2e-5, 64, 100, "tva tv", (8, 20), (2, 2), 32),
+    ("caption", "valor32k"): (2e-5, 64, 10, "tva tv ta", (4, 8), (2, 2), 32),
+    ("qa", "msvd"): (1e-5, 64, 250, "tv", (4, 8), None, 32),
+    ("qa", "music_avqa"): (2e-5, 64, 25, "tva tv", (4, 8), (4, 8), 32),
+    ("qa", "vqav2"): (2e-5, 256, 200, "tv", (1, 1), None, 32),
+}
+
+
+@pytest.mark.parametrize(("task", "row"), VALOR_PUBLISHED)
+def test_settings_of_valor_are_the_published_ones(task, row):
+    cfg = run(f"valor_{task}", row)
+    grouping, inference = cfg.valor.grouping, cfg.valor.inference
+    [groups] = {*filter(None, (grouping.align, grouping.caption, grouping.answer))}
+    counts = [
+        (cfg.modalities[role].preprocess[count], inference[role])
+        if role in cfg.modalities
+        else None
+        for role, count in (("video", "frames"), ("audio", "clips"))
+    ]
+    found = cfg.optim.lr, cfg.batch_size, cfg.valor.epochs, " ".join(groups), *counts
+    assert (*found, cfg.text_length) == VALOR_PUBLISHED[task, row]
+    optim, is_base = cfg.optim, row.endswith(",base")
+    assert (optim.b1, optim.b2, optim.eps, optim.weight_decay) == (0.9, 0.98, 1e-6, 0.01)
+    assert (optim.clip_norm, cfg.valor.warmup) == (5.0 if is_base else 2.0, 0.1)
+    assert grouping.alpha == (1.5 if task == "pretrain" else 1.0)
+    rates = {path: optim.lr * factor for path, factor in optim.lr_factors}
+    if not is_base and "video" in cfg.modalities:
+        assert rates["video/.*"] == pytest.approx(8e-6 if task == "pretrain" else 5e-7)
+    assert bool(rates) is not is_base
+
+
+TRIALS = [run for run in RUNS if not run[0].startswith(("demo_", "valor_"))]
 
 
 @pytest.mark.parametrize(("name", "argument"), TRIALS)

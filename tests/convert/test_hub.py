@@ -102,7 +102,9 @@ def test_download_takes_one_form(cache, online, monkeypatch):
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
     assert hub.local(NAME) == cache
-    assert taken == [(NAME, ["*.json", "README.md", "merges.txt", "model.safetensors"])]
+    assert taken == [
+        (NAME, ["*.json", "README.md", "merges.txt", "vocab.txt", "model.safetensors"])
+    ]
 
 
 def test_folder_comes_before_the_hub(cache, tmp_path, monkeypatch):
@@ -134,7 +136,7 @@ def test_folder_comes_before_the_hub(cache, tmp_path, monkeypatch):
     ],
 )
 def test_patterns_choose_one_form(files, form):
-    assert hub.patterns(files) == ["*.json", "README.md", "merges.txt", *form]
+    assert hub.patterns(files) == ["*.json", "README.md", "merges.txt", "vocab.txt", *form]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from lb_jax.core.modalities import TEXT
 from lb_jax.models.languagebind import LanguageBind
 from lb_jax.models.lora import LoraConfig
 from lb_jax.objectives import contrastive
+from lb_jax.training import binding as family
 from lb_jax.training import program, recipe, sharding
 from lb_jax.training import step as step_lib
 from lb_jax.training.config import (
@@ -91,7 +92,7 @@ def start(name: str):
         return drawn
 
     batch = {}
-    for modality, shapes in program.batch_shapes(cfg, model.cfg).items():
+    for modality, shapes in family.batch_shapes(cfg, model.cfg).items():
         media = rng.normal(size=shapes["media"].shape).astype(np.float32)
         batch[modality] = {
             "media": captions(shapes["media"]) if modality == TEXT else media,
@@ -144,7 +145,7 @@ def prepared(name: str, mesh: jax.sharding.Mesh, model=None, **changes):
         jax.device_put(jax.random.key(KEY), sharding.replicated(mesh)),
     )
     model = model or program.make_model(cfg, recipe.build(cfg)[0])
-    return jit(name, program.make_gradient(cfg, mesh, model)), arguments
+    return jit(name, family.make_gradient(cfg, mesh, model)), arguments
 
 
 def as_run(name: str, mesh: jax.sharding.Mesh, model=None, **changes):

@@ -1,0 +1,220 @@
+"""Whole runs of VALOR on real files, by the loop of every run."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+import lb_jax
+from lb_jax.convert import valor_folder
+from lb_jax.core import errors, paths
+from lb_jax.feed import pipeline
+from lb_jax.models import valor_architectures
+from lb_jax.text import wordpiece
+from lb_jax.training import config as train_config
+from lb_jax.training import families, loop, published
+from lb_jax.training.config import (
+    DataConfig,
+    ModalityRecipe,
+    OptimConfig,
+    ParaphraseConfig,
+    SourceConfig,
+    TrainConfig,
+)
+from lb_jax.training.valor_config import GroupingConfig, ValorRun
+from tests.inference import valor_models
+from tests.training.test_loop import figures
+
+ARCH = "VALOR-test"
+ITEMS = 32  # of the corpus, each with two questions
+FOLDERS = {"video": "scenes_resize256_skip15", "audio": "scenes_audio"}
+EVERYTHING = GroupingConfig(("tva", "ta"), ("tva",), mlm=("tv",), alpha=1.5)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def architecture():
+    """A size that compiles in seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(valor_architectures.VALOR_ARCHITECTURES, ARCH, valor_models.CONFIG)
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(corpus_dir, tmp_path_factory):
+    """Captions and questions of the demo's corpus as VALOR writes them, and a vocabulary."""
+    folder = tmp_path_factory.mktemp("valor")
+    rows = json.loads((corpus_dir / "train.json").read_text())
+    told = [{"video_id": one, "desc": row["polish_mplug"]} for one, row in rows.items()]
+    assert len(rows) == ITEMS
+    asked = {
+        one: [
+            {"question": "what is seen", "answer": ["a dog", "rain"], "question_id": f"{one} {n}"}
+            for n in range(2)
+        ]
+        for one in rows
+    }
+    (folder / "captions.json").write_text(json.dumps(told))
+    (folder / "questions.json").write_text(json.dumps(asked))
+    wordpiece.WordPiece(valor_models.VOCABULARY).write(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(folder, corpus_dir):
+    source = SourceConfig(str(folder / "captions.json"), str(corpus_dir), FOLDERS)
+    return TrainConfig(
+        arch=ARCH,
+        modalities={
+            "video": ModalityRecipe(preprocess={"frames": 1, "size": 16}),
+            "audio": ModalityRecipe(preprocess={"clips": 1}),
+        },
+        trainable=published.trains(EVERYTHING, prompts=True),
+        steps=6,
+        batch_size=8,
+        text_length=16,
+        data=DataConfig({"main": source}),
+        optim=OptimConfig(lr=1e-3, warmup_steps=0, weight_decay=0.01, clip_norm=5.0),
+        valor=ValorRun(EVERYTHING, vocabulary=str(folder), inference={"video": 2, "audio": 1}),
+        log_every=1,
+        save_every=2,
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(run, tmp_path_factory):
+    """The work directory of a whole run."""
+    workdir = tmp_path_factory.mktemp("runs") / "unbroken"
+    loop.run(run, workdir)
+    return workdir
+
+
+def test_run_that_breaks_off_ends_bitwise_as_the_unbroken_one(run, trained, tmp_path, monkeypatch):
+    whole, taken = pipeline.Batches.__next__, []
+
+    def fourth_fails(self):
+        taken.append(0)
+        return whole(self) if len(taken) < 4 else 1 / 0
+
+    monkeypatch.setattr(pipeline.Batches, "__next__", fourth_fails)
+    with pytest.raises(ZeroDivisionError):
+        loop.run(run, tmp_path)
+    monkeypatch.undo()
+    loop.run(run, tmp_path)
+    digests = [valor_folder.open_valor(one / "checkpoint").digest for one in (trained, tmp_path)]
+    assert digests[0] == digests[1]
+    rows = figures(trained)
+    assert rows == figures(tmp_path)
+    assert [row["step"] for row in rows] == list(range(run.steps))
+    each = {"loss/align/tva", "loss/align/ta", "loss/caption/tva", "loss/mlm/tv"}
+    assert each | {"loss", "lr", "temperature", "grad_norm"} <= rows[-1].keys()
+
+
+def test_result_opens_and_writes_with_the_counts_of_inference(run, trained, corpus_dir):
+    model = lb_jax.load(trained)
+    assert model.specs["video"].frames == 2
+    assert (model.specs["audio"].clips, model.specs["text"].context) == (1, 16)
+    films = sorted((corpus_dir / FOLDERS["video"]).glob("*.mp4"))[:2]
+    assert len(model.caption("video", list(map(str, films)))) == 2
+    assert model.vocabulary.vocabulary == tuple(valor_models.VOCABULARY)
+
+
+@pytest.fixture(scope="module")
+def asking(run, folder, trained):
+    """A run over questions that starts from the trained model, with more frames."""
+    source = dataclasses.replace(run.data.sources["main"], path=str(folder / "questions.json"))
+    grouping = GroupingConfig(answer=("tva",))
+    video = ModalityRecipe(preprocess={"frames": 2, "size": 16})
+    return dataclasses.replace(
+        run,
+        init_from=str(trained),
+        modalities={**run.modalities, "video": video},
+        trainable=published.trains(grouping, prompts=True),
+        steps=0,
+        data=DataConfig({"main": source}),
+        valor=ValorRun(grouping, epochs=1, answer_length=6, answers=2),
+    )
+
+
+def test_questions_are_learnt_from_a_trained_model_for_epochs_of_items(asking, trained, tmp_path):
+    loop.run(asking, tmp_path)
+    rows = figures(tmp_path)
+    assert len(rows) == ITEMS // asking.batch_size
+    assert rows[0]["loss/answer/tva"] == rows[0]["loss"]
+    before, after = (valor_folder.open_valor(one / "checkpoint") for one in (trained, tmp_path))
+    assert dict(after.trained) == {"video": 2, "audio": 1}
+    one, other = (paths.flatten(weights.params()) for weights in (before, after))
+    moved = {path for path in one if not np.array_equal(one[path], other[path])}
+    assert not any(path.startswith(("align/", "temperature")) for path in moved)
+    assert {"text/head/bias", "video/patch_embed/kernel", "text/prompt_embed"} <= moved
+
+
+def test_frames_that_training_did_not_see_start_as_the_last_one(asking, trained):
+    before = valor_folder.open_valor(trained / "checkpoint").params()
+    family = families.of(asking)
+    model = family.make_model(asking, family.build(asking)[0])
+    table = family.initial_params(asking, model)["hand_over"]["video"]["frame_embed"]
+    np.testing.assert_array_equal(table[0], before["hand_over"]["video"]["frame_embed"][0])
+    np.testing.assert_array_equal(table[1], table[0])
+
+
+def test_batch_has_the_shapes_that_are_compiled(asking):
+    family = families.of(asking)
+    shape, preprocess = family.build(asking)
+    readers = family.loaders(asking, preprocess)
+    batch = pipeline.BatchLoader(readers, asking.batch_sizes)(0)["items"]
+    found = jax.tree.map(
+        lambda one: (one.shape, one.dtype), {side: batch[side] for side in ("media", "text")}
+    )
+    expected = family.batch_shapes(asking, shape)["items"]
+    assert found == jax.tree.map(lambda one: (one.shape, one.dtype), expected)
+
+
+def changed(run, **fields):
+    """The run with other fields of itself, or of its part for VALOR."""
+    own = {name: fields.pop(name) for name in list(fields) if hasattr(run.valor, name)}
+    return dataclasses.replace(run, valor=dataclasses.replace(run.valor, **own), **fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"accumulate": 2}, "config.accumulate: VALOR has no use for it"),
+        ({"paraphrase": ParaphraseConfig()}, "config.paraphrase: VALOR"),
+        ({"grouping": GroupingConfig()}, "has no groups; give those of a task"),
+        ({"grouping": GroupingConfig(align=("tv",))}, "takes video, config.modalities has audio"),
+        ({"inference": {"video": 3}}, "3 frames of video, and VALOR-test has embeddings for 2"),
+        ({"text_length": 25}, "25; the text encoder of VALOR-test takes at most 24"),
+        ({"arch": "VALOR-X"}, "unknown architecture 'VALOR-X' of VALOR"),
+        ({"vocabulary": ""}, "config.valor.vocabulary is empty; give the vocab.txt"),
+    ],
+)
+def test_settings_that_valor_cannot_use_are_told(run, fields, told):
+    cfg = changed(run, **fields)
+    family = families.of(cfg)
+    with pytest.raises(errors.ConfigError, match=told):
+        family.loaders(cfg, family.build(cfg)[1])
+
+
+def test_frames_that_are_drawn_are_not_kept(run):
+    cfg = dataclasses.replace(run, data=dataclasses.replace(run.data, cache="memory"))
+    family = families.of(cfg)
+    with pytest.raises(errors.ConfigError, match=r"data\.cache is 'memory', and video is decoded"):
+        family.loaders(cfg, family.build(cfg)[1])
+
+
+def test_a_model_of_another_size_is_refused(run, trained):
+    cfg = changed(run, init_from=str(trained), arch="VALOR-tiny")
+    family = families.of(cfg)
+    model = family.make_model(cfg, family.build(cfg)[0])
+    with pytest.raises(errors.ConfigError, match=r"audio\.depth is 1, of the run 2.*Choose its"):
+        family.initial_params(cfg, model)
+
+
+def test_groups_on_the_command_line_are_known_ones(run):
+    config = train_config.as_config_dict(run)
+    config.valor.grouping.caption = ("vta",)
+    with pytest.raises(errors.ConfigError, match="must be groups of tva, tv, ta, or none"):
+        train_config.from_config_dict(config)
+    assert train_config.from_config_dict(train_config.as_config_dict(run)) == run
