@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from einops import rearrange, repeat
 
 from lb_jax.core import paths
-from lb_jax.core.modalities import LETTERS, TEXT
+from lb_jax.core.modalities import TEXT
 from lb_jax.feed import items
 from lb_jax.models.valor import Valor, of_group
 from lb_jax.objectives import captioning, contrastive, fine_grained, ring
