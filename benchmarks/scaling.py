@@ -1,11 +1,12 @@
 """What a training step holds and sends as the batch and the machine grow; nothing is executed.
 
-    python benchmarks/scaling.py [--only batch chips] [--batches 64 128 ...]
+    python benchmarks/scaling.py [--only batch chips valor] [--batches 64 128 ...]
 
 Compiles the real step as `lb-jax plan` does. The first table is the tiny depth tower with LoRA on 8
 virtual CPU devices at growing global batches: temporary bytes of a device must grow as the batch
 does, not as its square. The second is ViT-L/14 on slices of TPU v5e at a fixed batch per chip:
-temporary bytes must stay, and what a chip sends is what the collectives of the step need. It needs
+temporary bytes must stay, and what a chip sends is what the collectives of the step need. So must
+those of VALOR-L's pretraining, the third, at the batch per chip that 256 of them have. Both need
 libtpu (the extra `plan`).
 """
 
@@ -17,7 +18,7 @@ import json
 import jax
 
 from lb_jax.models.lora import LoraConfig
-from lb_jax.training import plan
+from lb_jax.training import plan, published
 from lb_jax.training.config import DataConfig, LossConfig, ModalityRecipe, TrainConfig
 
 BATCHES = (128, 256, 512, 1024, 2048, 4096, 8192)
@@ -49,6 +50,12 @@ TINY = dataclasses.replace(
     data=DataConfig(text_cache="not read"),
     loss=LossConfig(tile=16),
 )
+VALOR = dataclasses.replace(published.run("pretrain", "valor1m"), remat="full")
+# What is compiled for growing slices: title, run, items of a chip.
+SLICED = {
+    "chips": ("ViT-L/14, depth, LoRA", DEPTH, PER_CHIP),
+    "valor": ("VALOR-L, pretraining on VALOR-1M", VALOR, 2),
+}
 
 
 def by_batch(batches: list[int]) -> list[dict]:
@@ -67,14 +74,14 @@ def by_batch(batches: list[int]) -> list[dict]:
     return rows
 
 
-def by_chips() -> list[dict]:
+def by_chips(title: str, run: TrainConfig, per_chip: int) -> list[dict]:
     """Temporary and sent bytes of a v5e chip on growing slices, at a fixed batch per chip."""
     rows = []
-    print(f"\nViT-L/14, depth, LoRA, {PER_CHIP} items per chip, TPU v5e; per chip")
+    print(f"\n{title}, {per_chip} items per chip, TPU v5e; per chip")
     print(f"{'chips':>8}{'temporary MiB':>16}{'against first':>15}{'compiled':>11}  sent, MiB")
     for name in SLICES:
         to = plan.target(name)
-        cfg = dataclasses.replace(DEPTH, batch_size=PER_CHIP * len(to.devices))
+        cfg = dataclasses.replace(run, batch_size=per_chip * len(to.devices))
         found = plan.try_out(cfg, to).figures
         row = {"chips": len(to.devices), "temp_bytes": found.temp_bytes, "sent": found.sent}
         rows.append({**row, "compile_s": found.compile_s})
@@ -91,15 +98,16 @@ def by_chips() -> list[dict]:
 def main() -> None:
     """Prints the tables, and as the last line their figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", nargs="+", choices=("batch", "chips"), default=["batch", "chips"])
+    tables = ("batch", *SLICED)
+    parser.add_argument("--only", nargs="+", choices=tables, default=[*tables])
     parser.add_argument("--batches", nargs="+", type=int, default=BATCHES)
     given = parser.parse_args()
     figures = {"jax": jax.__version__}
     if "batch" in given.only:
         figures["by_batch"] = by_batch(given.batches)
-    if "chips" in given.only:
+    for name in [one for one in SLICED if one in given.only]:
         if importlib.util.find_spec("libtpu"):
-            figures["by_chips"] = by_chips()
+            figures[f"by_{name}"] = by_chips(*SLICED[name])
         else:
             print("\nTPU slices skipped: libtpu is not installed; pip install 'lb_jax[plan]'")
     print(json.dumps(figures))

@@ -54,7 +54,7 @@ MODELS: Mapping[str, Shipped] = {
     CAPTIONER: Shipped(
         "captioner.zip",
         "the demo's captioner",
-        "writes only of the scenes that `lb-jax demo corpus` draws",
+        "writes only of films that `lb-jax demo corpus --kind films` draws",
         "--model FOLDER, a VALOR model",
     ),
 }

@@ -6,6 +6,7 @@ the quarantine with its row. Of a question several answers may come at once, `an
 `answer_weights` [b, k].
 """
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -16,9 +17,8 @@ from lb_jax.core.modalities import MODALITIES
 from lb_jax.corpora import captions
 from lb_jax.corpora.quarantine import BadSample
 from lb_jax.corpora.rows import Ref, Row, Source, name_of
-from lb_jax.feed import pipeline
+from lb_jax.feed import keeping, pipeline
 from lb_jax.media import items, specs
-from lb_jax.media.items import Decoded
 from lb_jax.text import wordpiece
 from lb_jax.text.spec import TextSpec
 
@@ -71,9 +71,7 @@ class Items(pipeline.Loader):
         super().__init__(
             sources, NAME, None, first, self.encoders[first], seed=seed, drop_to=drop_to
         )
-        for name, spec in self.specs.items():
-            pipeline.require_cacheable(name, spec, cache)
-        self._kept: dict[tuple, Decoded] | None = {} if cache else None
+        self._kept = keeping.Kept(self.specs, cache)
 
     @property
     def items(self) -> int:
@@ -106,27 +104,16 @@ class Items(pipeline.Loader):
             where = at
             media = _media(row, "audio" not in source.modalities, rng)
             called = {name: name_of(file, f"{at}, {name}") for name, file in media.items()}
-            decoded = self._read((corpus, number, *map(str, media.values())), media, called, rng)
+            key = (corpus, number, *map(str, media.values()))
+            options = {"names": called, "refuses_empty": True}
+            decode = functools.partial(items.decode, media, self.specs, rng, **options)
+            decoded = self._kept.get(key, decode)
             item = items.transform(decoded, self.specs, rng)
         except errors.DataError as error:
             named = error.path if where == at else where
             return BadSample(self.modality, named, error.reason)
         present = np.array([item.present[name] for name in self.specs])
         return {**item.arrays, PRESENT: present}, texts, truncated
-
-    def _read(
-        self,
-        key: tuple,
-        media: Mapping[str, Ref],
-        called: Mapping[str, str],
-        rng: np.random.Generator,
-    ) -> Decoded:
-        if self._kept is not None and key in self._kept:
-            return self._kept[key]
-        found = items.decode(media, self.specs, rng, names=called, refuses_empty=True)
-        if self._kept is not None:
-            self._kept[key] = found
-        return found
 
     def texts(self) -> Iterator[str]:
         """Every text that a sample may have."""

@@ -335,14 +335,14 @@ _RANGES = (
     (
         r"(paraphrase/)?batch_size|log_every|save_every|keep|modalities/[^/]+/lora/rank|"
         r"accumulate|loss/tile|probe/(size|every)|"
-        r"valor/(answers|grouping/tile|(trained|inference)/[^/]+)",
+        r"valor/(answers|grouping/tile|inference/[^/]+)",
         lambda x: x >= 1,
         "at least 1",
     ),
     (
         r"steps|seed|max_skipped|optim/(warmup_steps|weight_decay|clip_norm)|"
         r"data/(threads|workers)|modalities/[^/]+/(batch_size|tube_size)|"
-        r"valor/(epochs|grouping/alpha)",
+        r"valor/(epochs|grouping/alpha|trained/[^/]+)",
         lambda x: x >= 0,
         "0 or more",
     ),

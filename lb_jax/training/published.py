@@ -243,6 +243,7 @@ def run(task: str, row: str) -> TrainConfig:
             answer_length=ANSWER + 2,
             answers=one.answers,
             bases=dict(model.bases) if is_pretraining else {},
+            trained={} if is_pretraining else dict.fromkeys(preprocess, 0),
             inference={role: counts[role][1][1] for role in preprocess},
         ),
     )

@@ -29,7 +29,7 @@ from lb_jax.objectives.captioning import Vocabulary
 from lb_jax.text import wordpiece
 from lb_jax.text.spec import TextSpec
 from lb_jax.text.wordpiece import WordPiece
-from lb_jax.training import compute, data, grouping, valor_start
+from lb_jax.training import compute, data, grouping, recipe, valor_start
 from lb_jax.training import config as train_config
 from lb_jax.training import optimizer as optimizer_lib
 from lb_jax.training.config import LossConfig, ModalityRecipe, TrainConfig
@@ -37,7 +37,7 @@ from lb_jax.training.valor_start import drawn_params, initial_params, settings
 
 __all__ = ["drawn_params", "initial_params"]  # as the family has them
 
-ACCUMULATES = False
+ACCUMULATES: bool = False
 COUNTS = {"video": "frames", "audio": "clips"}  # role -> the field of its spec that tells how many
 CROPS = 3  # of a sound, as LanguageBind takes it
 PROMPTED = ("text", "caption", "qa")  # prompts of a model with prompts; those of "mlm" are always
@@ -149,12 +149,9 @@ def _shape(cfg: TrainConfig, found: Mapping[str, specs.Spec]) -> ValorConfig:
     for role, tower in one.towers.items():
         spec = found[role]
         if isinstance(tower, VisionConfig):
-            sides = (
-                (spec.mel_bins, spec.target_frames)
-                if isinstance(spec, specs.AudioSpec)
-                else (spec.size, spec.size)
-            )
-            frames = spec.frames if tower.temporal or tower.tube_size else 1
+            is_one = tower.temporal or tower.tube_size  # of all frames of a film
+            frames = getattr(spec, "frames", 1) if is_one else 1
+            sides = recipe.input_size(spec)
             tower = dataclasses.replace(tower, image_size=sides, frames=frames)
         towers[role] = tower
     return dataclasses.replace(

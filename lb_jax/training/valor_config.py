@@ -68,7 +68,7 @@ class ValorRun:
       bases: role, "text" among them -> encoder to start from where there is no `init_from`, see
         `convert.valor_bases`; a role that is not there is drawn.
       trained: role -> frames or clips that `init_from` saw in its training, where it does not say
-        so: all further ones start as the last of these.
+        so: all further ones start as the last of these. 0 takes what it says.
       inference: role -> frames or clips that the result is used with; those of training otherwise.
     """
 

@@ -26,7 +26,8 @@ from lb_jax.training.valor_config import ValorRun
 
 LETTERS = "letters"  # the vocabulary that spells every word
 # Fields of a shape that no parameter depends on, or that are brought to those of the run.
-_FREE = ("dropout", "image_size", "frames", "clips", "task_prompts", "form")
+_FREE = ("dropout", "image_size", "frames", "clips", "task_prompts")
+_SPECIAL = ("pad", "begin", "end", "mask")  # of a text encoder; the vocabulary says them
 
 # Temperature -> what its leaf holds.
 _TEMPERATURES = {
@@ -150,9 +151,9 @@ def _of_model(cfg: TrainConfig, weights: ValorWeights, shape: ValorConfig) -> pa
             table = params[role]["position_embed"]
             table = adapt.resize_positions(table, before.grid, tower.grid, "bilinear")
             params[role] = {**params[role], "position_embed": table}
-    seen = {**weights.trained, **settings(cfg).trained}
-    extended = extend_frames(params, {role: n for role, n in seen.items() if role in shape.towers})
-    return jax.tree.map(np.asarray, extended)
+    said = {role: count for role, count in settings(cfg).trained.items() if count}
+    seen = {role: n for role, n in {**weights.trained, **said}.items() if role in shape.towers}
+    return jax.tree.map(np.asarray, extend_frames(params, seen))
 
 
 def _base(shape: ValorConfig, role: str, path: Path) -> valor_bases.Base:
@@ -195,5 +196,5 @@ def _fields(shape: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: _fields(value) if isinstance(value, Mapping) else value
         for name, value in shape.items()
-        if name not in _FREE
+        if name not in (*_FREE, *_SPECIAL)
     }

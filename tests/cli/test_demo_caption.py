@@ -1,12 +1,16 @@
 """`lb-jax demo caption` with the captioner of the package in place of the one it trains."""
 
+import dataclasses
 import json
 
 import pytest
 
+import lb_jax
 from lb_jax.cli import demo_caption
 from lb_jax.core import checkpoint, shipped
 from lb_jax.demo import card, films
+from lb_jax.text import wordpiece
+from lb_jax.training import families
 
 ITEMS = 60
 
@@ -30,6 +34,17 @@ def test_training_gets_the_films_and_the_seed(ran):
     assert f"--config.data.sources.main.path={out}/films/train.csv" in arguments
     assert "--config.seed=77" in arguments
     assert json.loads((out / "films" / "corpus.json").read_text())["seed"] == 77
+
+
+def test_the_run_is_of_the_vocabulary_of_the_films_and_the_tower_of_the_demo(ran):
+    cfg, _ = demo_caption.train.parse(ran[1][0])
+    shape, preprocess = families.of(cfg).build(cfg)
+    assert shape.text.vocab == len(films.vocabulary())
+    tower = lb_jax.load(shipped.DEMO).config.towers["video"]
+    assert shape.video == dataclasses.replace(tower, embed_dim=0, lora=None)
+    assert preprocess["video"].frames == tower.frames
+    longest = max(len(one.caption.split()) for one in films.schedule(0, 2000))
+    assert cfg.text_length == longest + wordpiece.SPECIAL_TOKENS
 
 
 def test_the_captioner_of_the_package_writes_what_is_so_of_films_it_has_not_seen(ran):

@@ -4,7 +4,7 @@ import pytest
 
 from lb_jax.convert import hub
 from lb_jax.core import checkpoint, errors, shipped
-from lb_jax.demo import card, scene
+from lb_jax.demo import card, films, scene
 
 
 def test_who_names_no_model_is_told_once_and_how_to_take_a_real_one(capsys):
@@ -26,9 +26,22 @@ def test_its_card_names_all_that_it_knows():
     assert shipped.REAL in text
 
 
-def test_a_copy_keeps_the_card(tmp_path):
-    checkpoint.copy(shipped.unpacked(shipped.DEMO), tmp_path / "copy")
-    assert (tmp_path / "copy" / checkpoint.CARD).read_text() == card.text()
+def test_the_card_of_the_captioner_names_its_words_and_questions():
+    text = (shipped.unpacked(shipped.CAPTIONER) / checkpoint.CARD).read_text()
+    assert text == card.of_captioner()
+    assert all(said in text for values in films.WORDS.values() for said in values)
+    assert all(question in text for asked in films.QUESTIONS.values() for question in asked)
+
+
+@pytest.mark.parametrize(
+    ("name", "beside"),
+    [(shipped.DEMO, checkpoint.CALIBRATION), (shipped.CAPTIONER, checkpoint.VOCABULARY)],
+)
+def test_a_copy_keeps_what_lies_beside(tmp_path, name, beside):
+    source = shipped.unpacked(name)
+    checkpoint.copy(source, tmp_path / "copy")
+    for one in (checkpoint.CARD, beside):
+        assert (tmp_path / "copy" / one).read_bytes() == (source / one).read_bytes()
 
 
 @pytest.mark.parametrize("name", shipped.MODELS)

@@ -2,13 +2,15 @@
 
 import dataclasses
 import json
+import os
+import signal
 
 import jax
 import numpy as np
 import pytest
 
 import lb_jax
-from lb_jax.convert import valor_folder
+from lb_jax.convert import valor_bases, valor_folder
 from lb_jax.core import errors, paths
 from lb_jax.feed import pipeline
 from lb_jax.models import valor_architectures
@@ -24,10 +26,19 @@ from lb_jax.training.config import (
     TrainConfig,
 )
 from lb_jax.training.valor_config import GroupingConfig, ValorRun
+from tests.convert import small
+from tests.convert.test_valor_bases import bert_file
 from tests.inference import valor_models
+from tests.training.test_drill import STEP, Drill
 from tests.training.test_loop import figures
 
 ARCH = "VALOR-test"
+# what the sheet of another process needs to know that size
+REGISTERED = f"""
+from lb_jax.models import valor_architectures
+from tests.inference import valor_models
+valor_architectures.VALOR_ARCHITECTURES[{ARCH!r}] = valor_models.CONFIG
+"""
 ITEMS = 32  # of the corpus, each with two questions
 FOLDERS = {"video": "scenes_resize256_skip15", "audio": "scenes_audio"}
 EVERYTHING = GroupingConfig(("tva", "ta"), ("tva",), mlm=("tv",), alpha=1.5)
@@ -109,6 +120,21 @@ def test_run_that_breaks_off_ends_bitwise_as_the_unbroken_one(run, trained, tmp_
     assert [row["step"] for row in rows] == list(range(run.steps))
     each = {"loss/align/tva", "loss/align/ta", "loss/caption/tva", "loss/mlm/tv"}
     assert each | {"loss", "lr", "temperature", "grad_norm"} <= rows[-1].keys()
+
+
+def test_a_killed_process_goes_on_bitwise(run, trained, tmp_path):
+    drill = Drill(tmp_path, run)
+    drill.sheet.write_text(f"{REGISTERED}{drill.sheet.read_text()}")
+    drill.environment = dict(os.environ)
+    status, told = drill(tmp_path / "killed", STEP, int(signal.SIGKILL), 4, 0.0)
+    assert status == -signal.SIGKILL, told
+    status, told = drill(tmp_path / "killed")
+    assert status == 0, told
+    digests = [
+        valor_folder.open_valor(one / "checkpoint").digest for one in (trained, tmp_path / "killed")
+    ]
+    assert digests[0] == digests[1]
+    assert figures(trained) == figures(tmp_path / "killed")
 
 
 def test_result_opens_and_writes_with_the_counts_of_inference(run, trained, corpus_dir):
@@ -202,6 +228,34 @@ def test_frames_that_are_drawn_are_not_kept(run):
     family = families.of(cfg)
     with pytest.raises(errors.ConfigError, match=r"data\.cache is 'memory', and video is decoded"):
         family.loaders(cfg, family.build(cfg)[1])
+
+
+def test_a_run_starts_from_the_encoders_that_it_names(run, tmp_path, monkeypatch):
+    words = [*wordpiece.vocabulary_of(["a b c"]), *(f"w{n}" for n in range(120))][:120]
+    bert, clip = bert_file(tmp_path / "bert")[0], small.clip_folder(tmp_path / "clip")
+    wordpiece.WordPiece(words).write(bert)
+    text, video = valor_bases.load_bert(bert), valor_bases.load_tower(clip, "image")
+    shape = dataclasses.replace(
+        valor_models.CONFIG,
+        text=dataclasses.replace(text.config, dropout=0.0),
+        video=dataclasses.replace(video.config, image_size=(32, 32)),
+        temperature="logit_scale",
+    )
+    monkeypatch.setitem(valor_architectures.VALOR_ARCHITECTURES, "VALOR-bases", shape)
+    modalities = {**run.modalities, "video": ModalityRecipe(preprocess={"frames": 2})}
+    bases = {"text": str(bert), "video": str(clip)}
+    cfg = changed(run, arch="VALOR-bases", modalities=modalities, bases=bases, vocabulary="")
+    family = families.of(cfg)
+    model_cfg, preprocess = family.build(cfg)
+    assert (model_cfg.text.vocab, model_cfg.text.begin) == (120, words.index("[CLS]"))
+    assert family.loaders(cfg, preprocess)
+    params = family.initial_params(cfg, family.make_model(cfg, model_cfg))
+    np.testing.assert_array_equal(params["text"]["head"]["bias"], text.params["head"]["bias"])
+    assert params["video"]["position_embed"].shape == (1 + 4 * 4, video.config.width)
+    np.testing.assert_array_equal(params["logit_scale"], video.logit_scale)
+    other = changed(cfg, bases={**bases, "audio": str(clip)})
+    with pytest.raises(errors.CheckpointError, match="not those of an AST"):
+        family.initial_params(other, family.make_model(other, model_cfg))
 
 
 def test_a_model_of_another_size_is_refused(run, trained):
