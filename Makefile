@@ -2,6 +2,7 @@
 # make test   the whole test suite
 # make test-peers   the tests that the last `make test` skipped, on Python 3.11: torch, transformers, peft and mteb are there
 # make demo-model   the demo, and from it the model that comes with the package
+# make demo-captioner   films with sound, a model that writes of them, and from it the captioner that comes with the package
 # make lint   ruff, and pyrefly for the types
 # make docs   the site of the documentation, build/site: the pages of docs/ and the API
 # All of them set up an environment first, in .venv, with the newest Python here of those that
@@ -13,11 +14,12 @@ FOUND := $(shell .ci/python $(VENV) $(PYTHON))
 VERSION := $(if $(FOUND),$(shell $(FOUND) -c 'import platform; print(platform.python_version())'))
 BIN := $(VENV)/bin
 DEMO := build/demo
+CAPTIONER := build/demo-captioner
 SKIPPED := build/skipped.txt
 
 # GLIBC_TUNABLES: a training step on CPU asks for its memory anew; huge pages save a quarter of it.
 
-.PHONY: demo demo-model test test-peers skipped lint docs clean
+.PHONY: demo demo-model demo-captioner test test-peers skipped lint docs clean
 
 demo: $(VENV)/installed
 	GLIBC_TUNABLES=glibc.malloc.hugetlb=1 $(BIN)/lb-jax demo --out $(DEMO)
@@ -30,6 +32,11 @@ demo-model: demo
 	$(BIN)/lb-jax calibrate --model build/demo-model --data $(DEMO)/corpus
 	$(BIN)/lb-jax doctor --model build/demo-model --write-golden
 	$(BIN)/python -m lb_jax.core.shipped build/demo-model
+
+# the captioner as it comes with the package, lb_jax/demo/captioner.zip
+demo-captioner: $(VENV)/installed
+	GLIBC_TUNABLES=glibc.malloc.hugetlb=1 $(BIN)/lb-jax demo caption --out $(CAPTIONER)
+	$(BIN)/python -m lb_jax.core.shipped $(CAPTIONER)/checkpoint captioner
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n 2 --skipped-to=$(SKIPPED)

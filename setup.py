@@ -32,7 +32,7 @@ setup(
     include_package_data=True,
     package_data={
         "lb_jax.text": ["clip_merges.txt.gz", "clip_merges.LICENSE"],
-        "lb_jax.demo": ["model.zip"],
+        "lb_jax.demo": ["*.zip"],
         "lb_jax.evaluation.benchmarks": ["published.json"],
         "lb_jax.evaluation.benchmarks.prompts": ["*.json", "classes/*.json"],
     },

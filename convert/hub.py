@@ -36,7 +36,7 @@ _NAME = re.compile(r"[\w.-]+/[\w.-]+")
 def local(source: str | Path) -> Path:
     """The local path of weights: a path as it is, a hub name downloaded or taken from the cache.
 
-    "demo" is the model that comes with the package.
+    The names of `shipped.MODELS`, such as "demo", are models that come with the package.
 
     The hub's own switches hold: `HF_HOME`, `HF_TOKEN`, `HF_HUB_OFFLINE`.
 
@@ -46,8 +46,8 @@ def local(source: str | Path) -> Path:
     path = Path(os.path.expanduser(source))  # leaves ~nobody as it is
     if os.path.exists(path):  # False for a name no file can have
         return path
-    if str(source) == shipped.DEMO:
-        return shipped.demo_model()
+    if str(source) in shipped.MODELS:
+        return shipped.unpacked(str(source))
     if not _NAME.fullmatch(str(source)):
         raise _unknown(source)
     return _downloaded(str(source))

@@ -100,9 +100,14 @@ def open_valor(
 
     Raises:
       CheckpointError: for weights of another system, without options, or that do not fit them.
+      ConfigError: for options of a checkpoint that has its own.
     """
     path = Path(path)
     if is_ours(path):
+        if config is not None:
+            raise errors.ConfigError(
+                f"{path}: a checkpoint of this package has its own config; leave config out."
+            )
         return _stored(path)
     file = _weights_file(path)
     options, told = _options(path, config)

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from tests import docs_commands, docs_world
 from tests.docs_commands import Command
-from tests.docs_world import CORPUS, MODEL
+from tests.docs_world import CORPUS, MODEL, WRITER
 from tests.goldens import ROOT
 
 SERVE_S = 300
@@ -37,6 +37,7 @@ ELSEWHERE = {
     r"(python -m lb_jax\.|bash findings/)NAME.*": "stands for several programs",
     r"python (-m )?benchmarks[/.].*": "measures for minutes or hours on a quiet machine",
     r"lb-jax demo( \[--out DIR\].*)?": "trains for minutes; `make demo`",
+    r"lb-jax demo caption.*": "trains for minutes; `make demo-captioner`",
     r"lb-jax train --config=configs/demo_pretrain.*": "trains for minutes; `make demo`",
     r"lb-jax train --config=valor_retrieval:valor32k .*": "needs the released model and VALOR-32K; "
     "tests/training/test_valor.py trains a small one",
@@ -72,6 +73,7 @@ VALUES = {
     r"--config=(SHEET|configs/X\.py)(?=$| )": "--config=configs/X.py:trial",
     r"--config\.name=value": "--config.steps=1",
     r"\bembed DIR\b": "embed photos",
+    r"ask FILE QUESTION": "ask home/Videos/0.mp4 'what is seen'",
     r"\bFILES\b": "home/Videos/0.mp4 home/Videos/1.mp4",
     r"MODALITY,\.\.\.": "image",
     r"\bFORMAT\b": "orbax",
@@ -79,6 +81,7 @@ VALUES = {
 # What would take a network or hours, and the same in small.
 SMALL = {
     r"(video=)?LanguageBind/\w+": MODEL,
+    r"\bVALOR-[BL]\b": WRITER,
     r"(--config=depth)(?=$| )": r"\1:trial",
     r"(finetune(\.py)?:\w+)(?=$| )": r"\1,trial",
 }

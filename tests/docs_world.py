@@ -17,12 +17,14 @@ from lb_jax.core import shipped
 from lb_jax.demo import corpus
 from tests.evaluation import miniatures
 from tests.goldens import ROOT
+from tests.inference import valor_models
 
 ITEMS = 200  # of the demo's corpus; a fifth is held out, and enough of them to calibrate
 KEPT = 8  # files of a folder
 BENCHMARKS = ("msrvtt", "esc50", "nyu_depth")
 FILM_S = 40
 MODEL = "build/demo/checkpoint"
+WRITER = "build/valor"
 CORPUS = "build/demo/corpus"
 # folder: files of the corpus
 FOLDERS = {
@@ -50,7 +52,7 @@ def make(folder: Path, text: str) -> None:
     """
     (folder / MODEL).parent.mkdir(parents=True)
     corpus.write_corpus(folder / CORPUS, seed=0, items=ITEMS, workers=1)
-    shutil.copytree(shipped.demo_model(), folder / MODEL)
+    shutil.copytree(shipped.unpacked(shipped.DEMO), folder / MODEL)
     shutil.copytree(ROOT / "configs", folder / "configs")
     (folder / "configs/X.py").write_text(SHEET, "utf-8")
     for name, pattern in FOLDERS.items():
@@ -65,6 +67,8 @@ def make(folder: Path, text: str) -> None:
     _write_tables(folder)
     for name in BENCHMARKS:
         miniatures.write(name, folder / "datasets")
+    if re.search(r"--model[= ]VALOR-", text):
+        valor_models.save(folder / WRITER)
     with inside(folder):
         if re.search(r"--model[= ]run\b", text) and "--workdir=run" not in text:
             called("convert", MODEL, "run", "--to=orbax", "--only=depth")

@@ -1,6 +1,7 @@
 """The demo command; only chains what the other commands do.
 
-Usage: `lb-jax demo [--out DIR] [--seed N] [--items M]` and `lb-jax demo corpus …`.
+Usage: `lb-jax demo [--out DIR] [--seed N] [--items M]`, `lb-jax demo corpus …` and `lb-jax demo
+caption …`.
 """
 
 import os
@@ -8,11 +9,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from lb_jax.cli import calibrate, evaluate, train
+from lb_jax.cli import calibrate, demo_caption, demo_corpus, evaluate, train
 from lb_jax.cli.arguments import Parser, make_folder
 from lb_jax.core import checkpoint, errors, logging, modalities
-
-ITEMS = 2560
 
 # What the report holds the headline numbers against.
 TARGETS = {
@@ -28,9 +27,9 @@ TARGETS = {
 
 
 def main(argv: Sequence[str]) -> None:
-    """Runs the whole demo, or with `corpus` as first argument only its first part."""
-    if argv and argv[0] == "corpus":
-        corpus_main(argv[1:])
+    """Runs the whole demo, or what is named first: its corpus alone, or the captioner."""
+    if argv and argv[0] in PARTS:
+        PARTS[argv[0]](argv[1:])
         return
     parser = Parser(
         "demo",
@@ -47,7 +46,10 @@ def main(argv: Sequence[str]) -> None:
         "--seed", type=int, default=0, help="of the corpus and of both runs (default: 0)"
     )
     parser.add_argument(
-        "--items", type=int, default=ITEMS, help=f"size of the corpus (default: {ITEMS})"
+        "--items",
+        type=int,
+        default=demo_corpus.ITEMS,
+        help=f"size of the corpus (default: {demo_corpus.ITEMS})",
     )
     arguments = parser.parse_args(argv)
     run(arguments.out, seed=arguments.seed, items=arguments.items)
@@ -66,7 +68,7 @@ def run(out: Path, *, seed: int, items: int) -> None:
     ]
     stages = {
         "corpus": (
-            corpus_main,
+            demo_corpus.main,
             ["--out", str(out / "corpus"), "--seed", str(seed), "--items", str(items)],
         ),
         "pretrain": (
@@ -120,25 +122,4 @@ def run(out: Path, *, seed: int, items: int) -> None:
     print(f"{out / 'metrics.json'}\n{out / 'report.html'}\n{out / 'checkpoint'}")
 
 
-def corpus_main(argv: Sequence[str]) -> None:
-    """`lb-jax demo corpus --seed N --items M --out DIR`."""
-    parser = Parser(
-        "demo corpus",
-        "Writes the demo corpus: real mp4, wav, jpg and png files with captions and "
-        "labels. Same seed, same bytes.",
-    )
-    parser.add_argument("--out", type=Path, required=True, help="new or empty folder")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--items", type=int, default=ITEMS)
-    arguments = parser.parse_args(argv)
-
-    from lb_jax.demo import corpus
-
-    make_folder(arguments.out, "--out")
-    with logging.Progress("write corpus", arguments.items, unit="item") as bar:
-        corpus.write_corpus(
-            arguments.out,
-            seed=arguments.seed,
-            items=arguments.items,
-            progress=lambda done, total: bar.advance(done - bar.done),
-        )
+PARTS = {"corpus": demo_corpus.main, "caption": demo_caption.main}

@@ -1,13 +1,11 @@
 """`lb-jax embed DIR… -o STORE`, or `--modality=M FILES… -o out.npz`."""
 
 import argparse
-import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from lb_jax.cli import embed_npz
-from lb_jax.cli.arguments import Parser, add_settings, given_settings, make_folder
-from lb_jax.core import errors, notices, shipped
+from lb_jax.cli import embed_npz, file_arguments
+from lb_jax.cli.arguments import Parser, add_settings, given_settings
+from lb_jax.core import errors, shipped
 from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.core.words import counted
 
@@ -15,30 +13,10 @@ from lb_jax.core.words import counted
 STORE_DEFAULTS = {
     "window": None,
     "stride": None,
-    "workers": None,
-    "rules": [],
     "prune": False,
-    "timeout": 600.0,
-    "root": None,
     "multihost": False,
+    **file_arguments.READ,
 }
-# Of files, which texts are not.
-FILE_DEFAULTS = {
-    "retry": False,
-    "quarantine": None,
-    "max_bad_rate": 0.5,
-    "list_left_out": False,
-}
-# Option, whether a value is one, and what it must be.
-LIMITS = (
-    ("frames", lambda value: value >= 1, "at least 1"),
-    ("batch_size", lambda value: value >= 1, "at least 1"),
-    ("workers", lambda value: value >= 1, "at least 1"),
-    ("max_bad_rate", lambda value: 0 <= value <= 1, "from 0 to 1"),
-    ("timeout", lambda value: value > 0, "above 0 seconds"),
-    ("window", lambda value: 0 < value < math.inf, "above 0 seconds"),
-    ("stride", lambda value: 0 < value < math.inf, "above 0 seconds"),
-)
 # Taken for files, which a store is not.
 FILES = (".csv", ".json", ".jsonl", ".npy", ".parquet", ".tsv", ".txt")
 
@@ -51,7 +29,7 @@ def main(argv: Sequence[str]) -> None:
             raise errors.ConfigError(
                 f"{option} goes with a store; give -o the name of a folder, not {arguments.out}."
             )
-        if arguments.modality == TEXT and (option := _given(arguments, FILE_DEFAULTS)):
+        if arguments.modality == TEXT and (option := _given(arguments, file_arguments.UNUSED)):
             raise errors.ConfigError(f"{option} goes with files, and texts are none; leave it out.")
         if arguments.modality is None:
             raise errors.ConfigError(
@@ -92,8 +70,7 @@ def _parse(argv: Sequence[str], name: str, out: str | None = None) -> argparse.N
     add(
         "items",
         nargs="+",
-        help="folders, media files, or manifests (.csv .tsv .jsonl .parquet with a column path, or "
-        "one for each modality); for --modality=text the texts themselves",
+        help=f"{file_arguments.ITEMS}; for --modality=text the texts themselves",
     )
     add(
         "--model",
@@ -116,53 +93,18 @@ def _parse(argv: Sequence[str], name: str, out: str | None = None) -> argparse.N
     )
     add("--frames", type=int, help="of a video (default: as many as the model was trained with)")
     add_settings(parser)
-    group = parser.add_argument_group("files that are not embedded")
-    add = group.add_argument
-    add(
-        "--list-left-out",
-        action="store_true",
-        help="name each file of a folder that is left out, and why",
-    )
-    add("--retry", action="store_true", help="try files of the quarantine list again")
-    add(
-        "--quarantine",
-        type=Path,
-        metavar="FILE",
-        help="list of files that cannot be used (default: that of -o with .quarantine.jsonl)",
-    )
-    add(
-        "--max-bad-rate",
-        type=float,
-        help="share of such files above which it stops (default: %(default)s)",
-    )
-    group = parser.add_argument_group("stores")
-    add = group.add_argument
+    file_arguments.add_unused(parser, "embedded")
+    add = file_arguments.add_read(parser, "stores").add_argument
     add("--window", type=float, metavar="S", help="seconds of video or sound a row (default: 10)")
     add("--stride", type=float, metavar="S", help="from one window to the next (default: --window)")
-    add("--workers", type=int, help="processes that decode (default: one for each processor)")
-    add(
-        "--as",
-        dest="rules",
-        action="append",
-        metavar="REGEX=MODALITY",
-        help="what files are whose absolute path the expression is found in; comes before the "
-        "rules below",
-    )
-    add(
-        "--root",
-        type=Path,
-        help="folder that paths of manifests are relative to (default: its own)",
-    )
     add("--prune", action="store_true", help="remove files that are gone from the folders")
-    add("--timeout", type=float, metavar="S", help="for a file in seconds (default: %(default)s)")
     add(
         "--multihost",
         action="store_true",
         help="share the files with other hosts that run the same command",
     )
-    parser.set_defaults(**STORE_DEFAULTS, **FILE_DEFAULTS)
     arguments = parser.parse_args(argv)
-    _check(arguments)
+    file_arguments.check(arguments)
     arguments.command = name
     given = {name: vars(arguments)[name] for name in ("frames", "batch_size")}
     arguments.loading = {name: value for name, value in given.items() if value is not None}
@@ -178,27 +120,11 @@ def _given(arguments: argparse.Namespace, defaults: Mapping[str, object]) -> str
     return None
 
 
-def _check(arguments: argparse.Namespace) -> None:
-    for name, fits, expected in LIMITS:
-        value = vars(arguments)[name]
-        if value is not None and not fits(value):
-            option = name.replace("_", "-")
-            raise errors.ConfigError(f"--{option} is {value}; it must be {expected}.")
-
-
 def _into_store(arguments: argparse.Namespace) -> None:
     from lb_jax.corpora import media_files
 
-    rules = [media_files.parse_rule(rule) for rule in arguments.rules]
-    for item in arguments.items:
-        if not Path(item).exists():
-            raise errors.DataError(
-                item, "does not exist; give a folder, a media file or a manifest"
-            )
-    if "://" not in arguments.out:
-        make_folder(Path(arguments.out).absolute().parent, "--out")
-    if arguments.quarantine is not None:
-        make_folder(arguments.quarantine.absolute().parent, "--quarantine")
+    rules = file_arguments.rules_of(arguments)
+    file_arguments.make_folders(arguments)
 
     if arguments.multihost:
         from lb_jax.training import distributed
@@ -239,12 +165,9 @@ def _into_store(arguments: argparse.Namespace) -> None:
     for (modality, what), count in found.told.items():
         if modality in media_files.SAID:
             print(f"  as {modality}: {counted(count, 'file')}: {what}")
-    embed_npz.tell_left_out(found.left_out, found.closed, each=arguments.list_left_out)
-    if summary.bad:
-        print(f"  cannot be used: {summary.bad}, see {summary.quarantine}")
+    each = arguments.list_left_out
+    file_arguments.tell_left_out(found.left_out, found.closed, each=each)
+    file_arguments.tell_bad(summary)
     if summary.withheld:
         print(f"  no probabilities: {summary.withheld}")
-    for line in notices.told(summary.remarks):
-        print(f"  warning: {line}")
-    if summary.remarks:
-        print(f"  warnings: {len(summary.remarks)}, see {summary.warnings}")
+    file_arguments.tell_remarks(summary)

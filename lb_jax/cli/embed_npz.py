@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from lb_jax.cli import file_arguments
 from lb_jax.cli.arguments import make_folder
 from lb_jax.core import errors, logging, names, shipped
 from lb_jax.core.modalities import MODALITIES, TEXT
@@ -68,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
     if unusable is not None and unusable.faults:
         quarantined += f", {unusable.faults} of them by faults of lb_jax, which need a report"
     print(f"{out}: {counted(len(done), 'embedding')} of {width} dimensions{quarantined}")
-    tell_left_out(left_out, each=arguments.list_left_out)
+    file_arguments.tell_left_out(left_out, each=arguments.list_left_out)
     if unusable is not None and bad:
         print(f"  cannot be used: {bad}, see {unusable.path}")
 
@@ -182,19 +183,6 @@ class Unusable:
             f"none of {counted(among, 'file')} can be used, they are listed here; mend them, or "
             f"give --retry where they are mended.{first}",
         )
-
-
-def tell_left_out(
-    left_out: Mapping[str, Sequence[Path]], closed: Sequence[str] = (), *, each: bool
-) -> None:
-    """Prints how many files are left out and why; with `each` their names too."""
-    from lb_jax.corpora import left_out as left_out_lib
-
-    found = left_out_lib.lines(left_out, closed)
-    for line in [*found, *(left_out_lib.named(left_out) if each else ())]:
-        print(f"  left out: {line}")
-    if found and not each:
-        print("  --list-left-out names them")
 
 
 def files(

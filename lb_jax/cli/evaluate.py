@@ -243,22 +243,26 @@ def score_captions(
     return found
 
 
-def _suite(embeds, *, root: Path, rows: Mapping, settings):
+def _suite(embeds, writer, progress, *, root: Path, rows: Mapping, settings):
     from lb_jax.evaluation.benchmarks import suite
 
-    return suite.run(embeds, root, rows, settings, announce=print)
+    if lacking := suite.without_vectors(rows, embeds, writer):
+        print(f"not of this model, which writes and gives no vectors: {', '.join(lacking)}")
+    return suite.run(embeds, root, rows, settings, print, writer, progress)
 
 
-def _tasks(embeds, *, read: Callable, tasks: Sequence, settings):
+def _tasks(embeds, writer, progress, *, read: Callable, tasks: Sequence, settings):
     """The tasks on a corpus, as a suite of one benchmark."""
     from lb_jax.evaluation.benchmarks import suite
     from lb_jax.evaluation.benchmarks import table as benchmarks
 
-    corpus = read(embeds.modalities)
-    corpus_arguments.warn_of_training(corpus, embeds.folder, corpus.root)
+    corpus = read((embeds or writer).modalities)
+    folder = embeds.folder if embeds else Path(writer.source)
+    corpus_arguments.warn_of_training(corpus, folder, corpus.root)
     names = tuple(dict.fromkeys(name for task in tasks for name in task.media))
     row = benchmarks.Benchmark(str(corpus.root), tasks, by_caption=corpus.by_caption)
-    found = suite.score(embeds, "corpus", row, corpus.as_split(names), settings)
+    split = corpus.as_split(names)
+    found = suite.score(embeds, "corpus", row, split, settings, writer=writer, progress=progress)
     if not found.tasks:
         raise errors.DataError(corpus.root, suite.nothing_run(found))
     return suite.SuiteResult({"corpus": found}, {}, settings)
@@ -275,7 +279,8 @@ def run_suite(
     """Runs benchmarks, prints their tables and returns the metrics.
 
     Args:
-      measure: `Embedder` -> `SuiteResult`.
+      measure: the model as `Embedder`, as `Writer` (one of them is None) and a progress function
+        -> `SuiteResult`.
       out: folder for `metrics.json`, `outcomes.json`, `report.html` and, where the model wrote,
         `written.json`; None writes nothing.
       cache: where embeddings are kept; None takes the user's cache folder.
@@ -284,15 +289,18 @@ def run_suite(
     from lb_jax.evaluation.benchmarks import results
     from lb_jax.evaluation.reports import suite as suite_report
     from lb_jax.evaluation.reports import terminal
-    from lb_jax.inference import api, embedder
+    from lb_jax.inference import embedder, opening, valor
 
     if out:
         make_folder(out, "--out")
     cache = cache or folders.user_cache("embeddings")
     make_folder(cache, "--cache")
-    loaded = api.load(model, **loading)
+    loaded = opening.load(model, **loading)
     with bars() as progress:
-        found = measure(embedder.Embedder(loaded, cache, progress=progress))
+        if isinstance(loaded, valor.ValorModel):
+            found = measure(None, loaded, progress)
+        else:
+            found = measure(embedder.Embedder(loaded, cache, progress=progress), None, progress)
     metrics = {"model": str(model), "digest": loaded.digest} | results.to_json(found)
     terminal.print_suite(metrics)
     if out:
@@ -336,9 +344,14 @@ def run(
     from lb_jax.evaluation import evaluate
     from lb_jax.evaluation.reports import corpus as report
     from lb_jax.evaluation.reports import terminal
-    from lb_jax.inference import api
+    from lb_jax.inference import opening, valor
 
-    loaded = api.load(model, **loading)
+    loaded = opening.load(model, **loading)
+    if isinstance(loaded, valor.ValorModel):
+        raise errors.ConfigError(
+            f"{model}: a VALOR model, which gives no vectors of classes; give --tasks beside "
+            "--data, such as text->audio+video, or --suite."
+        )
     if out:
         make_folder(out, "--out")
     corpus = data
@@ -365,14 +378,14 @@ def run(
 
 @contextlib.contextmanager
 def bars() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress function that shows one bar for each thing that is embedded."""
+    """A progress function that shows one bar for each thing that is embedded, or each task."""
     shown: list[logging.Progress] = []
     with contextlib.ExitStack() as bar:
 
         def progress(what: str, done: int, total: int) -> None:
             if not shown or shown[-1].done >= shown[-1].total:
                 bar.close()  # the next thing to embed: its bar takes the place of the last
-                new = logging.Progress(f"embed {what}", total, done=done)
+                new = logging.Progress(what if "->" in what else f"embed {what}", total, done=done)
                 shown.append(bar.enter_context(new))
             else:
                 shown[-1].advance(done - shown[-1].done)

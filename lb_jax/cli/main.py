@@ -20,6 +20,8 @@ COMMANDS = {
     "convert": "weights in and out: safetensors, Orbax, Hugging Face, OpenCLIP, StableHLO",
     "data": "corpora: check any of them, pack it into shards",
     "embed": "media of any number and length into a store, or into an .npz",
+    "caption": "a caption of each media file, by sight and sound: into JSON lines",
+    "ask": "answers to questions about a film, a sound or a picture",
     "index": "search your own media: build, search, info, check, upgrade",
     "serve": "a web page and an HTTP API over one model",
     "doctor": "what is wrong with this machine or a model, and what to do",
@@ -28,12 +30,13 @@ COMMANDS = {
 GROUPS = ("index", "data")  # commands that have commands of their own, `SUBCOMMANDS`
 # What else people type: the command that does it.
 MEANT = {
-    "ask": "index search",
     "find": "index search",
     "query": "index search",
     "add": "index build",
     "finetune": "train",
     "score": "evaluate",
+    "describe": "caption",
+    "question": "ask",
     "download": "convert",
     "export": "convert",
     "pack": "data convert",

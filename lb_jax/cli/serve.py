@@ -118,7 +118,7 @@ def write_samples(folder: Path) -> dict[str, Any]:
     for one in corpus.FOLDERS:
         (folder / one).mkdir(parents=True, exist_ok=True)
     found: dict[str, Any] = {"text": []}
-    plan = scene.schedule(SAMPLE_SEED, corpus.MIN_ITEMS)[:SAMPLE_ITEMS]
+    plan = scene.schedule(SAMPLE_SEED, SAMPLE_ITEMS)
     for index, attributes in enumerate(plan):
         _, texts, facts = corpus.write_item(folder, SAMPLE_SEED, index, attributes)
         found["text"].append(texts["polish_mplug"])

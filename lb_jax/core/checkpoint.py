@@ -28,6 +28,7 @@ WEIGHTS, CONFIG, FORMAT = "model.safetensors", "config.json", "lb_jax-1"
 CALIBRATION = "calibration.json"  # beside the weights, where one was fitted
 GOLDEN = "golden.json"  # beside the weights: what they gave where it was right
 CARD = "README.md"  # beside the weights: what the model knows
+VOCABULARY = "vocab.txt"  # beside the weights of a model that writes: its WordPiece
 SEEN = "seen.json"  # beside the weights: rows they were trained on, see `corpora.seen`
 ORBAX = "params"  # folder that stands for the weights where Orbax wrote them
 # Names of types in a safetensors file.
@@ -135,9 +136,10 @@ def write_safetensors(
 def copy(source: Path, folder: Path) -> None:
     """Copies an inference checkpoint; one that is there is replaced once the copy is complete.
 
-    Its calibration, its golden vectors, its card and its list of rows go with it.
+    Its calibration, golden vectors, card, list of rows and vocabulary go with it.
     """
-    beside = [name for name in (CALIBRATION, GOLDEN, CARD, SEEN) if (Path(source) / name).is_file()]
+    known = (CALIBRATION, GOLDEN, CARD, SEEN, VOCABULARY)
+    beside = [name for name in known if (Path(source) / name).is_file()]
     with replacing(folder) as partial:
         for name in (CONFIG, WEIGHTS, *beside):
             shutil.copyfile(Path(source) / name, partial / name)

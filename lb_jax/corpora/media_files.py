@@ -229,34 +229,39 @@ def find(
     modalities: Sequence[str],
     *,
     rules: Sequence[Rule] = (),
-    only: str | None = None,
+    only: str | Sequence[str] | None = None,
     root: str | Path | None = None,
     unclear: str | None = None,
+    command: str = "embed",
+    option: str = "--modality",
 ) -> Found:
-    """Lists what is to be embedded.
+    """Lists what is to be embedded, or worked at otherwise.
 
     Args:
       arguments: folders, media files, and manifests (CSV, TSV, JSONL, Parquet): a column `path`,
         with `modality` or without, or one column of paths for each modality; `depth_unit`.
       modalities: those that the model has.
       rules: come before `RULES`.
-      only: leaves out the other modalities.
+      only: one or several; leaves out the other modalities.
       root: folder that the paths of manifests are relative to; None takes the manifest's own.
       unclear: what pictures are of which no rule says it, see `said`; None leaves them out, unless
         `only` says it.
+      command: for which; messages name it.
+      option: of it that `only` comes from.
 
     Raises:
       ConfigError: for a modality that the model does not have.
       DataError: for an argument that is not there, a folder that cannot be read, a manifest that is
         malformed, and when nothing is left to embed.
     """
-    if only is not None and only not in modalities:
+    wanted = tuple(modalities) if only is None else (only,) if isinstance(only, str) else (*only,)
+    if lacking := [one for one in wanted if one not in modalities]:
         raise errors.ConfigError(
-            f"this model has no {only!r}; it has {', '.join(modalities)}."
-            f"{errors.nearest(only, modalities)}"
+            f"this model has no {lacking[0]!r}; it has {', '.join(modalities)}."
+            f"{errors.nearest(lacking[0], modalities)}"
         )
-    rules, wanted = (*rules, *RULES), (only,) if only else tuple(modalities)
-    unclear = only if only in SAID else unclear
+    rules = (*rules, *RULES)
+    unclear = wanted[0] if only and wanted[0] in SAID else unclear
     kept: dict[str, dict[str, None]] = {}
     others: dict[str, list[Path]] = {}
     told: collections.Counter[tuple[str, str]] = collections.Counter()
@@ -284,13 +289,13 @@ def find(
                 kept.setdefault(_absolute(path), {}).update(dict.fromkeys(left))
                 told.update((kind, "a manifest" if rule is None else rule.what) for kind in left)
             else:
-                others.setdefault(_why(path, kinds, rule, modalities), []).append(path)
+                others.setdefault(_why(path, kinds, rule, modalities, option), []).append(path)
     if not kept:
         why = ", ".join(left_out.lines(others, closed))
         raise errors.DataError(
             ", ".join(map(str, arguments)),
-            f"nothing to embed as {', '.join(wanted)} ({why or 'no files'}); files "
-            "are known by their endings and folders, `lb-jax embed --help` tells how, and "
+            f"nothing to {command} as {', '.join(wanted)} ({why or 'no files'}); files "
+            f"are known by their endings and folders, `lb-jax {command} --help` tells how, and "
             "--as 'REGEX=MODALITY' tells otherwise",
         )
     sources = tuple(
@@ -300,7 +305,9 @@ def find(
     return Found(sources, others, tuple(folders), wanted, tuple(map(_absolute, closed)), dict(told))
 
 
-def _why(path: Path, kinds: Sequence[str], rule: Rule | None, modalities: Sequence[str]) -> str:
+def _why(
+    path: Path, kinds: Sequence[str], rule: Rule | None, modalities: Sequence[str], option: str
+) -> str:
     """Why a file is left out."""
     if rule is not None and rule.ask:
         return rule.ask
@@ -309,7 +316,7 @@ def _why(path: Path, kinds: Sequence[str], rule: Rule | None, modalities: Sequen
     lacking = [kind for kind in kinds if kind not in modalities]
     if len(lacking) == len(kinds):
         return f"{' and '.join(kinds)} that the model does not have"
-    return f"{' and '.join(kinds)} left out by --modality"
+    return f"{' and '.join(kinds)} left out by {option}"
 
 
 def _absolute(path: Path) -> str:

@@ -1,10 +1,10 @@
-"""The card of the demo's model, `README.md` beside its weights: what it knows and what it does not.
+"""The cards of the demo's models, `README.md` beside the weights: what they know and what not.
 
-Its digest is of weights and config alone, so the card changes neither it nor a vector.
+A model's digest is of weights and config alone, so its card changes neither it nor a vector.
 """
 
 from lb_jax.core import shipped
-from lb_jax.demo import scene
+from lb_jax.demo import films, scene
 
 KNOWN = {
     "category": "objects, drawn as silhouettes (image, video, depth, thermal)",
@@ -17,7 +17,7 @@ KNOWN = {
 
 
 def text() -> str:
-    """The card, Markdown."""
+    """The card of the model, Markdown."""
     known = "\n".join(
         f"- {len(scene.VALUES[name])} {what}: {', '.join(scene.VALUES[name])}"
         for name, what in KNOWN.items()
@@ -46,4 +46,45 @@ calibration holds for such scenes alone; with other media no probability is told
     lb-jax index build FOLDER --model {shipped.REAL}
 
 or a model of your own: `lb-jax train`, then `lb-jax calibrate`.
+"""
+
+
+def of_captioner() -> str:
+    """The card of the captioner, Markdown."""
+    known = "\n".join(
+        f"- {len(said)} words of {kind}: {', '.join(one.split()[-1] for one in said.values())}"
+        for kind, said in films.WORDS.items()
+    )
+    asked = "\n".join(f"- {' / '.join(questions)}" for questions in films.QUESTIONS.values())
+    example = films.Film("test", "car", "red", "left", "siren").caption
+    return f"""# The demo's captioner of lb_jax
+
+A very small VALOR (decoder of width 64) that comes with the package, so that every command that
+writes can be tried at once and without a network. It was trained for minutes on films that
+`lb-jax demo corpus --kind films` draws and synthesises, and on nothing else. Its video tower
+started from that of the demo's model.
+
+## What it writes
+
+One sentence, from sight and sound (tva), sight alone (tv) or sound alone (ta): "{example}".
+The object that is seen and the sound know nothing of each other: any object goes with any sound.
+So from sight alone it can but guess the sound, and from sound alone what is seen; it guesses, and
+does not say so.
+
+{known}
+
+## What it answers
+
+With one word, in these wordings:
+
+{asked}
+
+## What it does not know
+
+Films, photographs, recordings, speech, music, other words and other questions. Of your own media
+it writes the same sentence, with words that mean nothing.
+
+## What to take for your own media
+
+A released VALOR, or a model of your own: `lb-jax train --config=valor_caption`.
 """

@@ -6,6 +6,7 @@ the quarantine with its row. Of a question several answers may come at once, `an
 `answer_weights` [b, k]; and `item` [b] says which item it is, where captions are learnt by reward.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from lb_jax.core.modalities import MODALITIES
 from lb_jax.corpora import captions
 from lb_jax.corpora.quarantine import BadSample
 from lb_jax.corpora.rows import Ref, Row, Source, name_of
-from lb_jax.feed import pipeline
+from lb_jax.feed import keeping, pipeline
 from lb_jax.media import items, specs
 from lb_jax.text import wordpiece
 from lb_jax.text.spec import TextSpec
@@ -45,7 +46,7 @@ class Items(pipeline.Loader):
       by_modality: preprocessing of each modality; `present` has their order.
       texts: kind of text -> (a text -> its array, whether it was cut).
       seed: of the run.
-      drop_to: see `pipeline.Loader`.
+      cache, drop_to: see `pipeline.Loader`.
       answers: most answers of a question that come at once, those of the largest weight; 1 draws
         one.
       numbered: whether samples say which item they are, a place in `references`.
@@ -62,6 +63,7 @@ class Items(pipeline.Loader):
         texts: Mapping[str, Encode],
         *,
         seed: int,
+        cache: bool = False,
         drop_to: int = 0,
         answers: int = 1,
         numbered: bool = False,
@@ -72,6 +74,7 @@ class Items(pipeline.Loader):
         super().__init__(
             sources, NAME, None, first, self.encoders[first], seed=seed, drop_to=drop_to
         )
+        self._kept = keeping.Kept(self.specs, cache)
 
     @property
     def items(self) -> int:
@@ -104,7 +107,11 @@ class Items(pipeline.Loader):
             where = at
             media = _media(row, "audio" not in source.modalities, rng)
             called = {name: name_of(file, f"{at}, {name}") for name, file in media.items()}
-            item = items.preprocess(media, self.specs, rng, names=called, refuses_empty=True)
+            key = (corpus, number, *map(str, media.values()))
+            options = {"names": called, "refuses_empty": True}
+            decode = functools.partial(items.decode, media, self.specs, rng, **options)
+            decoded = self._kept.get(key, decode)
+            item = items.transform(decoded, self.specs, rng)
             if self.numbered:
                 before = sum(map(len, self._rows[:corpus]))
                 texts[ITEM] = np.int32(before + np.searchsorted(self._rows[corpus], number))

@@ -30,8 +30,8 @@ from lb_jax.core.words import counted
 from lb_jax.corpora import captions, seen
 from lb_jax.corpora.quarantine import BadSample, Quarantine, Remarks, remarks_of
 from lb_jax.corpora.rows import Ref, Row, Source, name_of
-from lb_jax.feed import arrays
-from lb_jax.media import content, preprocess, specs
+from lb_jax.feed import arrays, keeping
+from lb_jax.media import content, preprocess
 from lb_jax.media.sensors.depth_units import Measured
 from lb_jax.text import tokenizer
 
@@ -136,12 +136,7 @@ class Loader:
         self._epoch = self._epoch_of(drop_to) if drop_to else 0
         self._seed = zlib.crc32(f"{seed}/{modality}".encode())  # independent of other modalities
         self._orders: dict[int, Order] = {}
-        if cache and spec is not None and specs.draws_frames(spec):
-            raise errors.ConfigError(
-                f"data.cache is 'memory', and {modality} is decoded to other frames each time "
-                "(choice 'chunks'); expected no cache, set data.cache=none."
-            )
-        self._cache: dict[tuple[int, int, int], np.ndarray] | None = {} if cache else None
+        self._kept = keeping.Kept({modality: spec} if spec else {}, cache)
 
     def __call__(self, number: int) -> Sample:
         """The sample of a number; in place of a row that cannot be used another is drawn.
@@ -177,7 +172,8 @@ class Loader:
             where = f"{source.where}: {row.id}, {self.text_kind}"
             encoded, cut = self.encode(text)
             where = name_of(files[frame], f"{source.where}: {row.id}, {self.modality} {frame}")
-            decoded = self._decode((corpus, number, frame), files[frame], where, rng)
+            decode = functools.partial(self._decode, files[frame], where, rng)
+            decoded = self._kept.get((corpus, number, frame), decode)
             media = preprocess.transform(self.modality, decoded, self.spec, rng)
         except errors.DataError as error:
             return BadSample(self.modality, where, error.reason)
@@ -232,17 +228,11 @@ class Loader:
             raise errors.DataError(row.id, f"has no {self.modality}; it has {has}")
         return row.media[self.modality]
 
-    def _decode(
-        self, key: tuple[int, int, int], file: Ref, name: str, rng: np.random.Generator
-    ) -> np.ndarray:
-        if self._cache is not None and key in self._cache:
-            return self._cache[key]
+    def _decode(self, file: Ref, name: str, rng: np.random.Generator) -> np.ndarray:
         with notices.collected() as warned:
             decoded = preprocess.decode(self.modality, file, self.spec, rng)
         notices.warn_again(errors.DataWarning(name, one.reason) for one in warned)
         content.require_content(self.modality, decoded, name)
-        if self._cache is not None:
-            self._cache[key] = decoded
         return decoded
 
     def _order(self, attempt: int) -> Order:

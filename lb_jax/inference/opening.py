@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lb_jax.convert import hub, valor_folder
+from lb_jax.convert import hub, valor_folder, weights
 from lb_jax.core import errors
 from lb_jax.inference import api, valor
 
@@ -23,6 +23,35 @@ def load(source: str | Path | Mapping[str, str | Path], **options: Any):
             f"{', '.join(name for name in known if name != 'source')}."
         )
     return valor.load(path, **options)
+
+
+def load_writer(source: str | Path, **options: Any) -> valor.ValorModel:
+    """Opens a model that writes; other models are refused.
+
+    Args:
+      source: as `load` takes it; "captioner" is that of the package.
+      **options: of `valor.load`.
+
+    Raises:
+      ConfigError: for an encoder, which has no decoder.
+      CheckpointError, ConfigError: as `valor.load`.
+    """
+    where = hub.local(source)
+    path = find_valor(where)
+    if path is None and options.get("config") is None and _is_encoder(where):
+        raise errors.ConfigError(
+            f"{source}: an encoder, which gives vectors and does not write; give a model with a "
+            "decoder: a VALOR model."
+        )
+    return valor.load(where if path is None else path, **options)
+
+
+def _is_encoder(path: Path) -> bool:
+    try:
+        weights.open_weights(path)
+    except errors.CheckpointError:  # whoever opens it as VALOR tells what it lacks
+        return False
+    return True
 
 
 def find_valor(path: Path) -> Path | None:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
 from lb_jax.media import given, items
 from lb_jax.media import preprocess as preprocess_lib
@@ -48,16 +47,7 @@ def pick(item: Item, groups: Sequence[str]) -> str:
     Raises:
       DataError: when it has it for none.
     """
-    media = media_of(item)
-    name = next((items.describe(one) for one in media.values()), "<item>")
-    silent = "audio" in media and items.is_without_sound(media["audio"])
-    has = [role for role in media if role != "audio" or not silent]
-    for group in groups:
-        if {*roles(group)} <= {*has}:
-            return group
-    what = "is a film without a sound track" if silent else f"has {' and '.join(has) or 'nothing'}"
-    needs = " or ".join(f"{group} needs {' and '.join(roles(group))}" for group in groups)
-    raise errors.DataError(name, f"{what}, and {needs}; ask by what it has, or leave it out")
+    return items.first_group(media_of(item), {group: roles(group) for group in groups})
 
 
 def roles(group: str) -> list[str]:

@@ -1,9 +1,10 @@
 """Processes that decode whole files, each one file at a time.
 
-A process tells the hash of a file before it decodes, and is told which modalities are wanted; then
-come their arrays, a few at a time. A process that dies, or does not answer in time, costs the file
-it was at and is replaced. What a process has decoded waits in it until it is asked for, so that the
-memory is bounded by what is taken.
+A reading says what is made of a file. A process tells the hash of a file before it decodes, and is
+told which modalities (or groups of them, see `readings`) are wanted; then come their arrays, a few
+at a time. A process that dies, or does not answer in time, costs the file it was at and is
+replaced. What a process has decoded waits in it until it is asked for, so that the memory is
+bounded by what is taken.
 """
 
 import contextlib
@@ -14,22 +15,14 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing import connection
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lb_jax.core import errors, notices, processes
-from lb_jax.core.modalities import MODALITIES
-from lb_jax.media import faults, given, preprocess, specs, tracks
-from lb_jax.media import windows as windows_lib
-from lb_jax.media.sensors import depth_units
+from lb_jax.media import faults, given, readings
 
 HELD_BYTES = 64 << 20  # files up to this size are read once, hashed and decoded from memory
-CHUNK_BYTES = 8 << 20  # of arrays that are sent at once
-LONG = ("video", "audio")  # modalities that are cut into windows
 LOOK_S = 1.0  # between two looks whether a process is late
 
 
@@ -57,21 +50,6 @@ class Opened:
 
 
 @dataclasses.dataclass(frozen=True)
-class Arrays:
-    """Some windows of a file, or a still.
-
-    Attributes:
-      modality: of all.
-      times: start and end in seconds of each; None for a still.
-      values: float32 [n, ...], as `preprocess.transform` gives them.
-    """
-
-    modality: str
-    times: tuple[tuple[float, float] | None, ...]
-    values: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
 class Bad:
     """A modality of a file cannot be used; None means all that are not complete yet."""
 
@@ -94,7 +72,7 @@ class Done:
     modality: str | None
 
 
-Message = Opened | Arrays | Bad | Warned | faults.Fault | Done
+Message = Opened | readings.Arrays | Bad | Warned | faults.Fault | Done
 
 
 class Decoders:
@@ -102,22 +80,13 @@ class Decoders:
 
     Args:
       count: of processes.
-      specs: preprocessing by modality.
-      window_s: length of the windows that video and sound are cut into.
-      stride_s: from the beginning of one window to that of the next.
+      reading: what they make of a file.
       timeout_s: a process that works so long without an answer is ended.
     """
 
-    def __init__(
-        self,
-        count: int,
-        specs: Mapping[str, specs.Spec],
-        window_s: float,
-        stride_s: float,
-        timeout_s: float,
-    ):
-        self._arguments, self._timeout_s = (dict(specs), window_s, stride_s), timeout_s
-        self._workers = [_Worker(self._arguments) for _ in range(count)]
+    def __init__(self, count: int, reading: readings.Reading, timeout_s: float):
+        self._reading, self._timeout_s = reading, timeout_s
+        self._workers = [_Worker(reading) for _ in range(count)]
 
     def __enter__(self) -> "Decoders":
         return self
@@ -132,9 +101,13 @@ class Decoders:
         return sum(worker.job is None for worker in self._workers)
 
     def submit(self, job: int, path: str, modalities: Sequence[str], depth_unit: str = "") -> None:
-        """Gives a file to an idle process; `job` names it in what comes back.
+        """Gives a file to an idle process.
 
-        Its depth, if it is read as that, has a unit of its own or that of its spec.
+        Args:
+          job: names it in what comes back.
+          path: of the file.
+          modalities: that are asked for.
+          depth_unit: of its depth, if it is read as that; empty for that of its spec.
         """
         number = next(n for n, worker in enumerate(self._workers) if worker.job is None)
         if not self._workers[number].process.is_alive():
@@ -179,7 +152,7 @@ class Decoders:
 
     def _replace(self, number: int) -> None:
         self._workers[number].end()
-        self._workers[number] = _Worker(self._arguments)
+        self._workers[number] = _Worker(self._reading)
 
 
 class _Worker:
@@ -193,10 +166,10 @@ class _Worker:
         while it starts.
     """
 
-    def __init__(self, arguments: tuple):
+    def __init__(self, reading: readings.Reading):
         spawned = multiprocessing.get_context("spawn")  # threads do not survive a fork
         self.connection, theirs = spawned.Pipe()
-        self.process = spawned.Process(target=_work, args=(theirs, *arguments), daemon=True)
+        self.process = spawned.Process(target=_work, args=(theirs, reading), daemon=True)
         self.process.start()
         theirs.close()  # so that its death is the end of the pipe
         self.job: int | None = None
@@ -247,12 +220,7 @@ def _late(timeout_s: float) -> str:
     )
 
 
-def _work(
-    pipe: connection.Connection,
-    specs: Mapping[str, specs.Spec],
-    window_s: float,
-    stride_s: float,
-) -> None:
+def _work(pipe: connection.Connection, reading: readings.Reading) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run, which ends this
     processes.end_with_parent()
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the run ended
@@ -260,10 +228,8 @@ def _work(
         while True:
             path, modalities, unit = pipe.recv()
             with notices.collected() as warned:
-                for message in _decode(pipe, path, modalities, specs, window_s, stride_s, unit):
-                    if isinstance(
-                        message, Bad | faults.Fault | Done
-                    ):  # the last word on a modality
+                for message in _decode(pipe, path, modalities, reading, unit):
+                    if isinstance(message, Bad | faults.Fault | Done):  # the last word
                         for reason in dict.fromkeys(one.reason for one in warned):
                             pipe.send(Warned(message.modality, reason))
                         warned.clear()
@@ -275,15 +241,12 @@ def _decode(
     pipe: connection.Connection,
     path: str,
     modalities: Sequence[str],
-    specs: Mapping[str, specs.Spec],
-    window_s: float,
-    stride_s: float,
+    reading: readings.Reading,
     depth_unit: str = "",
 ) -> Iterator[Message]:
     try:
-        if "audio" in modalities and _is_silent_film(path):
-            modalities = [name for name in modalities if name != "audio"]
-        if not modalities:
+        found = reading.having(path, modalities)
+        if not found:
             return
         media, stamp = _read(path)
     except errors.DataError as error:
@@ -292,19 +255,10 @@ def _decode(
     except Exception as error:  # whatever it is, it must not be taken for a damaged file
         yield _unforeseen(None, error)
         return
-    yield Opened(stamp, tuple(modalities))
+    yield Opened(stamp, found)
     for modality in pipe.recv():
-        spec = specs[modality]
         try:
-            if modality in LONG:
-                yield from _windows(modality, media, spec, window_s, stride_s)
-            else:
-                is_measured = depth_unit and modality == "depth"
-                item = depth_units.Measured(media, depth_unit) if is_measured else media
-                array = preprocess.transform(
-                    modality, preprocess.decode(modality, item, spec), spec
-                )
-                yield Arrays(modality, (None,), array[None])
+            yield from reading.arrays(media, modality, depth_unit)
             require_same(path, stamp)
         except errors.DataError as error:
             yield Bad(modality, error.reason)
@@ -320,39 +274,11 @@ def _unforeseen(modality: str | None, error: Exception) -> Bad | faults.Fault:
     return faults.Fault.of(modality, error)
 
 
-def _is_silent_film(path: str) -> bool:
-    """Whether a file is a film without sound; of a damaged one decoding tells what is wrong."""
-    if Path(path).suffix.lower() not in MODALITIES["video"].suffixes:
-        return False
-    try:
-        return not tracks.has_track(path, "audio")
-    except errors.DataError:
-        return False
-
-
 def _reason(error: errors.DataError) -> str:
     if isinstance(error.__cause__, PermissionError):
         told = error.__cause__.strerror
         return f"cannot be read ({told}); make it readable and run again with --retry"
     return error.reason
-
-
-def _windows(
-    modality: str, media: given.Media, spec: specs.Spec, window_s: float, stride_s: float
-) -> Iterator[Arrays]:
-    held: list[windows_lib.Window] = []
-    for window in windows_lib.windows(modality, media, spec, window_s, stride_s):
-        held.append(window)
-        if (len(held) + 1) * window.array.nbytes > CHUNK_BYTES:
-            yield _joined(modality, held)
-            held = []
-    if held:
-        yield _joined(modality, held)
-
-
-def _joined(modality: str, held: Collection[windows_lib.Window]) -> Arrays:
-    times = tuple((one.start_s, one.end_s) for one in held)
-    return Arrays(modality, times, np.stack([one.array for one in held]))
 
 
 def _read(path: str) -> tuple[given.Media, Stamp]:

@@ -81,6 +81,42 @@ def is_without_sound(media: given.Media | clips.Clip) -> bool:
     return not tracks.has_track(media, "audio") and tracks.has_track(media, "video")
 
 
+def first_group(
+    media: Mapping[str, given.Media | clips.Clip], groups: Mapping[str, Sequence[str]]
+) -> str:
+    """The first of some groups of modalities for which an item has everything.
+
+    Args:
+      media: modality -> where it is taken from, as of `of_file`.
+      groups: name -> what it takes.
+
+    Raises:
+      errors.DataError: it has everything for none of them, or cannot be read.
+    """
+    silent = "audio" in media and is_without_sound(media["audio"])
+    has = [modality for modality in media if modality != "audio" or not silent]
+    for group, takes in groups.items():
+        if {*takes} <= {*has}:
+            return group
+    name = next((describe(one) for one in media.values()), "<item>")
+    what = "is a film without a sound track" if silent else f"has {' and '.join(has) or 'nothing'}"
+    needs = " or ".join(f"{group} needs {' and '.join(takes)}" for group, takes in groups.items())
+    raise errors.DataError(name, f"{what}, and {needs}; ask by what it has, or leave it out")
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoded:
+    """An item as its files have it.
+
+    Attributes:
+      arrays: modality -> what `preprocess.decode` gives, of those there are.
+      absent: modality whose file has nothing of it -> (what it is called, why).
+    """
+
+    arrays: Mapping[str, np.ndarray]
+    absent: Mapping[str, tuple[str, str]]
+
+
 def preprocess(
     media: Mapping[str, given.Media | clips.Clip],
     by_modality: Mapping[str, specs.Spec],
@@ -89,7 +125,20 @@ def preprocess(
     names: Mapping[str, str] | None = None,
     refuses_empty: bool = False,
 ) -> Item:
-    """Makes an item ready for its encoders.
+    """Makes an item ready for its encoders: `decode`, then `transform`."""
+    decoded = decode(media, by_modality, rng, names=names, refuses_empty=refuses_empty)
+    return transform(decoded, by_modality, rng)
+
+
+def decode(
+    media: Mapping[str, given.Media | clips.Clip],
+    by_modality: Mapping[str, specs.Spec],
+    rng: np.random.Generator | None = None,
+    *,
+    names: Mapping[str, str] | None = None,
+    refuses_empty: bool = False,
+) -> Decoded:
+    """Reads the files of an item.
 
     Args:
       media: modality -> file, stretch of one or array; modalities that are not asked for are left
@@ -99,22 +148,18 @@ def preprocess(
       names: modality -> what errors and warnings call it.
       refuses_empty: whether what shows or sounds nothing counts as absent, see `content`.
 
-    Returns:
-      All modalities of `by_modality`, in that order. An `errors.DataWarning` tells what is absent
-      though a file is given.
-
     Raises:
       errors.DataError: a file cannot be decoded, or nothing of the item is there.
     """
     arrays: dict[str, np.ndarray] = {}
-    reasons: dict[str, str] = {}
+    absent: dict[str, tuple[str, str]] = {}
     called = {name: describe(one) for name, one in media.items()} | dict(names or {})
     for modality, spec in by_modality.items():
         if modality not in media:
             continue
         try:
             if modality == "audio" and is_without_sound(media[modality]):
-                reasons[modality] = "is a film without a sound track"
+                absent[modality] = called[modality], "is a film without a sound track"
                 continue
             decoded = _decode(modality, media[modality], spec, rng)
         except errors.DataError as error:
@@ -123,16 +168,42 @@ def preprocess(
             try:
                 content.require_content(modality, decoded, called[modality])
             except errors.DataError as error:
-                reasons[modality] = error.reason.removesuffix("; drop it from the corpus")
+                reason = error.reason.removesuffix("; drop it from the corpus")
+                absent[modality] = called[modality], reason
                 continue
-        arrays[modality] = preprocess_lib.transform(modality, decoded, spec, rng)
+        arrays[modality] = decoded
     if not arrays:
         name = next(iter(called.values()), "<item>")
-        has = "; ".join(reasons.values()) or f"has {', '.join(media) or 'no media'}"
+        reasons = "; ".join(reason for _, reason in absent.values())
+        has = reasons or f"has {', '.join(media) or 'no media'}"
         raise errors.DataError(name, f"{has}; expected {' or '.join(by_modality)}")
-    for modality, reason in reasons.items():
+    return Decoded(arrays, absent)
+
+
+def transform(
+    decoded: Decoded,
+    by_modality: Mapping[str, specs.Spec],
+    rng: np.random.Generator | None = None,
+) -> Item:
+    """Makes the arrays of the encoders.
+
+    Args:
+      decoded: of `decode`.
+      by_modality: the same.
+      rng: the same.
+
+    Returns:
+      All modalities of `by_modality`, in that order. An `errors.DataWarning` tells what is absent
+      though a file is given.
+    """
+    arrays = {
+        name: preprocess_lib.transform(name, decoded.arrays[name], spec, rng)
+        for name, spec in by_modality.items()
+        if name in decoded.arrays
+    }
+    for modality, (name, reason) in decoded.absent.items():
         warnings.warn(
-            errors.DataWarning(called[modality], f"{reason}; taken as an item without {modality}"),
+            errors.DataWarning(name, f"{reason}; taken as an item without {modality}"),
             stacklevel=2,
         )
     return Item(

@@ -8,12 +8,13 @@ import dataclasses
 
 from lb_jax.core import errors
 from lb_jax.models.architectures import ARCHITECTURES
-from lb_jax.models.ast import ast_config
+from lb_jax.models.ast import FORM, ast_config
 from lb_jax.models.bert import BertConfig
 from lb_jax.models.swin import VARIANTS
 from lb_jax.models.valor import ValorConfig
 from lb_jax.models.vision import VisionConfig
 
+_DEMO = ARCHITECTURES["tiny"].vision
 _LANGUAGEBIND = dataclasses.replace(ARCHITECTURES["ViT-L/14"].vision, embed_dim=0)
 
 VALOR_ARCHITECTURES = {
@@ -24,6 +25,17 @@ VALOR_ARCHITECTURES = {
         embed_dim=32,
         frames=8,
         clips=8,
+    ),
+    # On the video tower of the demo's model, so that it learns to write in minutes.
+    "VALOR-demo": ValorConfig(
+        BertConfig(64, 2, 2, 128, context=32, cross="va_concate", dropout=0.0),
+        dataclasses.replace(_DEMO, embed_dim=0, frames=2, temporal=True),
+        ast_config(
+            64, 3, 2, 128, image_size=(32, 208), form=dataclasses.replace(FORM, dropout=0.0)
+        ),
+        embed_dim=64,
+        frames=2,
+        clips=1,
     ),
     "VALOR-B": ValorConfig(BertConfig(cross="va_concate"), VARIANTS["Swin-B"], ast_config()),
     "VALOR-L": ValorConfig(

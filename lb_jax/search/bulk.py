@@ -17,13 +17,13 @@ from lb_jax.core.words import counted
 from lb_jax.corpora import media_files
 from lb_jax.corpora.media_files import Source
 from lb_jax.corpora.quarantine import Remarks, remarks_of
-from lb_jax.media import decoders
+from lb_jax.media import decoders, readings
 from lb_jax.search import fits, stamps
 from lb_jax.search.bad_files import Listed
 from lb_jax.search.maker import Maker
 from lb_jax.search.stamps import FileStamp
 from lb_jax.search.store import Store
-from lb_jax.search.work import Work
+from lb_jax.search.store_work import StoreWork
 
 if TYPE_CHECKING:
     from lb_jax.inference.api import Model
@@ -82,12 +82,16 @@ class Summary:
             "in quarantine": self.bad,
             "of them by faults of lb_jax, which need a report": self.faults,
         }
-        more = "".join(f", {count} {what}" for what, count in counts.items() if count)
         return (
             f"{counted(self.files, 'file')}, {self.embedded} embedded into "
             f"{counted(self.rows, 'row')} in "
-            f"{self.seconds:.1f} s ({rate:.1f} rows/s){more}"
+            f"{self.seconds:.1f} s ({rate:.1f} rows/s){besides(counts)}"
         )
+
+
+def besides(counts: Mapping[str, int]) -> str:
+    """What files became besides, in words: those of what is counted that there are."""
+    return "".join(f", {count} {what}" for what, count in counts.items() if count)
 
 
 def run(
@@ -234,7 +238,7 @@ def update(
     pruned = gone(found, known) if prune and number == 0 else []
     store.remove(pruned)
     remarks = Remarks(remarks_of(Path(quarantine)), [names.shown(one.path) for one in todo])
-    work = Work(
+    work = StoreWork(
         todo,
         model,
         store,
@@ -251,12 +255,12 @@ def update(
         if todo:
             processes = min(workers or os.cpu_count() or 1, len(todo))
             specs = {name: model.specs[name] for name in model.modalities}
-            settings = store.maker.window_s, store.maker.stride_s, timeout_s
-            with decoders.Decoders(processes, specs, *settings) as pool:
+            reading = readings.Windows(specs, store.maker.window_s, store.maker.stride_s)
+            with decoders.Decoders(processes, reading, timeout_s) as pool:
                 work.run(pool, progress)
     return Summary(
         files=len(mine),
-        embedded=work.embedded,
+        embedded=work.used,
         reused=work.reused,
         unchanged=unchanged + work.silent,
         bad=listed.quarantine.bad + bad,

@@ -1,36 +1,32 @@
-"""The work of a run of `bulk`: files are handed out, arrays gathered into batches, rows committed.
+"""The work of a run over many files: they are handed out, arrays gathered into batches, rows kept.
 
-Decoding processes, a thread that encodes and the store work at the same time. Rows come to the
-store in the order of the files, all rows of a file in one commit.
+Decoding processes, a thread that computes and whatever keeps the rows work at the same time. Rows
+come in the order of the files, all rows of a file at once. `store_work` keeps vectors in a store,
+`caption_work` captions in a file.
 """
 
+import abc
 import collections
 import contextlib
 import dataclasses
 import multiprocessing
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent import futures
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from lb_jax.core import errors, logging, names
 from lb_jax.core.words import counted
 from lb_jax.corpora.media_files import Source
 from lb_jax.corpora.quarantine import Quarantine, Remarks
-from lb_jax.media import decoders, faults
+from lb_jax.media import decoders, faults, readings
 from lb_jax.search import stamps
 from lb_jax.search.bad_files import BadFile
-from lb_jax.search.rows import Row
-from lb_jax.search.stamps import FileStamp
-from lb_jax.search.store import Store
 
-if TYPE_CHECKING:
-    from lb_jax.inference.api import Model
+Content = tuple[str, str, str]  # hash of the bytes, modality, unit of depth
 
 AHEAD = 8  # times as many rows may wait for a file before them that takes long
-BATCHES = 2  # that are encoded or wait for it; decoding rests while there are as many
+BATCHES = 2  # that are computed or wait for it; decoding rests while there are as many
 
 
 @dataclasses.dataclass
@@ -39,17 +35,17 @@ class Part:
 
     Attributes:
       times: start and end of each row; None for stills.
-      vectors: of the rows, None where they are not encoded yet.
+      results: of the rows, such as vectors; None where they are not computed yet.
       is_whole: whether all arrays came.
-      missing: vectors that are.
+      missing: results that are.
       reason: why it cannot be used.
       fault: of this package, where that is the reason.
       same: part of another file of this run with equal content.
-      is_stored: whether the vectors come from the store.
+      is_stored: whether the results were kept before this run.
     """
 
     times: list[tuple[float, float] | None] = dataclasses.field(default_factory=list)
-    vectors: list[np.ndarray | None] = dataclasses.field(default_factory=list)
+    results: list[Any] = dataclasses.field(default_factory=list)
     is_whole: bool = False
     missing: int = 0
     reason: str | None = None
@@ -85,78 +81,115 @@ class File:
 
     @property
     def is_ready(self) -> bool:
-        """Whether all of it can be put into the store."""
+        """Whether all of it can be kept."""
         return self.is_done and all(part.is_ready for part in self.parts.values())
 
 
-class Work:
-    """One run: hands out files, gathers arrays into batches, rows into commits.
+class Work(abc.ABC):
+    """One run: hands out files, gathers arrays into batches, results into rows.
 
     Attributes:
-      embedded, reused, rows: see `bulk.Summary`.
-      silent: films that were looked at for sound and have none.
+      used, reused: files that gave rows; those among them whose content was known.
+      rows: that were kept.
+      silent: files that were looked at and have nothing of what was asked, as films without sound.
       judge: of faults of this package.
     """
 
     def __init__(
         self,
         todo: Sequence[Source],
-        model: "Model",
-        store: Store,
-        known: Mapping[tuple[str, str], FileStamp],
+        batch_size: int,
         quarantine: Quarantine,
         remarks: Remarks,
         *,
         commit_rows: int,
         commit_s: float,
+        earlier: Collection[str],
     ):
-        self._todo, self._model, self._store, self._known = todo, model, store, known
+        """Of files that are to be worked at.
+
+        Args:
+          todo: in the order of their rows.
+          batch_size: arrays that are computed at once.
+          quarantine: takes files that cannot be used.
+          remarks: takes what is used and probably not what it is taken for.
+          commit_rows: rows after which they are committed.
+          commit_s: seconds after which they are.
+          earlier: kinds of `_kinds` of which files could be used before.
+        """
+        self._todo, self._batch_size = todo, batch_size
         self._quarantine, self._remarks = quarantine, remarks
         self._commit_rows, self._commit_s = commit_rows, commit_s
-        self._contents = {
-            (one.sha256, modality, one.depth_unit) for (_, modality), one in known.items()
-        }
-        self._files: dict[int, File] = {}  # handed out and not in the store, in order
+        self._files: dict[int, File] = {}  # handed out and not kept, in order
         self._next = 0  # number of the next file to hand out
-        # content, modality and unit, of this run
-        self._first: dict[tuple[str, str, str], Part] = {}
-        self._batches: dict[str, list[tuple[Part, int, np.ndarray]]] = collections.defaultdict(list)
-        self._encoding: collections.deque[tuple[futures.Future, list]] = collections.deque()
-        self._rows: list[Row] = []  # of the next commit
-        self._stale: list[tuple[str, str]] = []  # what it replaces
-        self._settled: list[tuple[str, str, str]] = []  # contents that are in the store after it
+        self._first: dict[Content, Part] = {}  # of this run
+        self._batches: dict[str, list[tuple[Part, int, Any]]] = collections.defaultdict(list)
+        self._computing: collections.deque[tuple[futures.Future, list]] = collections.deque()
         self._committed_s = time.monotonic()
-        self._waiting_rows = 0  # of files that are not ready to be committed
-        self.embedded = self.reused = self.rows = self.silent = 0
-        coming = (modality for source in todo for modality in source.modalities)
-        self.judge = faults.Judge(coming, {name for _, name in known}, quarantine.path)
+        self._waiting_rows = 0  # of files that are not ready to be kept
+        self.used = self.reused = self.rows = self.silent = 0
+        coming = (kind for source in todo for kind in self._kinds(source))
+        self.judge = faults.Judge(coming, earlier, quarantine.path)
+
+    @property
+    @abc.abstractmethod
+    def pending(self) -> int:
+        """Rows that wait for their commit."""
+
+    @abc.abstractmethod
+    def _compute(self, modality: str, values: Sequence[Any]) -> Iterable[Any]:
+        """The result of each value of a batch; runs in a thread of its own."""
+
+    @abc.abstractmethod
+    def _stored(self, content: Content) -> Part:
+        """What was kept of a content before, else an empty part."""
+
+    @abc.abstractmethod
+    def _made(self, source: Source, modality: str) -> str:
+        """What makes rows of a file, by which the quarantine list tells whether it still holds."""
+
+    @abc.abstractmethod
+    def _keep(self, file: File, modality: str, part: Part) -> int:
+        """Makes the rows of a file that is ready as a modality; how many they are."""
+
+    @abc.abstractmethod
+    def _commit(self) -> None:
+        """Puts rows that were made where a kill does not lose them."""
+
+    def _kinds(self, source: Source) -> Sequence[str]:
+        """As what a file is judged: its modalities."""
+        return source.modalities
+
+    def _lost(self, source: Source) -> Sequence[str]:
+        """As what a file is listed that could not be opened: its modalities."""
+        return source.modalities
 
     def run(self, pool: decoders.Decoders, progress: logging.Progress) -> None:
-        """Brings all files into the store.
+        """Works at all files.
 
         Args:
           pool: decodes, and has nothing to do.
           progress: is told of each file.
 
         Raises:
-          DataError: for too many bad files, and for a store that cannot be used.
-          CheckpointError: for embeddings that are not finite.
-          InternalError: for faults of this package at the first files of a modality; what was
-            embedded before is in the store then.
+          DataError: for too many bad files, and where rows cannot be kept.
+          CheckpointError: for results that are not finite.
+          InternalError: for faults of this package at the first files of a modality; what came
+            before is kept then.
         """
         try:
             self._run(pool, progress)
         except errors.InternalError:
-            self._commit()  # what was embedded before
+            self._commit()  # what came before
             raise
 
     def _run(self, pool: decoders.Decoders, progress: logging.Progress) -> None:
         wakes, wake = multiprocessing.Pipe(duplex=False)
-        with contextlib.closing(wakes), futures.ThreadPoolExecutor(1) as encoder:
-            self._encoder, self._wake = encoder, wake
+        with contextlib.closing(wakes), futures.ThreadPoolExecutor(1) as computer:
+            self._computer, self._wake = computer, wake
             while self._next < len(self._todo) or self._files:
                 self._hand_out(pool)
-                if len(self._encoding) < BATCHES:
+                if len(self._computing) < BATCHES:
                     for job, message in pool.poll(self._commit_s, wakes):
                         self._take(pool, job, message)
                 else:
@@ -190,7 +223,7 @@ class Work:
                 file.stamp = stamp
                 wanted = [name for name in modalities if self._is_new(file, stamp, name)]
                 pool.answer(job, wanted)
-            case decoders.Arrays(modality, times, values):
+            case readings.Arrays(modality, times, values):
                 self._gather(file.parts[modality], modality, times, values)
             case decoders.Warned(modality, reason):
                 file.remarks.append((modality, reason))
@@ -209,58 +242,50 @@ class Work:
 
     def _is_new(self, file: File, stamp: decoders.Stamp, modality: str) -> bool:
         """Whether content has to be decoded; notes where its rows come from otherwise."""
-        content = stamp.sha256, modality, stamps.unit_of(file.source, modality)
+        content = content_of(file.source, stamp, modality)
         if content in self._first:
             file.parts[modality] = Part(same=self._first[content])
             return False
-        # the file that had this content may have been replaced by now
-        rows = self._store.vectors(*content) if content in self._contents else []
-        file.parts[modality] = self._first[content] = Part(
-            [_times(row) for row in rows],
-            [row.vector for row in rows],
-            is_whole=bool(rows),
-            is_stored=bool(rows),
-        )
-        self._waiting_rows += len(rows)
-        return not rows
+        part = file.parts[modality] = self._first[content] = self._stored(content)
+        self._waiting_rows += len(part.results)
+        return not part.is_stored
 
     def _refuse(self, file: File, reason: str, fault: faults.Fault | None = None) -> None:
         """Gives up a file, but for modalities that are complete."""
         if file.stamp is None:  # not opened, so nothing is known of its modalities
-            file.parts = {modality: Part() for modality in file.source.modalities}
+            file.parts = {modality: Part() for modality in self._lost(file.source)}
         for part in file.parts.values():
             if not (part.is_whole or part.same):
                 part.reason, part.fault = reason, fault
 
-    def _gather(self, part: Part, modality: str, times: Sequence[Any], values: np.ndarray) -> None:
-        first = len(part.vectors)
+    def _gather(
+        self, part: Part, modality: str, times: Sequence[Any], values: Sequence[Any]
+    ) -> None:
+        first = len(part.results)
         part.times += times
-        part.vectors += [None] * len(values)
+        part.results += [None] * len(values)
         part.missing += len(values)
         self._waiting_rows += len(values)
         batch = self._batches[modality]
         batch += [(part, first + i, value) for i, value in enumerate(values)]
-        while len(batch) >= self._model.batch_size:
-            self._encode(modality)
+        while len(batch) >= self._batch_size:
+            self._start(modality)
 
-    def _encode(self, modality: str) -> None:
-        size, waiting = self._model.batch_size, self._batches[modality]
+    def _start(self, modality: str) -> None:
+        """Computes a batch, full or not."""
+        size, waiting = self._batch_size, self._batches[modality]
         batch, waiting[:] = waiting[:size], waiting[size:]
-
-        def encode() -> np.ndarray:
-            return self._model.encode(modality, np.stack([value for *_, value in batch]))
-
         places = [(part, place) for part, place, _ in batch]
-        future = self._encoder.submit(encode)
+        future = self._computer.submit(self._compute, modality, [value for *_, value in batch])
         future.add_done_callback(lambda _: self._wake.send_bytes(b"."))
-        self._encoding.append((future, places))
+        self._computing.append((future, places))
 
     def _collect(self) -> None:
-        """Puts vectors that are there into their places."""
-        while self._encoding and self._encoding[0][0].done():
-            future, places = self._encoding.popleft()
-            for (part, place), vector in zip(places, future.result(), strict=True):
-                part.vectors[place] = vector
+        """Puts results that are there into their places."""
+        while self._computing and self._computing[0][0].done():
+            future, places = self._computing.popleft()
+            for (part, place), result in zip(places, future.result(), strict=True):
+                part.results[place] = result
                 part.missing -= 1
 
     def _settle(self, progress: logging.Progress) -> None:
@@ -269,47 +294,45 @@ class Work:
             if not self._files[number].is_ready:
                 break
             self._finish(self._files.pop(number))
-            progress.advance(1, counted(self.rows + len(self._rows), "row"))
-            if len(self._rows) >= self._commit_rows:
-                self._commit()
+            progress.advance(1, counted(self.rows + self.pending, "row"))
+            if self.pending >= self._commit_rows:
+                self._commit_now()
         late = time.monotonic() - self._committed_s >= self._commit_s
         ended = self._next == len(self._todo) and all(one.is_done for one in self._files.values())
         if self._files and (late or ended or self._waiting_rows >= self._commit_rows):
-            self._encode_first()
+            self._start_first()
         if late:
-            self._commit()
+            self._commit_now()
 
-    def _encode_first(self) -> None:
-        """Encodes batches that are not full where the first file waits for them."""
+    def _commit_now(self) -> None:
+        self._committed_s = time.monotonic()
+        self._commit()
+
+    def _start_first(self) -> None:
+        """Computes batches that are not full where the first file waits for them."""
         first = next(iter(self._files.values()))
         if not first.is_done:
             return
         parts = [part.same or part for part in first.parts.values()]
         for modality, batch in self._batches.items():
             if any(one is part for one, *_ in batch for part in parts):
-                self._encode(modality)
+                self._start(modality)
 
     def _finish(self, file: File) -> None:
         """Rows of a file; what cannot be used goes to the quarantine list."""
-        path, now, bad, reused, rows = file.source.path, stamps.now(file.source.path), [], 0, []
-        if file.stamp is not None:
-            now = file.stamp.size, file.stamp.mtime_ns
-        for modality in file.source.modalities:
-            if (path, modality) in self._known and now != stamps.GONE:
-                self._stale.append((path, modality))
+        path, now = file.source.path, now_of(file)
+        bad, rows, reused = [], 0, False
         for modality, part in file.parts.items():
-            unit = stamps.unit_of(file.source, modality)
-            made = stamps.with_unit(self._store.maker.preprocessing, unit)
             origin = part.same or part
-            self._waiting_rows -= len(part.vectors)
+            self._waiting_rows -= len(part.results)
             if origin.reason is not None:
+                made = self._made(file.source, modality)
                 bad.append(BadFile.of(modality, path, origin.reason, now, made, origin.fault))
-                part.vectors = []  # equal content need not be tried again
+                part.results = []  # equal content need not be tried again
                 continue
             assert file.stamp is not None  # else every part has a reason
-            reused += origin is not part or part.is_stored
-            rows += self._made(path, file.stamp, modality, origin, made)
-            self._settled.append((file.stamp.sha256, modality, unit))
+            reused |= origin is not part or part.is_stored
+            rows += self._keep(file, modality, origin)
         self._quarantine.record(len(file.parts) - len(bad), bad)
         lost = {one.modality for one in bad}  # of those the quarantine list tells
         self._remarks.record(
@@ -317,44 +340,26 @@ class Work:
             for modality, reason in file.remarks
             if modality not in lost
         )
-        self._rows += rows
-        self.embedded += bool(rows)
-        self.reused += bool(reused)
+        self.used += bool(rows)
+        self.reused += reused
         self.silent += not file.parts
+        self._judged(file)
+
+    def _judged(self, file: File) -> None:
         for modality in file.source.modalities:
             part = file.parts.get(modality, Part())  # none: a film without sound
             is_used = modality in file.parts and (part.same or part).reason is None
-            self.judge.passed(modality, names.shown(path), part.fault, is_used=is_used)
-
-    def _made(
-        self, path: str, stamp: decoders.Stamp, modality: str, part: Part, made: str
-    ) -> Iterator[Row]:
-        told = stamp.sha256, stamp.size, stamp.mtime_ns, self._store.maker.digest, made
-        for times, vector in zip(part.times, part.vectors, strict=True):
-            yield Row(path, modality, *(times or (None, None)), *told, vector)
-
-    def _commit(self) -> None:
-        self._committed_s = time.monotonic()
-        made = {
-            (row.path, row.modality): stamps.stamp_of(
-                row.sha256, row.size, row.mtime_ns, row.preprocessing
-            )
-            for row in self._rows
-        }
-        # another run may have come before this one with the same files, or older ones
-        there = self._store.files({*self._stale, *made})
-        same = {one for one, stamp in there.items() if made.get(one) == stamp}
-        rows = [row for row in self._rows if (row.path, row.modality) not in same]
-        self._store.remove(there.keys() - same)
-        self._store.add(rows)
-        self.rows += len(rows)
-        self._contents.update(self._settled)
-        for content in self._settled:
-            self._first.pop(content, None)
-        self._rows, self._stale, self._settled = [], [], []
+            path = names.shown(file.source.path)
+            self.judge.passed(modality, path, part.fault, is_used=is_used)
 
 
-def _times(row: Row) -> tuple[float, float] | None:
-    if row.start_s is None or row.end_s is None:
-        return None
-    return row.start_s, row.end_s
+def content_of(source: Source, stamp: decoders.Stamp, modality: str) -> Content:
+    """By what rows are known under any path."""
+    return stamp.sha256, modality, stamps.unit_of(source, modality)
+
+
+def now_of(file: File) -> tuple[int, int]:
+    """Size and time of change of a file when it was read, or as it is now."""
+    if file.stamp is not None:
+        return file.stamp.size, file.stamp.mtime_ns
+    return stamps.now(file.source.path)

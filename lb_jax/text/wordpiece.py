@@ -14,11 +14,11 @@ import numpy as np
 import tokenizers
 from tokenizers import models, normalizers, pre_tokenizers
 
-from lb_jax.core import errors, fields
+from lb_jax.core import checkpoint, errors, fields
 from lb_jax.text import spec as spec_lib
 
 # What a checkpoint's folder calls the file of its vocabulary.
-FILE = "vocab.txt"
+FILE = checkpoint.VOCABULARY
 PAD, UNKNOWN, BEGIN, END, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 SPECIAL_TOKENS = 2  # begin and end, around the words of a text
 MAX_CHARACTERS = 100_000  # no caption is near this

@@ -86,7 +86,6 @@ def _require(cfg: TrainConfig) -> None:
         "loss": cfg.loss != LossConfig(),
         "probe.path": cfg.probe.path,
         "data.text_cache": cfg.data.text_cache,
-        "data.cache": cfg.data.cache != "none",
     } | {
         f"modalities.{name}": one != ModalityRecipe(preprocess=one.preprocess)
         for name, one in cfg.modalities.items()
@@ -203,6 +202,7 @@ def loaders(cfg: TrainConfig, preprocess: Mapping[str, Any]) -> dict[str, pipeli
         {role: preprocess[role] for role in ROLES if role in preprocess},
         encoders,
         seed=cfg.seed,
+        cache=cfg.data.cache == "memory",
         drop_to=cfg.batch_size if drops else 0,
         answers=settings(cfg).answers,
         numbered=settings(cfg).grouping.way == REWARDED,

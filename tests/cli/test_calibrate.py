@@ -108,7 +108,7 @@ def test_the_demo_ends_with_it_where_there_are_items(
     shutil.copytree(planted / "checkpoint", out / "bind" / "checkpoint")
     result = evaluation.evaluate(PlantedModel(), out / "corpus")
     monkeypatch.setattr(train, "main", lambda argv: None)
-    monkeypatch.setattr(demo, "corpus_main", lambda argv: None)
+    monkeypatch.setattr(demo.demo_corpus, "main", lambda argv: None)
     monkeypatch.setattr(demo.logging, "read_metrics", lambda path: [])
     monkeypatch.setattr(
         demo.evaluate, "run", lambda folder, *more, **options: (api.load(folder), result)

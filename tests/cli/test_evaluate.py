@@ -10,6 +10,7 @@ from lb_jax.evaluation.benchmarks.table import BENCHMARKS
 from lb_jax.media import clips
 from tests.evaluation import miniatures
 from tests.evaluation.conftest import write_corpus
+from tests.inference import valor_models
 
 SUITE = "evaluate --suite paper --root {tmp} --model {model} --cache {tmp}/cache --out {tmp}/out"
 
@@ -204,3 +205,58 @@ def test_mistakes_with_captions_are_one_line_and_nothing_is_written(call, tmp_pa
     assert message in result.err
     assert len(result.err.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def writer(tmp_path_factory):
+    """A VALOR model."""
+    return valor_models.save(tmp_path_factory.mktemp("valor") / "model")
+
+
+def test_a_model_that_writes_is_asked_for_what_it_has(call, tmp_path, writer):
+    for name in ("msrvtt", "msvd", "msrvtt_qa", "k400"):
+        miniatures.write(name, tmp_path)
+    line = SUITE.replace("{model}", str(writer))
+    result = call(f"{line} --only msrvtt,msvd,msrvtt_qa,k400,nyu_depth")
+    assert result.status == 0, result.err
+    told = "not of this model, which writes and gives no vectors: k400, nyu_depth"
+    assert result.out.splitlines().count(told) == 1
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert set(metrics["benchmarks"]) == {"msrvtt", "msvd", "msrvtt_qa"}
+    assert "text->audio+video" in metrics["benchmarks"]["msrvtt"]["tasks"]
+    assert set(metrics["left_out"]) == {"k400", "nyu_depth"}
+    msvd = metrics["benchmarks"]["msvd"]["tasks"]
+    assert set(msvd) == {"text->video", "video->text", "video->caption"}
+    assert msvd["video->caption"]["metrics"].keys() >= {"BLEU-4", "ROUGE-L", "CIDEr"}
+    written = json.loads((tmp_path / "out" / "written.json").read_text())
+    assert {one["benchmark"] for one in written} == {"msvd", "msrvtt_qa"}
+    assert all(one["said"] for one in written if one["task"].endswith("caption"))
+    assert "MSRVTT-QA" in (tmp_path / "out" / "report.html").read_text()
+    assert "text->video: " in result.err  # progress
+
+
+def test_own_tasks_of_a_model_that_scores_pairs(call, tmp_path, writer):
+    write_corpus(tmp_path / "corpus", 4, media=True)
+    line = f"evaluate --data {{tmp}}/corpus --model {writer} --out {{tmp}}/out --cache {{tmp}}/c"
+    result = call(f"{line} --tasks text->video")
+    assert result.status == 0, result.err
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())["benchmarks"]["corpus"]
+    assert found["tasks"]["text->video"]["n"] == 4
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("--suite paper --root {tmp} --only k400", "k400: compares vectors, which a model that"),
+        ("--suite paper --root {tmp} --only k400 --depth-unit mm", "has no option depth_unit"),
+        ("--data {tmp}/corpus --tasks video->depth", "gives no vectors (video->depth)"),
+        ("--data {tmp}/corpus", "a VALOR model, which gives no vectors of classes; give --tasks"),
+    ],
+)
+def test_what_a_model_that_writes_does_not_have_is_one_line(call, tmp_path, writer, more, message):
+    write_corpus(tmp_path / "corpus", 2, media=True)
+    cache = "--cache {tmp}/c" if "--suite" in more or "--tasks" in more else ""
+    result = call(f"evaluate --model {writer} {cache} {more}")
+    assert result.status == 2
+    assert message in result.err
+    assert result.err.count("\n") == 1

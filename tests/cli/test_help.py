@@ -8,7 +8,8 @@ from lb_jax.cli import data, main
 
 ARGUMENTS = {
     "demo": ("--out", "--seed", "--items"),
-    "demo corpus": ("--out", "--seed", "--items"),
+    "demo corpus": ("--out", "--seed", "--items", "--kind"),
+    "demo caption": ("--out", "--seed", "--items"),
     "train": ("--config", "--workdir", "--config.name=value"),
     "plan": ("--config", "--topology", "--search", "--json", "--config.name=value"),
     "evaluate": ("--model", "--data", "--split", "--out"),
@@ -18,6 +19,12 @@ ARGUMENTS = {
     "data convert": ("SRC", "DST", "--root", "--columns", "--only", "--to", "--max-bad-rate"),
     "serve": ("--model", "--store", "--host", "--port", "--token", "--max-queue", "--workers"),
     "embed": ("--model", "--modality", "--out", "--batch-size", "items"),
+    "caption": (
+        *("items", "--out", "--model", "--config", "--group", "--beam", "--longest", "--frames"),
+        *("--clips", "--batch-size", "--workers", "--retry", "--quarantine", "--max-bad-rate"),
+        *("--timeout", "--as", "--root", "--list-left-out"),
+    ),
+    "ask": ("FILE", "QUESTION", "--json", "--model", "--group", "--beam", "--shortest"),
     "index": ("build", "search", "info", "check", "upgrade"),
     "index build": ("items", "--out", "--model", "--window"),
     "index search": (

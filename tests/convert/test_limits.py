@@ -68,7 +68,7 @@ SOURCES = {
     "all of LanguageBind": languagebind,
     "our checkpoint": ours,
     "picture and clip": lambda folder: languagebind(folder, ("thermal", "video")),
-    "demo": lambda folder: shipped.demo_model(),
+    "demo": lambda folder: shipped.unpacked(shipped.DEMO),
 }
 
 

@@ -1,5 +1,6 @@
 """Items of several modalities: all arrays of a row side by side, and what is present of each."""
 
+import dataclasses
 import functools
 import json
 import pickle
@@ -44,9 +45,9 @@ def _table(folder, *rows):
     return sources.open_source(path)
 
 
-def _loader(source, **options):
+def _loader(source, by_modality=SPECS, **options):
     given = {"texts": {"caption": ENCODE}, "seed": 0} | options
-    return items.Items([(source, 1.0)], SPECS, **given)
+    return items.Items([(source, 1.0)], by_modality, **given)
 
 
 def _rows(folder, *names):
@@ -72,6 +73,19 @@ def test_a_silent_film_is_not_replaced_and_says_so(films):
     (remark,) = sample.remarks
     assert remark.path.endswith("silent.mp4")
     assert "without a sound track" in remark.reason
+
+
+def test_what_was_decoded_can_be_kept(films):
+    still = SPECS | {"video": dataclasses.replace(SPECS["video"], choice="spread")}
+    plain, kept = (_loader(_rows(films, "loud"), still, cache=one) for one in (False, True))
+    expected = plain(1)
+    kept(0)
+    (films / "loud.mp4").unlink()
+    found = kept(1)
+    for name, array in expected.media.items():
+        np.testing.assert_array_equal(found.media[name], array)
+    with pytest.raises(errors.ConfigError, match=r"data\.cache.*video is decoded"):
+        _loader(_rows(films, "silent"), cache=True)
 
 
 def test_a_corpus_with_sound_of_its_own_takes_no_track(films):

@@ -110,10 +110,10 @@ def test_demo_model_comes_with_the_package(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     from lb_jax.core import shipped
 
-    shipped.demo_model.cache_clear()
+    shipped.unpacked.cache_clear()
     model = api.load("demo")
     assert model.source == "demo"
     assert model.modalities == ("audio", "depth", "image", "thermal", "video")
     assert model.folder.is_relative_to(tmp_path)
     assert model.calibration.pairs  # of these weights
-    shipped.demo_model.cache_clear()
+    shipped.unpacked.cache_clear()

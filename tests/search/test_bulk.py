@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lb_jax.corpora import media_files as sources
-from lb_jax.media import decoders, preprocess
+from lb_jax.media import decoders, preprocess, readings
 from lb_jax.search import bulk, upgrade
 from lb_jax.search.store import Store
 from tests.inference import fake
@@ -93,7 +93,7 @@ def test_file_that_may_not_be_read_and_damaged_film_are_told(tmp_path, monkeypat
     pipe = types.SimpleNamespace(recv=lambda: ("video", "audio"))
 
     def told():
-        given = pipe, str(film), ("video", "audio"), model.specs, 1.0, 1.0
+        given = pipe, str(film), ("video", "audio"), readings.Windows(model.specs, 1.0, 1.0)
         found = decoders._decode(*given)
         return {one.modality: one.reason for one in found if isinstance(one, decoders.Bad)}
 

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from lb_jax.core import errors
-from lb_jax.search import work
+from lb_jax.search import store_work
 from tests.inference import fake
 from tests.media import media_files
 from tests.search.runs import listed, named, pictures, rows, update
@@ -35,7 +35,7 @@ if __name__ == "__main__":
 
 
 def test_what_another_run_added_meanwhile_is_not_added_again(media, tmp_path, monkeypatch):
-    uri, finish, calls = tmp_path / "s", work.Work._finish, []
+    uri, finish, calls = tmp_path / "s", store_work.StoreWork._finish, []
 
     def meanwhile(running, file):
         calls.append(file)
@@ -44,7 +44,7 @@ def test_what_another_run_added_meanwhile_is_not_added_again(media, tmp_path, mo
         finish(running, file)
 
     with monkeypatch.context() as patched:
-        patched.setattr(work.Work, "_finish", meanwhile)
+        patched.setattr(store_work.StoreWork, "_finish", meanwhile)
         summary, found, _ = update(media, uri)
     assert summary.rows == 0
     assert found == update(media, tmp_path / "one")[1]

@@ -243,7 +243,6 @@ def changed(run, **fields):
     [
         ({"accumulate": 2}, "config.accumulate: VALOR has no use for it"),
         ({"paraphrase": ParaphraseConfig()}, "config.paraphrase: VALOR"),
-        ({"data": DataConfig(cache="memory")}, "config.data.cache: VALOR"),
         ({"grouping": GroupingConfig()}, "has no groups; give those of a task"),
         ({"grouping": GroupingConfig(align=("tv",))}, "takes video, config.modalities has audio"),
         ({"inference": {"video": 3}}, "3 frames of video, and VALOR-test has embeddings for 2"),
@@ -285,6 +284,13 @@ def test_a_run_starts_from_the_encoders_that_it_names(run, tmp_path, monkeypatch
     other = changed(cfg, bases={**bases, "audio": str(clip)})
     with pytest.raises(errors.CheckpointError, match="not those of an AST"):
         family.initial_params(other, family.make_model(other, model_cfg))
+
+
+def test_frames_that_are_drawn_are_not_kept(run):
+    cfg = dataclasses.replace(run, data=dataclasses.replace(run.data, cache="memory"))
+    family = families.of(cfg)
+    with pytest.raises(errors.ConfigError, match=r"data\.cache is 'memory', and video is decoded"):
+        family.loaders(cfg, family.build(cfg)[1])
 
 
 def test_a_model_of_another_size_is_refused(run, trained):

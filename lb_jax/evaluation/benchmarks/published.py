@@ -97,7 +97,9 @@ def _ours(head: Mapping, unit: float, metrics: Mapping) -> str:
     task = benchmark.get("tasks", {}).get(head["task"])
     if task is None:
         return NOTHING
-    found = task["drop_one"][head["without"]] if "without" in head else task["metrics"]
+    found = task["drop_one"].get(head["without"]) if "without" in head else task["metrics"]
+    if found is None:  # a model that scores pairs has no side of several vectors
+        return NOTHING
     star = "" if is_whole(benchmark, task) else INCOMPLETE
     return _cell([found.get(name) for name in head["metrics"]], unit, unit) + star
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.evaluation.benchmarks import layouts, prompts
+from lb_jax.evaluation.benchmarks import writing as writing_lib
 from lb_jax.evaluation.benchmarks.bench import Bench, Embedder, TaskResult
 from lb_jax.evaluation.benchmarks.splits import Problem, Split
 from lb_jax.evaluation.benchmarks.table import Benchmark, Settings
@@ -72,6 +73,7 @@ def run(
     settings: Settings,
     announce: Callable[[str], None] = lambda title: None,
     writer: Writer | None = None,
+    progress: writing_lib.Progress = lambda what, done, total: None,
 ) -> SuiteResult:
     """Runs the rows whose data are below `root`.
 
@@ -82,14 +84,17 @@ def run(
       settings: how to score.
       announce: called with the title of each benchmark before it is run.
       writer: the model, where it writes; it then scores texts against items itself.
+      progress: of what it writes and scores, see `WritingBench`.
 
     Raises:
       DataError: `root` is no folder, or nothing in it can be run.
     """
     if not root.is_dir():
         raise errors.DataError(root, "is no folder; give the one that holds the data sets' folders")
-    results, left_out = {}, {}
+    results, left_out = {}, dict.fromkeys(without_vectors(rows, embedder, writer), NO_VECTORS)
     for name, row in rows.items():
+        if name in left_out:
+            continue
         if not (root / name).is_dir():
             left_out[name] = f"no folder {root / name}"
             continue
@@ -99,14 +104,18 @@ def run(
         except errors.DataError as error:  # one data set out of order does not stop the others
             left_out[name] = str(error)
             continue
-        found = score(embedder, name, row, split, settings, layouts.LAYOUTS[name].counts, writer)
+        counts = layouts.LAYOUTS[name].counts
+        found = score(embedder, name, row, split, settings, counts, writer, progress)
         if found.tasks or found.written:
             results[name] = found
         else:
             left_out[name] = nothing_run(found)
     if not results:
-        reasons = [reason for name, reason in left_out.items() if (root / name).is_dir()]
-        absent = [name for name in rows if not (root / name).is_dir()]
+        lacking = [name for name, reason in left_out.items() if reason == NO_VECTORS]
+        reasons = [f"{', '.join(lacking)}: {NO_VECTORS}"] if lacking else []
+        others = [name for name in left_out if name not in lacking]
+        reasons += [left_out[name] for name in others if (root / name).is_dir()]
+        absent = [name for name in others if not (root / name).is_dir()]
         reasons += [f"there is no folder {', '.join(absent)}"] if absent else []
         raise errors.DataError(
             root,
@@ -114,6 +123,18 @@ def run(
             "sets' folders.",
         )
     return SuiteResult(results, left_out, settings)
+
+
+NO_VECTORS = "compares vectors, which a model that writes does not give"
+
+
+def without_vectors(
+    rows: Mapping[str, Benchmark], embedder: Embedder | None, writer: Writer | None
+) -> list[str]:
+    """The rows of which a model that writes and gives no vectors has no task."""
+    if embedder is not None or writer is None:
+        return []
+    return [name for name, row in rows.items() if not writing_lib.has(row, writer.groups)]
 
 
 def score(
@@ -124,6 +145,7 @@ def score(
     settings: Settings,
     counts: Mapping[str, int | None] = MappingProxyType({"items": None}),
     writer: Writer | None = None,
+    progress: writing_lib.Progress = lambda what, done, total: None,
 ) -> BenchmarkResult:
     """Runs the tasks of one row that the data and the model allow.
 
@@ -135,10 +157,11 @@ def score(
       settings: how to score.
       counts: of the published split.
       writer: the model, where it writes; it then scores texts against items itself.
+      progress: of what it writes and scores, see `WritingBench`.
     """
     started = time.perf_counter()
     bench = Bench(embedder, name, settings.apply(row), split, settings)
-    writing = WritingBench(writer, bench.split, settings)
+    writing = WritingBench(writer, bench.split, settings, progress)
     tasks: dict[str, TaskResult] = {}
     written: dict[str, WrittenResult] = {}
     left_out: dict[str, str] = {}

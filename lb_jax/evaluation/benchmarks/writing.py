@@ -5,7 +5,7 @@ the task, by name, as in `bench`; it is told by the model's `errors.DataError`.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -16,7 +16,14 @@ from lb_jax.evaluation.benchmarks import protocols
 from lb_jax.evaluation.benchmarks.bench import TaskResult
 from lb_jax.evaluation.benchmarks.protocols import Outcome
 from lb_jax.evaluation.benchmarks.splits import UNREADABLE, Problem, Split
-from lb_jax.evaluation.benchmarks.table import ANSWER, CAPTION, Settings, Task, Writing
+from lb_jax.evaluation.benchmarks.table import (
+    ANSWER,
+    CAPTION,
+    Benchmark,
+    Settings,
+    Task,
+    Writing,
+)
 from lb_jax.evaluation.metrics import retrieval
 from lb_jax.media.clips import Clip
 
@@ -31,6 +38,7 @@ GROUPS: Mapping[frozenset[str], str] = {
 }
 T = TypeVar("T")
 PART = 64  # items that are handed over at a time
+Progress = Callable[[str, int, int], None]
 
 
 class Writer(Protocol):
@@ -115,20 +123,27 @@ class WritingBench:
       writer: the model; None where there is none, and every task meets that obstacle.
       split: the data set.
       settings: how to score.
+      progress: called with a task, the items that are through, and how many there are.
 
     Attributes:
       found: problems that came up so far.
     """
 
-    def __init__(self, writer: Writer | None, split: Split, settings: Settings):
+    def __init__(
+        self,
+        writer: Writer | None,
+        split: Split,
+        settings: Settings,
+        progress: Progress = lambda what, done, total: None,
+    ):
         self._writer, self._split, self._settings = writer, split, settings
+        self._progress = progress
         self.found: list[Problem] = []
         self._failed: set[tuple[str, tuple[str, ...]]] = set()
 
     def scores(self, task: Task) -> bool:
         """Whether the model scores the pairs of a retrieval task of captions itself."""
-        alone = (TEXT,) in (task.query, task.target)
-        return alone and self._writer is not None and _group(task) in self._writer.groups
+        return self._writer is not None and _scores(task, self._writer.groups)
 
     def obstacle(self, task: Task | Writing) -> str | None:
         """Why a task cannot be run; None if it can."""
@@ -241,21 +256,31 @@ class WritingBench:
     def _in_parts(
         self, task: Task | Writing, ids: Sequence[str], ask: Callable[[Sequence[str]], Sequence[T]]
     ) -> tuple[list[T], list[str]]:
-        """What `ask` gives for each item, and the items that it gives something for.
+        """What `ask` gives for each item, and the items that it gives something for."""
+        found, kept = [], []
+        self._progress(str(task), 0, len(ids))
+        for first in range(0, len(ids), PART):
+            part = self._in_halves(task, ids[first : first + PART], ask)
+            found += part[0]
+            kept += part[1]
+            self._progress(str(task), min(first + PART, len(ids)), len(ids))
+        return found, kept
 
-        Where a part cannot be used its halves are tried, so that no item costs another one.
+    def _in_halves(
+        self, task: Task | Writing, ids: Sequence[str], ask: Callable[[Sequence[str]], Sequence[T]]
+    ) -> tuple[list[T], list[str]]:
+        """As `_in_parts`, of one part.
+
+        Where it cannot be used its halves are tried, so that no item costs another one.
         """
-        if len(ids) > PART:
-            parts = [ids[first : first + PART] for first in range(0, len(ids), PART)]
-        else:
-            try:
-                return list(ask(ids)), list(ids)
-            except errors.DataError as error:
-                if len(ids) == 1:
-                    self._note(ids[0], task, error.reason)
-                    return [], []
-                parts = [ids[: len(ids) // 2], ids[len(ids) // 2 :]]
-        both = [self._in_parts(task, part, ask) for part in parts]
+        try:
+            return list(ask(ids)), list(ids)
+        except errors.DataError as error:
+            if len(ids) == 1:
+                self._note(ids[0], task, error.reason)
+                return [], []
+            middle = len(ids) // 2
+        both = [self._in_halves(task, part, ask) for part in (ids[:middle], ids[middle:])]
         found, kept = zip(*both, strict=True)
         return [one for some in found for one in some], [one for some in kept for one in some]
 
@@ -264,6 +289,18 @@ class WritingBench:
         if (id_, task.media) not in self._failed:
             self._failed.add((id_, task.media))
             self.found.append(Problem(UNREADABLE, id_, f"{reason}; left out", task.media[0]))
+
+
+def has(row: Benchmark, groups: Collection[str]) -> bool:
+    """Whether a model of these groups, which gives no vectors, has some task of a benchmark."""
+    by_pairs = () if row.prompts or row.pairs else row.tasks
+    return any(_group(task) in groups for task in row.written) or any(
+        _scores(task, groups) for task in by_pairs
+    )
+
+
+def _scores(task: Task, groups: Collection[str]) -> bool:
+    return (TEXT,) in (task.query, task.target) and _group(task) in groups
 
 
 _WRITTEN = {CAPTION: WritingBench.captions, ANSWER: WritingBench.answers}

@@ -20,6 +20,8 @@ SIMILARITY_ITEMS = 24
 QUERIES = 4
 HITS = 5
 TOTAL = "total"
+# Curve -> its class in `style`; text: captions bound to each other.
+STYLES = {name: f"s-{name}" for name in (TOTAL, *modalities.MODALITIES, modalities.TEXT)}
 
 
 def write_report(
@@ -69,10 +71,11 @@ def _headlines(
     note = "The mark on each bar is what guessing gives."
     if checked:
         note += f" Targets met: {sum(checked)} of {len(checked)}."
-    yield from page.section("Results", note, '<div class="cards">', *map(_card, lines), "</div>")
+    yield from page.section("Results", note, '<div class="cards">', *map(card, lines), "</div>")
 
 
-def _card(line: terminal.Headline) -> str:
+def card(line: terminal.Headline) -> str:
+    """A number with its bar, what guessing gives and whether its target is met."""
     full = (
         1.0
         if not line.is_multiple
@@ -100,8 +103,8 @@ def _card(line: terminal.Headline) -> str:
 def _curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Iterator[str]:
     panels = []
     for run, rows in curves.items():
-        panels += _panel(f"{run}: loss", "loss", rows)
-        panels += _panel(f"{run}: logit scale", "logit_scale", rows)
+        panels += panel(f"{run}: loss", "loss", rows, STYLES)
+        panels += panel(f"{run}: logit scale", "logit_scale", rows, STYLES)
     if panels:
         yield from page.section(
             "Training",
@@ -112,10 +115,11 @@ def _curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Iterator[str
         )
 
 
-def _panel(heading: str, key: str, rows: Sequence[Mapping[str, float]]) -> Iterator[str]:
-    """One chart of `key` and every `key/<modality>`, where the rows have any."""
-    names = [*modalities.MODALITIES, modalities.TEXT]  # text: captions bound to each other
-    columns = {TOTAL: key} | {name: f"{key}/{name}" for name in names}
+def panel(
+    heading: str, key: str, rows: Sequence[Mapping[str, float]], styles: Mapping[str, str]
+) -> Iterator[str]:
+    """One chart of `key` and of every `key/<name>` of `styles`, where the rows have any."""
+    columns = {name: key if name == TOTAL else f"{key}/{name}" for name in styles}
     series = {}
     lost = 0
     for name, column in columns.items():
@@ -128,7 +132,6 @@ def _panel(heading: str, key: str, rows: Sequence[Mapping[str, float]]) -> Itera
             series[name] = tuple(points[finite].T)
     if not series:
         return
-    styles = {name: f"s-{name}" for name in series}
     legend = "".join(
         f'<span><i class="{styles[name]}"></i>{name} {y[-1]:.3g}</span>'
         for name, (_, y) in series.items()
@@ -141,7 +144,7 @@ def _panel(heading: str, key: str, rows: Sequence[Mapping[str, float]]) -> Itera
     label = f"{heading}; last values: " + ", ".join(
         f"{name} {y[-1]:.3g}" for name, (_, y) in series.items()
     )
-    chart = figures.line_chart(series, styles, label)
+    chart = figures.line_chart(series, {name: styles[name] for name in series}, label)
     yield (
         f'<div class="panel"><h3>{escaped(heading)}</h3><div '
         f'class="legend">{legend}</div>{chart}{warning}</div>'

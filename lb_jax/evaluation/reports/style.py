@@ -87,7 +87,11 @@ figcaption { overflow-wrap: anywhere; color: var(--soft); } figure.right figcapt
 .written.plain { grid-template-columns: minmax(0, 1fr); }
 .note { font-size: .8125rem; }
 .written small { font-size: .75rem; color: var(--soft); overflow-wrap: anywhere; }
-details { margin-top: 32px; } pre { overflow-x: auto; font-size: .75rem; background: var(--card); padding: 12px;
+.film img, .film video { display: block; width: 100%; border-radius: 6px; image-rendering: pixelated; }
+.film video { max-width: 240px; aspect-ratio: 1; margin-top: 6px; background: #000; }
+.film p { margin: 0 0 6px; } .film .written { grid-template-columns: auto minmax(0, 1fr); gap: 4px 10px; margin: 0 0 6px; }
+.film small { font-size: .75rem; color: var(--soft); }
+details { margin-top: 32px; } .film details { margin: 6px 0 8px; font-size: .8125rem; color: var(--soft); } pre { overflow-x: auto; font-size: .75rem; background: var(--card); padding: 12px;
   border-radius: 8px; }
 @media (max-width: 560px) { main { padding: 16px 12px 48px; } h2 { margin-top: 32px; }
   .cards { grid-template-columns: repeat(2, minmax(0, 1fr)); } .card .value { font-size: 1.4rem; }

@@ -1,6 +1,7 @@
 """Small pictures of media files of any modality, for pages."""
 
 import base64
+import dataclasses
 import functools
 import io
 from typing import Any
@@ -79,6 +80,13 @@ def data_uri_of(modality: str, media: Any) -> str:
       DataError: they cannot be decoded.
     """
     return _uri(_square(modality, preprocess.decode(modality, media, specs.preset(modality))))
+
+
+def strip_uri(film: clips.Clip, frames: int) -> str:
+    """Frames of a clip from its first to its last, side by side, as `data_uri`."""
+    spec = dataclasses.replace(specs.preset("video"), frames=frames)
+    decoded = clips.decode("video", film, spec)
+    return _uri(np.concatenate([_square("image", one) for one in decoded], axis=1))
 
 
 def _uri(picture: np.ndarray) -> str:

@@ -1,0 +1,42 @@
+"""Who needs a model that writes gets one, or one line."""
+
+import numpy as np
+import pytest
+
+from lb_jax.convert import torch_writer
+from lb_jax.core import errors
+from lb_jax.inference import opening, valor
+from tests.convert import small
+from tests.inference import tiny, valor_models
+
+
+def test_a_model_that_writes_is_opened_by_its_folder_or_work_directory(tmp_path):
+    valor_models.save(tmp_path / "run" / "checkpoint")
+    for source in (tmp_path / "run", tmp_path / "run" / "checkpoint"):
+        found = opening.load_writer(source, batch_size=2)
+        assert isinstance(found, valor.ValorModel)
+        assert found.batch_size == 2
+
+
+def bare(folder):
+    folder.mkdir()
+    torch_writer.write(folder / "weights.pt", [("vision.a", np.zeros(3, np.float32))], {})
+    return folder
+
+
+REFUSED = {
+    "our encoder": (lambda folder: tiny.save(folder), "an encoder, which gives vectors"),
+    "CLIP": (small.clip_folder, "an encoder, which gives vectors"),
+    "the demo's model": (lambda folder: "demo", "demo: an encoder, which gives vectors"),
+    "weights without options": (bare, "no log/hps.json, the options of the run"),
+    "nothing": (lambda folder: folder, "no such folder|neither|no such file"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_does_not_write_is_one_line(tmp_path, what):
+    make, message = REFUSED[what]
+    source = make(tmp_path / "model")
+    with pytest.raises(errors.LbJaxError, match=message) as caught:
+        opening.load_writer(source)
+    assert "\n" not in str(caught.value)
