@@ -1,0 +1,181 @@
+"""MMV: convolutional towers of video, sound and words, and the graph that compares them (MMV spec).
+
+    video/, audio/, text/    the towers
+    heads/                   the graph's
+
+One pure nested dict holds all of it, the statistics of batch norms too: `convolution.STATE` says
+which leaves those are.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from lb_jax.core import config as config_lib
+from lb_jax.core import errors, paths
+from lb_jax.models import graphs, resnet
+from lb_jax.models.convolution import Features, state_of, usual_convolution
+from lb_jax.models.graphs import Graph, GraphConfig, HeadConfig
+from lb_jax.models.languagebind import unit
+from lb_jax.models.resnet import AudioResNet, ResNetConfig
+from lb_jax.models.s3d import S3D, S3DConfig
+from lb_jax.models.tsm import TSM, TSMConfig
+from lb_jax.models.words import WordBag, WordsConfig
+
+HEADS = "heads"
+
+# By the class of a tower's config; made as `module(config, rngs=, dtype=, convolution=)`.
+TOWERS = {S3DConfig: S3D, TSMConfig: TSM, ResNetConfig: AudioResNet, WordsConfig: WordBag}
+
+
+@dataclasses.dataclass(frozen=True)
+class MmvConfig:
+    """Shape of an MMV model; a tower that is None is not there."""
+
+    graph: GraphConfig
+    video: S3DConfig | TSMConfig | None = None
+    audio: ResNetConfig | None = None
+    text: WordsConfig | None = None
+
+    def __post_init__(self):
+        if not self.towers:
+            raise errors.ConfigError("an MMV model without towers; give one of them.")
+
+    @property
+    def towers(self) -> dict[str, S3DConfig | TSMConfig | ResNetConfig | WordsConfig]:
+        """Modality -> tower, of those there are."""
+        given = {"video": self.video, "audio": self.audio, "text": self.text}
+        return {name: tower for name, tower in given.items() if tower is not None}
+
+
+# As published (MMV spec 3): the factorised graph with ReLU.
+RELEASED_GRAPH = GraphConfig(
+    kind="fac",
+    interaction="relu",
+    heads={
+        "video_va": HeadConfig(512, inner=(512,), norm=True),
+        "audio_va": HeadConfig(512),
+        "coarse": HeadConfig(256, norm=True),
+        "text_vat": HeadConfig(256),
+        "audio_at": HeadConfig(512),
+        "text_at": HeadConfig(512),
+    },
+)
+_BESIDE = {"audio": resnet.VARIANTS[50], "text": WordsConfig(), "graph": RELEASED_GRAPH}
+
+# The released models, by their video tower.
+VARIANTS = {
+    "s3d": MmvConfig(video=S3DConfig(space_to_depth=True), **_BESIDE),
+    "tsm": MmvConfig(video=TSMConfig(), **_BESIDE),
+    "tsm_x2": MmvConfig(video=TSMConfig().wider(2), **_BESIDE),
+}
+
+
+class Run(NamedTuple):
+    """What a model makes of a batch; what is not used costs nothing under jit.
+
+    Attributes:
+      features: modality -> what its tower gave.
+      embeddings: modality -> space -> float32 [b, e], not normalised.
+      state: the statistics of the batch norms that were used; training lays them over the old ones.
+    """
+
+    features: dict[str, Features]
+    embeddings: graphs.Embeddings
+    state: paths.Tree
+
+
+class Mmv:
+    """The functions of an `MmvConfig`; it holds no parameters.
+
+    Args:
+      cfg: the shape.
+      dtype: compute dtype; parameters and statistics are float32.
+      convolution: a row of `convolution.CONVOLUTIONS`; None takes what is fast on this machine.
+    """
+
+    def __init__(self, cfg: MmvConfig, *, dtype=jnp.float32, convolution: str | None = None):
+        self.cfg, self._dtype = cfg, dtype
+        self._convolution = convolution or usual_convolution(jax.default_backend())
+        self._graphs, self._shapes = {}, {}
+        for name in (*cfg.towers, HEADS):
+            module = nnx.eval_shape(lambda name=name: self._make(name, nnx.Rngs(params=0)))
+            self._graphs[name], state = nnx.split(module)
+            self._shapes[name] = nnx.to_pure_dict(state)
+
+    def _make(self, name: str, rngs: nnx.Rngs) -> nnx.Module:
+        if name == HEADS:
+            widths = {modality: tower.width for modality, tower in self.cfg.towers.items()}
+            return Graph(self.cfg.graph, widths, rngs=rngs, dtype=self._dtype)
+        tower = self.cfg.towers[name]
+        options = {"dtype": self._dtype, "convolution": self._convolution}
+        return TOWERS[type(tower)](tower, rngs=rngs, **options)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Those with a tower."""
+        return tuple(self.cfg.towers)
+
+    @property
+    def shapes(self) -> paths.Tree:
+        """`jax.ShapeDtypeStruct` of all parameters and statistics."""
+        return dict(self._shapes)
+
+    def init(self, key: jax.Array) -> paths.Tree:
+        """Draws all parameters; the statistics are those of a model that has seen nothing."""
+        return {
+            name: nnx.to_pure_dict(
+                nnx.split(self._make(name, nnx.Rngs(params=jax.random.fold_in(key, i))))[1]
+            )
+            for i, name in enumerate(self._graphs)
+        }
+
+    def part(self, params: Mapping[str, Any], name: str) -> Any:
+        """The module of a modality's tower or of "heads"."""
+        return nnx.merge(self._graphs[name], params[name])
+
+    def run(
+        self,
+        params: Mapping[str, Any],
+        inputs: Mapping[str, jax.Array],
+        counted: Mapping[str, jax.Array] | None = None,
+    ) -> Run:
+        """Runs the towers of some modalities, and the graph in all spaces.
+
+        Args:
+          params: of the model.
+          inputs: modality -> preprocessed batch.
+          counted: in training, modality -> bool [b], which of its items there are: batch norms go
+            by these, and the others change neither statistics nor any other item's embedding. None
+            is inference.
+        """
+        parts = {name: self.part(params, name) for name in (*inputs, HEADS)}
+        seen = {name: None if counted is None else counted[name] for name in inputs}
+        features = {name: parts[name](x, seen[name]) for name, x in inputs.items()}
+        found = parts[HEADS]({name: one.pooled for name, one in features.items()}, counted)
+        embeddings = {
+            modality: {space: one.astype(jnp.float32) for space, one in spaces.items()}
+            for modality, spaces in found.items()
+        }
+        now = {name: nnx.to_pure_dict(nnx.split(module)[1]) for name, module in parts.items()}
+        return Run(features, embeddings, state_of(now)[0])
+
+    def embed(
+        self, params: Mapping[str, Any], modality: str, x: jax.Array, space: str
+    ) -> jax.Array:
+        """Embeds a preprocessed batch in a space: float32 [b, e] of unit norm.
+
+        Raises:
+          ConfigError: naming the modality's spaces, where this is none of them.
+        """
+        graphs.common_space(self.cfg.graph, modality, modality, space)
+        return unit(self.run(params, {modality: x}).embeddings[modality][space])
+
+
+def mmv_config(values: Mapping[str, Any]) -> MmvConfig:
+    """`MmvConfig` from the dict that a checkpoint or a config stores."""
+    return config_lib.from_dict(MmvConfig, values)

@@ -1,0 +1,142 @@
+"""The gaps between MMV's networks and whole models and the golden folder.
+
+`python -m tests.models.mmv_gaps CASE…` prints one JSON object: case -> output -> [the largest
+difference, their mean], in shares of the largest expected value. A process of its own compiles as
+users do: the tests' options round otherwise, which moves `s3d_options` by more than its bar (the
+stored numbers lie 2.7e-5 from those in float64).
+"""
+
+import functools
+import json
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from lb_jax.convert import mmv as convert
+from lb_jax.core import paths
+from lb_jax.models.mmv import TOWERS, Mmv
+from tests import mmv
+
+
+def video(array):
+    """Frames as the networks take them."""
+    return np.float32(array) / 255 if array.dtype == np.uint8 else array
+
+
+@functools.cache
+def program(cfg):
+    """(leaves, input, counted) -> features and the leaves with new statistics."""
+    graph, _ = nnx.split(nnx.eval_shape(lambda: TOWERS[type(cfg)](cfg, rngs=nnx.Rngs(params=0))))
+
+    @jax.jit
+    def run(params, x, counted=None):
+        module = nnx.merge(graph, params)
+        return module(x, counted), nnx.to_pure_dict(nnx.split(module)[1])
+
+    return run
+
+
+def statistics(case, params, places, prefix):
+    """(output, gap) of every statistic that a case stores under a prefix."""
+    flat, at = paths.flatten(params), {place.name: place for place in places}
+    for name, expected in mmv.arrays(case).items():
+        if name.startswith(f"out::{prefix}::"):
+            place = at[name.removeprefix(f"out::{prefix}::")]
+            yield name, mmv.gap(flat[place.path], place.layout.ours(expected))
+
+
+def tower(case):
+    """(output, gap) of every output of a case of one network."""
+    io, cfg, params = mmv.arrays(case), mmv.network(case), mmv.params(case)
+    net, run = mmv.settings(case)["net"], program(cfg)
+    shapes = sorted(name.removeprefix("in::x") for name in io if name.startswith("in::x"))
+    for i in shapes:
+        found, _ = run(params, video(io[f"in::x{i}"]))
+        yield f"out::y{i}", mmv.gap(found.pooled, io[f"out::y{i}"])
+        for name, expected in io.items():
+            if i == "0" and name.startswith("out::endpoint::"):
+                ours = mmv.endpoint(net, name.removeprefix("out::endpoint::"))
+                given = found.pooled if ours is None else found.maps[ours]
+                yield name, mmv.gap(given[:1], expected)
+    if "out::y0_time_major" in io:
+        other = mmv.changed(cfg, layout="time_major")
+        found = program(other)(params, video(io["in::x0"]))[0].pooled
+        yield "out::y0_time_major", mmv.gap(found, io["out::y0_time_major"])
+    for name, change in mmv.settings(case).get("variants", {}).items():
+        other = mmv.changed(cfg, shift=change["shift_fraction"])
+        found = program(other)(params, video(io["in::x0"]))[0].pooled
+        yield f"out::variant::{name}", mmv.gap(found, io[f"out::variant::{name}"])
+    for kind in ("fresh", "resume"):
+        if f"out::{kind}_train_y0" in io:
+            yield from _trained_tower(case, kind)
+
+
+def _trained_tower(case, kind):
+    io, run, places = mmv.arrays(case), program(mmv.network(case)), mmv.leaf_places(case)
+    params = mmv.params(case, "fresh" if kind == "fresh" else "rule")
+    for i in range(mmv.STEPS):
+        x = video(io[f"in::train_x{i}"])
+        found, params = run(params, x, jnp.ones(len(x), bool))
+        yield f"out::{kind}_train_y{i}", mmv.gap(found.pooled, io[f"out::{kind}_train_y{i}"])
+        yield from statistics(case, params, places, f"{kind}_after{i + 1}")
+    if f"out::{kind}_after3_eval_y0" in io:
+        found, _ = run(params, video(io["in::x0"]))
+        yield (
+            f"out::{kind}_after3_eval_y0",
+            mmv.gap(found.pooled, io[f"out::{kind}_after3_eval_y0"]),
+        )
+
+
+def inputs(case, prefix=""):
+    """Modality -> input of a case of whole models."""
+    io = mmv.arrays(case)
+    names = {"video": "video", "audio": "audio", "text": "word_ids"}
+    return {role: video(io[f"in::{prefix}{name}"]) for role, name in names.items()}
+
+
+def whole(case):
+    """(output, gap) of every output of a case of whole models."""
+    io, cfg = mmv.arrays(case), mmv.full(mmv.settings(case))
+    model = Mmv(cfg, convolution="xla")
+    places = convert.places(cfg, convert.norm_name(mmv.tensors(case)))
+    run = jax.jit(model.run)
+
+    def compared(prefix, found):
+        given = {"vid_repr": "video", "aud_repr": "audio"}
+        for name, expected in io.items():
+            if not name.startswith(f"out::{prefix}."):
+                continue
+            last = name.removeprefix(f"out::{prefix}.")
+            if last in given:
+                yield name, mmv.gap(found.features[given[last]].pooled, expected)
+            elif last == "intermediate_audio":
+                yield name, mmv.gap(found.features["audio"].maps["groups/3"], expected)
+            else:
+                yield name, mmv.gap(mmv.output(found.embeddings, last), expected)
+
+    params = mmv.filled(places, mmv.tensors(case))
+    yield from compared("eval", run(params, inputs(case)))
+    for kind in ("fresh", "resume"):
+        if not any(name.startswith(f"out::{kind}_train0") for name in io):
+            continue
+        params = mmv.filled(places, mmv.tensors(case, "fresh" if kind == "fresh" else "rule"))
+        for i in range(mmv.STEPS):
+            given = inputs(case, f"train{i}_")
+            counted = {role: jnp.ones(len(x), bool) for role, x in given.items()}
+            found = run(params, given, counted)
+            params = paths.overlay(params, found.state)
+            yield from compared(f"{kind}_train{i}", found)
+            yield from statistics(case, params, places, f"{kind}_after{i + 1}")
+        yield from compared(f"{kind}_after3_eval", run(params, inputs(case)))
+
+
+def gaps(case):
+    """(output, gap) of a case."""
+    return whole(case) if "model" in mmv.settings(case) else tower(case)
+
+
+if __name__ == "__main__":
+    print(json.dumps({case: dict(gaps(case)) for case in sys.argv[1:]}))
