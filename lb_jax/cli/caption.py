@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> None:
     add(
         "--batch-size",
         type=int,
-        help="files that are written about at once (default: 8); it changes no word",
+        help="files that are written about at once (default: 8)",
     )
     writer_arguments.add_decoding(parser, beam=3)
     file_arguments.add_unused(parser, "used")

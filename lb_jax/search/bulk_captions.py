@@ -129,7 +129,7 @@ def find(
     return dataclasses.replace(found, sources=sources)
 
 
-def _usual() -> dict[str, tuple[str, ...]]:
+def _usual() -> Mapping[str, tuple[str, ...]]:
     from lb_jax.inference import valor_items  # jax, which decoding processes do without
 
     return valor_items.VIEWS

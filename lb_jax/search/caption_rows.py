@@ -137,6 +137,11 @@ def opened(path: Path, writer: str) -> Iterator[Rows]:
             raise errors.ConfigError(
                 f"{path}: another run writes captions into it; wait for it or give another -o."
             ) from error
+        except OSError as error:
+            raise errors.ConfigError(
+                f"{path}: its file system has no locks ({error.strerror}); give an -o on another "
+                "one."
+            ) from error
         at_end.callback(_drop_empty, path)
         content = path.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]

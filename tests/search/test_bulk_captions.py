@@ -13,7 +13,6 @@ import pytest
 from lb_jax.core import errors
 from lb_jax.corpora import media_files as sources
 from lb_jax.inference import opening
-from lb_jax.media import readings
 from lb_jax.search import bulk_captions
 from tests.inference import fake, valor_models
 from tests.media import media_files
@@ -148,18 +147,6 @@ def test_processes_that_decode_items_need_no_jax():
     code += "print('jax' in sys.modules, 'lancedb' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False False\n"
-
-
-def test_a_reading_of_groups_gives_what_the_model_prepares(media, model):
-    groups = {"tva": ("video", "audio"), "tv": ("video",)}
-    reading = readings.Groups({role: model.specs[role] for role in model.modalities}, groups)
-    for name, group in (("1-silent.mp4", "tv"), ("2-loud.mp4", "tva"), ("4-scene.png", "tv")):
-        path = media / name
-        assert reading.having(str(path), ("tva", "tv")) == (group,)
-        ((found,),) = [one.values for one in reading.arrays(path.read_bytes(), group, "")]
-        expected = model.prepare(group, path)
-        assert found.keys() == expected.keys()
-        assert all((found[role] == expected[role]).all() for role in found)
 
 
 def test_after_a_kill_the_same_command_ends_with_the_same_bytes(folder, model, tmp_path):
