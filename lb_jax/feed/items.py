@@ -3,7 +3,7 @@
 As `pipeline`, but a sample is a whole item: `{"media": {modality: [b, ...], "present": [b, m]},
 "text": {kind: [b, n]}}`. What an item lacks is 0 and not present; what cannot be decoded goes to
 the quarantine with its row. Of a question several answers may come at once, `answer` [b, k, n] with
-`answer_weights` [b, k].
+`answer_weights` [b, k]; and `item` [b] says which item it is, where captions are learnt by reward.
 """
 
 import functools
@@ -25,6 +25,7 @@ from lb_jax.text.spec import TextSpec
 NAME = "items"  # of these samples among those of a batch
 PRESENT = "present"  # beside the arrays of the modalities
 ANSWER, ANSWER_WEIGHTS = "answer", "answer_weights"
+ITEM = "item"
 Encode = Callable[[str], tuple[np.ndarray, bool]]
 
 
@@ -48,6 +49,7 @@ class Items(pipeline.Loader):
       cache, drop_to: see `pipeline.Loader`.
       answers: most answers of a question that come at once, those of the largest weight; 1 draws
         one.
+      numbered: whether samples say which item they are, a place in `references`.
 
     Raises:
       DataError: for a corpus without any of the modalities.
@@ -64,9 +66,10 @@ class Items(pipeline.Loader):
         cache: bool = False,
         drop_to: int = 0,
         answers: int = 1,
+        numbered: bool = False,
     ):
         self.specs, self.encoders = dict(by_modality), dict(texts)
-        self.answers = answers
+        self.answers, self.numbered = answers, numbered
         first = next(iter(self.encoders))
         super().__init__(
             sources, NAME, None, first, self.encoders[first], seed=seed, drop_to=drop_to
@@ -109,11 +112,27 @@ class Items(pipeline.Loader):
             decode = functools.partial(items.decode, media, self.specs, rng, **options)
             decoded = self._kept.get(key, decode)
             item = items.transform(decoded, self.specs, rng)
+            if self.numbered:
+                before = sum(map(len, self._rows[:corpus]))
+                texts[ITEM] = np.int32(before + np.searchsorted(self._rows[corpus], number))
         except errors.DataError as error:
             named = error.path if where == at else where
             return BadSample(self.modality, named, error.reason)
         present = np.array([item.present[name] for name in self.specs])
         return {**item.arrays, PRESENT: present}, texts, truncated
+
+    def references(self, kind: str) -> list[list[np.ndarray]]:
+        """Of every item its texts of a kind, as they are encoded.
+
+        Raises:
+          DataError: for a row that cannot be read.
+        """
+        encode = self.encoders[kind]
+        return [
+            [encode(text)[0] for text in captions.all_texts(source[int(number)], kind)]
+            for source, rows in zip(self._sources, self._rows, strict=True)
+            for number in rows
+        ]
 
     def texts(self) -> Iterator[str]:
         """Every text that a sample may have."""

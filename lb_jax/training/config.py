@@ -394,7 +394,7 @@ _RANGES = (
             (r"remat", ("none", "dots", "full")),
             (r"attention", ("auto", "xla", "cudnn", "head_major")),
             (r"loss/kind", ("infonce", "sigmoid")),
-            (r"valor/grouping/way", ("masked", "next", "doubled")),
+            (r"valor/grouping/way", ("masked", "next", "doubled", valor_config.REWARDED)),
             (r"valor/grouping/mask", ("exclude", "zero")),
             (r"valor/grouping/fusion", ("early", "late")),
         )

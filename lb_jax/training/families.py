@@ -17,7 +17,6 @@ from lb_jax.training import binding, valor
 from lb_jax.training.config import TrainConfig
 
 Readers = Mapping[str, pipeline.Loader]
-Params = Mapping[str, Any]
 
 
 class Family(Protocol):
@@ -49,11 +48,11 @@ class Family(Protocol):
         """The model with the run's options, for this machine or another platform."""
         ...
 
-    def drawn_params(self, cfg: TrainConfig, model: Any) -> Params:
+    def drawn_params(self, cfg: TrainConfig, model: Any) -> paths.Tree:
         """Parameters drawn from the seed; also under `jax.eval_shape`."""
         ...
 
-    def initial_params(self, cfg: TrainConfig, model: Any) -> Params:
+    def initial_params(self, cfg: TrainConfig, model: Any) -> paths.Tree:
         """Parameters to start from, on the host.
 
         Raises:
@@ -62,12 +61,17 @@ class Family(Protocol):
         """
         ...
 
-    def held(self, frozen: Params, cfg: TrainConfig) -> paths.Tree:
+    def held(self, frozen: paths.Tree, cfg: TrainConfig) -> paths.Tree:
         """Frozen parameters as the step takes them."""
         ...
 
     def prepare(
-        self, cfg: TrainConfig, model: Any, frozen: Params, trainable: Params, readers: Readers
+        self,
+        cfg: TrainConfig,
+        model: Any,
+        frozen: paths.Tree,
+        trainable: paths.Tree,
+        readers: Readers,
     ) -> None:
         """What is to be done once before the first batch."""
         ...
@@ -77,7 +81,7 @@ class Family(Protocol):
         ...
 
     def optimizer(
-        self, cfg: TrainConfig, trainable: Params
+        self, cfg: TrainConfig, trainable: paths.Tree
     ) -> tuple[optax.GradientTransformation, optax.Schedule]:
         """What updates, and the learning rate by step."""
         ...

@@ -21,8 +21,8 @@ from lb_jax.models.valor import Valor, of_group
 from lb_jax.objectives import captioning, contrastive, fine_grained, ring
 from lb_jax.objectives.captioning import Vocabulary
 from lb_jax.objectives.fine_grained import Side
-from lb_jax.training import sharding
-from lb_jax.training.valor_config import GroupingConfig
+from lb_jax.training import rewarded, sharding
+from lb_jax.training.valor_config import REWARDED, GroupingConfig
 
 ALIGN = "align"  # the task that writes nothing
 CAPTION, QUESTION, ANSWER = "caption", "question", "answer"  # kinds of text
@@ -99,6 +99,11 @@ def way_of(cfg: GroupingConfig, task: str) -> Way:
     return WAYS[TASKS[task].way or cfg.way]
 
 
+def is_rewarded(cfg: GroupingConfig, task: str) -> bool:
+    """Whether a task is learnt by the reward of what is drawn, so that nothing is asked."""
+    return cfg.way == REWARDED and TASKS[task].way is None
+
+
 def make_draw(cfg: GroupingConfig, vocabulary: Vocabulary):
     """Returns `draw(key, texts) -> Asked`: of every task what is asked, one draw for all groups.
 
@@ -108,6 +113,8 @@ def make_draw(cfg: GroupingConfig, vocabulary: Vocabulary):
     def draw(key: jax.Array, texts: Mapping[str, jax.Array]) -> dict[str, Any]:
         found = {}
         for number, name in enumerate(cfg.written):
+            if is_rewarded(cfg, name):
+                continue
             ids = texts[TASKS[name].text]
             rows = ids.reshape(-1, ids.shape[-1])
             of_task = jax.random.fold_in(key, number)
@@ -119,7 +126,11 @@ def make_draw(cfg: GroupingConfig, vocabulary: Vocabulary):
 
 
 def make_losses(
-    model: Valor, cfg: GroupingConfig, prompts: Prompts, mesh: jax.sharding.Mesh
+    model: Valor,
+    cfg: GroupingConfig,
+    prompts: Prompts,
+    mesh: jax.sharding.Mesh,
+    reward: rewarded.Reward | None = None,
 ) -> Callable[..., tuple[jax.Array, dict[str, jax.Array]]]:
     """Returns `losses(params, batch, asked, key) -> (total, metrics)`.
 
@@ -132,6 +143,7 @@ def make_losses(
       cfg: tasks and groups.
       prompts: ids of the prompts, by name; those of a task that are not there are none.
       mesh: devices that the batch is spread on.
+      reward: of captions, where they are learnt by it; they need a key.
     """
     contrast = ring.make_contrastive(
         mesh,
@@ -179,7 +191,23 @@ def make_losses(
         tokens = {role: one.tokens for role, one in seen.items()} if cfg.written else {}
         memory = model.hand_over(params, tokens)
         for name, groups in cfg.written.items():
-            task, (ids, targets), each = TASKS[name], asked[name], {}
+            task, each = TASKS[name], {}
+            if is_rewarded(cfg, name):
+                for group in groups:
+                    each[group] = rewarded.loss(
+                        model,
+                        params,
+                        of_group(memory, group),
+                        texts[items.ITEM],
+                        fine_grained.together(group, present),
+                        reward,
+                        longest=texts[task.text].shape[1] - 1,
+                        prompt=task.prompt(texts, prompts, group),
+                        key=keys.next(),
+                    )
+                add(name, each, 1)
+                continue
+            ids, targets = asked[name]
             several = ids.shape[1] if ids.ndim == 3 else 1
             ids, targets = (one.reshape(-1, one.shape[-1]) for one in (ids, targets))
             for group in groups:

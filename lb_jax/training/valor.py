@@ -17,6 +17,7 @@ import optax
 from lb_jax.convert import valor_folder
 from lb_jax.core import errors, paths
 from lb_jax.core.modalities import TEXT
+from lb_jax.evaluation.metrics.rewards import Rewards
 from lb_jax.feed import items, pipeline
 from lb_jax.feed.epochs import LastBatch
 from lb_jax.media import specs
@@ -29,10 +30,11 @@ from lb_jax.objectives.captioning import Vocabulary
 from lb_jax.text import wordpiece
 from lb_jax.text.spec import TextSpec
 from lb_jax.text.wordpiece import WordPiece
-from lb_jax.training import compute, data, grouping, recipe, valor_start
+from lb_jax.training import compute, data, grouping, recipe, rewarded, valor_start
 from lb_jax.training import config as train_config
 from lb_jax.training import optimizer as optimizer_lib
 from lb_jax.training.config import LossConfig, ModalityRecipe, TrainConfig
+from lb_jax.training.valor_config import REWARDED
 from lb_jax.training.valor_start import drawn_params, initial_params, settings
 
 __all__ = ["drawn_params", "initial_params"]  # as the family has them
@@ -102,6 +104,11 @@ def _require(cfg: TrainConfig) -> None:
             f"config.valor.grouping takes {' and '.join(sorted(groups.roles))}, config.modalities "
             f"has {' and '.join(sorted(cfg.modalities))}, and {cfg.arch} {' and '.join(towers)}; "
             "make the first two the same, and no more than the third."
+        )
+    if groups.way == REWARDED and {*groups.written} != {grouping.CAPTION}:
+        raise errors.ConfigError(
+            f"config.valor.grouping.way is {REWARDED!r}, which is for captions alone, and the run "
+            f"writes {' and '.join(groups.written) or 'none'}; give groups to caption and no other."
         )
 
 
@@ -198,6 +205,7 @@ def loaders(cfg: TrainConfig, preprocess: Mapping[str, Any]) -> dict[str, pipeli
         cache=cfg.data.cache == "memory",
         drop_to=cfg.batch_size if drops else 0,
         answers=settings(cfg).answers,
+        numbered=settings(cfg).grouping.way == REWARDED,
     )
     return {items.NAME: loader}
 
@@ -259,9 +267,33 @@ def make_gradient(cfg: TrainConfig, mesh: jax.sharding.Mesh, model: Valor) -> Ca
     text, groups = model.cfg.text, settings(cfg).grouping
     special = max(text.pad, text.begin, text.end, text.mask)
     words = Vocabulary(text.vocab, text.pad, text.mask, FIRST_WORD.get(text.vocab, special + 1))
-    losses = grouping.make_losses(model, groups, _prompts(cfg, model.cfg), mesh)
+    reward = reward_of(cfg, text) if groups.way == REWARDED else None
+    losses = grouping.make_losses(model, groups, _prompts(cfg, model.cfg), mesh, reward)
     loss = grouping.make_loss(grouping.make_draw(groups, words), losses)
     return jax.value_and_grad(loss, has_aux=True)
+
+
+def reward_of(cfg: TrainConfig, text: BertConfig) -> rewarded.Reward:
+    """CIDEr-D and BLEU-4 by the captions of the run's corpora, which are read when first asked.
+
+    Raises:
+      ConfigError: for a run on several hosts, of which one would have to answer the others.
+    """
+    if jax.process_count() > 1:
+        raise errors.ConfigError(
+            f"config.valor.grouping.way is {REWARDED!r}, which runs on one host; start it there."
+        )
+
+    @functools.cache
+    def rewards() -> Rewards:
+        loader = loaders(cfg, build(cfg)[1])[items.NAME]
+        assert isinstance(loader, items.Items)
+        every = loader.references(grouping.CAPTION)
+        return Rewards(
+            [[ids[1:] for ids in one] for one in every], end=text.end, ignored=[text.pad]
+        )
+
+    return rewarded.on_host(lambda numbers, ids: rewards()(numbers, ids))
 
 
 def _prompts(cfg: TrainConfig, shape: ValorConfig) -> dict[str, Any]:
@@ -304,6 +336,8 @@ def batch_shapes(cfg: TrainConfig, model_cfg: ValorConfig) -> dict[str, dict[str
         kind: jax.ShapeDtypeStruct((size, length), jnp.int32)
         for kind, length in _lengths(cfg).items()
     }
+    if settings(cfg).grouping.way == REWARDED:
+        texts[items.ITEM] = jax.ShapeDtypeStruct((size,), jnp.int32)
     several = settings(cfg).answers
     if several > 1 and grouping.ANSWER in texts:
         shape = (size, several, settings(cfg).answer_length)

@@ -9,6 +9,7 @@ LETTERS = {"v": "video", "a": "audio"}  # of a group, besides t for the text
 GROUPS = ("tva", "tv", "ta")
 COMPARED = (*GROUPS, "va", "vta", "atv")
 WRITTEN = ("caption", "answer", "mlm")  # tasks that write
+REWARDED = "rewarded"
 TILE = 32  # rows and columns at a time: on a CPU their products stay in the cache
 ROLES = ("video", "audio")
 
@@ -21,7 +22,8 @@ class GroupingConfig:
       align, caption, answer, mlm: groups of each task, rows of `fine_grained.GROUPS`; none leaves
         the task out.
       alpha: weight of the alignment beside what is written: 1.5 in pretraining.
-      way: "masked", "next" or "doubled", a row of `grouping.WAYS`.
+      way: "masked", "next" or "doubled", a row of `grouping.WAYS`; or "rewarded", captions alone,
+        see `rewarded`.
       smoothing: share of a target's probability that all other words get.
       mask: what padding counts as in the alignment, a row of `fine_grained.MASKED`; "zero" is
         VALOR's.

@@ -6,6 +6,7 @@ import os
 import signal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -16,7 +17,7 @@ from lb_jax.feed import pipeline
 from lb_jax.models import valor_architectures
 from lb_jax.text import wordpiece
 from lb_jax.training import config as train_config
-from lb_jax.training import families, loop, published
+from lb_jax.training import families, loop, program, published, sharding, valor
 from lb_jax.training.config import (
     DataConfig,
     ModalityRecipe,
@@ -41,7 +42,7 @@ valor_architectures.VALOR_ARCHITECTURES[{ARCH!r}] = valor_models.CONFIG
 """
 ITEMS = 32  # of the corpus, each with two questions
 FOLDERS = {"video": "scenes_resize256_skip15", "audio": "scenes_audio"}
-EVERYTHING = GroupingConfig(("tva", "ta"), ("tva",), mlm=("tv",), alpha=1.5)
+EVERYTHING = GroupingConfig(("tva", "ta"), ("tva",), alpha=1.5)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -118,7 +119,7 @@ def test_run_that_breaks_off_ends_bitwise_as_the_unbroken_one(run, trained, tmp_
     rows = figures(trained)
     assert rows == figures(tmp_path)
     assert [row["step"] for row in rows] == list(range(run.steps))
-    each = {"loss/align/tva", "loss/align/ta", "loss/caption/tva", "loss/mlm/tv"}
+    each = {"loss/align/tva", "loss/align/ta", "loss/caption/tva"}
     assert each | {"loss", "lr", "temperature", "grad_norm"} <= rows[-1].keys()
 
 
@@ -176,6 +177,34 @@ def test_questions_are_learnt_from_a_trained_model_for_epochs_of_items(asking, t
     assert {"text/head/bias", "video/patch_embed/kernel", "text/prompt_embed"} <= moved
 
 
+def test_captions_are_learnt_by_their_reward(run):
+    grouping = GroupingConfig(caption=("tva",), way="rewarded")
+    cfg = dataclasses.replace(
+        run,
+        trainable=published.trains(grouping, prompts=True),
+        valor=dataclasses.replace(run.valor, grouping=grouping),
+    )
+    family = families.of(cfg)
+    loader = family.loaders(cfg, family.build(cfg)[1])["items"]
+    trainable, frozen = program.shapes(cfg)
+    mesh = sharding.make_mesh({"data": -1, "fsdp": 1, "tensor": 1})
+    made = program.make_program(cfg, mesh, trainable, frozen)
+    state, key = jax.eval_shape(made.initial_state, trainable), jax.random.key(0)
+    _, metrics = jax.eval_shape(made.step, state, frozen, made.batch, key)
+    assert {"loss", "loss/caption/tva"} <= metrics.keys()
+    assert shapes_of(loader, cfg) == structure(made.batch["items"])
+    references = loader.references("caption")
+    numbers = [int(loader(number).text["item"]) for number in range(4)]
+    said = np.stack([loader(number).text["caption"][1:] for number in range(4)])
+    for number, one in zip(numbers, said, strict=True):
+        np.testing.assert_array_equal(references[number][0][1:], one)
+    reward = jax.jit(valor.reward_of(cfg, family.build(cfg)[0].text))
+    right, wrong = (reward(jnp.asarray(rows), said) for rows in (numbers, numbers[::-1]))
+    assert (right > wrong).all()
+    with pytest.raises(errors.ConfigError, match="for captions alone, and the run writes answer"):
+        family.build(changed(cfg, grouping=GroupingConfig(answer=("tva",), way="rewarded")))
+
+
 def test_frames_that_training_did_not_see_start_as_the_last_one(asking, trained):
     before = valor_folder.open_valor(trained / "checkpoint").params()
     family = families.of(asking)
@@ -185,16 +214,22 @@ def test_frames_that_training_did_not_see_start_as_the_last_one(asking, trained)
     np.testing.assert_array_equal(table[1], table[0])
 
 
+def structure(tree):
+    """Shapes and types of a batch."""
+    return jax.tree.map(lambda one: (one.shape, one.dtype), tree)
+
+
+def shapes_of(loader, cfg):
+    """Those of the first batch that is loaded."""
+    batch = pipeline.BatchLoader({"items": loader}, cfg.batch_sizes)(0)["items"]
+    return structure({side: batch[side] for side in ("media", "text")})
+
+
 def test_batch_has_the_shapes_that_are_compiled(asking):
     family = families.of(asking)
     shape, preprocess = family.build(asking)
-    readers = family.loaders(asking, preprocess)
-    batch = pipeline.BatchLoader(readers, asking.batch_sizes)(0)["items"]
-    found = jax.tree.map(
-        lambda one: (one.shape, one.dtype), {side: batch[side] for side in ("media", "text")}
-    )
-    expected = family.batch_shapes(asking, shape)["items"]
-    assert found == jax.tree.map(lambda one: (one.shape, one.dtype), expected)
+    loader = family.loaders(asking, preprocess)["items"]
+    assert shapes_of(loader, asking) == structure(family.batch_shapes(asking, shape)["items"])
 
 
 def changed(run, **fields):
@@ -220,13 +255,6 @@ def test_settings_that_valor_cannot_use_are_told(run, fields, told):
     cfg = changed(run, **fields)
     family = families.of(cfg)
     with pytest.raises(errors.ConfigError, match=told):
-        family.loaders(cfg, family.build(cfg)[1])
-
-
-def test_frames_that_are_drawn_are_not_kept(run):
-    cfg = dataclasses.replace(run, data=dataclasses.replace(run.data, cache="memory"))
-    family = families.of(cfg)
-    with pytest.raises(errors.ConfigError, match=r"data\.cache is 'memory', and video is decoded"):
         family.loaders(cfg, family.build(cfg)[1])
 
 
@@ -256,6 +284,13 @@ def test_a_run_starts_from_the_encoders_that_it_names(run, tmp_path, monkeypatch
     other = changed(cfg, bases={**bases, "audio": str(clip)})
     with pytest.raises(errors.CheckpointError, match="not those of an AST"):
         family.initial_params(other, family.make_model(other, model_cfg))
+
+
+def test_frames_that_are_drawn_are_not_kept(run):
+    cfg = dataclasses.replace(run, data=dataclasses.replace(run.data, cache="memory"))
+    family = families.of(cfg)
+    with pytest.raises(errors.ConfigError, match=r"data\.cache is 'memory', and video is decoded"):
+        family.loaders(cfg, family.build(cfg)[1])
 
 
 def test_a_model_of_another_size_is_refused(run, trained):
