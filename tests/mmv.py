@@ -173,7 +173,7 @@ def params(case: str, state: str = "rule") -> paths.Tree:
 
 def _head(mode: str, width: int, norm: bool) -> HeadConfig:
     kind, *inner = mode.split("@")
-    return HeadConfig(width, tuple(map(int, inner)), inner_norm=kind == "mlp", norm=norm)
+    return HeadConfig(width, tuple(map(int, inner)), inner_norm=kind != "mlp_nobn", norm=norm)
 
 
 # What the package takes where a case names no heads: (mode, norm, width).

@@ -14,7 +14,7 @@ import pytest
 from flax import nnx
 
 from lb_jax.convert import mmv as convert
-from lb_jax.convert import rules
+from lb_jax.convert import mmv_files, rules
 from lb_jax.core import paths
 from lb_jax.models import s3d, tsm
 from lb_jax.models.graphs import Graph
@@ -212,6 +212,7 @@ def test_names_shapes_and_counts_are_the_released_ones(file):
     listed = tree["parameters"] + tree["state"]
     expected = {f"{path}/{name}": tuple(shape) for path, name, shape in listed}
     assert {place.name: place.foreign_shape for place in places} == expected
+    assert mmv_files.config_of(file, expected) == cfg  # which no released file says
 
 
 @pytest.mark.parametrize("case", mmv.cases("ucf101"))
