@@ -29,7 +29,7 @@ pytestmark = [
 ]
 
 # Kinds of cases that the program of `mmv_gaps` compares.
-PREFIXES = ("tsm", "s3d", "audio_resnet", "fac_")
+PREFIXES = ("tsm", "s3d", "audio_resnet", "fac_", "deflation_")
 CASES = [case for prefix in PREFIXES for case in mmv.cases(prefix)]
 HEADS = mmv.cases("heads_")
 
