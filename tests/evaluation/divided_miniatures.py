@@ -3,7 +3,8 @@
     folder = divided_miniatures.write("ucf101", tmp_path)  # tmp_path / "ucf101"
     divided = DIVIDED["ucf101"].read(folder)
 
-Films and pictures of a class are of its colour, sounds of its tone; no two files are equal.
+Films and pictures of the first class are dark, those of the second bright; its sounds are higher by
+2,500 Hz. No two files are equal.
 """
 
 from collections.abc import Callable
@@ -11,9 +12,9 @@ from pathlib import Path
 
 from tests.evaluation.miniatures import clip, picture, put, sound
 
-CLASSES = 2
-EACH = 4  # items of a class; the last is that of the test
-FAR = 10  # numbers of files from one class to the next, so that their colours and tones differ
+EACH = 4  # items of a class, of which one or two are tested
+# numbers of files by the colour that `miniatures` gives them
+DARK, BRIGHT = (0, 13, 29, 49, 62), (7, 12, 27, 43, 68)
 
 
 def write(name: str, root: Path) -> Path:
@@ -25,7 +26,11 @@ def write(name: str, root: Path) -> Path:
 
 
 def _number(label: int, place: int) -> int:
-    return FAR * label + place
+    return (DARK, BRIGHT)[label][place]
+
+
+def _tone(label: int, place: int) -> bytes:
+    return sound(50 * label + place)
 
 
 def _ucf101(folder: Path) -> None:
@@ -63,7 +68,7 @@ def _esc50(folder: Path) -> None:
         for place in range(5):
             file = f"{place + 1}-10{label}-A-{label}.wav"
             rows.append(f"{file},{place + 1},{label},{name},True,10{label},A")
-            put(folder / "audio" / file, sound(5 * _number(label, 0) + place))
+            put(folder / "audio" / file, _tone(label, place))
     put(folder / "meta/esc50.csv", "\n".join(rows) + "\n")
 
 
@@ -75,7 +80,7 @@ def _audioset(folder: Path) -> None:
             for place in places:
                 id_ = f"abcdefgh_{label}{place}"
                 rows.append(f'{id_}, 0.000, 10.000, "{mid}"')
-                content = sound(5 * _number(label, 0) + place)
+                content = _tone(label, place)
                 put(folder / f"{part}_segments/Y{id_}.wav", content)
         put(folder / f"{part}_segments.csv", "\n".join(rows) + "\n")
 
