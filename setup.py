@@ -72,6 +72,7 @@ setup(
         "trackio": ["trackio>=0.43"],
         "wandb": ["wandb>=0.22"],
         "mteb": ["mteb>=2.26"],  # lb_jax.inference.mteb
+        "linear": ["scikit-learn>=1.7"],  # lb-jax evaluate --suite linear
         "captions": ["pycocoevalcap>=1.2"],  # METEOR and SPICE, which need Java too
         "search": ["lancedb>=0.40"],  # stores of vectors: lb-jax embed, lb-jax index
         "serve": ["lancedb>=0.40", "gradio>=6", "litserve>=0.2.19"],  # lb-jax serve
@@ -95,6 +96,7 @@ setup(
             "playwright>=1.50",  # drives the page in a Chromium that is there
             "infiray_irg>=1.6",
             "flyr>=5.1",  # the peer of readings of FLIR cameras
+            "scikit-learn>=1.7",
             "faiss-cpu>=1.12",  # the peer of benchmarks/index.py
             # clients of the server and of stores: tests/serve, benchmarks/clients.py
             "openai>=3",

@@ -10,11 +10,13 @@ from lb_jax.cli import corpus_arguments
 from lb_jax.cli.arguments import Parser, add_settings, given_settings, make_folder
 from lb_jax.core import checkpoint, errors, folders, logging
 
-SUITES = ("paper",)
+PAPER, LINEAR = "paper", "linear"
+SUITES = (PAPER, LINEAR)
 
 
 def main(argv: Sequence[str]) -> None:
     """Scores a model, prints tables, writes `metrics.json` and `report.html`."""
+    from lb_jax.evaluation.benchmarks import probes
     from lb_jax.evaluation.benchmarks import table as benchmarks
 
     parser = Parser(
@@ -27,7 +29,10 @@ def main(argv: Sequence[str]) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--data", metavar="CORPUS", help=DATA_HELP)
     what.add_argument(
-        "--suite", choices=SUITES, help="the tables of the paper, as far as --root has the data"
+        "--suite",
+        choices=SUITES,
+        help="as far as --root has the data: the tables of the paper, or linear classifiers on "
+        "frozen features",
     )
     what.add_argument(
         "--compare",
@@ -65,7 +70,14 @@ def main(argv: Sequence[str]) -> None:
         "--only",
         type=_names,
         metavar="NAME,...",
-        help=f"for --suite: some of {', '.join(benchmarks.BENCHMARKS)}",
+        help=f"for --suite: some of {', '.join(benchmarks.BENCHMARKS)}; of linear "
+        f"{', '.join(probes.PROBES)}",
+    )
+    parser.add_argument(
+        "--svm-c",
+        type=float,
+        metavar="C",
+        help="for --suite linear: weight of the errors, instead of that of each data set",
     )
     parser.add_argument(
         "--tasks",
@@ -101,12 +113,14 @@ def main(argv: Sequence[str]) -> None:
     add_settings(parser)
     given = parser.parse_args(argv)
     mode = next(one for one in MODES if getattr(given, one))
+    mode = mode if given.suite != LINEAR else LINEAR
+    spelt = SPELT.get(mode, f"--{mode}")
     for name, modes in USED_BY.items():
         flag = f"--{name.replace('_', '-')}"
         if getattr(given, name) is not None and mode not in modes:
-            raise errors.ConfigError(f"{flag} is not used with --{mode}; leave it out.")
+            raise errors.ConfigError(f"{flag} is not used with {spelt}; leave it out.")
         if getattr(given, name) is None and mode in NEEDED.get(name, ()):
-            raise errors.ConfigError(f"--{mode} needs {flag}; give it.")
+            raise errors.ConfigError(f"{spelt} needs {flag}; give it.")
     if given.compare:
         compare(*given.compare)
         return
@@ -119,7 +133,15 @@ def main(argv: Sequence[str]) -> None:
     source, rate = model_source(given.model), corpus_arguments.rate(given)
     read = functools.partial(corpus_arguments.read_labelled, given)
     loading = {"preset": given.preset or "default", **given_settings(given)}
-    if given.suite or given.tasks:
+    if mode == LINEAR:
+        measure = functools.partial(
+            _linear,
+            root=given.root,
+            rows=probes.choose(given.only),
+            settings=probes.Settings(given.svm_c),
+        )
+        run_suite(source, measure, out=given.out, cache=given.cache, loading=loading, linear=True)
+    elif given.suite or given.tasks:
         if given.suite:
             rows = benchmarks.choose(given.only)
             measure = functools.partial(_suite, root=given.root, rows=rows, settings=settings)
@@ -153,21 +175,23 @@ HELP = {
     "dual_softmax": "of captions: a score counts for more where text and item prefer each other",
 }
 MODES = ("compare", "captions", "suite", "tasks", "data")
+SPELT = {LINEAR: f"--suite {LINEAR}"}  # a mode that is no argument
 # argument -> what uses it
 USED_BY = {
     "data": ("data", "tasks"),
-    "model": ("data", "tasks", "suite"),
-    "root": ("data", "tasks", "suite"),
+    "model": ("data", "tasks", "suite", LINEAR),
+    "root": ("data", "tasks", "suite", LINEAR),
     "columns": ("data", "tasks"),
     "modality": ("data", "tasks"),
     "max_bad_rate": ("data",),
-    "only": ("suite",),
+    "only": ("suite", LINEAR),
+    "svm_c": (LINEAR,),
     "tasks": ("tasks",),
     "split": ("data", "tasks"),
-    "cache": ("suite", "tasks"),
-    "out": ("data", "tasks", "suite", "captions"),
+    "cache": ("suite", "tasks", LINEAR),
+    "out": ("data", "tasks", "suite", "captions", LINEAR),
     "references": ("captions",),
-    "preset": ("data", "tasks", "suite"),
+    "preset": ("data", "tasks", "suite", LINEAR),
     "depth_unit": ("data", "tasks", "suite"),
     "thermal_range": ("data", "tasks", "suite"),
     "thermal_unit": ("data", "tasks", "suite"),
@@ -181,8 +205,8 @@ USED_BY = {
 # argument -> what cannot do without it
 NEEDED = {
     "data": ("data", "tasks"),
-    "model": ("data", "tasks", "suite"),
-    "root": ("suite",),
+    "model": ("data", "tasks", "suite", LINEAR),
+    "root": ("suite", LINEAR),
     "references": ("captions",),
 }
 
@@ -251,6 +275,18 @@ def _suite(embeds, writer, progress, *, root: Path, rows: Mapping, settings):
     return suite.run(embeds, root, rows, settings, print, writer, progress)
 
 
+def _linear(features, writer, progress, *, root: Path, rows: Mapping, settings):
+    from lb_jax.evaluation.benchmarks import linear
+
+    del progress  # the features tell theirs
+    if writer is not None:
+        raise errors.ConfigError(
+            f"{writer.source}: a VALOR model; --suite {LINEAR} takes the towers of an encoder, "
+            "such as LanguageBind."
+        )
+    return linear.run(features, root, rows, settings, print)
+
+
 def _tasks(embeds, writer, progress, *, read: Callable, tasks: Sequence, settings):
     """The tasks on a corpus, as a suite of one benchmark."""
     from lb_jax.evaluation.benchmarks import suite
@@ -275,6 +311,7 @@ def run_suite(
     out: Path | None = None,
     cache: Path | None = None,
     loading: Mapping = types.MappingProxyType({}),
+    linear: bool = False,
 ) -> dict:
     """Runs benchmarks, prints their tables and returns the metrics.
 
@@ -285,11 +322,13 @@ def run_suite(
         `written.json`; None writes nothing.
       cache: where embeddings are kept; None takes the user's cache folder.
       loading: other arguments of `lb_jax.load`.
+      linear: whether `measure` takes the model's features (`inference.features`) in place of its
+        embeddings.
     """
     from lb_jax.evaluation.benchmarks import results
     from lb_jax.evaluation.reports import suite as suite_report
     from lb_jax.evaluation.reports import terminal
-    from lb_jax.inference import embedder, opening, valor
+    from lb_jax.inference import embedder, features, opening, valor
 
     if out:
         make_folder(out, "--out")
@@ -300,7 +339,8 @@ def run_suite(
         if isinstance(loaded, valor.ValorModel):
             found = measure(None, loaded, progress)
         else:
-            found = measure(embedder.Embedder(loaded, cache, progress=progress), None, progress)
+            kind = features.Features if linear else embedder.Embedder
+            found = measure(kind(loaded, cache, progress=progress), None, progress)
     metrics = {"model": str(model), "digest": loaded.digest} | results.to_json(found)
     terminal.print_suite(metrics)
     if out:

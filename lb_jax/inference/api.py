@@ -103,7 +103,10 @@ class Model:
       settings: what of it was given to `load`, see `lb_jax.media.settings`.
       dtype: of parameters and compute.
       source: what `load` was given: a name, or the absolute path of files.
+      any_size: modalities whose towers take clips of any number of frames and any size: none.
     """
+
+    any_size: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -127,7 +130,9 @@ class Model:
         devices = jax.local_devices() if devices is None else devices
         self._mesh = Mesh(np.array(devices), (programs.AXIS,))
         self._parameters = parameters.Parameters(weights, dtype, self._mesh)
-        self._encode, self._project = programs.compiled(self.config, jnp.dtype(dtype), self._mesh)
+        self._encode, self._project, self._features = programs.compiled(
+            self.config, jnp.dtype(dtype), self._mesh
+        )
 
     def __repr__(self) -> str:
         names, width = ", ".join((*self.modalities, TEXT)), self.config.text.embed_dim
@@ -282,15 +287,52 @@ class Model:
         self._check(modality)
         array = np.asarray(array)
         self._check_input(modality, array)
-        if modality == TEXT:
-            params = {TEXT: self._parameters.part(TEXT)}
-        else:
-            params = {
-                "base": self._parameters.part("base"),
-                "towers": {modality: self._parameters.part(f"towers/{modality}")},
-            }
+        params = self._tower(modality)
+        width = self.config.text.embed_dim
         run = self._encode if unit else self._project
-        vectors, done = [np.zeros((0, self.config.text.embed_dim), np.float32)], 0
+        return self._in_batches(run, params, modality, array, width, batch_size)
+
+    def features(self, modality: str, array: np.ndarray) -> np.ndarray:
+        """What a tower's projection takes, for classifiers on frozen features.
+
+        Args:
+          modality: one of `modalities`.
+          array: [n, ...] as `preprocess` gives it.
+
+        Returns:
+          float32 [n, `feature_width`].
+
+        Raises:
+          ConfigError, CheckpointError: as `encode`.
+        """
+        width, array = self.feature_width(modality), np.asarray(array)
+        self._check_input(modality, array)
+        run, params = self._features, self._tower(modality)
+        return self._in_batches(run, params, modality, array, width, None)
+
+    def feature_width(self, modality: str) -> int:
+        """Length of the vectors of `features`, of one of `modalities`."""
+        self._check(modality)
+        return (self.config.text if modality == TEXT else self.config.towers[modality]).width
+
+    def _tower(self, modality: str) -> dict[str, Any]:
+        """The parameters that a modality or the text needs."""
+        if modality == TEXT:
+            return {TEXT: self._parameters.part(TEXT)}
+        towers = {modality: self._parameters.part(f"towers/{modality}")}
+        return {"base": self._parameters.part("base"), "towers": towers}
+
+    def _in_batches(
+        self,
+        run: Callable[..., jax.Array],
+        params: Any,
+        modality: str,
+        array: np.ndarray,
+        width: int,
+        batch_size: int | None,
+    ) -> np.ndarray:
+        """Runs a program on all items, float32 [n, width]."""
+        vectors, done = [np.zeros((0, width), np.float32)], 0
         while done < len(array):
             each = self._each_device(batch_size)
             chunk = array[done : done + each * self._mesh.size]

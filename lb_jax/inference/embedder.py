@@ -27,7 +27,7 @@ from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
 from lb_jax.inference import api, vector_cache
 from lb_jax.media import clips as clips_lib
-from lb_jax.media import given, specs
+from lb_jax.media import given, passes, specs
 
 # Part of every key of a vector; a new value makes older ones stale: for another way to decode or
 # cut, which no spec tells.
@@ -39,6 +39,7 @@ SETTLED_S = 2.0
 FILES, HASH_BYTES = "files", 32
 
 Progress = Callable[[str, int, int], None]
+Views = clips_lib.Views | passes.Passes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Embedder:
         self,
         modality: str,
         clips: Sequence[clips_lib.Clip],
-        views: clips_lib.Views | None = None,
+        views: Views | None = None,
     ) -> Embedded:
         """Embeds clips: equal ones once, those in the cache not at all.
 
@@ -148,7 +149,7 @@ class Embedder:
         unique = {text: number for number, text in enumerate(first)}
         keys = [vector_cache.key(RECIPE, text) for text in unique]
         with self._open(TEXT) as kept:
-            rows, missing = self._kept(kept, keys, 1)
+            rows, missing = self._kept(kept, keys, 1, self._width(TEXT))
             report = _Report(self._progress, TEXT, len(keys), len(keys) - len(missing))
             tokens = np.zeros((0, 0), np.int32)
             if missing:  # all are tokenised, so that an error names the place in `texts`
@@ -162,18 +163,18 @@ class Embedder:
         return rows[np.array([unique[text] for text in texts], np.int64), 0]
 
     def _embed(
-        self, modality: str, clips: Sequence[clips_lib.Clip], views: clips_lib.Views | None
+        self, modality: str, clips: Sequence[clips_lib.Clip], views: Views | None
     ) -> tuple[np.ndarray, dict[int, str]]:
         """Rows of different clips, float32 [n, v, e], and by number why some failed."""
-        count, spec = 1 if views is None else views.count, self._model.specs[modality]
+        count, spec = 1 if views is None else views.count, self._spec(modality, views)
         failed: dict[int, str] = {}
         elsewhere: dict[int, bytes] = {}  # same bytes as a file whose vectors are there
         with self._open(FILES) as hashes, self._open(modality) as kept:
             files = self._files(hashes, [clip.path for clip in clips])
             keys = [_key(clip, file, views) for clip, file in zip(clips, files, strict=True)]
-            rows, missing = self._kept(kept, keys, count)
+            rows, missing = self._kept(kept, keys, count, self._width(modality))
             report = _Report(self._progress, modality, len(keys), len(keys) - len(missing))
-            batch = _Batch(self._model, modality, rows)
+            batch = _Batch(self._run, self._model.batch_size, modality, rows)
             hashed: dict[bytes, bytes] = {}  # in this call: many clips may be of one file
             remembered = {None, *(file.stamp for file in files if file.content)}
 
@@ -217,10 +218,10 @@ class Embedder:
         return [_File(*known, is_asked) for known in zip(stamps, contents, strict=True)]
 
     def _kept(
-        self, kept: vector_cache.VectorCache, keys: Sequence[bytes | None], count: int
+        self, kept: vector_cache.VectorCache, keys: Sequence[bytes | None], count: int, width: int
     ) -> tuple[np.ndarray, list[int]]:
         """Rows [n, count, e], NaN where the store has none, and the numbers of these."""
-        shape = (len(keys), count, self._model.config.text.embed_dim)
+        shape = (len(keys), count, width)
         rows = np.full(shape, np.nan, np.float32)
         there, found = kept.lookup(keys)
         if len(there):
@@ -231,7 +232,7 @@ class Embedder:
     def _open(self, name: str) -> Iterator[vector_cache.VectorCache]:
         """The store of a modality, of texts or of files; at the end it is all on disk."""
         if name not in self._stores:
-            width = HASH_BYTES if name == FILES else self._model.config.text.embed_dim
+            width = HASH_BYTES if name == FILES else self._width(name)
             folder = self._cache and self._cache / self._folder(name)
             self._stores[name] = vector_cache.VectorCache(folder, width)
         kept = self._stores[name]
@@ -240,6 +241,20 @@ class Embedder:
             yield kept
         finally:
             kept.flush()
+
+    def _width(self, name: str) -> int:
+        """Length of the rows of a modality or of texts."""
+        del name
+        return self._model.config.text.embed_dim
+
+    def _spec(self, modality: str, views: Views | None) -> specs.Spec:
+        """The preprocessing of clips that are looked at so."""
+        del views
+        return self._model.specs[modality]
+
+    def _run(self, modality: str, arrays: np.ndarray) -> np.ndarray:
+        """Rows float32 [n, e] of arrays of one modality."""
+        return self._model.encode(modality, arrays, unit=False)
 
     def _folder(self, name: str) -> str:
         if name == FILES:
@@ -315,7 +330,7 @@ def _content(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def _key(clip: clips_lib.Clip, file: _File, views: clips_lib.Views | None) -> bytes | None:
+def _key(clip: clips_lib.Clip, file: _File, views: Views | None) -> bytes | None:
     """Key of a clip's vectors; None where the bytes are not known."""
     if file.content is None:
         return None
@@ -329,7 +344,7 @@ def _read(
     clip: clips_lib.Clip,
     file: _File,
     spec: specs.Spec,
-    views: clips_lib.Views | None,
+    views: Views | None,
     kept: vector_cache.VectorCache,
     hashed: dict[bytes, bytes],
 ) -> _Read:
@@ -346,6 +361,8 @@ def _read(
             return _Read(file, key)
         if views is None:
             array = clips_lib.preprocess(modality, clip, spec)[None]
+        elif isinstance(views, passes.Passes):
+            array = passes.arrays(clip, spec, views)
         else:
             array = clips_lib.views(clip, spec, views)
         return _Read(file, key, array)
@@ -377,19 +394,26 @@ class _Batch:
     """Gathers arrays of items, encodes them when there are enough, and fills rows.
 
     Args:
-      model: what encodes.
+      run: modality and arrays [n, ...] -> rows float32 [n, e].
+      size: how many are encoded at once.
       modality: of the arrays.
       rows: float32 [n, v, e] to write to.
     """
 
-    def __init__(self, model: api.Model, modality: str, rows: np.ndarray):
-        self._model, self._modality, self._rows = model, modality, rows
+    def __init__(
+        self,
+        run: Callable[[str, np.ndarray], np.ndarray],
+        size: int,
+        modality: str,
+        rows: np.ndarray,
+    ):
+        self._run, self._size, self._modality, self._rows = run, size, modality, rows
         self._waiting: list[tuple[int, int, np.ndarray]] = []
 
     def add(self, number: int, views: np.ndarray) -> Iterator[int]:
         """Takes the arrays of an item, [v, ...]; yields the numbers of items that are finished."""
         self._waiting += [(number, view, array) for view, array in enumerate(views)]
-        while len(self._waiting) >= self._model.batch_size:
+        while len(self._waiting) >= self._size:
             yield from self._encode()
 
     def finish(self) -> Iterator[int]:
@@ -398,11 +422,8 @@ class _Batch:
             yield from self._encode()
 
     def _encode(self) -> Iterator[int]:
-        size = self._model.batch_size
-        batch, self._waiting = self._waiting[:size], self._waiting[size:]
-        vectors = self._model.encode(
-            self._modality, np.stack([array for _, _, array in batch]), unit=False
-        )
+        batch, self._waiting = self._waiting[: self._size], self._waiting[self._size :]
+        vectors = self._run(self._modality, np.stack([array for _, _, array in batch]))
         for (number, view, _), vector in zip(batch, vectors, strict=True):
             self._rows[number, view] = vector
             if view == self._rows.shape[1] - 1:

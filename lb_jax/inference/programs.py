@@ -33,14 +33,14 @@ def compute_dtype(given: Any) -> jnp.dtype:
 @functools.lru_cache(maxsize=8)
 def compiled(
     config: languagebind.ModelConfig, dtype: jnp.dtype, mesh: Mesh
-) -> tuple[Callable[..., jax.Array], Callable[..., jax.Array]]:
-    """`encode` and `project` of a model, compiled once for all weights of one config.
+) -> tuple[Callable[..., jax.Array], ...]:
+    """`encode`, `project` and `features` of a model, compiled once for all weights of one config.
 
-    Both take (params, modality, batch [b, ...]), b a multiple of the devices, and give
-    float32 [b, e], of length 1 or of the tower's own.
+    All take (params, modality, batch [b, ...]), b a multiple of the devices, and give
+    float32 [b, e], of length 1 or of the tower's own, or what its projection takes, [b, width].
     """
     model = languagebind.LanguageBind(config, dtype=dtype)
-    return _spread(model.encode, mesh), _spread(model.project, mesh)
+    return tuple(_spread(one, mesh) for one in (model.encode, model.project, model.features))
 
 
 def _spread(run: Callable[..., jax.Array], mesh: Mesh) -> Callable[..., jax.Array]:

@@ -153,6 +153,10 @@ class LanguageBind:
         """Embeds a preprocessed batch: float32 [b, e] of the length that the tower gives it."""
         return self.apply(params, name, x, **options).embed.astype(jnp.float32)
 
+    def features(self, params: Mapping[str, Any], name: str, x: jax.Array, **options) -> jax.Array:
+        """What the projection takes, of a preprocessed batch: float32 [b, width]."""
+        return self.apply(params, name, x, **options).pooled.astype(jnp.float32)
+
 
 def _build(kind: type, tower: Any, key: jax.Array, **options: Any) -> nnx.Module:
     return kind(tower, rngs=nnx.Rngs(params=key), **options)

@@ -181,20 +181,33 @@ def classify(
     labels = checks.indices(labels, len(scores), scores.shape[1], "labels")
     later = (same[labels][:, None] == same[None]) & (np.arange(len(same))[None] > labels[:, None])
     scores[later] = scores.min() - 1
+    return choose(scores, labels, np.arange(len(items)))
+
+
+def choose(scores: np.ndarray, labels: np.ndarray, item: np.ndarray) -> Outcome:
+    """Top-1 and top-5 accuracy of scores of classes.
+
+    Args:
+      scores: float `[q, c]`.
+      labels: int `[q]`.
+      item: int `[q]`, the item of each; of an item in several splits the tests are not independent.
+    """
+    labels = checks.indices(labels, len(scores), scores.shape[1], "labels")
     rank = recall.ranks(scores, labels)
     predicted = classes.predictions(scores, labels)
     hits = np.stack([rank <= k for k in TOP_AT], 1).astype(float)
-    found = {f"top{k}": float(hits[:, i].mean()) for i, k in enumerate(TOP_AT) if len(weights) > k}
-    counts = np.bincount(labels, minlength=len(weights))
-    right = np.bincount(labels[rank == 1], minlength=len(weights))
+    count = scores.shape[1]
+    found = {f"top{k}": float(hits[:, i].mean()) for i, k in enumerate(TOP_AT) if count > k}
+    counts = np.bincount(labels, minlength=count)
+    right = np.bincount(labels[rank == 1], minlength=count)
     per_class = [float(r / c) if c else None for r, c in zip(right, counts, strict=True)]
     mean = float(np.mean([one for one in per_class if one is not None]))
     return Outcome(
         found | {"mean_per_class": mean},
-        1 / len(weights),
-        _intervals(found, hits),
+        1 / count,
+        _intervals(found, hits, item),
         rank,
-        np.arange(len(items)),
+        np.arange(len(scores)),
         predicted,
         per_class,
     )
@@ -222,12 +235,21 @@ def rank_several(items: np.ndarray, weights: np.ndarray, labels: np.ndarray) -> 
       weights: rows float32 `[c, e]`.
       labels: bool `[n, c]`.
     """
-    scores = class_scores(items, weights)
-    found = multilabel.score(scores, labels)
+    return choose_several(class_scores(items, weights), labels)
+
+
+def choose_several(
+    scores: np.ndarray, labels: np.ndarray, unsure: np.ndarray | None = None
+) -> Outcome:
+    """Mean average precision of scores `[n, c]` of items with several right classes, bool `[n, c]`.
+
+    Where `unsure`, bool `[n, c]`, an item counts for the class neither as right nor as wrong.
+    """
+    found = multilabel.score(scores, labels, unsure)
     per_class = found.pop("per_class")
     share = labels.mean(0)[[one is not None for one in per_class]]
     kept = {name: found[name] for name in ("mAP", "mAUC", "d_prime")}
-    limits = {"mAP": multilabel.interval(scores, labels)}
+    limits = {"mAP": multilabel.interval(scores, labels, unsure)}
     return Outcome(kept, float(share.mean()), limits, per_class=per_class)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 
 from lb_jax.media.clips import Clip
 
@@ -60,6 +61,25 @@ class Split:
     problems: tuple[Problem, ...] = ()
     questions: Mapping[str, tuple[Question, ...]] = dataclasses.field(default_factory=dict)
 
+    def merged(self, other: "Split", root: Path) -> "Split":
+        """Both, where they are parts of the data set in `root`; no file of one is an extra."""
+        modalities = dict.fromkeys((*self.media, *other.media))
+        media = {
+            name: {**self.media.get(name, {}), **other.media.get(name, {})} for name in modalities
+        }
+        clips = (clip for ones in media.values() for clip in ones.values())
+        used = {clip.path.relative_to(root).as_posix() for clip in clips}
+        problems = dict.fromkeys((*self.problems, *other.problems))
+        kept = [one for one in problems if one.kind != EXTRA or one.name not in used]
+        return Split(
+            ids=tuple(dict.fromkeys((*self.ids, *other.ids))),
+            media=media,
+            texts={**self.texts, **other.texts},
+            labels={**self.labels, **other.labels},
+            problems=tuple(kept),
+            questions={**self.questions, **other.questions},
+        )
+
     def in_unit(self, unit: str) -> "Split":
         """The same items, their depth in a unit, for who looks at the files without the model."""
         depth = {
@@ -67,3 +87,29 @@ class Split:
             for id_, clip in self.media.get("depth", {}).items()
         }
         return dataclasses.replace(self, media={**self.media, "depth": depth}) if depth else self
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One division of a data set: the items to learn from, and those to be told."""
+
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Divided:
+    """A data set with what its classes are learnt from.
+
+    Attributes:
+      split: all its items, those to learn from and those of the test.
+      parts: name -> a division; folds are several.
+      classes: label on disk -> its name in print, in the order of the columns.
+      unsure: item -> labels of which the annotation says neither yes nor no; they count neither in
+        training nor in the test.
+    """
+
+    split: Split
+    parts: Mapping[str, Part]
+    classes: Mapping[str, str]
+    unsure: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)

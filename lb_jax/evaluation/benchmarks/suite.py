@@ -13,6 +13,7 @@ from lb_jax.core import errors
 from lb_jax.evaluation.benchmarks import layouts, prompts
 from lb_jax.evaluation.benchmarks import writing as writing_lib
 from lb_jax.evaluation.benchmarks.bench import Bench, Embedder, TaskResult
+from lb_jax.evaluation.benchmarks.probes import Used
 from lb_jax.evaluation.benchmarks.splits import Problem, Split
 from lb_jax.evaluation.benchmarks.table import Benchmark, Settings
 from lb_jax.evaluation.benchmarks.writing import Writer, WritingBench, WrittenResult
@@ -58,12 +59,12 @@ class SuiteResult:
     Attributes:
       benchmarks: name -> result.
       left_out: name -> why it was not run.
-      settings: how it was scored.
+      settings: how it was scored, or learnt.
     """
 
     benchmarks: dict[str, BenchmarkResult]
     left_out: dict[str, str]
-    settings: Settings
+    settings: Settings | Used
 
 
 def run(

@@ -34,12 +34,14 @@ def roc_area(scores: np.ndarray, positive: np.ndarray) -> float:
     return float(np.sum(np.diff(misses, prepend=0) * heights) / (hits[-1] * misses[-1]))
 
 
-def score(scores: np.ndarray, labels: np.ndarray) -> dict:
+def score(scores: np.ndarray, labels: np.ndarray, unsure: np.ndarray | None = None) -> dict:
     """Unweighted means over the classes that some items have and some have not.
 
     Args:
       scores: float `[n, c]`.
       labels: bool `[n, c]`.
+      unsure: bool `[n, c]`, where an item counts for the class neither as right nor as wrong; None
+        where that is nowhere.
 
     Returns:
       `{"mAP", "mAUC", "d_prime", "n", "classes", "per_class": [AP, or None for a class left out]}`;
@@ -52,14 +54,17 @@ def score(scores: np.ndarray, labels: np.ndarray) -> dict:
     scores, labels = checks.finite(scores, "scores"), np.asarray(labels, bool)
     if labels.shape != scores.shape:
         raise errors.DataError("labels", f"shape {labels.shape}, expected {scores.shape}")
-    counts = labels.sum(0)
-    scored = np.flatnonzero((counts > 0) & (counts < len(labels)))
+    told = np.ones_like(labels) if unsure is None else ~unsure
+    labels = labels & told
+    counts, items = labels.sum(0), told.sum(0)
+    scored = np.flatnonzero((counts > 0) & (counts < items))
     if not len(scored):
         raise errors.DataError("labels", "every class is of all items or of none; add items")
-    precision = {c: average_precision(scores[:, c], labels[:, c]) for c in scored.tolist()}
-    area = float(np.mean([roc_area(scores[:, c], labels[:, c]) for c in scored]))
+    columns = {c: (scores[told[:, c], c], labels[told[:, c], c]) for c in scored.tolist()}
+    precision = {c: average_precision(*column) for c, column in columns.items()}
+    area = float(np.mean([roc_area(*column) for column in columns.values()]))
     # a perfect model has no finite d'; it is given that of half an error among all pairs
-    most = 1 - 0.5 / float((counts[scored] * (len(labels) - counts[scored])).sum())
+    most = 1 - 0.5 / float((counts[scored] * (items - counts)[scored]).sum())
     return {
         "mAP": float(np.mean(list(precision.values()))),
         "mAUC": area,
@@ -71,7 +76,13 @@ def score(scores: np.ndarray, labels: np.ndarray) -> dict:
 
 
 def interval(
-    scores: np.ndarray, labels: np.ndarray, *, level: float = 0.95, draws: int = 200, seed: int = 0
+    scores: np.ndarray,
+    labels: np.ndarray,
+    unsure: np.ndarray | None = None,
+    *,
+    level: float = 0.95,
+    draws: int = 200,
+    seed: int = 0,
 ) -> tuple[float, float]:
     """Interval of the mean average precision that very many items of the same kind would have.
 
@@ -87,6 +98,7 @@ def interval(
     Args:
       scores: float `[n, c]`.
       labels: bool `[n, c]`.
+      unsure: as of `score`.
       level: share of samples whose interval holds the truth.
       draws: halves.
       seed: of the draws.
@@ -96,12 +108,14 @@ def interval(
     for row in taken:
         row[generator.permutation(len(scores))[: len(scores) // 2]] = 1
     whole, halves = [], []
-    for column, positive in zip(scores.T, labels.T, strict=True):
+    told = np.ones_like(labels) if unsure is None else ~unsure
+    for column, positive, known in zip(scores.T, labels.T, told.T, strict=True):
+        column, positive = column[known], positive[known]
         if not positive.any() or positive.all():
             continue
         order = np.argsort(-column, kind="stable")
         ends = np.flatnonzero(np.append(np.diff(column[order]) != 0, True))
-        drawn = taken[:, order]
+        drawn = taken[:, known][:, order]
         hits = np.cumsum(drawn * positive[order], axis=1)[:, ends]
         items = np.maximum(np.cumsum(drawn, axis=1)[:, ends], 1)
         gained = np.diff(hits, prepend=0, axis=1)

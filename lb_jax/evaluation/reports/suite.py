@@ -33,9 +33,7 @@ def write(path: str | pathlib.Path, result: SuiteResult, metrics: Mapping) -> No
       result: of `suite.run`; the media files must still be there, some are shown in small.
       metrics: `results.to_json` of it, with "model" and "digest".
     """
-    settings = metrics["settings"] | {
-        "scorers": ", ".join(metrics["settings"]["scorers"]) or "none"
-    }
+    settings = {name: _in_words(value) for name, value in metrics["settings"].items()}
     facts = {"model": metrics["model"], "digest": metrics["digest"][:16], **settings}
     tables = published.tables(metrics)
     title = "lb_jax on the published benchmarks" if tables else "lb_jax evaluation"
@@ -45,6 +43,13 @@ def write(path: str | pathlib.Path, result: SuiteResult, metrics: Mapping) -> No
         *("".join(_benchmark(name, one)) for name, one in result.benchmarks.items()),
     ]
     page.write(path, title, facts, sections, metrics)
+
+
+def _in_words(value: object) -> object:
+    """A setting as it stands in the report's head."""
+    if isinstance(value, Mapping):
+        value = [f"{name} {one:g}" for name, one in value.items()]
+    return (", ".join(value) or "none") if isinstance(value, list | tuple) else value
 
 
 def _table(table: published.Table) -> str:

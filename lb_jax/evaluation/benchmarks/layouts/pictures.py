@@ -29,19 +29,26 @@ def k400(root: Path) -> splits.Split:
     return _kinetics(root, "k400")
 
 
-def k600(root: Path) -> splits.Split:
-    """Reads the validation list of Kinetics-600, see `_kinetics`."""
-    return _kinetics(root, "k600")
+def k600(root: Path, part: str = "val") -> splits.Split:
+    """Reads the validation list of Kinetics-600, or that of the part "train", see `_kinetics`."""
+    return _kinetics(root, "k600", part)
 
 
-# Where the lists and the clips of Kinetics lie, as cvdfoundation and DeepMind hand them out.
-_KINETICS_LISTS = ("val.csv", "annotations/val.csv", "validate.csv", "annotations/validate.csv")
-_KINETICS_FOLDERS = ("val", "validate", "validation", "videos_val", "videos", "replacement")
+# How the parts of Kinetics are called, as cvdfoundation and DeepMind hand them out.
+_KINETICS_PARTS = {"val": ("val", "validate", "validation"), "train": ("train",)}
 _KINETICS_COLUMNS = ("label", "youtube_id", "time_start", "time_end")
-_KINETICS_SPLITS = ("", "val", "validate", "validation")
 
 
-def _kinetics(root: Path, name: str) -> splits.Split:
+def _kinetics_lists(part: str) -> list[str]:
+    names = _KINETICS_PARTS[part][:2]
+    return [f"{folder}{name}.csv" for name in names for folder in ("", "annotations/")]
+
+
+def _kinetics_folders(part: str) -> tuple[str, ...]:
+    return (*_KINETICS_PARTS[part], f"videos_{part}", "videos", "replacement")
+
+
+def _kinetics(root: Path, name: str, part: str = "val") -> splits.Split:
     """Reads `val.csv`: a path below the data set's folder, a space or comma, a label (spec 7.2).
 
     A label is the class or its number in the sorted list, as in the lists of VideoMAE that
@@ -54,12 +61,13 @@ def _kinetics(root: Path, name: str) -> splits.Split:
     Raises:
       errors.DataError: the annotation is absent or unreadable.
     """
-    listed = next((one for one in _KINETICS_LISTS if (root / one).is_file()), _KINETICS_LISTS[0])
+    lists = _kinetics_lists(part)
+    listed = next((one for one in lists if (root / one).is_file()), lists[0])
     classes = prompts.classes(name)
     labels, reading = list(classes), Reading(root, classes)
     rows = annotations.lines(root / listed)
     if rows and {*_KINETICS_COLUMNS[1:]} & {one.strip(' "') for one in rows[0][1].split(",")}:
-        return _own_list(reading, root / listed)
+        return _own_list(reading, root / listed, part)
     endings = "|".join(re.escape(one) for one in MODALITIES["video"].suffixes)
     numbered = re.compile(r"(.+?)(?:\s+|,\s*)([0-9]{1,4})")
     named = re.compile(rf"(.+?(?:{endings}))(?:\s+|,\s*)(\S.*)", re.IGNORECASE)
@@ -78,7 +86,7 @@ def _kinetics(root: Path, name: str) -> splits.Split:
     return with_paths(reading, "video")
 
 
-def _own_list(reading: Reading, path: Path) -> splits.Split:
+def _own_list(reading: Reading, path: Path, part: str) -> splits.Split:
     """Reads Kinetics' own list, and finds its clips by identifier and time."""
     names = {}
     for where, row in annotations.table(path, _KINETICS_COLUMNS):
@@ -90,15 +98,16 @@ def _own_list(reading: Reading, path: Path) -> splits.Split:
         if None in times:
             found = f"{row['time_start']!r} and {row['time_end']!r}"
             reading.bad_row(where, f"expected times in seconds, found {found}")
-        elif split not in _KINETICS_SPLITS:
-            reading.bad_row(where, f"is of split {split!r}, expected val")
+        elif split not in ("", *_KINETICS_PARTS[part]):
+            reading.bad_row(where, f"is of split {split!r}, expected {part}")
         elif reading.is_named(row["youtube_id"].strip(), where):
             stem = row["youtube_id"].strip()
             id_ = "_".join([stem, *(f"{int(time):06d}" for time in times)])
             if reading.add(id_, where, labels=(row["label"].strip(),)):
                 names[id_] = (id_, "_".join([stem, *(f"{time:g}" for time in times)]))
-    there = [one for one in _KINETICS_FOLDERS if (reading.root / one).is_dir()]
-    files = Files(reading.root, "video", there or _KINETICS_FOLDERS[:1])
+    folders = _kinetics_folders(part)
+    there = [one for one in folders if (reading.root / one).is_dir()]
+    files = Files(reading.root, "video", there or folders[:1])
     reading.expect("video")
     for id_, both in names.items():
         reading.find("video", files, id_, *both)
@@ -106,8 +115,8 @@ def _own_list(reading: Reading, path: Path) -> splits.Split:
     return reading.split()
 
 
-def imagenet(root: Path) -> splits.Split:
-    """Reads the validation pictures of ImageNet-1k, in folders named by WordNet ids.
+def imagenet(root: Path, part: str = "val") -> splits.Split:
+    """Reads the validation pictures of ImageNet-1k, in folders named by WordNet ids, or "train".
 
     `val/<wnid>/*.JPEG` is what the usual script (`valprep.sh` of soumith/imagenetloader.torch)
     makes of the archive, and what torchvision and OpenCLIP read.
@@ -115,7 +124,7 @@ def imagenet(root: Path) -> splits.Split:
     Raises:
       errors.DataError: the folder is absent.
     """
-    return _class_folders(root, "imagenet", {"image": ("val",)})
+    return _class_folders(root, "imagenet", {"image": (part,)}, listed=part == "val")
 
 
 def nyu_depth(root: Path) -> splits.Split:
@@ -163,10 +172,12 @@ def flir_v2(root: Path) -> splits.Split:
     return _class_folders(root, "flir_v2", {"thermal": ("val",)})
 
 
-def _class_folders(root: Path, name: str, folders: dict[str, tuple[str, ...]]) -> splits.Split:
+def _class_folders(
+    root: Path, name: str, folders: dict[str, tuple[str, ...]], *, listed: bool = True
+) -> splits.Split:
     """Reads folders of classes: items are `<class>/<name without ending>`, sorted.
 
-    Where `LIST` is there, the items are its lines.
+    Where `LIST` is there, the items are its lines, if it is `listed` of this part.
 
     Args:
       root: the data set's folder.
@@ -184,7 +195,7 @@ def _class_folders(root: Path, name: str, folders: dict[str, tuple[str, ...]]) -
     if not (root / top).is_dir():
         annotations.no_folder(root, *folders[first])
     files = {first: Files(root, first, (top,), by_path=True)}
-    if (root / LIST).is_file():
+    if listed and (root / LIST).is_file():
         for where, id_ in annotations.lines(root / LIST):
             if inside(root, f"{top}/{id_}") is None or id_.count("/") != 1:
                 reading.bad_row(id_, f"{where}: is no <class>/<name>")

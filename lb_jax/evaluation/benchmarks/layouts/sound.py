@@ -171,8 +171,10 @@ def vggsound(root: Path) -> splits.Split:
     return reading.split()
 
 
-def audioset(root: Path) -> splits.Split:
+def audioset(root: Path, part: str = "eval") -> splits.Split:
     """Reads the evaluation segments of AudioSet: several labels each.
+
+    Or those of another part, "balanced_train" or "unbalanced_train", of the same names.
 
     `eval_segments.csv` (three lines with #, then YTID, start, end, "mid,mid"; research.google.com/
     audioset), or LanguageBind's `filter_eval.json` in its place: {"data": [{"wav", "labels"}]},
@@ -183,12 +185,13 @@ def audioset(root: Path) -> splits.Split:
       errors.DataError: no annotation, both, or an unreadable one.
     """
     reading = Reading(root, prompts.classes("audioset"))
-    path = annotations.one_of(root, "eval_segments.csv", "filter_eval.json")
+    others = ("filter_eval.json",) if part == "eval" else ()
+    path = annotations.one_of(root, f"{part}_segments.csv", *others)
     rows = (_segments if path.suffix == ".csv" else _filtered)(reading, path)
     for where, id_, labels in rows:
         if reading.is_named(id_, where):
             reading.add(id_, where, labels=labels)
-    sounds = Files(root, "audio", ("eval_segments",))
+    sounds = Files(root, "audio", (f"{part}_segments",))
     reading.find_all("audio", sounds, lambda id_: (f"Y{id_}", id_))
     reading.extras(sounds)
     return reading.split()
