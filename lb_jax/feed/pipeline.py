@@ -139,7 +139,7 @@ class Loader:
         if cache and spec is not None and specs.draws_frames(spec):
             raise errors.ConfigError(
                 f"data.cache is 'memory', and {modality} is decoded to other frames each time "
-                "(choice 'chunks'); expected no cache, set data.cache=none."
+                f"(choice {self.spec.choice!r}); expected no cache, set data.cache=none."
             )
         self._cache: dict[tuple[int, int, int], np.ndarray] | None = {} if cache else None
 
@@ -240,7 +240,7 @@ class Loader:
         with notices.collected() as warned:
             decoded = preprocess.decode(self.modality, file, self.spec, rng)
         notices.warn_again(errors.DataWarning(name, one.reason) for one in warned)
-        content.require_content(self.modality, decoded, name)
+        content.require_content(self.modality, decoded, name, self.spec)
         if self._cache is not None:
             self._cache[key] = decoded
         return decoded

@@ -121,7 +121,7 @@ def preprocess(
             raise errors.DataError((names or {}).get(modality, error.path), error.reason) from error
         if refuses_empty:
             try:
-                content.require_content(modality, decoded, called[modality])
+                content.require_content(modality, decoded, called[modality], spec)
             except errors.DataError as error:
                 reasons[modality] = error.reason.removesuffix("; drop it from the corpus")
                 continue
