@@ -154,8 +154,12 @@ class Mmv:
             is inference.
         """
         parts = {name: self.part(params, name) for name in (*inputs, HEADS)}
-        seen = {name: None if counted is None else counted[name] for name in inputs}
-        features = {name: parts[name](x, seen[name]) for name, x in inputs.items()}
+        features = {}
+        for name, x in inputs.items():
+            there = None if counted is None else counted[name]
+            if there is not None:  # whatever stands for an item that is not, not a number included
+                x = jnp.where(there.reshape(-1, *[1] * (x.ndim - 1)), x, 0)
+            features[name] = parts[name](x, there)
         found = parts[HEADS]({name: one.pooled for name, one in features.items()}, counted)
         embeddings = {
             modality: {space: one.astype(jnp.float32) for space, one in spaces.items()}
