@@ -66,7 +66,7 @@ def ours(row: Row, dtype: str):
 
     from lb_jax.core import paths
     from lb_jax.models.lora import LoraConfig
-    from lb_jax.training import config, program, recipe, sharding
+    from lb_jax.training import binding, config, program, recipe, sharding
 
     temporal = row.modality == "video"
     rules = [(r"towers/[^/]+/blocks/.*/lora_[ab]", True)]
@@ -86,9 +86,9 @@ def ours(row: Row, dtype: str):
         data=config.DataConfig(text_cache="captions come embedded"),
     )
     mesh = sharding.make_mesh({"data": 1, "fsdp": 1, "tensor": 1}, jax.devices()[:1])
-    params = recipe.initial_params(cfg, program.make_model(cfg, recipe.build(cfg)[0]))
+    params = recipe.initial_params(cfg, binding.make_model(cfg, recipe.build(cfg)[0]))
     trainable, frozen = paths.partition(params, cfg.trainable)
-    held = program.held(frozen, cfg)
+    held = binding.held(frozen, cfg)
     made = program.make_program(cfg, mesh, trainable, held)
     state = program.place(made.initial_state(trainable), mesh)
     held = program.place(held, mesh)

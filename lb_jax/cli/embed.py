@@ -2,17 +2,13 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 from lb_jax.cli import embed_npz, file_arguments
 from lb_jax.cli.arguments import Parser, add_settings, given_settings
 from lb_jax.core import errors, shipped
 from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.core.words import counted
-
-if TYPE_CHECKING:
-    from lb_jax.inference.valor import ValorModel
-    from lb_jax.search.maker import Maker
 
 # Of a store alone: what a command line without them holds.
 STORE_DEFAULTS = {
@@ -201,10 +197,10 @@ def _into_store(arguments: argparse.Namespace) -> None:
         print(f"  no probabilities: {summary.withheld}")
     file_arguments.tell_remarks(summary)
     if writer is not None:
-        _write_captions(arguments, maker, writer)
+        _write_captions(arguments, maker.digest, writer)
 
 
-def _captioner(arguments: argparse.Namespace):
+def _captioner(arguments: argparse.Namespace) -> Any:
     """Opens the model that writes, and sees early that a local store takes its captions."""
     from lb_jax.inference import opening
     from lb_jax.search import captioning, database, store
@@ -221,11 +217,11 @@ def _captioner(arguments: argparse.Namespace):
     return writer
 
 
-def _write_captions(arguments: argparse.Namespace, maker: "Maker", writer: "ValorModel") -> None:
+def _write_captions(arguments: argparse.Namespace, digest: str, writer: Any) -> None:
     from lb_jax.search import captioning, hosts, store
 
     done = captioning.fill(
-        store.Store.open(arguments.out, digest=maker.digest),
+        store.Store.open(arguments.out, digest=digest),
         writer,
         anew=arguments.captions_anew,
         workers=arguments.workers,

@@ -7,15 +7,12 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from lb_jax.cli.arguments import Parser, add_settings, dispatch, given_settings
 from lb_jax.core import errors, shipped
 from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.core.words import clock, counted
-
-if TYPE_CHECKING:
-    from lb_jax.search.store import Store
 
 STORE = "media.index"
 SHOWN = 20  # problems or left out files that are listed one by one
@@ -176,7 +173,7 @@ def search(argv: Sequence[str]) -> None:
         print("nothing found: no row of the store passes the filters")
 
 
-def _by(arguments: argparse.Namespace, store: "Store") -> str:
+def _by(arguments: argparse.Namespace, store: Any) -> str:
     """What moments are ranked by."""
     from lb_jax.search import spoken
 

@@ -5,7 +5,7 @@ Cells of a CSV or TSV are separated by commas, tabs, semicolons or bars, as its 
 Columns, by their names or by `columns`: one for each modality (`image`, `video`, ...) with paths of
 media files, or a single `path`; one for each caption kind (`caption`, `raw`, ..., `ofa_3`); `id`;
 `depth_unit`, the unit of the row's depth maps where it is another than the preprocessing says;
-`class`, what `lb-jax evaluate` asks for, never trained on.
+`class`, what `lb-jax evaluate` asks for, never trained on; `narrations`, a file of subtitles.
 Others are left out. In JSONL and Parquet a cell may be a list: several captions to draw from, or a
 file for each frame. An empty cell means that the row lacks it.
 
@@ -25,13 +25,24 @@ from lb_jax.core.modalities import MODALITIES
 from lb_jax.core.words import counted
 from lb_jax.corpora import captions, tables
 from lb_jax.corpora.rows import Ref, Row
+from lb_jax.corpora.subtitles import Files
 from lb_jax.media.sensors import depth_units
 from lb_jax.media.sensors.depth_units import Measured
 
 UNIT = "depth_unit"
 LABEL = "class"
+NARRATIONS = "narrations"
 # What a column may hold; also the name that its column has unless `columns` says otherwise.
-KEYS = ("id", "path", UNIT, LABEL, *MODALITIES, *captions.TEXT_KINDS, *captions.FRAME_KINDS)
+KEYS = (
+    "id",
+    "path",
+    UNIT,
+    LABEL,
+    NARRATIONS,
+    *MODALITIES,
+    *captions.TEXT_KINDS,
+    *captions.FRAME_KINDS,
+)
 
 
 class Manifest:
@@ -79,6 +90,7 @@ class Manifest:
         self._ids = self._column("id", named, table) if "id" in keys else None
         self._labels = self._column(LABEL, named, table) if LABEL in keys else None
         self._units = self._unit_column(named, table) if UNIT in keys else None
+        self._told = self._column(NARRATIONS, named, table) if NARRATIONS in keys else None
         self._rows, self._named, self._names = table.rows, named, table.names
         self.modalities = tuple(self._media)
         split = captions.FRAME_KINDS if self._has_gaps() else ()
@@ -117,7 +129,8 @@ class Manifest:
             )
         label = self._labels[index].as_py() if self._labels is not None else None
         label = "" if label is None else str(label).strip()
-        return Row(str(index if given in (None, "") else given), texts, media, label)
+        name = str(index if given in (None, "") else given)
+        return Row(name, texts, media, label, narrations=self._narrations(index))
 
     def _has_gaps(self) -> bool:
         """Whether some `ofa` lacks captions, so that its row has those of single frames."""
@@ -155,6 +168,13 @@ class Manifest:
             return tuple(Measured(ref, unit) for ref in refs)
         clip = MODALITIES[modality].has_frames and isinstance(cell, list) and refs
         return (refs,) if clip else refs
+
+    def _narrations(self, index: int) -> Files | None:
+        """The subtitles that a row names; none are said where its cell is empty."""
+        if self._told is None:
+            return None
+        name = self._told[index].as_py()
+        return Files((self.root / name.strip(),) if name and name.strip() else ())
 
     def _unit_column(self, named: Mapping[str, str], table: tables.Table) -> list[str]:
         """The unit of each row, empty where none is given."""
@@ -252,6 +272,7 @@ _ONE, _SEVERAL = {"text": _is_text}, {"lists of text": _is_texts}
 HOLDS = {
     "id": _ONE | {"whole numbers": pa.types.is_integer},
     LABEL: _ONE | {"whole numbers": pa.types.is_integer},
+    NARRATIONS: _ONE,
     UNIT: _ONE | {"numbers": lambda type: pa.types.is_integer(type) or pa.types.is_floating(type)},
     "ofa": _SEVERAL,
     "frame caption": _ONE,

@@ -296,7 +296,8 @@ def _made_from(
     for number in sorted({i * (total - 1) // _SAMPLED_ROWS for i in range(_SAMPLED_ROWS + 1)}):
         try:
             row = source[number]
-            sample.update(json.dumps([number, row.id, dict(row.texts)]).encode())
+            told = [] if row.narrations is None else [row.narrations.read().texts]
+            sample.update(json.dumps([number, row.id, dict(row.texts), *told]).encode())
         except errors.DataError as e:
             sample.update(json.dumps([number, e.path, e.reason]).encode())
     return {

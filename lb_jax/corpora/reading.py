@@ -92,7 +92,8 @@ class Reading:
                 for name, refs in row.media.items()
                 if name in self.wanted
             }
-            return dataclasses.replace(row, media=files)
+            told = None if row.narrations is None else row.narrations.read()
+            return dataclasses.replace(row, media=files, narrations=told)
         except errors.DataError as e:
             return {"row": number, "id": row_id, "path": e.path, "reason": e.reason}
 

@@ -2,7 +2,8 @@
 
 msgpack, one map of "id" (string), "texts" (caption kind -> string, or several) and "media"
 (modality -> files). A file is its bytes, several for a clip kept as still pictures, or a map of
-"file" and "unit" for depth in a unit of its own.
+"file" and "unit" for depth in a unit of its own. Where a corpus has narrations there is also
+"narrations", a map of the fields of `subtitles.Narrations`.
 """
 
 import dataclasses
@@ -15,6 +16,7 @@ from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.corpora import captions
 from lb_jax.corpora.rows import Row
+from lb_jax.corpora.subtitles import Narrations
 from lb_jax.media.sensors import depth_units
 from lb_jax.media.sensors.depth_units import Measured
 
@@ -26,6 +28,8 @@ def encode(row: Row) -> bytes:
       errors.DataError: the row holds what `decode` would refuse, or more than a record takes.
     """
     fields = {"id": row.id, "texts": dict(row.texts), "media": dict(row.media)}
+    if row.narrations is not None:
+        fields[_NARRATIONS] = dataclasses.asdict(row.narrations.read())
     if problem := _problem(fields):
         raise errors.DataError(row.id, problem)
     try:
@@ -53,6 +57,8 @@ def decode(content: bytes, name: str) -> Row:
     fields = _measured(fields)
     if problem := _problem(fields):
         raise errors.DataError(name, f"{problem}; pack the corpus again with this version")
+    if _NARRATIONS in fields:
+        fields = {**fields, _NARRATIONS: Narrations(**fields[_NARRATIONS])}
     return Row(**fields)
 
 
@@ -70,11 +76,13 @@ def _measured(fields: Any) -> Any:
 
 def _problem(fields: object) -> str:
     """What the map of a record has wrong; empty where nothing is."""
-    if not isinstance(fields, dict) or set(fields) != {"id", *_ENTRIES}:
+    if not isinstance(fields, dict) or set(fields) - {_NARRATIONS} != {"id", *_ENTRIES}:
         found = ", ".join(map(str, fields)) if isinstance(fields, dict) else _kind(fields)
         return f"holds {found or 'nothing'}; expected the fields id, {', '.join(_ENTRIES)}"
     if not isinstance(fields["id"], str):
         return f"has an id that is {_kind(fields['id'])}; expected a string"
+    if _NARRATIONS in fields and not _is_narrations(fields[_NARRATIONS]):
+        return "has narrations that are none; expected as many starts_s, ends_s and texts"
     for field, (names, is_right, expected) in _ENTRIES.items():
         entries = fields[field]
         if not isinstance(entries, Mapping):
@@ -85,6 +93,19 @@ def _problem(fields: object) -> str:
             if not is_right(name, value):
                 return f"has {_kind(value)} as {name}; expected {expected}"
     return ""
+
+
+def _is_narrations(value: object) -> bool:
+    if not isinstance(value, dict) or set(value) != {"starts_s", "ends_s", "texts"}:
+        return False
+    if not all(isinstance(one, tuple) for one in value.values()):
+        return False
+    if len({len(one) for one in value.values()}) > 1:
+        return False
+    times = (*value["starts_s"], *value["ends_s"])
+    return all(isinstance(one, float) for one in times) and all(
+        isinstance(one, str) for one in value["texts"]
+    )
 
 
 def _is_caption(kind: str, value: object) -> bool:
@@ -119,6 +140,7 @@ def _kind(value: object) -> str:
     return f"{len(value)} of {of}" if value else "an empty list"
 
 
+_NARRATIONS = "narrations"
 TEXT_NAMES: Collection[str] = (*captions.TEXT_KINDS, *captions.FRAME_KINDS)
 
 # field -> (names it may hold, whether a value is right, what is)

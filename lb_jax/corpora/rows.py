@@ -8,10 +8,15 @@ from typing import Protocol
 import numpy as np
 
 from lb_jax.core import names
+from lb_jax.corpora import asr, subtitles
 from lb_jax.media.sensors.depth_units import Measured, parse
 
 # A media file, its content, the stills that make up one clip, or depth in a unit of its own.
 Ref = Path | bytes | tuple[Path | bytes, ...] | Measured
+
+
+# What is said in a film, or where that stands.
+Told = subtitles.Narrations | subtitles.Files | asr.Entry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +29,7 @@ class Row:
       media: modality -> its files: one, or one for each of the item's frames.
       label: its class, for scoring only; empty where the corpus names none.
       weights: of its answers, where it is a question; empty where all count the same.
+      narrations: of its film, see `narrations.read`; None where the corpus has none of any.
     """
 
     id: str
@@ -31,6 +37,7 @@ class Row:
     media: Mapping[str, tuple[Ref, ...]]
     label: str = ""
     weights: tuple[float, ...] = ()
+    narrations: Told | None = None
 
 
 class EveryRow(Sized):

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from lb_jax.core import errors
 from lb_jax.core.words import counted
-from lb_jax.corpora import records, tables, tfds_source, valor_files, webdataset
+from lb_jax.corpora import films, records, tables, tfds_source, valor_files, webdataset
 from lb_jax.corpora.image_folder import ImageFolder
 from lb_jax.corpora.manifest import Manifest
+from lb_jax.corpora.narrations import Narrated
 from lb_jax.corpora.rows import Source
 from lb_jax.corpora.valor import Valor
 from lb_jax.corpora.vidal import Vidal
@@ -23,6 +24,7 @@ def open_source(
     root: str | Path | None = None,
     columns: Mapping[str, str] | None = None,
     modality: str | None = None,
+    narrations: str | Path | None = None,
 ) -> Source:
     """Opens a corpus.
 
@@ -31,6 +33,8 @@ def open_source(
       root: folder that the media paths in it are relative to; None takes the corpus' own folder.
       columns: modality, caption kind or "id" -> name of the column or feature that holds it.
       modality: what the files are, where the corpus does not say.
+      narrations: what is said in its films: a JSON of recognised speech or a folder of subtitles,
+        see `narrations.Narrated`; None takes what the corpus itself names.
 
     Raises:
       DataError: it does not exist or cannot be read.
@@ -59,7 +63,7 @@ def open_source(
             f"{errors.nearest(modality, source.modalities)} Ask for one of "
             "those, or give another corpus."
         )
-    return source
+    return source if narrations is None else Narrated(source, narrations)
 
 
 def _missing(path: Path) -> errors.DataError:
@@ -99,6 +103,7 @@ KINDS: dict[str, tuple[Callable[[Path], bool], tuple[str, ...], Callable[..., So
         (),
         WebDataset,
     ),
+    "a folder of films": (films.is_one, (), films.Films),
     # any folder, so it comes last
     "a folder of class folders": (lambda path: path.is_dir(), ("modality",), ImageFolder),
 }

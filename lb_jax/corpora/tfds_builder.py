@@ -45,8 +45,12 @@ def example(
     """A row, with its media as bytes, as `features` lays it down.
 
     Raises:
-      errors.DataError: still pictures as one item where the modality has none.
+      errors.DataError: still pictures as one item where the modality has none; narrations.
     """
+    if row.narrations is not None:
+        raise errors.DataError(
+            row.id, "has narrations, which TFDS has no place for; pack as array_record"
+        )
     found: dict[str, str | list[Any]] = {"id": row.id}
     for kind in text_kinds:
         given = row.texts.get(kind, ())

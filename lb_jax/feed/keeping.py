@@ -25,7 +25,7 @@ class Kept:
         if keeps and drawn:
             raise errors.ConfigError(
                 f"data.cache is 'memory', and {drawn[0]} is decoded to other frames each time "
-                "(choice 'chunks'); expected no cache, set data.cache=none."
+                f"(choice {by_modality[drawn[0]].choice!r}); expected no cache, set data.cache=none."
             )
         self._found: dict[Hashable, Any] | None = {} if keeps else None
 

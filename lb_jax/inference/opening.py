@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lb_jax.convert import hub, valor_folder, weights
+from lb_jax.convert import hub, mmv_files, valor_folder, weights
 from lb_jax.core import errors
 from lb_jax.inference import api, valor
 
@@ -14,7 +14,15 @@ from lb_jax.inference import api, valor
 @functools.wraps(api.load)
 def load(source: str | Path | Mapping[str, str | Path], **options: Any):
     """Opens an encoder as `api.load`, a VALOR model as `valor.load`."""
-    if isinstance(source, Mapping) or (path := find_valor(hub.local(source))) is None:
+    if isinstance(source, Mapping):
+        return api.load(source, **options)
+    local = hub.local(source)
+    if mmv_files.is_mmv(local):
+        raise errors.ConfigError(
+            f"{source}: an MMV model, whose networks are not opened here; take its weights by "
+            "lb_jax.convert.mmv_files.open_mmv and compute with lb_jax.models.mmv.Mmv."
+        )
+    if (path := find_valor(local)) is None:
         return api.load(source, **options)
     known = inspect.signature(valor.load).parameters
     if strange := [name for name in options if name not in known]:

@@ -166,7 +166,7 @@ def decode(
             raise errors.DataError((names or {}).get(modality, error.path), error.reason) from error
         if refuses_empty:
             try:
-                content.require_content(modality, decoded, called[modality])
+                content.require_content(modality, decoded, called[modality], spec)
             except errors.DataError as error:
                 reason = error.reason.removesuffix("; drop it from the corpus")
                 absent[modality] = called[modality], reason

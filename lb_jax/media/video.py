@@ -86,6 +86,9 @@ def choice(spec: specs.VideoSpec, rng: np.random.Generator | None = None) -> clo
     """The choice of frames of a whole file that a spec asks for; see `decode` for `rng`."""
     if spec.choice == "spread":
         pick = functools.partial(frame_indices, wanted=spec.frames)
+    elif spec.choice == "run":
+        draw = None if rng is None else float(rng.random())
+        pick = functools.partial(chunks.run, wanted=spec.frames, draw=draw)
     else:
         draws = None if rng is None else rng.random(spec.frames)
         pick = functools.partial(chunks.choose, wanted=spec.frames, draws=draws)

@@ -16,6 +16,7 @@ from lb_jax.serve.service import Found
 STYLE = """
 .gradio-container { max-width: 1100px !important; width: 100% !important;
   margin: 0 auto !important; }
+@media (max-width: 480px) { .tab-container button { padding: 0 7px !important; } } /* all fit */
 .lb-scroll { overflow-x: auto; width: 0; min-width: 100%; } /* a wide table scrolls, not the page */
 .lb-heat, .lb-heat tr, .lb-heat th, .lb-heat td { border: 0 !important; }
 .lb-heat { border-collapse: separate; border-spacing: 3px; font-variant-numeric: tabular-nums;

@@ -10,10 +10,7 @@ import optax
 from lb_jax.core import errors, paths
 from lb_jax.training import families, sharding
 from lb_jax.training import step as step_lib
-from lb_jax.training.compute import compute_dtype
 from lb_jax.training.config import TrainConfig
-
-__all__ = ["Program", "compute_dtype", "held", "make_model", "make_program", "place", "shapes"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,11 +44,6 @@ class Program:
     def lower(self, state: paths.Tree, frozen: paths.Tree, key: jax.Array) -> jax.stages.Lowered:
         """The step for arguments of these shapes, ready to be compiled."""
         return self.step.lower(state, frozen, self.batch, key)
-
-
-def make_model(cfg: TrainConfig, model_cfg: Any, platform: str | None = None) -> Any:
-    """The model with the run's options, for this machine or for devices of another platform."""
-    return families.of(cfg).make_model(cfg, model_cfg, platform)
 
 
 def make_program(
@@ -99,11 +91,6 @@ def shapes(cfg: TrainConfig) -> tuple[paths.Tree, paths.Tree]:
     params = jax.eval_shape(lambda: family.drawn_params(cfg, model))
     trainable, frozen = paths.partition(params, cfg.trainable)
     return trainable, jax.eval_shape(lambda tree: family.held(tree, cfg), frozen)
-
-
-def held(frozen: paths.Tree, cfg: TrainConfig) -> paths.Tree:
-    """Frozen parameters as the step of the run takes them."""
-    return families.of(cfg).held(frozen, cfg)
 
 
 def place(tree: Mapping[str, Any], mesh: jax.sharding.Mesh) -> Any:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lb_jax.convert import hub, swin, valor_bases, valor_folder
+from lb_jax.convert import valor as valor_names
 from lb_jax.convert.valor_folder import ValorWeights
 from lb_jax.core import errors, paths
 from lb_jax.core.modalities import TEXT
@@ -26,7 +27,7 @@ from lb_jax.training.valor_config import ValorRun
 
 LETTERS = "letters"  # the vocabulary that spells every word
 # Fields of a shape that no parameter depends on, or that are brought to those of the run.
-_FREE = ("dropout", "image_size", "frames", "clips", "task_prompts")
+_FREE = ("dropout", "image_size", "frames", "clips")
 _SPECIAL = ("pad", "begin", "end", "mask")  # of a text encoder; the vocabulary says them
 
 # Temperature -> what its leaf holds.
@@ -153,7 +154,19 @@ def _of_model(cfg: TrainConfig, weights: ValorWeights, shape: ValorConfig) -> pa
             params[role] = {**params[role], "position_embed": table}
     said = {role: count for role, count in settings(cfg).trained.items() if count}
     seen = {role: n for role, n in {**weights.trained, **said}.items() if role in shape.towers}
-    return jax.tree.map(np.asarray, extend_frames(params, seen))
+    found = paths.flatten(jax.tree.map(np.asarray, extend_frames(params, seen)))
+    wanted = valor_names.leaf_shapes(shape)
+    differing = [
+        f"{path} is {list(leaf.shape)}, of the run {list(wanted[path])}"
+        for path, leaf in found.items()
+        if leaf.shape != wanted[path]
+    ]
+    if differing:
+        raise errors.ConfigError(
+            f"{weights.where} does not fit the run: {'; '.join(differing)}. Choose its number of "
+            "frames and clips."
+        )
+    return paths.unflatten(found)
 
 
 def _base(shape: ValorConfig, role: str, path: Path) -> valor_bases.Base:

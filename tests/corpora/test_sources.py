@@ -6,6 +6,7 @@ import pytest
 
 from lb_jax.core import errors
 from lb_jax.corpora import pack, sources
+from lb_jax.corpora.films import Films
 from lb_jax.corpora.image_folder import ImageFolder
 from lb_jax.corpora.manifest import Manifest
 from lb_jax.corpora.vidal import Vidal
@@ -27,6 +28,8 @@ def corpora(tmp_path):
         (tmp_path / name).write_bytes(packed({"a.jpg": b"x"}))
     (tmp_path / "pictures/cat").mkdir(parents=True)
     (tmp_path / "pictures/cat/a.jpg").touch()
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films/a.mp4").touch()
     return tmp_path
 
 
@@ -70,6 +73,15 @@ def test_bad_input(tmp_path, name, content, reason):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(errors.DataError, match=reason):
         sources.open_source(tmp_path / name, modality="image").require(["caption"])
+
+
+def test_a_folder_of_films_is_known_by_what_it_holds(corpora):
+    source = sources.open_source(corpora / "films")
+    assert type(source) is Films
+    assert (len(source), source.modalities, source.text_kinds) == (1, ("video",), ())
+    (corpora / "films/cat").mkdir()
+    (corpora / "films/cat/a.jpg").touch()
+    assert type(sources.open_source(corpora / "films")) is ImageFolder
 
 
 def test_folder_without_files(tmp_path):

@@ -1,13 +1,17 @@
-"""Who needs a model that writes gets one, or one line."""
+"""`lb_jax.load`: who needs a model that writes gets one, or one line; MMV's say how they open."""
 
+import jax
 import numpy as np
 import pytest
 
-from lb_jax.convert import torch_writer
+import lb_jax
+from lb_jax.convert import mmv_files, torch_writer
 from lb_jax.core import errors
 from lb_jax.inference import opening, valor
+from lb_jax.models import mmv
 from tests.convert import small
 from tests.inference import tiny, valor_models
+from tests.models.test_mmv import CFG
 
 
 def test_a_model_that_writes_is_opened_by_its_folder_or_work_directory(tmp_path):
@@ -40,3 +44,12 @@ def test_what_does_not_write_is_one_line(tmp_path, what):
     with pytest.raises(errors.LbJaxError, match=message) as caught:
         opening.load_writer(source)
     assert "\n" not in str(caught.value)
+
+
+def test_an_mmv_model_says_how_it_is_opened(tmp_path):
+    params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), mmv.Mmv(CFG).shapes)
+    mmv_files.save(tmp_path / "ours", CFG, params)
+    mmv_files.convert(tmp_path / "ours", tmp_path / "released", "hf")
+    for path in ("ours", "released", f"released/{mmv_files.RELEASED}"):
+        with pytest.raises(errors.ConfigError, match=r"mmv_files\.open_mmv"):
+            lb_jax.load(tmp_path / path)

@@ -148,6 +148,7 @@ def test_captions_and_answers(page, captioner):
     page.get_by_label("sound", exact=True).check()
     ask(page, "write", {}, "#write-out .lb-note:has-text('written from sound.')")
     assert page.locator("#write-out .lb-said").inner_text() == writer.caption("ta", [loud])[0]
+    page.locator("#write-file").get_by_label("Clear").click()
     drop(page, "write-file", "silent.mp4", CONTENT["video"])
     told = page.wait_for_selector("#write-out .lb-bad").inner_text()
     assert told.startswith("silent.mp4: is a film without a sound track, and ta needs audio")

@@ -140,11 +140,11 @@ def prepared(name: str, mesh: jax.sharding.Mesh, model=None, **changes):
     trainable, frozen, batch = start(name)
     arguments = (
         program.place(trainable, mesh),
-        program.place(program.held(frozen, cfg), mesh),
+        program.place(family.held(frozen, cfg), mesh),
         sharding.put_batch(batch, mesh),
         jax.device_put(jax.random.key(KEY), sharding.replicated(mesh)),
     )
-    model = model or program.make_model(cfg, recipe.build(cfg)[0])
+    model = model or family.make_model(cfg, recipe.build(cfg)[0])
     return jit(name, family.make_gradient(cfg, mesh, model)), arguments
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from lb_jax.core import checkpoint, errors, paths
 from lb_jax.core import config as config_lib
-from lb_jax.training import distributed, program, recipe
+from lb_jax.training import binding, distributed, recipe
 from lb_jax.training.config import ProbeConfig
 from lb_jax.training.distributed import ADDRESS, COUNT, INDEX
 from tests.training.test_drill import SHEET
@@ -87,7 +87,7 @@ def require_equal(cfg, one, other):
     for a, b in zip(*rows, strict=True):
         for name in a:
             assert a[name] == pytest.approx(b[name], rel=2e-3, abs=1e-4), (a["step"], name)
-    drawn = recipe.initial_params(cfg, program.make_model(cfg, recipe.build(cfg)[0]))
+    drawn = recipe.initial_params(cfg, binding.make_model(cfg, recipe.build(cfg)[0]))
     start = paths.flatten(drawn)
     ours, theirs = (
         paths.flatten(checkpoint.load_params(folder / "checkpoint")) for folder in (one, other)

@@ -11,7 +11,7 @@ import pytest
 from lb_jax.cli import main
 from lb_jax.core import errors
 from lb_jax.models.lora import LoraConfig
-from lb_jax.training import chips, flops, plan, program, sharding
+from lb_jax.training import chips, compute, flops, plan, program, sharding
 from lb_jax.training.config import ModalityRecipe, TrainConfig
 
 CFG = TrainConfig(
@@ -188,9 +188,9 @@ def test_settings_that_a_run_refuses_are_refused():
 
 
 def test_compute_dtype_is_that_of_the_planned_devices():
-    assert program.compute_dtype(CFG, "cpu") == jnp.float32
-    assert program.compute_dtype(CFG, "tpu") == jnp.bfloat16
-    assert program.compute_dtype(dataclasses.replace(CFG, dtype="float32"), "tpu") == jnp.float32
+    assert compute.compute_dtype(CFG, "cpu") == jnp.float32
+    assert compute.compute_dtype(CFG, "tpu") == jnp.bfloat16
+    assert compute.compute_dtype(dataclasses.replace(CFG, dtype="float32"), "tpu") == jnp.float32
 
 
 def test_command_prints_tables_and_writes_them(tmp_path, capsys):

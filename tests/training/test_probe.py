@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lb_jax.core import errors, paths
-from lb_jax.training import loop, program, recipe, sharding
+from lb_jax.training import binding, loop, program, recipe, sharding
 from lb_jax.training.config import ProbeConfig
 from lb_jax.training.probe import Probe, choose, figures
 from tests.training.test_loop import figures as rows_of
@@ -30,7 +30,7 @@ def parts(small_run, corpus_dir, tmp_path):
     shutil.copytree(corpus_dir, tmp_path / "corpus")
     path = tmp_path / "corpus" / "train.json"
     cfg = dataclasses.replace(small_run, probe=ProbeConfig(path=str(path), size=10))
-    params = recipe.initial_params(cfg, program.make_model(cfg, recipe.build(cfg)[0]))
+    params = recipe.initial_params(cfg, binding.make_model(cfg, recipe.build(cfg)[0]))
     trainable, frozen = paths.partition(params, cfg.trainable)
     mesh = sharding.make_mesh({"data": 2, "fsdp": 1, "tensor": 1}, jax.devices()[:2])
     return cfg, trainable, frozen, program.make_program(cfg, mesh, trainable, frozen)

@@ -293,11 +293,21 @@ def test_frames_that_are_drawn_are_not_kept(run):
         family.loaders(cfg, family.build(cfg)[1])
 
 
-def test_a_model_of_another_size_is_refused(run, trained):
-    cfg = changed(run, init_from=str(trained), arch="VALOR-tiny")
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"video": valor_models.CONFIG.audio}, r"video\.form"),
+        ({"task_prompts": False}, r"task_prompts is True, of the run False.*Choose its"),
+        ({"frames": 3}, r"video/frame_embed is \[2, 16\], of the run \[3, 16\]"),
+    ],
+)
+def test_a_model_of_another_size_is_refused(run, trained, monkeypatch, other, told):
+    shape = valor_models.changed(**other)
+    monkeypatch.setitem(valor_architectures.VALOR_ARCHITECTURES, "VALOR-other", shape)
+    cfg = changed(run, init_from=str(trained), arch="VALOR-other")
     family = families.of(cfg)
     model = family.make_model(cfg, family.build(cfg)[0])
-    with pytest.raises(errors.ConfigError, match=r"audio\.depth is 1, of the run 2.*Choose its"):
+    with pytest.raises(errors.ConfigError, match=told):
         family.initial_params(cfg, model)
 
 

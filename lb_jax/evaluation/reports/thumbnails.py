@@ -1,7 +1,6 @@
 """Small pictures of media files of any modality, for pages."""
 
 import base64
-import dataclasses
 import functools
 import io
 from typing import Any
@@ -84,8 +83,7 @@ def data_uri_of(modality: str, media: Any) -> str:
 
 def strip_uri(film: clips.Clip, frames: int) -> str:
     """Frames of a clip from its first to its last, side by side, as `data_uri`."""
-    spec = dataclasses.replace(specs.preset("video"), frames=frames)
-    decoded = clips.decode("video", film, spec)
+    decoded = clips.decode("video", film, specs.VideoSpec(frames=frames))
     return _uri(np.concatenate([_square("image", one) for one in decoded], axis=1))
 
 
