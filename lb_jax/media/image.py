@@ -194,7 +194,7 @@ def square(
     *,
     white: float,
     place: tuple[float, float] | None = None,
-    is_stretched: bool = False,
+    sides: tuple[int, int] | None = None,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Resizes the short side to `spec.size`, cuts a square out and normalises it.
@@ -209,7 +209,7 @@ def square(
       white: value of `x` that stands for 1.
       place: where the square lies, as shares in [0, 1) of the places there are down and right; None
         is the centre.
-      is_stretched: whether the whole of it is resized to the square, whatever its shape.
+      sides: height and width of the resized picture, whatever its shape was; None is as above.
       out: float32 [s, s, 3] to write to.
 
     Returns:
@@ -220,7 +220,7 @@ def square(
     """
     height, width = x.shape[:2]
     size = spec.size
-    sides = (size, size) if is_stretched else resized_sides(height, width, size)
+    sides = resized_sides(height, width, size) if sides is None else sides
     if place is None:
         top, left = centre(sides, spec.size)
     else:

@@ -169,6 +169,8 @@ class VideoSpec:
       fps: frames per second among which that choice is made; None takes those of the file. Frames
         that are given as such are what they are.
       shape: "square" cuts a square out; "stretch" shows the whole frame, its sides made equal.
+      augmentation: of scale and colours in training: "none", or a row of
+        `augmentation.AUGMENTATIONS`.
     """
 
     frames: int = 8
@@ -183,6 +185,7 @@ class VideoSpec:
     choice: str = fields.added("spread", before="spread")
     fps: float | None = fields.added(None, before=None)
     shape: str = fields.added("square", before="square")
+    augmentation: str = fields.added("none", before="none")
 
     def __post_init__(self):
         fields.require(self.frames > 0, f"frames is {self.frames}, expected at least 1")
@@ -195,6 +198,12 @@ class VideoSpec:
             self.shape == "square" or self.train_crop == "centre",
             f"train_crop is {self.train_crop!r} and shape 'stretch', which shows the whole frame; "
             "expected train_crop 'centre'",
+        )
+        fields.require_choice("augmentation", self.augmentation, ("none", "dmvr"))
+        fields.require(
+            self.shape == "square" or self.augmentation == "none",
+            f"augmentation is {self.augmentation!r} and shape 'stretch', which shows the whole "
+            "frame; expected augmentation 'none'",
         )
         fields.require(
             self.fps is None or 0 < self.fps < math.inf,

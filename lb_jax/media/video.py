@@ -15,7 +15,7 @@ import av
 import numpy as np
 
 from lb_jax.core import errors
-from lb_jax.media import chunks, given, image, specs, stills, tracks
+from lb_jax.media import augmentation, chunks, given, image, specs, stills, tracks
 from lb_jax.media import clock as clock_lib
 from lb_jax.media import display as display_lib
 
@@ -140,23 +140,33 @@ def transform(
 
     Args:
       decoded: uint8 [t, h, w, 3].
-      spec: size, antialias, mean, std, shape, train_crop and train_flip.
-      rng: draws crop and flip in training, always three draws, and those of `drawn_square`; None
-        crops the centre and never flips.
+      spec: size, antialias, mean, std, shape, train_crop, train_flip and augmentation.
+      rng: draws crop and flip in training, always three draws, those of `drawn_square` and of
+        `augmentation.draw`; None crops the centre and changes nothing.
 
     Returns:
       float32 [t, s, s, 3].
     """
-    flip, place = False, None
+    flip, place, drawn, plain = False, None, None, spec
     if rng is not None:
         down, right, mirror = rng.random(3)
         flip = mirror < spec.train_flip
         place = (down, right) if spec.train_crop == "random" else None
         if spec.train_crop == "resized":
             decoded = decoded[:, *drawn_square(decoded.shape[1:3], rng.random(TRIES), down, right)]
+        if spec.augmentation in augmentation.AUGMENTATIONS:
+            settings = augmentation.AUGMENTATIONS[spec.augmentation]
+            drawn = augmentation.draw(settings, *decoded.shape[1:3], spec.size, rng)
+    sides = None if drawn is None else drawn.sides
+    if drawn is not None and drawn.colour is not None:  # of values from 0 to 1
+        plain = dataclasses.replace(spec, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     clip = np.empty((len(decoded), spec.size, spec.size, 3), np.float32)
     for frame, out in zip(decoded, clip, strict=True):
-        square(frame, spec, place, out)
+        square(frame, plain, place, out, sides)
+    if drawn is not None and drawn.colour is not None:
+        clip = augmentation.recolour(clip, drawn.colour)
+        scale, shift = image.normaliser(spec, white=1.0)
+        clip = clip * scale + shift
     return np.ascontiguousarray(clip[:, :, ::-1]) if flip else clip  # [t, s, s, 3]
 
 
@@ -165,6 +175,7 @@ def square(
     spec: specs.VideoSpec,
     place: tuple[float, float] | None = None,
     out: np.ndarray | None = None,
+    sides: tuple[int, int] | None = None,
 ) -> np.ndarray:
     """One frame, uint8 [h, w, 3], as its encoder takes it, float32 [s, s, 3] (`image.square`)."""
     return image.square(
@@ -173,7 +184,7 @@ def square(
         image.KERNELS["bilinear", spec.antialias],
         white=255.0,
         place=place,
-        is_stretched=spec.shape == "stretch",
+        sides=(spec.size, spec.size) if spec.shape == "stretch" else sides,
         out=out,
     )
 
