@@ -149,8 +149,9 @@ def changed(cfg, **fields):
     return dataclasses.replace(cfg, **fields)
 
 
+@functools.cache
 def module(cfg):
-    """The graph of a tower."""
+    """The graph of a tower and the shapes of its leaves."""
     return nnx.split(nnx.eval_shape(lambda: TOWERS[type(cfg)](cfg, rngs=nnx.Rngs(params=0))))
 
 

@@ -18,7 +18,7 @@ from flax import nnx
 from lb_jax.convert import mmv as convert
 from lb_jax.core import paths
 from lb_jax.models import deflation
-from lb_jax.models.mmv import TOWERS, Mmv
+from lb_jax.models.mmv import Mmv
 from tests import mmv
 
 
@@ -30,7 +30,7 @@ def video(array):
 @functools.cache
 def program(cfg):
     """(leaves, input, counted) -> features and the leaves with new statistics."""
-    graph, _ = nnx.split(nnx.eval_shape(lambda: TOWERS[type(cfg)](cfg, rngs=nnx.Rngs(params=0))))
+    graph, _ = mmv.module(cfg)
 
     @jax.jit
     def run(params, x, counted=None):
