@@ -35,7 +35,8 @@ HEAD_NAMES = {
     "text_vat": "txt_embd",
     "text_at": "txt2audio_embd",
 }
-_UNITS = {
+# Unit of an Inception block, and other units -> their names.
+UNITS = {
     "branch_0": "Branch_0_Conv2d_0a_1x1",
     "before_1": "Branch_1_Conv2d_0a_1x1",
     "branch_1": "Branch_1_Conv2d_0b_3x3",
@@ -43,14 +44,14 @@ _UNITS = {
     "branch_2": "Branch_2_Conv2d_0b_3x3",
     "branch_3": "Branch_3_Conv2d_0b_1x1",
 }
-_SINGLE = {
+SINGLE = {
     "conv_1a": "Conv2d_1a_7x7",
     "conv_2b": "Conv2d_2b_1x1",
     "conv_2c": "Conv2d_2c_3x3",
 }
 
 
-def _numbered(name: str, number: int) -> str:
+def numbered(name: str, number: int) -> str:
     """Haiku's name of the module of that number, from 0 on."""
     return f"{name}_{number}" if number else name
 
@@ -90,7 +91,7 @@ def resnet_rules(ours: str, theirs: str, bn: str, *, names: Mapping[str, str]) -
     ]
     for i in range(3):
         rows.append(Rule(f"{block}conv{i + 1}/kernel", f"{there}{names['inside']}conv_{i}/w"))
-        rows += norm(f"{block}norm{i + 1}", f"{there}{_numbered(bn, i)}", 3)
+        rows += norm(f"{block}norm{i + 1}", f"{there}{numbered(bn, i)}", 3)
     return tuple(rows)
 
 
@@ -109,9 +110,9 @@ TSM_NAMES = {
 
 def s3d_rules(ours: str, theirs: str, bn: str) -> tuple[Rule, ...]:
     """The rows of S3D."""
-    units = {f"{ours}{here}": f"{theirs}{there}" for here, there in _SINGLE.items()}
+    units = {f"{ours}{here}": f"{theirs}{there}" for here, there in SINGLE.items()}
     units |= {
-        rf"{ours}mixed_(\w+)/{here}": rf"{theirs}Mixed_\1/{there}" for here, there in _UNITS.items()
+        rf"{ours}mixed_(\w+)/{here}": rf"{theirs}Mixed_\1/{there}" for here, there in UNITS.items()
     }
     rows: list[Rule] = []
     for here, there in units.items():
@@ -143,12 +144,12 @@ def head_rules(cfg: GraphConfig, bn: str) -> tuple[Rule, ...]:
         rows += linear(f"{here}proj", f"{there}final_projection")
         normed = 0
         for i in range(len(head.inner)):
-            inner = _numbered(f"{there}final_projection_inner", i)
+            inner = numbered(f"{there}final_projection_inner", i)
             rows += linear(f"{here}inner/{i}/proj", inner)
             if head.inner_norm:
-                rows += norm(f"{here}inner/{i}/norm", there + _numbered(bn, i), 1)
+                rows += norm(f"{here}inner/{i}/norm", there + numbered(bn, i), 1)
                 normed += 1
-        rows += norm(f"{here}norm", there + _numbered(bn, normed), 1)
+        rows += norm(f"{here}norm", there + numbered(bn, normed), 1)
     rows += norm(f"{HEADS}/interaction", f"{ROOT}~_activate_interaction/{bn}", 1)
     return tuple(rows)
 

@@ -120,9 +120,7 @@ def _open_file(path: Path) -> Any:
     head = _head(path)
     if head.startswith(torch_reader.ZIP_MAGIC):
         return torch_reader.read_torch(path)
-    if (head[:1] == b"\x80" and LEGACY_MAGIC in head[:32]) or head[TAR_MAGIC_AT:].startswith(
-        TAR_MAGIC
-    ):
+    if _is_legacy(head):
         return _open_legacy(path)
     if head[4:9] == b"\0\0\0\0{":  # the upper half of the header's length, and the header
         return safetensors_reader.read_safetensors(path)
@@ -134,6 +132,20 @@ def _open_file(path: Path) -> Any:
         f"{path}: expected a safetensors or torch file or the index of one in shards, found "
         f"{head[:16]!r}; {lazy.AGAIN}."
     )
+
+
+def is_legacy(path: Path) -> bool:
+    """Whether a file is one of torch's from before its zip format.
+
+    Raises:
+      CheckpointError: when it cannot be read.
+    """
+    return _is_legacy(_head(path))
+
+
+def _is_legacy(head: bytes) -> bool:
+    is_pickle = head[:1] == b"\x80" and LEGACY_MAGIC in head[:32]
+    return is_pickle or head[TAR_MAGIC_AT:].startswith(TAR_MAGIC)
 
 
 def _open_legacy(path: Path) -> Any:

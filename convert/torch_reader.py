@@ -260,7 +260,7 @@ class _Kept:
         """Drops what a queue holds."""
 
 
-class _NumberType:
+class NumberType:
     """A type of numpy; its state tells the byte order. Of any but numbers nothing is read."""
 
     def __init__(self, code: Any, *rest: Any):
@@ -276,7 +276,7 @@ class _NumberType:
 
 def _number(kind: Any, content: Any) -> bool | int | float | complex | _Kept:
     """A scalar of numpy from its bytes, as a number of Python."""
-    if type(kind) is not _NumberType:
+    if type(kind) is not NumberType:
         raise pickle.UnpicklingError("a scalar of numpy without a type")
     if kind.dtype is None:
         return _Kept()
@@ -287,7 +287,7 @@ def _number(kind: Any, content: Any) -> bool | int | float | complex | _Kept:
     return np.frombuffer(content, kind.dtype)[0].item()
 
 
-def _bytes(text: Any, encoding: Any) -> bytes:
+def bytes_of(text: Any, encoding: Any) -> bytes:
     """How bytes are written at protocol 2."""
     if type(text) is not str or encoding != "latin1":
         raise pickle.UnpicklingError("bytes in a form that is not known")
@@ -322,8 +322,8 @@ ADMITTED: dict[tuple[str, str], Callable | np.dtype] = {
     ("collections", "Counter"): _counter,
     **dict.fromkeys(_BESIDE, _Kept),
     **{(f"numpy.{core}.multiarray", "scalar"): _number for core in ("core", "_core")},
-    ("numpy", "dtype"): _NumberType,
-    ("_codecs", "encode"): _bytes,
+    ("numpy", "dtype"): NumberType,
+    ("_codecs", "encode"): bytes_of,
     ("torch", "Size"): _size,
     ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
@@ -401,7 +401,7 @@ class _Unpickler(pickle._Unpickler):
         # Drops the state, which is the `_metadata` of a state dict. The stock BUILD would write
         # into whatever object is there, numpy's own types included.
         state = self.stack.pop()
-        if type(self.stack[-1]) is _NumberType:
+        if type(self.stack[-1]) is NumberType:
             self.stack[-1].set_state(state)
         elif not isinstance(self.stack[-1], dict | _Kept):
             raise pickle.UnpicklingError("state for an object that has none")

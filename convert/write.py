@@ -156,7 +156,16 @@ def _safetensors(weights: Weights, folder: Path, report: Report) -> None:
 
 def _orbax(weights: Weights, folder: Path, report: Report) -> None:
     leaves = report.count((path, [leaf]) for path, leaf in shared_leaves(weights))
-    tree = paths.unflatten({path: next(pieces) for path, pieces in leaves})
+    write_orbax(folder, paths.unflatten({path: next(pieces) for path, pieces in leaves}))
+    _write_config(weights, folder)
+
+
+def write_orbax(folder: Path, tree: Mapping[str, Any]) -> None:
+    """Writes parameters into a checkpoint's folder by Orbax.
+
+    Raises:
+      OSError: where the disk refuses them.
+    """
     try:
         with _quiet_orbax(), ocp.StandardCheckpointer() as writer:
             writer.save((folder / checkpoint.ORBAX).resolve(), tree)
@@ -165,7 +174,6 @@ def _orbax(weights: Weights, folder: Path, report: Report) -> None:
         if code is None:
             raise
         raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
-    _write_config(weights, folder)
 
 
 @contextlib.contextmanager

@@ -173,7 +173,7 @@ def params(case: str, state: str = "rule") -> paths.Tree:
 
 def _head(mode: str, width: int, norm: bool) -> HeadConfig:
     kind, *inner = mode.split("@")
-    return HeadConfig(width, tuple(map(int, inner)), inner_norm=kind == "mlp", norm=norm)
+    return HeadConfig(width, tuple(map(int, inner)), inner_norm=kind != "mlp_nobn", norm=norm)
 
 
 # What the package takes where a case names no heads: (mode, norm, width).
@@ -234,7 +234,7 @@ def full(given: dict) -> MmvConfig:
     if model["visual_backbone"] == "s3d":
         video = S3DConfig(space_to_depth=given["space_to_depth"])
     else:
-        video = TSMConfig().wider(model["vision_model_kwargs"].get("width_mult", 1))
+        video = TSMConfig().wider(model.get("vision_model_kwargs", {}).get("width_mult", 1))
     depth = int(model["audio_backbone"].removeprefix("resnet"))
     text = WordsConfig(model["sentence_dim"], given["vocabulary"], given["word_dim"])
     return MmvConfig(graph(model), video, resnet.VARIANTS[depth], text)

@@ -25,8 +25,8 @@ def main(argv: Sequence[str]) -> None:
     """Reads weights of any kind, writes them in one format, and prints a report."""
     parser = Parser(
         "convert",
-        "Weights in and out: SRC is a hub name, a folder or a file of LanguageBind, CLIP or "
-        "OpenCLIP weights, or a checkpoint of this package.",
+        "Weights in and out: SRC is a hub name, a folder or a file of LanguageBind, CLIP, "
+        "OpenCLIP, VALOR or MMV weights, or a checkpoint of this package.",
     )
     parser.add_argument(
         "source",
@@ -62,10 +62,13 @@ def main(argv: Sequence[str]) -> None:
     make_folder(arguments.out.parent, "DST")
 
     # jax takes a second to import; wrong arguments are told before
-    from lb_jax.convert import hub, valor_folder, verify, weights, write
+    from lb_jax.convert import hub, mmv_files, valor_folder, verify, weights, write
 
     if len(arguments.source) == 1 and valor_folder.is_valor(hub.local(arguments.source[0])):
         convert_valor(arguments)
+        return
+    if len(arguments.source) == 1 and mmv_files.is_mmv(hub.local(arguments.source[0])):
+        convert_mmv(arguments)
         return
     stored = weights.open_weights(sources(arguments.source), config=arguments.config)
     chosen = weights.Only(stored, arguments.only) if arguments.only else stored
@@ -104,6 +107,28 @@ def convert_valor(arguments) -> None:
     print(f"  not used by the model and kept: {counted(len(read.unused), 'tensor')}")
     if arguments.verify:
         for name, difference in valor_folder.differences(read, written).items():
+            print(f"  {name}: differ by at most {difference:.1e}")
+
+
+def convert_mmv(arguments) -> None:
+    """The same for an MMV model, whose file says all that there is to say.
+
+    Raises:
+      ConfigError: for a format or an option that is not for it.
+    """
+    from lb_jax.convert import hub, mmv_files
+
+    if arguments.only or arguments.merge_lora or arguments.config:
+        raise errors.ConfigError(
+            f"{arguments.source[0]}: an MMV model, which is written whole and needs no config; "
+            "leave out --only, --merge-lora and --config."
+        )
+    source = hub.local(arguments.source[0])
+    read, written = mmv_files.convert(source, arguments.out, arguments.to)
+    print(f"{arguments.out}: MMV, {', '.join(read.config.towers)}, as {arguments.to}")
+    print(f"  {counted(len(read.places), 'tensor')}, graph {read.config.graph.kind}")
+    if arguments.verify:
+        for name, difference in mmv_files.differences(read, written).items():
             print(f"  {name}: differ by at most {difference:.1e}")
 
 

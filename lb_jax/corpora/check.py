@@ -17,7 +17,7 @@ from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.corpora import captions
 from lb_jax.corpora.quarantine import BadSample
 from lb_jax.corpora.rows import Ref, Source, name_of
-from lb_jax.media import content, preprocess, tracks
+from lb_jax.media import audio, content, preprocess, tracks
 from lb_jax.text import tokenizer
 
 _CHUNK = 16  # rows that a process takes at a time
@@ -209,18 +209,18 @@ def _check_file(part: _Part, modality: str, file: Ref, name: str, spec: Any) -> 
             decoded = preprocess.decode(modality, file, spec)
             preprocess.transform(modality, decoded, spec, None)
         seconds = time.thread_time() - start
-        content.require_content(modality, decoded, name)
-        part.good.append((modality, seconds, _facts(modality, file, decoded)))
+        content.require_content(modality, decoded, name, spec)
+        part.good.append((modality, seconds, _facts(modality, file, decoded, spec)))
         reasons = dict.fromkeys(one.reason for one in warned)
         part.remarks += [BadSample(modality, name, reason) for reason in reasons]
     except errors.DataError as error:
         part.bad.append(BadSample(modality, name, error.reason))
 
 
-def _facts(modality: str, file: Ref, decoded: np.ndarray) -> dict[str, Any]:
+def _facts(modality: str, file: Ref, decoded: np.ndarray, spec: Any) -> dict[str, Any]:
     """Size and duration."""
     if modality == "audio":
-        return {"duration_s": 0.01 * len(decoded) + 0.015}
+        return {"duration_s": audio.duration_s(decoded, spec)}
     height, width = decoded.shape[1:3] if MODALITIES[modality].has_frames else decoded.shape[:2]
     facts: dict[str, Any] = {"size": f"{width}x{height}"}
     if MODALITIES[modality].has_frames and not isinstance(file, tuple):

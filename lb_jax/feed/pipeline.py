@@ -232,7 +232,7 @@ class Loader:
         with notices.collected() as warned:
             decoded = preprocess.decode(self.modality, file, self.spec, rng)
         notices.warn_again(errors.DataWarning(name, one.reason) for one in warned)
-        content.require_content(self.modality, decoded, name)
+        content.require_content(self.modality, decoded, name, self.spec)
         return decoded
 
     def _order(self, attempt: int) -> Order:

@@ -1,18 +1,20 @@
 """Sound: resampling, log-mel, and its layout.
 
-That is the three time crops of LanguageBind (spec 5.3), or the slices of VALOR (spec 2.2).
+That is the three time crops of LanguageBind (spec 5.3), the slices of VALOR (spec 2.2), or one
+stretch as MMV takes it (spec 2.2).
 
 How its samples are read is `samples`.
 """
 
 import functools
 import math
+from collections.abc import Callable
 
 import librosa  # loads what it holds when that is first used
 import numpy as np
 
 from lb_jax.core import errors
-from lb_jax.media import chunks, fbank, given, samples, specs
+from lb_jax.media import chunks, fbank, given, magnitude_mel, samples, specs
 
 CROPS = 3
 # Windowed sinc of the reference: zero crossings kept on each side, and the pass band as a share of
@@ -23,6 +25,12 @@ PHASES = 16  # of outputs computed together
 # What a slice is padded with, before it is normalised. The published 0 is a sound of medium
 # strength in every band; digital silence is the floor of the logarithm.
 PADDING = {"silence": math.log(fbank.FLOOR), "published": 0.0}
+
+# (wave, rate, filters) -> log-mel [frames, mel].
+BANKS: dict[str, Callable[[np.ndarray, int, int], np.ndarray]] = {
+    "kaldi": fbank.log_mel,
+    **{name: functools.partial(magnitude_mel.log_mel, log=name) for name in magnitude_mel.LOGS},
+}
 
 
 def decode(
@@ -46,7 +54,7 @@ def decode(
       end_s: None is the end of the file.
 
     Returns:
-      float32 [frames, mel], one frame per 10 ms.
+      float32 [frames, mel], one frame per step of the bank.
 
     Raises:
       errors.DataError: undecodable, cut off, no sound track, not finite, no sample between the two
@@ -66,7 +74,7 @@ def log_mel(wave: np.ndarray, rate_hz: int, spec: specs.AudioSpec, name: str) ->
       name: how errors call the sound.
 
     Returns:
-      float32 [frames, mel], one frame per 10 ms.
+      float32 [frames, mel], one frame per step of the bank.
 
     Raises:
       errors.DataError: shorter than 25 ms.
@@ -75,7 +83,7 @@ def log_mel(wave: np.ndarray, rate_hz: int, spec: specs.AudioSpec, name: str) ->
         wave = resample(wave, rate_hz, spec.sample_rate_hz, spec.resampler)
         rate_hz = spec.sample_rate_hz
     # The reference removes the mean of the whole sound here; the filter bank removes every frame's.
-    mel = fbank.log_mel(wave, rate_hz, spec.mel_bins)
+    mel = BANKS[spec.bank](wave, rate_hz, spec.mel_bins)
     if len(mel) == 0:
         length_ms = 1000 * len(wave) / rate_hz
         raise errors.DataError(
@@ -83,6 +91,13 @@ def log_mel(wave: np.ndarray, rate_hz: int, spec: specs.AudioSpec, name: str) ->
             f"lasts {length_ms:.1f} ms, expected at least {1000 * fbank.FRAME_S:.0f} ms of sound",
         )
     return mel
+
+
+def duration_s(decoded: np.ndarray, spec: specs.AudioSpec) -> float:
+    """How long a sound lasts, by the steps of its spectrogram."""
+    if spec.bank == "kaldi" or spec.sample_rate_hz is None:
+        return 0.01 * len(decoded) + 0.015
+    return magnitude_mel.HOP * len(decoded) / spec.sample_rate_hz
 
 
 def transform(
@@ -97,6 +112,9 @@ def transform(
     "slices": the spectrogram is padded, cut into consecutive slices, and `spec.clips` of these are
     taken by the rule of `chunks.choose`.
 
+    "whole": one stretch, the middle one in evaluation, a drawn one in training; a shorter clip is
+    filled up with digital silence.
+
     Args:
       decoded: float32 [frames, mel].
       spec: layout, target_frames, clips, padding, mean, std and train_crop.
@@ -104,8 +122,8 @@ def transform(
         clips, whatever the length.
 
     Returns:
-      float32 [mel, target_frames, 3] or [clips, mel, target_frames], (x - mean) / (2 std), lowest
-      frequency in row 0.
+      float32 [mel, target_frames, 3], [clips, mel, target_frames] or [target_frames, mel, 1],
+      (x - mean) / (2 std), lowest frequency first.
     """
     return _LAYOUTS[spec.layout](decoded, spec, rng)
 
@@ -140,6 +158,23 @@ def _slices(
         heard = rows[:, number * length : (number + 1) * length]
         place[:, : heard.shape[1]] = heard
     return out
+
+
+def _whole(
+    decoded: np.ndarray, spec: specs.AudioSpec, rng: np.random.Generator | None
+) -> np.ndarray:
+    draw = None if rng is None else float(rng.random())
+    if spec.train_crop == "first":
+        draw = None
+    length = spec.target_frames
+    if len(decoded) < length:
+        silence = BANKS[spec.bank](np.zeros(magnitude_mel.WINDOW), _ANY_HZ, spec.mel_bins)[:1]
+        decoded = np.concatenate([decoded, np.repeat(silence, length - len(decoded), axis=0)])
+    taken = decoded[chunks.run(len(decoded), length, draw)]
+    return np.ascontiguousarray(_normalised(taken, spec).T)[..., None]
+
+
+_ANY_HZ = 48_000  # of silence, which is the same at every rate
 
 
 def slice_count(frames: int, spec: specs.AudioSpec) -> int:
@@ -231,4 +266,4 @@ def _sinc_weights(step: int, phases: int, first: int) -> tuple[int, np.ndarray]:
     return int(start) + reach, np.sinc(t) * window * cutoff
 
 
-_LAYOUTS = {"crops": _crops, "slices": _slices}
+_LAYOUTS = {"crops": _crops, "slices": _slices, "whole": _whole}

@@ -1,4 +1,4 @@
-"""A few out of many in a row, one out of each chunk: frames and slices of VALOR (spec 2.1, 2.2)."""
+"""A few out of many in a row: one of each chunk (VALOR spec 2.1, 2.2), or a run (MMV spec 2.1)."""
 
 from collections.abc import Sequence
 
@@ -25,6 +25,22 @@ def choose(available: int, wanted: int, draws: np.ndarray | None = None) -> np.n
     starts = np.cumsum(sizes) - sizes
     inside = (sizes + 1) // 2 - 1 if draws is None else (np.asarray(draws) * sizes).astype(np.int64)
     return np.minimum(starts + inside, available - 1)
+
+
+def run(available: int, wanted: int, draw: float | None = None) -> np.ndarray:
+    """Takes numbers below `available` that follow each other, from the first again at the end.
+
+    Args:
+      available: how many there are, at least 1.
+      wanted: how many are taken.
+      draw: in [0, 1), the place of the run, in training; None takes the middle.
+
+    Returns:
+      int64 [wanted].
+    """
+    places = max(available - wanted, 0) + 1
+    start = (places - 1) // 2 if draw is None else int(draw * places)
+    return (start + np.arange(wanted)) % available
 
 
 def on_grid(seconds: Sequence[float], begins_s: float, ends_s: float, fps: float) -> np.ndarray:

@@ -4,11 +4,13 @@ Such samples teach nothing and, since they are all alike, are false matches of e
 and `lb-jax data check` refuse them; embedding does not, for there the user asked for that file.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 
 from lb_jax.core import errors, modalities
+from lb_jax.media import specs
 
 # 8-bit values of one picture or channel that lie this close are one colour: what JPEG makes of one.
 SAME_COLOUR = 2
@@ -18,32 +20,36 @@ SAME_COLOUR = 2
 # amplitude times sum of it, 0.0447; pre-emphasis passes |1 - 0.97 exp(-i 2 pi 1000 / 16000)|^2 =
 # 0.149 of its power; ln(0.0447^2 * 0.149) = -8.1. Dither of 16-bit files reaches about -11; hum of
 # 50 Hz, which pre-emphasis weakens, counts as silence up to -50 dB.
-SILENCE_LOG_MEL = -8.1
+#
+# Of magnitudes, with a Hann window of 2048 samples (sum 1024) and no emphasis, half of amplitude
+# times sum is 0.23, and a filter adds up 1.4 of it.
+SILENCE_LOG_MEL = {"kaldi": -8.1, "dmvr": math.log(0.32 + 1e-6), "vatt": math.log1p(1e4 * 0.32)}
 
 
-def require_content(modality: str, decoded: np.ndarray, name: str) -> None:
+def require_content(modality: str, decoded: np.ndarray, name: str, spec: specs.Spec) -> None:
     """Checks that a decoded item shows something.
 
     Args:
       modality: a key of `preprocess.MODULES`.
       decoded: what `preprocess.decode` returned for it.
       name: how errors call the item.
+      spec: by which it was decoded.
 
     Raises:
       errors.DataError: sound without anything above `SILENCE_LOG_MEL`, a picture of one colour, a
         clip all of whose frames are such, depth that is everywhere the same.
     """
-    reason = _MISSING[modality](decoded)
+    reason = _MISSING[modality](decoded, spec)
     if reason:
         raise errors.DataError(name, f"{reason}; drop it from the corpus")
 
 
-def _silence(log_mel: np.ndarray) -> str | None:
-    loudest = float(log_mel.max())
-    if loudest > SILENCE_LOG_MEL:
+def _silence(log_mel: np.ndarray, spec: specs.AudioSpec) -> str | None:
+    loudest, silence = float(log_mel.max()), SILENCE_LOG_MEL[spec.bank]
+    if loudest > silence:
         return None
     found = f"its loudest log-mel value is {loudest:.1f}"
-    return f"is silent ({found}, expected above {SILENCE_LOG_MEL}: about -70 dB of full scale)"
+    return f"is silent ({found}, expected above {silence:.1f}: about -70 dB of full scale)"
 
 
 def _one_colour(picture: np.ndarray) -> str | None:
@@ -70,11 +76,15 @@ def _nothing_missing(tokens: np.ndarray) -> str | None:
     del tokens
 
 
-_MISSING: dict[str, Callable[[np.ndarray], str | None]] = {
-    "image": _one_colour,
-    "thermal": _one_colour,
-    "video": _colours_only,
-    "depth": _flat,
+def _of_any_spec(reason: Callable[[np.ndarray], str | None]) -> Callable[..., str | None]:
+    return lambda decoded, spec: reason(decoded)
+
+
+_MISSING: dict[str, Callable[..., str | None]] = {
+    "image": _of_any_spec(_one_colour),
+    "thermal": _of_any_spec(_one_colour),
+    "video": _of_any_spec(_colours_only),
+    "depth": _of_any_spec(_flat),
     "audio": _silence,
-    modalities.TEXT: _nothing_missing,
+    modalities.TEXT: _of_any_spec(_nothing_missing),
 }

@@ -54,11 +54,26 @@ def log_mel(wave: np.ndarray, sample_rate_hz: int, mel_bins: int) -> np.ndarray:
 def mel_filters(sample_rate_hz: int, mel_bins: int) -> np.ndarray:
     """Returns float64 [fft_bins, mel_bins]: triangles; the bin at half the rate has weight 0."""
     fft = _fft_size(sample_rate_hz)
-    edges = np.linspace(_mel(LOW_HZ), _mel(sample_rate_hz / 2), mel_bins + 2)
+    hz = np.arange(fft // 2) * sample_rate_hz / fft
+    return np.pad(triangles(hz, LOW_HZ, sample_rate_hz / 2, mel_bins), ((0, 1), (0, 0)))
+
+
+def triangles(hz: np.ndarray, low_hz: float, high_hz: float, mel_bins: int) -> np.ndarray:
+    """Weights of frequencies in filters that rise and fall linearly in mel.
+
+    Args:
+      hz: float [n].
+      low_hz, high_hz: where the first filter begins and the last one ends.
+      mel_bins: number of filters.
+
+    Returns:
+      float64 [n, mel_bins].
+    """
+    edges = np.linspace(_mel(low_hz), _mel(high_hz), mel_bins + 2)
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]
-    bins = _mel(np.arange(fft // 2) * sample_rate_hz / fft)[:, None]
-    triangles = np.minimum((bins - left) / (centre - left), (right - bins) / (right - centre))
-    return np.pad(np.maximum(triangles, 0), ((0, 1), (0, 0)))
+    mels = _mel(hz)[:, None]
+    rising, falling = (mels - left) / (centre - left), (right - mels) / (right - centre)
+    return np.maximum(np.minimum(rising, falling), 0)
 
 
 @functools.cache

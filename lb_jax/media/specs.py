@@ -164,7 +164,8 @@ class VideoSpec:
         pictures; "stored" takes the numbers as they are.
       choice: which frames: "spread" evenly from the first to the last; "chunks" takes one of each
         part of the film, in training a drawn one (`chunks.choose`), and takes a single picture for
-        a film of one frame.
+        a film of one frame; "run" takes frames that follow each other, the middle ones, in training
+        a drawn run (`chunks.run`).
       fps: frames per second among which that choice is made; None takes those of the file. Frames
         that are given as such are what they are.
       shape: "square" cuts a square out; "stretch" shows the whole frame, its sides made equal.
@@ -191,7 +192,7 @@ class VideoSpec:
         fields.require(self.size > 0, f"size is {self.size}, expected a positive number of pixels")
         _require_std(self.std)
         fields.require_choice("train_crop", self.train_crop, ("random", "centre", "resized"))
-        fields.require_choice("choice", self.choice, ("spread", "chunks"))
+        fields.require_choice("choice", self.choice, ("spread", "chunks", "run"))
         fields.require_choice("shape", self.shape, ("square", "stretch"))
         fields.require(
             self.shape == "square" or self.train_crop == "centre",
@@ -223,16 +224,20 @@ class AudioSpec:
     Attributes:
       sample_rate_hz: rate the sound is resampled to; None keeps the file's own.
       mel_bins: filters of the log-mel bank.
-      target_frames: length of each of the three time crops, or of a slice, in 10 ms steps.
+      target_frames: length of each of the three time crops, of a slice or of the whole, in steps of
+        the bank.
       mean: subtracted from the log-mel values.
       std: twice this divides them.
       mono: "mean" mixes all channels, "first" takes channel 0.
       resampler: a `soxr_*` quality, or "sinc_hann", the windowed sinc of the reference.
       train_crop: "random" draws the places in training, "first" keeps those of evaluation.
-      layout: "crops" are three time crops as channels, "slices" consecutive ones as clips.
+      layout: "crops" are three time crops as channels, "slices" consecutive ones as clips, "whole"
+        is one stretch with time first.
       clips: slices taken.
       padding: of the last slice: "silence" is digital silence; "published" is 0 before it is
         normalised, which is no silence, and at least one frame of it.
+      bank: "kaldi" is `fbank`, powers every 10 ms; "dmvr" and "vatt" are `magnitude_mel`, with one
+        logarithm or the other.
     """
 
     sample_rate_hz: int | None = 16000
@@ -246,6 +251,7 @@ class AudioSpec:
     layout: str = fields.added("crops", before="crops")
     clips: int = fields.added(1, before=1)
     padding: str = fields.added("silence", before="silence")
+    bank: str = fields.added("kaldi", before="kaldi")
 
     def __post_init__(self):
         fields.require(
@@ -260,9 +266,14 @@ class AudioSpec:
         fields.require_choice("mono", self.mono, ("mean", "first"))
         fields.require_choice("resampler", self.resampler, RESAMPLERS)
         fields.require_choice("train_crop", self.train_crop, ("random", "first"))
-        fields.require_choice("layout", self.layout, ("crops", "slices"))
+        fields.require_choice("layout", self.layout, ("crops", "slices", "whole"))
         fields.require(self.clips > 0, f"clips is {self.clips}, expected at least 1")
         fields.require_choice("padding", self.padding, ("silence", "published"))
+        fields.require_choice("bank", self.bank, ("kaldi", "dmvr", "vatt"))
+        fields.require(
+            self.bank == "kaldi" or self.sample_rate_hz is not None,
+            f"bank is {self.bank!r}, whose steps are samples; expected a sample_rate_hz",
+        )
 
 
 Spec = ImageSpec | DepthSpec | ThermalSpec | VideoSpec | AudioSpec | text_spec.TextSpec
@@ -304,6 +315,30 @@ _VALOR_REFERENCE = {
     "audio": _VALOR["audio"] | {"sample_rate_hz": None, "padding": "published"},
 }
 
+# MMV (spec 1.1, 2): 3.2 s of frames in [0, 1] and of sound.
+_MMV = {
+    "video": {
+        "frames": 32,
+        "fps": 10.0,
+        "choice": "run",
+        "size": 200,
+        "antialias": True,
+        "mean": (0.0, 0.0, 0.0),
+        "std": (1.0, 1.0, 1.0),
+        "train_flip": 0.5,
+        "augmentation": "dmvr",
+    },
+    "audio": {
+        "sample_rate_hz": 48_000,
+        "mel_bins": 80,
+        "target_frames": 150,
+        "mean": 0.0,
+        "std": 0.5,  # twice of which divides
+        "layout": "whole",
+        "bank": "dmvr",
+    },
+}
+
 
 def _preset(changes: Mapping[str, Mapping[str, typing.Any]]) -> dict[str, Spec]:
     return {name: cls(**changes.get(name, {})) for name, cls in SPECS.items()}
@@ -314,6 +349,7 @@ PRESETS: dict[str, dict[str, Spec]] = {
     "reference": _preset(_REFERENCE),
     "valor": _preset(_VALOR),
     "valor_reference": _preset(_VALOR_REFERENCE),
+    "mmv": _preset(_MMV),
 }
 
 # VALOR's augmentation of MSR-VTT, and of captions of MSVD, in place of `shape` and `train_crop`.
@@ -336,7 +372,7 @@ def preset(modality: str, name: str = "default") -> Spec:
 
 def draws_frames(spec: Spec) -> bool:
     """Whether training takes other parts of a file each time it decodes it."""
-    return isinstance(spec, VideoSpec) and spec.choice == "chunks"
+    return isinstance(spec, VideoSpec) and spec.choice != "spread"
 
 
 def shape(spec: Spec) -> tuple[int, ...]:
@@ -344,6 +380,8 @@ def shape(spec: Spec) -> tuple[int, ...]:
     match spec:
         case AudioSpec(layout="slices"):
             return spec.clips, spec.mel_bins, spec.target_frames
+        case AudioSpec(layout="whole"):
+            return spec.target_frames, spec.mel_bins, 1
         case AudioSpec():
             return spec.mel_bins, spec.target_frames, 3
         case VideoSpec():

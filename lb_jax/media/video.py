@@ -86,10 +86,19 @@ def choice(spec: specs.VideoSpec, rng: np.random.Generator | None = None) -> clo
     """The choice of frames of a whole file that a spec asks for; see `decode` for `rng`."""
     if spec.choice == "spread":
         pick = functools.partial(frame_indices, wanted=spec.frames)
+    elif spec.choice == "run":
+        draw = None if rng is None else float(rng.random())
+        pick = functools.partial(chunks.run, wanted=spec.frames, draw=draw)
     else:
         draws = None if rng is None else rng.random(spec.frames)
         pick = functools.partial(chunks.choose, wanted=spec.frames, draws=draws)
-    return clock_lib.Choice(pick, pixel_aspect=spec.pixel_aspect, colour=spec.colour, fps=spec.fps)
+    return clock_lib.Choice(
+        pick,
+        standing=spec.choice == "run" and spec.fps is not None,  # the grid begins with the window
+        pixel_aspect=spec.pixel_aspect,
+        colour=spec.colour,
+        fps=spec.fps,
+    )
 
 
 def choose(media: given.Media, choice: clock_lib.Choice) -> np.ndarray:

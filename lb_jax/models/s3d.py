@@ -62,7 +62,7 @@ LAYERS: dict[str, Pool | Mixed | int] = {
     "mixed_5c": LAST,
 }
 # Layers from which on there may be gates, or windows of several frames.
-_STARTS = tuple(name for name in LAYERS if name == "conv_2c" or name.startswith("mixed"))
+STARTS = tuple(name for name in LAYERS if name == "conv_2c" or name.startswith("mixed"))
 _IN_TIME = 3  # frames of such a window
 
 
@@ -86,10 +86,10 @@ class S3DConfig:
     def __post_init__(self):
         for name in ("gated_from", "temporal_from"):
             start = getattr(self, name)
-            if start is not None and start not in _STARTS:
+            if start is not None and start not in STARTS:
                 raise errors.ConfigError(
-                    f"{name} {start!r}; give a layer of {', '.join(_STARTS)}, or none."
-                    f"{errors.nearest(str(start), _STARTS)}"
+                    f"{name} {start!r}; give a layer of {', '.join(STARTS)}, or none."
+                    f"{errors.nearest(str(start), STARTS)}"
                 )
         if self.first_frames is not None and self.first_frames < 1:
             raise errors.ConfigError(

@@ -35,6 +35,8 @@ class Kind(NamedTuple):
       value: complete totals -> what each item adds to the loss, [b].
       slope: (logits, positive, counts, rows, columns) -> derivative of the sum of all values by
         each logit, [tile, tile].
+      close: (rows, columns, items that have both sides) -> the totals that `slope` is given.
+      one_sided: whether items with one side alone count, as rows or as columns.
     """
 
     rows: dict[str, float]
@@ -42,9 +44,11 @@ class Kind(NamedTuple):
     add: Callable[..., tuple[Totals, Totals]]
     value: Callable[[Totals, Totals], jax.Array]
     slope: Callable[..., jax.Array]
+    close: Callable[..., tuple[Totals, Totals]] = lambda rows, columns, both: (rows, columns)
+    one_sided: bool = False
 
 
-def _add_softmax(totals: Totals, logits: jax.Array, counts: jax.Array, axis: int) -> Totals:
+def add_softmax(totals: Totals, logits: jax.Array, counts: jax.Array, axis: int) -> Totals:
     """Largest logit so far, and the sum of all exponentials relative to it.
 
     Kept apart, since their log-sum-exp near 100 would round every probability to 4e-6.
@@ -57,8 +61,8 @@ def _add_softmax(totals: Totals, logits: jax.Array, counts: jax.Array, axis: int
 def _add_infonce(logits, positive, counts, rows, columns):
     own = rows["own"] + jnp.where(positive, logits, 0).sum(1)
     return (
-        {**_add_softmax(rows, logits, counts, 1), "own": own},
-        _add_softmax(columns, logits, counts, 0),
+        {**add_softmax(rows, logits, counts, 1), "own": own},
+        add_softmax(columns, logits, counts, 0),
     )
 
 
@@ -107,23 +111,27 @@ def cosine(rows: jax.Array, columns: jax.Array) -> jax.Array:
 
 def make_contrastive(
     mesh: Mesh | AbstractMesh,
-    kind: str,
+    kind: str | Kind,
     tile: int,
     similarity: Callable[[Any, Any], jax.Array] = cosine,
 ) -> Callable[..., jax.Array]:
-    """Returns `loss(a, b, logit_scale, logit_bias, same, present)`.
+    """Returns `loss(a, b, logit_scale, logit_bias, same, present, column_present)`.
 
     With the similarity that is the product of embeddings it equals `contrastive.LOSSES[kind]`.
 
     Args:
       mesh: devices; the batch lies on its axes `data` and `fsdp`, which must divide it.
-      kind: a row of `KINDS`.
+      kind: a row of `KINDS`, or a kind of one's own.
       tile: most rows and columns of similarities held at a time; it need not divide anything.
       similarity: rows and columns of a tile -> their similarities [m, n], differentiable. `a` and
         `b` are then trees of arrays [b, ...], and reach it as float32. Rows of zeros, which fill
         a tile, may give any finite number.
+
+    `column_present` says which items have the side `b`, of a kind that is one-sided; `present` then
+    says it of `a` alone.
     """
-    one, devices = KINDS[kind], mesh.shape["data"] * mesh.shape["fsdp"]
+    one = kind if isinstance(kind, Kind) else KINDS[kind]
+    devices = mesh.shape["data"] * mesh.shape["fsdp"]
     batch, whole = PartitionSpec(AXES), PartitionSpec()
 
     def on_devices(run, arguments, results):
@@ -131,38 +139,46 @@ def make_contrastive(
         # ring, so the replication that check_vma would verify holds.
         return jax.shard_map(run, mesh=mesh, in_specs=arguments, out_specs=results, check_vma=False)
 
-    def sides(a, b, same, present):
+    def sides(a, b, same, *present):
         """Rows and columns of this device: what they hold, numbers in the batch, caption ids."""
         size = len(jax.tree.leaves(a)[0])
         index = jax.lax.axis_index(AXES) * size + jnp.arange(size)
-        if present is not None:
-            index = jnp.where(present, index, ABSENT)
         ids = {} if same is None else {"id": same.reshape(size, -1)}
-        return {"side": a, "index": index, **ids}, {"side": b, "index": index, **ids}
+        return [
+            {"side": side, "index": index if there is None else jnp.where(there, index, ABSENT)}
+            | ids
+            for side, there in zip((a, b), present, strict=True)
+        ]
 
-    def counted(index, present):
+    def complete(row, column):
+        """Which items have both sides."""
+        return (row["index"] >= 0) & (column["index"] >= 0)
+
+    def counted(both, *present):
         """Of how many items the loss is the mean, at least 1."""
-        if present is None:
-            return float(len(index) * devices)
-        return jnp.maximum(jax.lax.psum(present.sum(), AXES), 1).astype(jnp.float32)
+        if all(there is None for there in present):
+            return float(len(both) * devices)
+        return jnp.maximum(jax.lax.psum(both.sum(), AXES), 1).astype(jnp.float32)
 
-    def forward(a, b, logit_scale, logit_bias, same, present):
+    def forward(a, b, logit_scale, logit_bias, same, *present):
         def update(row, column, rows, columns):
             similar = jnp.exp(logit_scale) * similarity(row["side"], column["side"])
             return one.add(similar + logit_bias, *_pairs(row, column), rows, columns)
 
-        row, column = sides(a, b, same, present)
-        size = len(row["index"])
+        row, column = sides(a, b, same, *present)
+        size, both = len(row["index"]), complete(row, column)
         start = [
             {name: jnp.full(size, value, jnp.float32) for name, value in totals.items()}
             for totals in (one.rows, one.columns)
         ]
         rows, columns = _sweep(update, row, column, *start, tile=tile, devices=devices)
-        values = jnp.where(row["index"] >= 0, one.value(rows, columns), 0.0)
+        values = jnp.where(both, one.value(rows, columns), 0.0)
         total = jax.lax.psum(values.sum(), AXES)
-        return total / counted(row["index"], present), (rows, columns)
+        return total / counted(both, *present), one.close(rows, columns, both)
 
-    def backward(a, b, logit_scale, logit_bias, same, present, totals, cotangent):
+    def backward(a, b, logit_scale, logit_bias, same, *rest):
+        *present, totals, cotangent = rest
+
         def update(row, column, rows, columns):
             found, pull = jax.vjp(similarity, row["side"], column["side"])
             similar = jnp.exp(logit_scale) * found
@@ -176,7 +192,8 @@ def make_contrastive(
             }
             return rows, {"side": jax.tree.map(jnp.add, columns["side"], by_column)}
 
-        row, column = sides(a, b, same, present)
+        row, column = sides(a, b, same, *present)
+        both = complete(row, column)
         row, column = row | {"totals": totals[0]}, column | {"totals": totals[1]}
         empty = jnp.zeros(len(row["index"]), jnp.float32)
         rows, columns = _sweep(
@@ -188,29 +205,30 @@ def make_contrastive(
             tile=tile,
             devices=devices,
         )
-        share = cotangent / counted(row["index"], present)
+        share = cotangent / counted(both, *present)
         scale, bias = jax.lax.psum((rows["scale"].sum(), rows["bias"].sum()), AXES)
         by_row, by_column = jax.tree.map(
             lambda slope: share * jnp.exp(logit_scale) * slope, (rows["side"], columns["side"])
         )
         return by_row, by_column, share * scale, share * bias
 
-    inputs = (batch, batch, whole, whole, batch, batch)
+    inputs = (batch, batch, whole, whole, batch, batch, batch)
     run_forward = on_devices(forward, inputs, (whole, (batch, batch)))
     run_backward = on_devices(
         backward, (*inputs, (batch, batch), whole), (batch, batch, whole, whole)
     )
 
     @jax.custom_vjp
-    def loss(a, b, logit_scale, logit_bias, same, present):
-        return run_forward(a, b, logit_scale, logit_bias, same, present)[0]
+    def loss(*arguments):
+        return run_forward(*arguments)[0]
 
     def loss_forward(*arguments):
         value, totals = run_forward(*arguments)
         return value, (*arguments, totals)
 
     def loss_backward(kept, cotangent):
-        return *run_backward(*kept, cotangent), None, None  # ids and presence have no gradient
+        # ids and presence have no gradient
+        return *run_backward(*kept, cotangent), None, None, None
 
     loss.defvjp(loss_forward, loss_backward)
 
@@ -221,17 +239,25 @@ def make_contrastive(
         logit_bias: Bias = 0.0,
         same: Ids = None,
         present: Present = None,
+        column_present: Present = None,
     ) -> jax.Array:
+        if column_present is not None and not one.one_sided:
+            raise ValueError("this loss compares items that have both sides; give present alone.")
+        column_present = present if column_present is None else column_present
         a, b, logit_scale, logit_bias = jax.tree.map(
             lambda x: jnp.asarray(x, jnp.float32), (a, b, logit_scale, logit_bias)
         )
-        if present is not None:  # whatever stands for an absent item, not a number included
-            a, b = jax.tree.map(
-                lambda x: jnp.where(present.reshape(-1, *[1] * (x.ndim - 1)), x, 0.0), (a, b)
-            )
-        return loss(a, b, logit_scale, logit_bias, same, present)
+        a, b = (_without(side, there) for side, there in ((a, present), (b, column_present)))
+        return loss(a, b, logit_scale, logit_bias, same, present, column_present)
 
     return contrast
+
+
+def _without(side: Any, present: Present) -> Any:
+    """Zeros for whatever stands for an absent item, not a number included."""
+    if present is None:
+        return side
+    return jax.tree.map(lambda x: jnp.where(present.reshape(-1, *[1] * (x.ndim - 1)), x, 0.0), side)
 
 
 def _pairs(row: Any, column: Any) -> tuple[jax.Array, jax.Array]:

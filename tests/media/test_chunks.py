@@ -81,3 +81,13 @@ def test_a_grid_shows_the_frames_that_ffmpeg_takes(fps, seed):
     ends = times[-1] + 1
     found = chunks.on_grid([t / 1000 for t in times], 0.0, ends / 1000, fps)
     assert found.tolist() == _by_ffmpeg(times, fps)
+
+
+def test_a_run_is_the_middle_or_a_drawn_one_and_begins_again_at_the_end():
+    assert chunks.run(10, 4).tolist() == [3, 4, 5, 6]
+    assert {tuple(chunks.run(6, 4, share)) for share in (0.0, 0.4, 0.999999)} == {
+        (0, 1, 2, 3),
+        (1, 2, 3, 4),
+        (2, 3, 4, 5),
+    }
+    assert chunks.run(3, 7, 0.9).tolist() == [0, 1, 2, 0, 1, 2, 0]

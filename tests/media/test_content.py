@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,12 @@ from tests.media import media_files
 
 RATE = 16000
 TIME = np.arange(RATE) / RATE
+AS_TAKEN = {
+    bank: specs.AudioSpec(bank=bank)
+    if bank == "kaldi"
+    else dataclasses.replace(specs.preset("audio", "mmv"), bank=bank)
+    for bank in content.SILENCE_LOG_MEL
+}
 
 
 def _tone(decibel, hz=1000.0):
@@ -14,8 +22,8 @@ def _tone(decibel, hz=1000.0):
 
 
 def _require(modality, media):
-    decoded = preprocess.decode(modality, media, specs.preset(modality))
-    content.require_content(modality, decoded, "it")
+    spec = specs.preset(modality)
+    content.require_content(modality, preprocess.decode(modality, media, spec), "it", spec)
 
 
 def _dither():
@@ -75,9 +83,13 @@ def test_what_shows_little_passes(case):
     _require(modality, media())
 
 
-def test_the_threshold_is_the_tone_it_stands_for():
-    log_mel = preprocess.decode("audio", (_tone(-70), RATE), specs.AudioSpec())
-    assert log_mel.max() == pytest.approx(content.SILENCE_LOG_MEL, abs=0.5)
+@pytest.mark.parametrize("bank", content.SILENCE_LOG_MEL)
+def test_the_threshold_is_the_tone_it_stands_for(bank):
+    log_mel = preprocess.decode("audio", (_tone(-70), RATE), AS_TAKEN[bank])
+    assert log_mel.max() == pytest.approx(content.SILENCE_LOG_MEL[bank], abs=0.5)
+    silence = preprocess.decode("audio", (np.zeros(RATE), RATE), AS_TAKEN[bank])
+    with pytest.raises(errors.DataError, match="is silent"):
+        content.require_content("audio", silence, "it", AS_TAKEN[bank])
 
 
 def test_every_modality_is_checked():

@@ -65,6 +65,7 @@ def test_an_unknown_modality_is_refused_with_the_nearest_name():
         ("audio", {"layout": "slice"}),
         ("audio", {"clips": 0}),
         ("audio", {"padding": "zero"}),
+        ("audio", {"bank": "mel"}),
         ("video", {"choice": "chunk"}),
         ("video", {"fps": 0}),
         ("video", {"shape": "stretched"}),

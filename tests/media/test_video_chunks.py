@@ -146,3 +146,17 @@ def test_a_stretched_frame_has_no_training_crop():
 def test_films_are_preprocessed_as_published(preset):
     out = preprocess.preprocess("video", media_files.clip(20), preset=preset)
     assert out.shape == (1, 8, 224, 224, 3)
+
+
+def test_a_run_follows_the_grid_and_is_drawn_in_training():
+    spec = dataclasses.replace(specs.preset("video", "mmv"), size=8)
+    film = media_files.clip(100)
+    every = video.decode(film, dataclasses.replace(spec, frames=100))
+    middle = video.decode(film, spec)
+    np.testing.assert_array_equal(middle, every[34:66])
+    found = set()
+    for seed in range(12):
+        drawn = video.decode(film, spec, rng=np.random.default_rng(seed))
+        found.add(drawn.tobytes())
+        assert any(np.array_equal(drawn, every[i : i + 32]) for i in range(69))
+    assert len(found) > 8

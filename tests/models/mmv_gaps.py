@@ -17,6 +17,7 @@ from flax import nnx
 
 from lb_jax.convert import mmv as convert
 from lb_jax.core import paths
+from lb_jax.models import deflation
 from lb_jax.models.mmv import TOWERS, Mmv
 from tests import mmv
 
@@ -133,8 +134,36 @@ def whole(case):
         yield from compared(f"{kind}_after3_eval", run(params, inputs(case)))
 
 
+def deflated(case):
+    """(output, gap) of every output of a case of deflation."""
+    io, cfg, params = mmv.arrays(case), mmv.network(case), mmv.params(case)
+    given, image = mmv.settings(case), video(io["in::image"])
+    at = mmv.endpoint(given["net"], given["frame_endpoint"])
+    small, without_time = deflation.deflated(cfg, params)
+    alone = deflation.stills(small, image)
+
+    def compared(prefix, suffix, found, frames):
+        for kind, one in (("frames", frames), ("frame", frames[:, 0]), ("embedding", found)):
+            name = f"out::{prefix}_{kind}{suffix}"
+            if name in io:
+                yield name, mmv.gap(one, io[name])
+
+    runs = [(f"_T{n}", cfg, params, deflation.stills(cfg, image, n)) for n in given["frames"]]
+    for suffix, *run in (*runs, ("", small, without_time, alone)):
+        found, _ = program(run[0])(*run[1:])
+        prefix = "static" if suffix else "deflated"
+        yield from compared(prefix, suffix, found.pooled, found.maps[at])
+    if "out::unshifted_without_swap_frame" in io:
+        found, _ = program(small)(params, alone)
+        yield from compared("unshifted_without_swap", "", found.pooled, found.maps[at])
+    if (name := "out::video_network_on_one_frame_embedding") in io:
+        yield name, mmv.gap(program(cfg)(params, alone)[0].pooled, io[name])
+
+
 def gaps(case):
     """(output, gap) of a case."""
+    if "image_size" in mmv.settings(case):
+        return deflated(case)
     return whole(case) if "model" in mmv.settings(case) else tower(case)
 
 
