@@ -105,7 +105,7 @@ class Items(pipeline.Loader):
                 texts[kind], cut = encode(captions.draw_text(row, kind, rng)[0])
                 truncated |= cut
             where = at
-            media = _media(row, "audio" not in source.modalities, rng)
+            media = files_of(row, "audio" not in source.modalities, rng)
             called = {name: name_of(file, f"{at}, {name}") for name, file in media.items()}
             key = (corpus, number, *map(str, media.values()))
             options = {"names": called, "refuses_empty": True}
@@ -173,8 +173,14 @@ def _answers(row: Row, encode: Encode, most: int) -> tuple[dict[str, np.ndarray]
     return texts, any(cut for _, cut in encoded)
 
 
-def _media(row: Row, is_own_sound: bool, rng: np.random.Generator) -> dict[str, Ref]:
-    """A file for each modality; of several, one for each frame, a drawn one."""
+def files_of(row: Row, is_own_sound: bool, rng: np.random.Generator) -> dict[str, Ref]:
+    """A file for each modality; of several, one for each frame, a drawn one.
+
+    Args:
+      row: of a corpus.
+      is_own_sound: whether a film's track is its sound, where the row names no other.
+      rng: random generator; a draw for each modality.
+    """
     found = {}
     for name, files in row.media.items():
         found[name] = files[int(rng.random() * len(files))]

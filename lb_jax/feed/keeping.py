@@ -21,12 +21,15 @@ class Kept:
     """
 
     def __init__(self, by_modality: Mapping[str, specs.Spec], keeps: bool):
-        drawn = [name for name, spec in by_modality.items() if specs.draws_frames(spec)]
+        drawn = [
+            (name, spec.choice)
+            for name, spec in by_modality.items()
+            if isinstance(spec, specs.VideoSpec) and specs.draws_frames(spec)
+        ]
         if keeps and drawn:
-            choice = getattr(by_modality[drawn[0]], "choice", None)
             raise errors.ConfigError(
-                f"data.cache is 'memory', and {drawn[0]} is decoded to other frames each time "
-                f"(choice {choice!r}); expected no cache, set data.cache=none."
+                f"data.cache is 'memory', and {drawn[0][0]} is decoded to other frames each time "
+                f"(choice {drawn[0][1]!r}); expected no cache, set data.cache=none."
             )
         self._found: dict[Hashable, Any] | None = {} if keeps else None
 

@@ -16,8 +16,11 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
-from lb_jax.media import clips, content, given, specs, tracks
+from lb_jax.media import clips, content, given, specs, stretches, tracks
 from lb_jax.media import preprocess as preprocess_lib
+
+# A file or array, or what of a file is taken.
+Source = given.Media | clips.Clip | stretches.Stretch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,13 +69,13 @@ def of_file(media: given.Media) -> dict[str, given.Media]:
     return {"video": media, "audio": media} if is_film else {"audio": media}
 
 
-def is_without_sound(media: given.Media | clips.Clip) -> bool:
+def is_without_sound(media: Source) -> bool:
     """Whether media are a film that has pictures and no sound track.
 
     Raises:
       errors.DataError: no container that FFmpeg can read.
     """
-    media = media.path if isinstance(media, clips.Clip) else media
+    media = _whole(media)
     if not isinstance(media, str | os.PathLike | bytes):
         return False
     sounds = MODALITIES["audio"].suffixes
@@ -81,9 +84,7 @@ def is_without_sound(media: given.Media | clips.Clip) -> bool:
     return not tracks.has_track(media, "audio") and tracks.has_track(media, "video")
 
 
-def first_group(
-    media: Mapping[str, given.Media | clips.Clip], groups: Mapping[str, Sequence[str]]
-) -> str:
+def first_group(media: Mapping[str, Source], groups: Mapping[str, Sequence[str]]) -> str:
     """The first of some groups of modalities for which an item has everything.
 
     Args:
@@ -118,7 +119,7 @@ class Decoded:
 
 
 def preprocess(
-    media: Mapping[str, given.Media | clips.Clip],
+    media: Mapping[str, Source],
     by_modality: Mapping[str, specs.Spec],
     rng: np.random.Generator | None = None,
     *,
@@ -131,7 +132,7 @@ def preprocess(
 
 
 def decode(
-    media: Mapping[str, given.Media | clips.Clip],
+    media: Mapping[str, Source],
     by_modality: Mapping[str, specs.Spec],
     rng: np.random.Generator | None = None,
     *,
@@ -215,17 +216,26 @@ def transform(
     )
 
 
-def describe(media: given.Media | clips.Clip) -> str:
+def describe(media: Source) -> str:
     """How errors name what `preprocess` takes."""
-    return given.describe(media.path if isinstance(media, clips.Clip) else media)
+    return given.describe(_whole(media))
+
+
+def _whole(media: Source) -> given.Media:
+    """The file of which something is taken."""
+    if isinstance(media, stretches.Stretch):
+        return media.media
+    return media.path if isinstance(media, clips.Clip) else media
 
 
 def _decode(
     modality: str,
-    media: given.Media | clips.Clip,
+    media: Source,
     spec: specs.Spec,
     rng: np.random.Generator | None,
 ) -> np.ndarray:
+    if isinstance(media, stretches.Stretch):
+        return stretches.decode(modality, media, spec)
     if isinstance(media, clips.Clip):
         return clips.decode(modality, media, spec)
     return preprocess_lib.decode(modality, media, spec, rng)

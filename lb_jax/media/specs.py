@@ -326,6 +326,7 @@ _MMV = {
         "mean": (0.0, 0.0, 0.0),
         "std": (1.0, 1.0, 1.0),
         "train_flip": 0.5,
+        "augmentation": "dmvr",
     },
     "audio": {
         "sample_rate_hz": 48_000,

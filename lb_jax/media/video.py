@@ -92,7 +92,13 @@ def choice(spec: specs.VideoSpec, rng: np.random.Generator | None = None) -> clo
     else:
         draws = None if rng is None else rng.random(spec.frames)
         pick = functools.partial(chunks.choose, wanted=spec.frames, draws=draws)
-    return clock_lib.Choice(pick, pixel_aspect=spec.pixel_aspect, colour=spec.colour, fps=spec.fps)
+    return clock_lib.Choice(
+        pick,
+        standing=spec.choice == "run" and spec.fps is not None,  # the grid begins with the window
+        pixel_aspect=spec.pixel_aspect,
+        colour=spec.colour,
+        fps=spec.fps,
+    )
 
 
 def choose(media: given.Media, choice: clock_lib.Choice) -> np.ndarray:

@@ -119,7 +119,9 @@ def _film(
         length_s = film.length_s
         wanted = []  # (start, end, numbers of its frames)
         for start_s in starts(length_s, window_s, stride_s):
-            first, last = film.clock.within(film.seconds, start_s, start_s + window_s)
+            first, last = film.clock.within(
+                film.seconds, start_s, start_s + window_s, choice.standing
+            )
             if first < last:  # nothing is shown before the first frame
                 window = start_s, start_s + window_s
                 numbers = film.clock.numbers(film.seconds, (first, last), window, choice)
@@ -140,10 +142,10 @@ def _gather(
     with contextlib.closing(frames):
         for number, frame in frames:
             kept[number] = frame
-            while waiting and waiting[0][2][-1] <= number:
+            while waiting and max(waiting[0][2]) <= number:
                 start_s, end_s, numbers = waiting.popleft()
                 yield Window(start_s, end_s, join([kept[n] for n in numbers]))
-                needed = waiting[0][2][0] if waiting else number + 1
+                needed = min(waiting[0][2]) if waiting else number + 1
                 kept = {n: one for n, one in kept.items() if n >= needed}
 
 

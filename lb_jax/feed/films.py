@@ -1,0 +1,102 @@
+"""Films -> batches of clips in sync with their sound and with what is said about then.
+
+As `items`, but a sample is a stretch of a film at a drawn place, `{"media": {modality: [b, ...],
+"present": [b, m]}, "text": {"narration": [b, k, n], "narration_present": [b, k]}}`: the K
+narrations nearest in time, padded with texts of zeros (MMV spec 2).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from lb_jax.core import errors
+from lb_jax.corpora import narrations
+from lb_jax.corpora.quarantine import BadSample
+from lb_jax.corpora.rows import Source, name_of
+from lb_jax.feed import items
+from lb_jax.media import items as media_items
+from lb_jax.media import specs, stretches
+
+NARRATION, NARRATION_PRESENT = "narration", "narration_present"
+
+
+class Films(items.Items):
+    """Sample number -> `pipeline.Sample` of a stretch of a film.
+
+    Args:
+      sources: corpora and their weights.
+      by_modality: preprocessing of "video" and what else is taken; `present` has their order.
+      encode: a narration -> (int32 [n], whether it was cut).
+      words: n.
+      seed: of the run; with a sample's number it decides row, place, crop and colours.
+      clip_s: length of a stretch.
+      candidates: K.
+      needs: modalities without which a film is of no use, such as "audio".
+      drop_to: see `pipeline.Loader`.
+
+    Raises:
+      DataError: for a corpus without films.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[tuple[Source, float]],
+        by_modality: Mapping[str, specs.Spec],
+        encode: items.Encode,
+        *,
+        words: int,
+        seed: int,
+        clip_s: float = 3.2,
+        candidates: int = 5,
+        needs: Sequence[str] = (),
+        drop_to: int = 0,
+    ):
+        super().__init__(sources, by_modality, {NARRATION: encode}, seed=seed, drop_to=drop_to)
+        self._words, self.clip_s, self.candidates = words, clip_s, candidates
+        self.needs = tuple(needs)
+
+    def load(
+        self, corpus: int, number: int, rng: np.random.Generator
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], bool] | BadSample:
+        """One row -> (media, texts, whether a text was cut), or why it cannot be used."""
+        source = self._sources[corpus]
+        try:
+            row = source[number]
+            files = items.files_of(row, "audio" not in source.modalities, rng)
+            files = {name: file for name, file in files.items() if name in self.specs}
+            at = f"{source.where}: {row.id}"
+            called = {name: name_of(file, f"{at}, {name}") for name, file in files.items()}
+            if "video" not in files:
+                raise errors.DataError(at, "has no film; add it, or drop the row")
+            film_s = stretches.length_s(files["video"])
+            start_s = stretches.drawn(film_s, self.clip_s, rng.random())
+            cut = stretches.cut(files, start_s, self.clip_s)
+            decoded = media_items.decode(cut, self.specs, rng, names=called, refuses_empty=True)
+            for name in self.needs:
+                if name not in decoded.arrays:
+                    path, why = decoded.absent.get(name, (at, f"has no {name}"))
+                    raise errors.DataError(
+                        path, f"{why}; this training needs {name}, leave the film out"
+                    )
+            item = media_items.transform(decoded, self.specs, rng)
+            said = narrations.read(row)
+            bag = narrations.bag(said, start_s, start_s + self.clip_s, self.candidates)
+            texts, truncated = self._encoded(bag)
+        except errors.DataError as error:
+            return BadSample(self.modality, error.path, error.reason)
+        present = np.array([item.present[name] for name in self.specs])
+        return {**item.arrays, items.PRESENT: present}, texts, truncated
+
+    def texts(self) -> Iterator[str]:
+        """Every narration that a sample may have."""
+        for source, rows in zip(self._sources, self._rows, strict=True):
+            for number in rows:
+                found = source[int(number)].narrations
+                yield from () if found is None else found.read().texts
+
+    def _encoded(self, bag: narrations.Bag) -> tuple[dict[str, np.ndarray], bool]:
+        ids, truncated = np.zeros((self.candidates, self._words), np.int32), False
+        for place in np.flatnonzero(bag.present):
+            ids[place], cut = self.encoders[NARRATION](bag.texts[place])
+            truncated |= cut
+        return {NARRATION: ids, NARRATION_PRESENT: bag.present}, truncated
