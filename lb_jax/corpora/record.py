@@ -27,7 +27,7 @@ def encode(row: Row) -> bytes:
     Raises:
       errors.DataError: the row holds what `decode` would refuse, or more than a record takes.
     """
-    fields = {"id": row.id, "texts": dict(row.texts), "media": dict(row.media)}
+    fields: dict[str, Any] = {"id": row.id, "texts": dict(row.texts), "media": dict(row.media)}
     if row.narrations is not None:
         fields[_NARRATIONS] = dataclasses.asdict(row.narrations.read())
     if problem := _problem(fields):

@@ -162,7 +162,8 @@ def transform(
             decoded = decoded[:, *drawn_square(decoded.shape[1:3], rng.random(TRIES), down, right)]
         if spec.augmentation in augmentation.AUGMENTATIONS:
             settings = augmentation.AUGMENTATIONS[spec.augmentation]
-            drawn = augmentation.draw(settings, *decoded.shape[1:3], spec.size, rng)
+            height, width = decoded.shape[1:3]
+            drawn = augmentation.draw(settings, height, width, spec.size, rng)
     sides = None if drawn is None else drawn.sides
     if drawn is not None and drawn.colour is not None:  # of values from 0 to 1
         plain = dataclasses.replace(spec, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
