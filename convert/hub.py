@@ -120,7 +120,7 @@ def _cached(name: str) -> str:
 def _unknown(source: object) -> errors.ConfigError:
     return errors.ConfigError(
         f"{source}: no such file or folder, and not a hub name such as "
-        "LanguageBind/LanguageBind_Image; demo is the model that comes with the package."
+        "LanguageBind/LanguageBind_Image; demo and captioner, which writes, come with the package."
     )
 
 

@@ -23,6 +23,11 @@ LIMITS = (
     ("timeout", lambda value: value > 0, "above 0 seconds"),
     ("window", lambda value: 0 < value < math.inf, "above 0 seconds"),
     ("stride", lambda value: 0 < value < math.inf, "above 0 seconds"),
+    ("beam", lambda value: 1 <= value <= 64, "from 1 to 64"),
+    ("longest", lambda value: value >= 1, "at least 1"),
+    ("shortest", lambda value: value >= 0, "0 or more"),
+    ("length_penalty", math.isfinite, "a finite number, 0 for none"),
+    ("no_repeat_ngram", lambda value: value >= 0, "0 or more"),
 )
 # Of files: what a command line without the options holds.
 UNUSED = {"retry": False, "quarantine": None, "max_bad_rate": 0.5, "list_left_out": False}

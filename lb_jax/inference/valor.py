@@ -195,13 +195,21 @@ class ValorModel:
             no_repeat_ngram=no_repeat_ngram,
         )
 
-    def caption(self, group: str, items: Item | Sequence[Item], **options: Any) -> list[str]:
+    def caption(
+        self,
+        modality: str,
+        items: Item | Sequence[Item],
+        *,
+        group: str | None = None,
+        **options: Any,
+    ) -> list[str]:
         """Writes a caption of each item.
 
         Args:
-          group: "video" (sight, and sound where there is some), "audio", "image", or a group:
+          modality: "video" (sight, and sound where there is some), "audio", "image", or a group:
             "tva", "tv", "ta".
           items: paths, bytes or arrays; or modality -> file, where sound lies in another file.
+          group: what to write from, whatever the modality has besides.
           **options: of `decoding`.
 
         Raises:
@@ -209,7 +217,7 @@ class ValorModel:
           ConfigError: for a group that the model does not have, and options that are none.
         """
         decoding = self.decoding(**options)
-        given_items, groups = valor_items.as_items(items), self.choices(group)
+        given_items, groups = valor_items.as_items(items), self.choices(group or modality)
         return self._write(given_items, groups, decoding, None)
 
     def answer(

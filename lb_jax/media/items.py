@@ -238,7 +238,10 @@ def _decode(
         return stretches.decode(modality, media, spec)
     if isinstance(media, clips.Clip):
         return clips.decode(modality, media, spec)
-    return preprocess_lib.decode(modality, media, spec, rng)
+    try:
+        return preprocess_lib.decode(modality, media, spec, rng)
+    except tracks.StillPicture:  # a film of one frame, whatever way the spec chooses frames
+        return preprocess_lib.decode(modality, [media], spec, rng)
 
 
 def stack(items: Sequence[Item]) -> tuple[dict[str, np.ndarray], np.ndarray]:

@@ -8,6 +8,7 @@ never moved when beams change places: each beam knows in whose place its earlier
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from lb_jax.models.bert import HIDDEN, Bert, BertBlock
 from lb_jax.models.layers import KeysValues, Part
 
 IMPOSSIBLE = -jnp.inf
+MOST_BEAMS = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +51,14 @@ class Decoding:
                 raise errors.ConfigError(
                     f"{name} is {getattr(self, name)}; give a whole number from {least} on."
                 )
+        if self.beams > MOST_BEAMS:
+            raise errors.ConfigError(
+                f"beams is {self.beams}; give at most {MOST_BEAMS}, each of which takes memory."
+            )
+        if not math.isfinite(self.length_penalty):
+            raise errors.ConfigError(
+                f"length_penalty is {self.length_penalty}; give a finite number, 0 for none."
+            )
         if self.shortest >= self.longest:
             raise errors.ConfigError(
                 f"shortest is {self.shortest} and longest {self.longest}, the end included; give a "

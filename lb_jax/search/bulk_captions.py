@@ -106,10 +106,7 @@ def find(
       DataError: as `media_files.find`.
     """
     asked = model.choices(group)
-    views = {
-        kind: tuple(one for one in (GIVES[kind] if group else usual) if one in asked)
-        for kind, usual in _usual().items()
-    }
+    views = {kind: tuple(one for one in gives if one in asked) for kind, gives in GIVES.items()}
     kinds = [kind for kind in GIVES if set(GIVES[kind]) & set(model.groups)]
     found = media_files.find(
         arguments,
@@ -127,12 +124,6 @@ def find(
         for source in found.sources
     )
     return dataclasses.replace(found, sources=sources)
-
-
-def _usual() -> Mapping[str, tuple[str, ...]]:
-    from lb_jax.inference import valor_items  # jax, which decoding processes do without
-
-    return valor_items.VIEWS
 
 
 def writer_of(model: "ValorModel", decoding: "Decoding", group: str | None) -> str:
@@ -192,6 +183,7 @@ def run(
     decoding = decoding or model.decoding()
     writer = writer_of(model, decoding, group)
     path = Path(quarantine) if quarantine is not None else bulk.quarantine_of(out)
+    was_there = path.exists()
     with caption_rows.opened(out, writer) as rows:
         listed = Listed.read(path, found.sources, max_bad_rate, writer, retry=retry)
         bad = {source for source, _ in listed.reasons}
@@ -226,10 +218,13 @@ def run(
         order = [one.path for one in found.sources if one.path in rows.rows]
         captions = {path: rows.rows[path].caption for path in order}
         if not captions:
-            raise _useless(path, found)
+            error = _useless(path, found)
+            if count == 1 and not was_there:  # the error says it all
+                path.unlink(missing_ok=True)
+            raise error
     return Summary(
         files=count,
-        written=work.used,
+        written=work.used - work.reused,
         reused=work.reused,
         unchanged=len(left) - len(todo),
         bad=listed.quarantine.bad + len(bad),

@@ -60,7 +60,7 @@ def test_a_file_of_captions_has_its_figures(tmp_path):
         ({"a": "x"}, REFERENCES, "said", r"1 item \(b\) of 2 without a caption"),
         ({"a": "x", "b": "y", "c": "z"}, REFERENCES, "said", r"1 item \(c\) without references"),
         ([{"id": "a", "caption": "x"}, {"id": "a", "caption": "y"}], REFERENCES, "said", "again"),
-        ({"a": "x"}, [{"caption": "no id"}], "truth", "entry 1 has the id None"),
+        ({"a": "x"}, [{"caption": "no id"}], "truth", "entry 1 has no id"),
         ({"a": "x"}, [{"id": "a"}], "truth", r"entry 1 \(a\) has None for a caption"),
         ({"a": "x"}, ["x"], "truth", "entry 1 is a str, expected an object"),
         ({"a": "x"}, "{", "truth", "is not JSON"),

@@ -66,6 +66,7 @@ def test_captions_go_by_what_a_film_has(model, files):
     both = {"video": silent, "audio": files["rain.wav"]}
     assert len(model.caption("tva", both)) == 1
     assert model.caption("tva", Clip(loud)) == [said[0]]
+    assert model.caption("video", loud, group="tv") == model.caption("tv", loud)
 
 
 def test_one_item_gives_what_it_gives_among_others(model, files):
@@ -134,6 +135,10 @@ BAD = {
         f["rain.wav"], "a dog", longest=24
     ),
     "unknown group 'tav'; give one of .* Did you mean 'tv'": lambda m, f: m.caption("tav", []),
+    "beams is 65; give at most 64": lambda m, f: m.caption("ta", f["rain.wav"], beam=65),
+    "length_penalty is nan; give a finite": lambda m, f: m.caption(
+        "ta", f["rain.wav"], length_penalty=float("nan")
+    ),
     "2 items and 3 questions": lambda m, f: m.answer([f["rain.wav"]] * 2, QUESTIONS),
     "'video' is none; give one of tva": lambda m, f: m.score("a", f["loud.mp4"], group="video"),
     "has no one vector": lambda m, f: m.embed("video", f["loud.mp4"]),

@@ -1,5 +1,6 @@
 """Items of several modalities: a film is its own sound, and what is absent is said to be."""
 
+import dataclasses
 import warnings
 
 import numpy as np
@@ -121,3 +122,13 @@ def test_items_stand_side_by_side():
         name: (2, *specs.shape(spec)) for name, spec in SPECS.items()
     }
     assert present.tolist() == [[True, True], [True, False]]
+
+
+@pytest.mark.parametrize("choice", ["spread", "chunks", "run"])
+def test_a_picture_is_a_film_of_one_frame_whatever_chooses_frames(choice):
+    spec = dataclasses.replace(SPECS["video"], choice=choice)
+    picture = media_files.picture(media_files.scene())
+    found = items.preprocess(items.of_file(picture), {"video": spec})
+    first, second = found.arrays["video"]
+    assert found.present == {"video": True}
+    np.testing.assert_array_equal(first, second)

@@ -52,7 +52,7 @@ class Writer(Protocol):
     groups: Sequence[str]
     temperature: float
 
-    def caption(self, group: str, items: Sequence[Item], **options) -> list[str]:
+    def caption(self, group: str, /, items: Sequence[Item], **options) -> list[str]:
         """A caption of each item, by what the group sees of it."""
         ...
 

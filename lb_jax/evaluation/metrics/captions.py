@@ -121,9 +121,8 @@ def by_id(pairs: Iterable[tuple[object, object]], name: str, *, several: bool) -
     found: dict[str, list[str]] = {}
     for place, (id_, text) in enumerate(pairs, 1):
         if isinstance(id_, bool) or not isinstance(id_, str | int) or not str(id_).strip():
-            raise errors.DataError(
-                name, f"entry {place} has the id {id_!r}; expected the name of its item"
-            )
+            told = "no id" if id_ is None else f"the id {id_!r}"
+            raise errors.DataError(name, f"entry {place} has {told}; expected the name of its item")
         if not isinstance(text, str):
             raise errors.DataError(
                 name, f"entry {place} ({id_}) has {text!r} for a caption; expected text"

@@ -83,7 +83,7 @@ def test_items_on_one_side_only_are_refused_in_one_line(references, candidates, 
 @pytest.mark.parametrize(
     ("pairs", "message"),
     [
-        ([("a", "x"), (None, "y")], "entry 2 has the id None"),
+        ([("a", "x"), (None, "y")], "entry 2 has no id"),
         ([("a", "x"), ("", "y")], "entry 2 has the id ''"),
         ([("a", "x"), ("a", "y")], "entry 2 has the id a again"),
         ([("a", 3)], r"entry 1 \(a\) has 3 for a caption"),
