@@ -319,8 +319,8 @@ class Model:
         """The parameters that a modality or the text needs."""
         if modality == TEXT:
             return {TEXT: self._parameters.part(TEXT)}
-        towers = {modality: self._parameters.part(f"towers/{modality}")}
-        return {"base": self._parameters.part("base"), "towers": towers}
+        base = self._parameters.part("base")  # first: towers share the leaves that equal it
+        return {"base": base, "towers": {modality: self._parameters.part(f"towers/{modality}")}}
 
     def _in_batches(
         self,

