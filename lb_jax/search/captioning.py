@@ -273,7 +273,7 @@ class _Pool:
         left = iter(todo)
         while True:
             while len(waiting) < AHEAD * self._count and (one := next(left, None)) is not None:
-                waiting.append((one, self._processes.submit(decode, one)))
+                waiting.append((one, self._submitted(one)))
             if not waiting:
                 return
             portion, future = waiting.popleft()
@@ -285,6 +285,15 @@ class _Pool:
                 for one in again:  # each by itself, to see whose fault it is
                     yield self._alone(one)
                 self._processes = self._start(self._count)
+
+    def _submitted(self, portion: Portion) -> concurrent.futures.Future:
+        """A portion on its way; where a process has just died, a future that says so."""
+        try:
+            return self._processes.submit(decode, portion)
+        except BrokenProcessPool as error:
+            broken: concurrent.futures.Future = concurrent.futures.Future()
+            broken.set_exception(error)
+            return broken
 
     def _alone(self, portion: Portion) -> list[Seen | errors.DataError]:
         with self._start(1) as single:

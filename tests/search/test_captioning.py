@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,11 @@ def test_hosts_share_the_windows(store, writer):
         captioning.fill(store, writer, share=(number, 3), **QUIET)
     count = len(written(store))
     assert captioning.fill(store, writer, **QUIET).there == count == len(store.captions())
+
+
+def test_a_process_that_died_before_a_portion_came_costs_none():
+    with captioning._Pool(1) as pool:
+        with pytest.raises(BrokenProcessPool):
+            pool._processes.submit(os._exit, 1).result()
+        portion = captioning.Portion(windows=(), views=())
+        assert isinstance(pool._submitted(portion).exception(), BrokenProcessPool)
