@@ -2,7 +2,8 @@
 
 A released file is a pickle of `params` and `state`, which says nothing of the model's shape; that
 follows from the arrays. What it cannot tell is whether a ReLU stands before the coarse head of the
-factorised graph: it does, as in the released models.
+factorised graph: it does, as in the released models. Beside the weights of either kind may lie
+`words.txt`, the words that a model with texts knows; the released ones came without theirs.
 """
 
 import dataclasses
@@ -11,6 +12,7 @@ import hashlib
 import itertools
 import json
 import pickle
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,9 +31,12 @@ from lb_jax.models.resnet import ResNetConfig
 from lb_jax.models.s3d import STARTS, S3DConfig
 from lb_jax.models.tsm import TSMConfig
 from lb_jax.models.words import WordsConfig
+from lb_jax.text import words
 
 KIND = "mmv"  # field "kind" of our checkpoint's config
 RELEASED = "mmv.pkl"
+PREPROCESS = "preprocess.json"  # beside a released file, of a model that states it
+_STATED = "preprocess"  # field of it and of our config
 PARTS = ("params", "state")
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -51,20 +56,34 @@ class MmvWeights:
       config: shape of the model.
       tensors: by the names that `places` says: the released ones, or our paths.
       places: where every leaf lies among them.
+      preprocess: modality, or "text" -> fields of its preprocessing spec, where they are stated.
+      words: the file of the words it knows; None where there is none.
+      folder: the checkpoint of this package that they are, as it lies there; None for any other.
     """
 
     where: Path
     config: MmvConfig
     tensors: Mapping[str, LazyTensor]
     places: tuple[rules.Place, ...]
+    preprocess: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    words: Path | None = None
+    folder: Path | None = None
 
     def params(self, dtype: Any = np.float32) -> paths.Tree:
         """All parameters and statistics as numpy arrays; None keeps the type they have."""
+        return paths.unflatten(self._leaves("", dtype))
+
+    def part(self, name: str, dtype: Any = np.float32) -> paths.Tree:
+        """Those of a tower or of "heads", as `params` gives them."""
+        return paths.unflatten(self._leaves(f"{name}/", dtype))[name]
+
+    def _leaves(self, prefix: str, dtype: Any) -> dict[str, np.ndarray]:
         wanted = {
             path: (group, dtype or rules.stored(self.tensors, group))
             for path, group in rules.by_path(self.places).items()
+            if path.startswith(prefix)
         }
-        return paths.unflatten(rules.leaves(self.where, self.tensors, wanted))
+        return dict(rules.leaves(self.where, self.tensors, wanted))
 
     @functools.cached_property
     def digest(self) -> str:
@@ -93,7 +112,9 @@ def open_mmv(path: str | Path) -> MmvWeights:
             f"{file}: no weights of MMV that are whole: {error}"
         ) from error
     rules.prove(file, found, places)
-    return MmvWeights(file, cfg, found, places)
+    beside = file.parent / PREPROCESS
+    stated = _preprocess(beside, checkpoint.read_json(beside)) if beside.is_file() else {}
+    return MmvWeights(file, cfg, found, places, stated, words_of(file))
 
 
 def is_mmv(path: str | Path) -> bool:
@@ -164,8 +185,8 @@ def config_of(where: object, shapes: Shapes) -> MmvConfig:
         )
     try:
         video = _s3d(shapes) if needed["a video tower"][0] in shapes else _tsm(shapes)
-        words, width = shapes[f"{_TEXT}embed/embeddings"], shapes[f"{_TEXT}text_conv1/w"][-1]
-        text = WordsConfig(width, *words)
+        rows, width = shapes[f"{_TEXT}embed/embeddings"], shapes[f"{_TEXT}text_conv1/w"][-1]
+        text = WordsConfig(width, *rows)
         return MmvConfig(_graph(shapes, video.width), video, _resnet(shapes), text)
     except (LookupError, TypeError, errors.ConfigError) as error:
         raise errors.CheckpointError(
@@ -274,13 +295,55 @@ def _head(shapes: Shapes, prefix: str) -> HeadConfig:
     return HeadConfig(width, inner, inner_norm=inner_norm, norm=norm)
 
 
-def save(folder: Path, cfg: MmvConfig, params: Mapping[str, Any]) -> None:
-    """Writes a checkpoint of this package: `model.safetensors`, `config.json`."""
-    checkpoint.save_model(folder, jax.tree.map(np.asarray, dict(params)), _config(cfg))
+def save(
+    folder: Path,
+    cfg: MmvConfig,
+    params: Mapping[str, Any],
+    preprocess: Mapping[str, Mapping[str, Any]] | None = None,
+    known: words.Words | None = None,
+) -> None:
+    """Writes a checkpoint of this package: `model.safetensors`, `config.json`, `words.txt`.
+
+    Args:
+      folder: to write; an existing one is replaced once the new one is complete.
+      cfg: shape of the model.
+      params: its parameters and statistics.
+      preprocess: modality, or "text" -> fields of its preprocessing spec; where there is none, the
+        preset "mmv" holds.
+      known: the words of its texts, as many as the table has rows; None where they are not known.
+
+    Raises:
+      ConfigError: for words of another table.
+      CheckpointError: when the disk does not take it.
+    """
+    if known is not None and (cfg.text is None or len(known) != cfg.text.vocab):
+        rows = "no words" if cfg.text is None else f"{cfg.text.vocab} rows of words"
+        raise errors.ConfigError(
+            f"{folder}: {len(known)} words for a model with {rows}; give those it was trained with."
+        )
+    with checkpoint.replacing(folder) as partial:
+        arrays = jax.tree.map(np.asarray, dict(params))
+        checkpoint.write_model(partial, arrays, _config(cfg, preprocess))
+        if known is not None:
+            known.write(partial)
 
 
-def _config(cfg: MmvConfig) -> dict[str, Any]:
-    return {"kind": KIND, "model": config_lib.to_dict(cfg)}
+def words_of(path: Path) -> Path | None:
+    """The file of the words beside the weights of a folder or file; None without one."""
+    path = Path(path)
+    file = (path if path.is_dir() else path.parent) / words.FILE
+    return file if file.is_file() else None
+
+
+def _config(
+    cfg: MmvConfig, preprocess: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    stated = {name: dict(one) for name, one in (preprocess or {}).items()}
+    return {
+        "kind": KIND,
+        "model": config_lib.to_dict(cfg),
+        **({_STATED: stated} if stated else {}),
+    }
 
 
 def _stored(folder: Path) -> MmvWeights:
@@ -293,17 +356,25 @@ def _stored(folder: Path) -> MmvWeights:
         for path, shape in mmv.leaf_shapes(cfg).items()
     )
     rules.prove(folder, found, places)
-    return MmvWeights(folder, cfg, found, places)
+    stated = _preprocess(folder / checkpoint.CONFIG, stored)
+    return MmvWeights(folder, cfg, found, places, stated, words_of(folder), folder)
+
+
+def _preprocess(where: Path, stored: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    stated = fields.section(stored, _STATED, where)
+    return {
+        name: fields.as_object(one, f"{where}: {_STATED}: {name}") for name, one in stated.items()
+    }
 
 
 def _safetensors(read: MmvWeights, folder: Path) -> None:
-    save(folder, read.config, read.params(None))
+    save(folder, read.config, read.params(None), read.preprocess)
 
 
 def _orbax(read: MmvWeights, folder: Path) -> None:
     with checkpoint.replacing(folder) as partial:
         write.write_orbax(partial, read.params(None))
-        checkpoint.write_config(partial, _config(read.config))
+        checkpoint.write_config(partial, _config(read.config, read.preprocess))
 
 
 def write_released(read: MmvWeights, folder: Path) -> None:
@@ -316,6 +387,9 @@ def write_released(read: MmvWeights, folder: Path) -> None:
             kept = array.astype(np.int32) if leaf == "counter" else array
             tree[part].setdefault(module, {})[leaf] = kept
         (partial / RELEASED).write_bytes(pickle.dumps(tree, protocol=4))
+        if read.preprocess:
+            stated = {name: dict(one) for name, one in read.preprocess.items()}
+            checkpoint.write_json(partial / PREPROCESS, {_STATED: stated})
 
 
 def _released(read: MmvWeights) -> Iterator[tuple[str, np.ndarray]]:
@@ -364,6 +438,8 @@ def convert(source: Path, folder: Path, to: str) -> tuple[MmvWeights, MmvWeights
         )
     read = open_mmv(source)
     FORMATS[to](read, folder)
+    if read.words is not None:
+        shutil.copyfile(read.words, folder / words.FILE)
     return read, open_mmv(folder)
 
 

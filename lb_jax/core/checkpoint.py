@@ -29,6 +29,7 @@ CALIBRATION = "calibration.json"  # beside the weights, where one was fitted
 GOLDEN = "golden.json"  # beside the weights: what they gave where it was right
 CARD = "README.md"  # beside the weights: what the model knows
 VOCABULARY = "vocab.txt"  # beside the weights of a model that writes: its WordPiece
+WORDS = "words.txt"  # beside the weights of a model with a bag of words: those it knows
 SEEN = "seen.json"  # beside the weights: rows they were trained on, see `corpora.seen`
 ORBAX = "params"  # folder that stands for the weights where Orbax wrote them
 # Names of types in a safetensors file.
@@ -43,11 +44,16 @@ def save_model(folder: Path, params: Mapping[str, Any], config: Mapping[str, Any
     Raises:
       CheckpointError: when the disk does not take it; what was there stays as it was.
     """
-    flat = paths.flatten(params)
     with replacing(folder) as partial:
-        leaves = ((path, [leaf]) for path, leaf in flat.items())
-        write_safetensors(partial / WEIGHTS, leaves, len(flat), {"format": FORMAT})
-        write_config(partial, config)
+        write_model(partial, params, config)
+
+
+def write_model(folder: Path, params: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Writes parameters and config beside what a folder holds, such as one of `replacing`."""
+    flat = paths.flatten(params)
+    leaves = ((path, [leaf]) for path, leaf in flat.items())
+    write_safetensors(folder / WEIGHTS, leaves, len(flat), {"format": FORMAT})
+    write_config(folder, config)
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
@@ -138,7 +144,7 @@ def copy(source: Path, folder: Path) -> None:
 
     Its calibration, golden vectors, card, list of rows and vocabulary go with it.
     """
-    known = (CALIBRATION, GOLDEN, CARD, SEEN, VOCABULARY)
+    known = (CALIBRATION, GOLDEN, CARD, SEEN, VOCABULARY, WORDS)
     beside = [name for name in known if (Path(source) / name).is_file()]
     with replacing(folder) as partial:
         for name in (CONFIG, WEIGHTS, *beside):

@@ -337,6 +337,7 @@ _MMV = {
         "layout": "whole",
         "bank": "dmvr",
     },
+    modalities.TEXT: {"context": 16, "clean": "content", "tokens": "words"},
 }
 
 

@@ -8,6 +8,18 @@ from lb_jax.core import errors, fields
 CLEANINGS = {
     "clip": ("lower", "canonicalize", "whitespace"),
     "wordpiece": ("bare", "whitespace"),
+    "words": ("content", "bare"),
+}
+# How texts become tokens -> the fewest that a text has room for, and what they are.
+_FEWEST = {
+    "clip": (3, "start, one token, end"),
+    "wordpiece": (3, "start, one token, end"),
+    "words": (1, "one word"),
+}
+# Of vocabularies that come with weights, what reads them.
+READERS = {
+    "wordpiece": "lb_jax.text.wordpiece.WordPiece.read",
+    "words": "lb_jax.text.words.Words.read",
 }
 
 
@@ -20,9 +32,9 @@ class TextSpec:
       clean: what is done to a text before: "lower" makes its letters small, as in the training of
         the published weights; "canonicalize" also takes its punctuation out; "whitespace" neither;
         "bare", of WordPiece, is `wordpiece.clean`, and "whitespace" there nothing but the small
-        letters of its vocabulary.
-      tokens: "clip" are CLIP's byte pairs; "wordpiece" are BERT's pieces, whose vocabulary comes
-        with the weights (`wordpiece.WordPiece`).
+        letters of its vocabulary; "content" and "bare", of words, are those of `words.words`.
+      tokens: "clip" are CLIP's byte pairs; "wordpiece" are BERT's pieces and "words" whole words,
+        whose vocabularies come with the weights (`wordpiece.WordPiece`, `words.Words`).
     """
 
     context: int = 77
@@ -32,9 +44,10 @@ class TextSpec:
     def __post_init__(self):
         fields.require_choice("tokens", self.tokens, tuple(CLEANINGS))
         fields.require_choice("clean", self.clean, CLEANINGS[self.tokens])
+        fewest, what = _FEWEST[self.tokens]
         fields.require(
-            self.context >= 3,
-            f"context is {self.context}, expected at least 3: start, one token, end",
+            self.context >= fewest,
+            f"context is {self.context}, expected at least {fewest}: {what}",
         )
 
 
@@ -43,5 +56,5 @@ def require_clip(spec: TextSpec) -> None:
     if spec.tokens != "clip":
         raise errors.ConfigError(
             f"tokens are {spec.tokens!r}, whose vocabulary comes with the weights; load the model "
-            "and tokenise by it, or read its vocabulary by lb_jax.text.wordpiece.WordPiece.read."
+            f"and tokenise by it, or read its vocabulary by {READERS[spec.tokens]}."
         )

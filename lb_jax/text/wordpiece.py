@@ -16,6 +16,7 @@ from tokenizers import models, normalizers, pre_tokenizers
 
 from lb_jax.core import checkpoint, errors, fields
 from lb_jax.text import spec as spec_lib
+from lb_jax.text import vocabulary
 
 # What a checkpoint's folder calls the file of its vocabulary.
 FILE = checkpoint.VOCABULARY
@@ -74,15 +75,15 @@ class WordPiece:
       pad, unknown, begin, end, mask: the special tokens.
 
     Args:
-      vocabulary: the pieces.
+      pieces: the vocabulary.
       name: how errors call it.
 
     Raises:
       errors.DataError: a special token is missing, or a piece comes twice.
     """
 
-    def __init__(self, vocabulary: Sequence[str], name: object = "<vocabulary>"):
-        self.vocabulary = tuple(vocabulary)
+    def __init__(self, pieces: Sequence[str], name: object = "<vocabulary>"):
+        self.vocabulary = tuple(pieces)
         numbers = {piece: number for number, piece in enumerate(self.vocabulary)}
         if lacking := [one for one in SPECIAL if one not in numbers]:
             raise errors.DataError(
@@ -104,26 +105,13 @@ class WordPiece:
         """
         path = Path(path)
         path = path / FILE if path.is_dir() else path
-        try:
-            lines = path.read_text("utf-8").split("\n")
-        except UnicodeDecodeError as e:
-            raise errors.DataError(
-                path, f"is not UTF-8 text at byte {e.start}; expected one piece a line"
-            ) from e
-        except OSError as e:
-            raise errors.DataError(
-                path,
-                f"cannot be read ({e.strerror}); expected the vocabulary of the checkpoint, one "
-                "piece a line",
-            ) from e
-        lines = [line.removesuffix("\r") for line in lines]
-        return cls(lines[:-1] if lines[-1] == "" else lines, path)
+        return cls(vocabulary.read(path, "piece"), path)
 
     def write(self, path: str | Path) -> None:
         """Writes the vocabulary as `read` takes it."""
         path = Path(path)
         path = path / FILE if path.is_dir() else path
-        path.write_text("".join(f"{piece}\n" for piece in self.vocabulary), "utf-8", newline="\n")
+        vocabulary.write(path, self.vocabulary)
 
     def __reduce__(self):  # worker processes build the library's object themselves
         return type(self), (self.vocabulary,)

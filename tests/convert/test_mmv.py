@@ -22,6 +22,7 @@ from lb_jax.models.resnet import ResNetConfig
 from lb_jax.models.s3d import S3DConfig
 from lb_jax.models.tsm import TSMConfig
 from lb_jax.models.words import WordsConfig
+from lb_jax.text import words
 
 HEADS = {
     "video_va": HeadConfig(6, inner=(7, 9), norm=True),
@@ -87,6 +88,28 @@ def test_every_format_holds_every_bit(released, tmp_path, to):
     _, out = mmv_files.convert(released, tmp_path / "out", to)
     assert out.config == CFG
     jax.tree.map(np.testing.assert_array_equal, out.params(), drawn())
+
+
+def words_of(count):
+    return words.Words([*words.SPECIAL, *(f"w{i}" for i in range(2, count))])
+
+
+@pytest.mark.parametrize("to", mmv_files.FORMATS)
+def test_preprocessing_and_words_go_with_the_weights(tmp_path, to):
+    stated = {"video": {"frames": 4, "size": 32}, "text": {"context": 5}}
+    mmv_files.save(tmp_path / "a", CFG, drawn(), stated, words_of(30))
+    read = mmv_files.open_mmv(tmp_path / "a")
+    _, out = mmv_files.convert(tmp_path / "a", tmp_path / to, to)
+    for one in (read, out):
+        assert one.preprocess == stated
+        assert words.Words.read(one.words).vocabulary == words_of(30).vocabulary
+    jax.tree.map(np.testing.assert_array_equal, read.part("heads"), drawn()["heads"])
+
+
+def test_words_of_another_table_are_not_written(tmp_path):
+    with pytest.raises(errors.ConfigError, match="29 words for a model with 30 rows of words"):
+        mmv_files.save(tmp_path / "a", CFG, drawn(), known=words_of(29))
+    assert not (tmp_path / "a").exists()
 
 
 def test_the_released_names_are_haiku_s(released):
