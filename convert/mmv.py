@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from lb_jax.convert import rules
 from lb_jax.convert.rules import LEADING_ONE, Layout, Rule
-from lb_jax.core import paths
+from lb_jax.core import errors, paths
 from lb_jax.models.graphs import GraphConfig
 from lb_jax.models.mmv import HEADS, Mmv, MmvConfig
 from lb_jax.models.resnet import ResNetConfig
@@ -167,10 +167,21 @@ TOWER_RULES = {
     ),
     WordsConfig: ("text_module/", words_rules),
 }
+# Modalities whose towers have names in a released file.
+RELEASED = ("video", "audio", "text")
 
 
 def table(cfg: MmvConfig, bn: str = NORM) -> tuple[Rule, ...]:
-    """The rows of a whole model."""
+    """The rows of a whole model.
+
+    Raises:
+      ConfigError: for a model with a tower that the released layout has no place for.
+    """
+    if beside := [modality for modality in cfg.towers if modality not in RELEASED]:
+        raise errors.ConfigError(
+            f"the released layout of MMV has no place for a tower of {', '.join(beside)}; write a "
+            "checkpoint of this package: --to=safetensors or --to=orbax."
+        )
     rows: tuple[Rule, ...] = head_rules(cfg.graph, bn)
     for modality, tower in cfg.towers.items():
         where, make = TOWER_RULES[type(tower)]

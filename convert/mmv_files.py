@@ -449,6 +449,7 @@ def differences(before: MmvWeights, after: MmvWeights) -> dict[str, float]:
     given = {
         "video": rng.random((2, 4, 32, 32, 3), np.float32),
         "audio": rng.standard_normal((2, 32, 16, 1), np.float32),
+        "image": rng.random((2, 32, 32, 3), np.float32),
     }
     if before.config.text:
         given["text"] = rng.integers(0, before.config.text.vocab, (2, 4), np.int32)

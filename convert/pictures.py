@@ -32,6 +32,7 @@ _NEUTRAL = {
     *("do_resize", "do_center_crop", "do_normalize", "transformers_version"),
 }
 _BICUBIC = (3, "bicubic")
+_RESAMPLE = {"bicubic": _BICUBIC[0], "bilinear": 2}  # Pillow's number of a spec's kernel
 _KERNELS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
 
 _NUMBER = fields.number(-fields.MOST, fields.MOST)
@@ -225,7 +226,7 @@ def to_hf(spec: Mapping[str, Any], side: int) -> dict[str, Any]:
         "do_convert_rgb": True,
         "do_resize": True,
         "size": {"shortest_edge": side},
-        "resample": _BICUBIC[0],
+        "resample": _RESAMPLE[spec.get("kernel", "bicubic")],
         "do_center_crop": True,
         "crop_size": {"height": side, "width": side},
         "do_rescale": True,
@@ -257,4 +258,5 @@ def to_open_clip(spec: Mapping[str, Any], side: int) -> dict[str, Any]:
     """The `preprocess_cfg` that says what a spec does."""
     mean, std = numbers(spec)
     plain: dict[str, Any] = {name: values[0] for name, values in _OPEN_CLIP.items()}
+    plain["interpolation"] = spec.get("kernel", plain["interpolation"])
     return {"size": side, **plain, "mean": mean, "std": std}

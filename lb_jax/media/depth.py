@@ -68,7 +68,7 @@ def transform(
 
     Args:
       decoded: float32 [h, w] in metres.
-      spec: range, size, antialias, mean and std.
+      spec: range, size, kernel, antialias, mean and std.
       rng: unused; training takes the centre crop too (spec 5.1).
 
     Returns:
@@ -77,7 +77,7 @@ def transform(
     del rng
     top = float(decoded.max()) if spec.max_depth_m is None else spec.max_depth_m
     clipped = np.clip(decoded, spec.min_depth_m, top)
-    return image.square(clipped, spec, image.KERNELS["bicubic", spec.antialias], white=top)
+    return image.square(clipped, spec, image.KERNELS[spec.kernel, spec.antialias], white=top)
 
 
 def _stored(media: given.Media) -> np.ndarray:

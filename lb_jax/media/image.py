@@ -139,11 +139,11 @@ def rgb(picture: Image.Image, media: given.Media, *, is_managed: bool = False) -
 def transform(
     decoded: np.ndarray, spec: specs.PictureSpec, rng: np.random.Generator | None = None
 ) -> np.ndarray:
-    """Resizes the short side (bicubic), crops the centre and normalises.
+    """Resizes the short side, crops the centre and normalises.
 
     Args:
       decoded: uint8 [h, w, 3] as `decode` gives it.
-      spec: size, antialias, mean and std.
+      spec: size, kernel, antialias, mean and std.
       rng: unused; the reference trains on the centre crop too (spec 5.1).
 
     Returns:
@@ -153,7 +153,7 @@ def transform(
       errors.DataError: the picture is thinner than `MAX_ASPECT`.
     """
     del rng
-    return square(decoded, spec, KERNELS["bicubic", spec.antialias], white=255.0)
+    return square(decoded, spec, KERNELS[spec.kernel, spec.antialias], white=255.0)
 
 
 def open_picture(media: given.Media, accepted: str) -> Image.Image:

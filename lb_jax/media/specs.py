@@ -3,7 +3,7 @@
 One frozen dataclass per modality, stored inside checkpoints.
 
 `PRESETS["default"]` is the sound choice, `PRESETS["reference"]` what the released weights were
-trained with (LanguageBind spec section 5; the differences are the table `_REFERENCE`).
+trained with (LanguageBind spec section 5); `presets` says what differs.
 """
 
 import dataclasses
@@ -15,6 +15,7 @@ import typing
 from collections.abc import Mapping
 
 from lb_jax.core import errors, fields, modalities
+from lb_jax.media import presets
 from lb_jax.media.sensors import temperatures
 from lb_jax.text import spec as text_spec
 
@@ -39,20 +40,23 @@ class PictureSpec:
 
     Attributes:
       size: side of the square crop in pixels; the short side is resized to it.
-      antialias: whether the bicubic kernel widens when shrinking. Off = torchvision 0.14 on
-        tensors, the published training.
+      antialias: whether the kernel widens when shrinking. Off = torchvision 0.14 on tensors, the
+        published training.
       mean: subtracted per channel, on a 0..1 scale.
       std: divided by per channel.
+      kernel: of the resize: "bicubic", or "bilinear" as of the frames of a film.
     """
 
     size: int = 224
     antialias: bool = True
     mean: RGB = CLIP_MEAN
     std: RGB = CLIP_STD
+    kernel: str = fields.added("bicubic", before="bicubic")
 
     def __post_init__(self):
         fields.require(self.size > 0, f"size is {self.size}, expected a positive number of pixels")
         _require_std(self.std)
+        fields.require_choice("kernel", self.kernel, ("bicubic", "bilinear"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -287,70 +291,13 @@ SPECS = {
     modalities.TEXT: text_spec.TextSpec,
 }
 
-_REFERENCE = {
-    "image": {"antialias": False, "colour": "stored"},
-    "video": {"train_flip": 0.5, "pixel_aspect": "stored", "colour": "stored"},
-    "depth": {"antialias": False},
-    "thermal": {"antialias": False, "stretch": "full"},
-    "audio": {"mono": "first", "resampler": "sinc_hann"},
-}
-
-# VALOR (spec 2): its pictures are read as films of one frame. The released weights saw sound that
-# was padded otherwise; the frames of VALOR-1M lay a second apart, those of its tasks a quarter. Its
-# front end takes the rate of the file, and its files were extracted at 22,050 Hz: at the 48,000 of
-# a film the same filters would mean other frequencies.
-_VALOR = {
-    "video": {
-        "choice": "chunks",
-        "fps": 4.0,
-        "shape": "stretch",
-        "train_crop": "centre",
-    },
-    "audio": {"sample_rate_hz": 22_050, "mel_bins": 64, "target_frames": 512, "layout": "slices"},
-    modalities.TEXT: {"context": 32, "clean": "bare", "tokens": "wordpiece"},
-}
-_VALOR_REFERENCE = {
-    **_VALOR,
-    "video": _VALOR["video"] | {"pixel_aspect": "stored", "colour": "stored"},
-    "audio": _VALOR["audio"] | {"sample_rate_hz": None, "padding": "published"},
-}
-
-# MMV (spec 1.1, 2): 3.2 s of frames in [0, 1] and of sound.
-_MMV = {
-    "video": {
-        "frames": 32,
-        "fps": 10.0,
-        "choice": "run",
-        "size": 200,
-        "antialias": True,
-        "mean": (0.0, 0.0, 0.0),
-        "std": (1.0, 1.0, 1.0),
-        "train_flip": 0.5,
-        "augmentation": "dmvr",
-    },
-    "audio": {
-        "sample_rate_hz": 48_000,
-        "mel_bins": 80,
-        "target_frames": 150,
-        "mean": 0.0,
-        "std": 0.5,  # twice of which divides
-        "layout": "whole",
-        "bank": "dmvr",
-    },
-    modalities.TEXT: {"context": 16, "clean": "content", "tokens": "words"},
-}
-
 
 def _preset(changes: Mapping[str, Mapping[str, typing.Any]]) -> dict[str, Spec]:
     return {name: cls(**changes.get(name, {})) for name, cls in SPECS.items()}
 
 
 PRESETS: dict[str, dict[str, Spec]] = {
-    "default": _preset({}),
-    "reference": _preset(_REFERENCE),
-    "valor": _preset(_VALOR),
-    "valor_reference": _preset(_VALOR_REFERENCE),
-    "mmv": _preset(_MMV),
+    name: _preset(changes) for name, changes in presets.CHANGES.items()
 }
 
 # VALOR's augmentation of MSR-VTT, and of captions of MSVD, in place of `shape` and `train_crop`.

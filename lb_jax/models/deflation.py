@@ -46,7 +46,7 @@ def deflated(
 
 
 def stills(cfg: S3DConfig | TSMConfig, images: jax.Array, frames: int | None = None) -> jax.Array:
-    """Images [b, h, w, 3] as clips [b, t, h, w, 3] in which nothing moves.
+    """Images [b, h, w, 3] or [b, 1, h, w, 3] as clips [b, t, h, w, 3] in which nothing moves.
 
     Args:
       cfg: of the tower that is to see them.
@@ -54,7 +54,9 @@ def stills(cfg: S3DConfig | TSMConfig, images: jax.Array, frames: int | None = N
       frames: t; None is as few as the tower takes, which is what a deflated one sees.
     """
     least = s3d.FOLD if isinstance(cfg, S3DConfig) and cfg.space_to_depth else 1
-    return jnp.repeat(images[:, None], frames or least, axis=1)
+    shape = images.shape
+    single = images if len(shape) == 5 and shape[1] == 1 else images[:, None]
+    return jnp.repeat(single, frames or least, axis=1)
 
 
 def _of_tsm(cfg: TSMConfig) -> tuple[TSMConfig, Changes]:

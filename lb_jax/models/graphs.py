@@ -37,8 +37,10 @@ class Route(NamedTuple):
     times: int = 1
 
 
-# Modality -> space -> the way there.
-GRAPHS: dict[str, dict[str, dict[str, Route]]] = {
+# Modality -> the one whose heads it takes, to lie in its spaces: a still is a film of one frame.
+LIKE = {"image": "video"}
+# Modality -> space -> the way there, of those that are trained together.
+_TRAINED: dict[str, dict[str, dict[str, Route]]] = {
     "shared": {name: {"vat": Route(f"{name}_vat", times=2)} for name in ("video", "audio", "text")},
     "disjoint": {
         "video": {"va": Route("video_va"), "vt": Route("video_vt")},
@@ -50,6 +52,11 @@ GRAPHS: dict[str, dict[str, dict[str, Route]]] = {
         "audio": {"va": Route("audio_va"), "vat": Route("coarse", FINE), "at": Route("audio_at")},
         "text": {"vat": Route("text_vat"), "at": Route("text_at")},
     },
+}
+# The same, of all modalities.
+GRAPHS = {
+    kind: ways | {modality: ways[other] for modality, other in LIKE.items()}
+    for kind, ways in _TRAINED.items()
 }
 
 # What stands before the coarse head of the factorised graph: (a norm, a ReLU).

@@ -1,7 +1,9 @@
 """MMV: convolutional towers of video, sound and words, and the graph that compares them (MMV spec).
 
-    video/, audio/, text/    the towers
-    heads/                   the graph's
+    video/, audio/, text/, image/    the towers
+    heads/                           the graph's
+
+The image tower is one that `deflation` made of the video tower: it lies in video's spaces.
 
 One pure nested dict holds all of it, the statistics of batch norms too: `convolution.STATE` says
 which leaves those are.
@@ -17,7 +19,7 @@ from flax import nnx
 
 from lb_jax.core import config as config_lib
 from lb_jax.core import errors, paths
-from lb_jax.models import graphs, resnet
+from lb_jax.models import deflation, graphs, resnet
 from lb_jax.models.convolution import Features, state_of, usual_convolution
 from lb_jax.models.graphs import Graph, GraphConfig, HeadConfig
 from lb_jax.models.languagebind import unit
@@ -31,6 +33,9 @@ HEADS = "heads"
 # By the class of a tower's config; made as `module(config, rngs=, dtype=, convolution=)`.
 TOWERS = {S3DConfig: S3D, TSMConfig: TSM, ResNetConfig: AudioResNet, WordsConfig: WordBag}
 
+# Modality -> its tower's input, of the tower's config and a preprocessed batch, which others take.
+_TAKEN = {"image": deflation.stills}
+
 
 @dataclasses.dataclass(frozen=True)
 class MmvConfig:
@@ -40,15 +45,25 @@ class MmvConfig:
     video: S3DConfig | TSMConfig | None = None
     audio: ResNetConfig | None = None
     text: WordsConfig | None = None
+    image: S3DConfig | TSMConfig | None = dataclasses.field(
+        default=None, metadata=config_lib.OPTIONAL
+    )
 
     def __post_init__(self):
         if not self.towers:
             raise errors.ConfigError("an MMV model without towers; give one of them.")
+        widths = {name: tower.width for name, tower in self.towers.items()}
+        for one, other in graphs.LIKE.items():
+            if {one, other} <= widths.keys() and widths[one] != widths[other]:
+                raise errors.ConfigError(
+                    f"{one} features of {widths[one]} numbers and {other} features of "
+                    f"{widths[other]}, which take the same heads; make them equal."
+                )
 
     @property
     def towers(self) -> dict[str, S3DConfig | TSMConfig | ResNetConfig | WordsConfig]:
         """Modality -> tower, of those there are."""
-        given = {"video": self.video, "audio": self.audio, "text": self.text}
+        given = {name: getattr(self, name) for name in ("video", "audio", "text", "image")}
         return {name: tower for name, tower in given.items() if tower is not None}
 
 
@@ -159,6 +174,8 @@ class Mmv:
             there = None if counted is None else counted[name]
             if there is not None:  # whatever stands for an item that is not, not a number included
                 x = jnp.where(there.reshape(-1, *[1] * (x.ndim - 1)), x, 0)
+            if name in _TAKEN:
+                x = _TAKEN[name](self.cfg.towers[name], x)
             features[name] = parts[name](x, there)
         found = parts[HEADS]({name: one.pooled for name, one in features.items()}, counted)
         embeddings = {

@@ -112,6 +112,18 @@ def test_words_of_another_table_are_not_written(tmp_path):
     assert not (tmp_path / "a").exists()
 
 
+def test_an_image_tower_goes_there_and_back_but_not_into_the_released_layout(tmp_path):
+    cfg = dataclasses.replace(CFG, image=dataclasses.replace(CFG.video, shift=0.0))
+    mmv_files.save(tmp_path / "ours", cfg, drawn(cfg))
+    for to in ("safetensors", "orbax"):
+        _, out = mmv_files.convert(tmp_path / "ours", tmp_path / to, to)
+        assert out.config == cfg
+        jax.tree.map(np.testing.assert_array_equal, out.params(), drawn(cfg))
+    with pytest.raises(errors.ConfigError, match="no place for a tower of image"):
+        mmv_files.convert(tmp_path / "ours", tmp_path / "hf", "hf")
+    assert not (tmp_path / "hf").exists()
+
+
 def test_the_released_names_are_haiku_s(released):
     saved = tree(released)
     assert set(saved) == {"params", "state"}

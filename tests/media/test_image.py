@@ -9,7 +9,7 @@ import tifffile
 from PIL import Image
 
 from lb_jax.core import errors
-from lb_jax.media import image, specs, thermal
+from lb_jax.media import image, specs, thermal, video
 from tests.media import media_files
 from tests.media.pictures import test_tiff
 from tests.media.sensors import scene
@@ -20,6 +20,17 @@ RED = np.full((8, 8, 3), (255, 0, 0), np.uint8)
 
 def _random(height, width, channels=3):
     return np.random.default_rng(0).integers(0, 256, (height, width, channels), np.uint8)
+
+
+@pytest.mark.parametrize("sides", [(50, 91), (333, 241), (200, 200)])
+def test_a_still_of_mmv_is_what_a_film_of_that_picture_shows(sides):
+    still, film = (specs.preset(name, "mmv") for name in ("image", "video"))
+    picture = media_files.picture(_random(*sides))
+    found = image.transform(image.decode(picture, still), still)
+    frames = video.transform(video.decode([picture], film), film)
+    assert frames.shape == (32, 200, 200, 3)
+    for frame in frames:
+        np.testing.assert_array_equal(found, frame)
 
 
 def test_every_format_is_registered():

@@ -84,7 +84,10 @@ def test_s3d_without_time_is_the_middle_of_a_clip_unless_it_has_gates(folds):
 def test_a_still_has_as_few_frames_as_the_tower_takes():
     assert deflation.stills(CFG, images()).shape == (2, 1, 16, 16, 3)
     folded = s3d.S3DConfig(space_to_depth=True)
-    assert deflation.stills(folded, images()).shape == (2, 2, 16, 16, 3)
+    for shaped in (images(), images()[:, None]):
+        found = deflation.stills(folded, shaped)
+        assert found.shape == (2, 2, 16, 16, 3)
+        np.testing.assert_array_equal(found[:, 0], images())
 
 
 def test_a_fit_may_move_batch_norms_alone():

@@ -169,13 +169,38 @@ def test_a_model_may_lack_modalities():
         mmv.MmvConfig(CFG.graph)
 
 
+def test_a_still_goes_through_its_tower_and_video_s_heads():
+    flat = dataclasses.replace(CFG.video, shift=0.0)
+    cfg = dataclasses.replace(CFG, video=flat, image=flat, audio=None)
+    model = mmv.Mmv(cfg)
+    assert model.modalities == ("video", "text", "image")
+    given = {name: params()[name] for name in ("video", "text")}
+    given["heads"] = {name: params()["heads"][name] for name in model.shapes["heads"]}
+    assert set(given["heads"]) == {"video_va", "coarse", "text_vat", "text_at"}
+    given["image"] = given["video"]
+    images = batch()["video"][:, 0]
+    run = jax.jit(model.run)
+    as_film = run(given, {"video": images[:, None]}).embeddings["video"]
+    for shaped in (images, images[:, None]):
+        as_still = run(given, {"image": shaped}).embeddings["image"]
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), as_still, as_film)
+    assert config_lib.to_dict(cfg)["image"] == config_lib.to_dict(cfg)["video"]
+    assert mmv.mmv_config(config_lib.to_dict(cfg)) == cfg
+    assert "image" not in config_lib.to_dict(CFG)
+
+
+def test_an_image_tower_of_another_width_than_video_s_is_named():
+    with pytest.raises(errors.ConfigError, match="image features of 8 numbers"):
+        dataclasses.replace(CFG, image=TSMConfig((8,), (1,), stem=4))
+
+
 SHARED = GraphConfig("shared", {f"{role}_vat": HeadConfig(5) for role in MODEL.modalities})
 DISJOINT = GraphConfig(
     "disjoint",
     {
-        f"{role}_{space}": HeadConfig(5)
-        for role, spaces in graphs.GRAPHS["disjoint"].items()
-        for space in spaces
+        route.head: HeadConfig(5)
+        for ways in graphs.GRAPHS["disjoint"].values()
+        for route in ways.values()
     },
 )
 
@@ -188,6 +213,9 @@ DISJOINT = GraphConfig(
         (DISJOINT, "text", "video", "vt", "vt"),
         (CFG.graph, "text", "audio", None, "vat"),
         (CFG.graph, "audio", "video", "va", "va"),
+        (CFG.graph, "image", "audio", "va", "va"),
+        (DISJOINT, "image", "text", None, "vt"),
+        (SHARED, "image", "video", None, "vat"),
     ],
 )
 def test_modalities_are_compared_in_a_space_of_both(graph, one, other, space, expected):
