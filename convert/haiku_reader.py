@@ -1,26 +1,23 @@
 """Pickles of Haiku's parameters, read without Haiku and without running what is in them.
 
-As in `torch_reader`, the pickle may use only some opcodes and name only what rebuilds arrays of
-numbers and plain containers, under all names that numpy and Haiku have given those; each name
-stands for a function or type of this package, so nothing of the file's choosing is ever called.
+The pickle (`guarded_pickle`) may use only some opcodes and name only what rebuilds arrays of
+numbers and plain containers, under all names that numpy and Haiku have given those.
 """
 
 import math
 import pickle
-import struct
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, Any
 
 import numpy as np
 
-from lb_jax.convert import lazy, torch_reader
+from lb_jax.convert import guarded_pickle, lazy
 from lb_jax.convert.lazy import LazyTensor
 from lb_jax.core import errors
 
 MAGIC = b"\x80"  # of a pickle of protocol 2 or later
 PROTOCOLS = range(2, 6)
-OPCODES = f"{torch_reader.OPCODES} BINBYTES8 POP"
+OPCODES = f"{guarded_pickle.OPCODES} BINBYTES8 POP"
 
 
 class _Bounded:
@@ -54,7 +51,7 @@ class _Array:
 
 def _tensor(content: Any, kind: Any, shape: Any, *, by_columns: bool) -> LazyTensor:
     """The numbers of these bytes."""
-    if type(kind) is not torch_reader.NumberType or kind.dtype is None:
+    if type(kind) is not guarded_pickle.NumberType or kind.dtype is None:
         raise pickle.UnpicklingError("an array of something else than numbers")
     if type(shape) is not tuple or not lazy.are_counts(shape) or not lazy.is_shape(shape):
         raise pickle.UnpicklingError("an array of impossible shape")
@@ -113,9 +110,9 @@ ADMITTED: dict[tuple[str, str], Any] = {
     **{(room, name): _mapping for room in _HAIKU for name in ("FlatMapping", "FlatMap")},
     **{(room, "frozendict"): _mapping for room in _HAIKU},
     **{(room, "_create_array"): _created for room in _DILL},
-    ("_codecs", "encode"): torch_reader.bytes_of,
+    ("_codecs", "encode"): guarded_pickle.bytes_of,
     ("numpy", "ndarray"): _Array,
-    ("numpy", "dtype"): torch_reader.NumberType,
+    ("numpy", "dtype"): guarded_pickle.NumberType,
     **{(f"{core}.multiarray", "_reconstruct"): _begin for core in _CORES},
     **{(f"{core}.multiarray", "scalar"): _scalar for core in _CORES},
     **{(f"{core}.numeric", "_frombuffer"): _from_buffer for core in _CORES},
@@ -148,7 +145,7 @@ def read_haiku(path: Path) -> Any:
         raise errors.CheckpointError(
             f"{path}: cannot be read ({error.strerror or error}); give a file that is there."
         ) from error
-    except torch_reader.DAMAGE as error:
+    except guarded_pickle.DAMAGE as error:
         raise errors.CheckpointError(
             f"{path}: damaged or truncated ({type(error).__name__}: {str(error)[:200]}); "
             f"{lazy.AGAIN}."
@@ -170,86 +167,29 @@ def _finished(value: Any) -> Any:
     return value.tensor
 
 
-class _Unpickler(pickle._Unpickler):
-    """Python's own unpickler, kept to `OPCODES` and `ADMITTED`; see `torch_reader` for why."""
+class _Unpickler(guarded_pickle.Guarded):
+    """That of a file of Haiku's parameters."""
 
-    stack: list[Any]  # these are the stock one's, set while it loads
-    read: Callable[[int], bytes]
-    pop_mark: Callable[[], list[Any]]
-
-    def __init__(self, path: Path, file: _Bounded):
-        super().__init__(file)
-        self.path = path
-
-    def find_class(self, module: str, name: str) -> Any:
-        """What stands for a name of the pickle; the name itself is never imported."""
-        if (module, name) not in ADMITTED:
-            raise self._refusal(f"{module}.{name}"[:100])
-        return ADMITTED[module, name]
-
-    def persistent_load(self, pid: Any) -> Any:
-        """Nothing lies outside of the file."""
-        raise self._refusal("a reference to something outside of it")
-
-    def _refusal(self, found: str) -> errors.CheckpointError:
-        return errors.CheckpointError(
-            f"{self.path}: holds {found}; only arrays of numbers in dicts, lists and tuples are "
-            "read, and nothing in the file is run. Where you trust it, save params and state as "
-            "dicts of numpy arrays."
-        )
-
-    def _refuse(self) -> None:
-        raise self._refusal("something that no tree of arrays needs")
+    ADMITTED = ADMITTED
+    READ = (
+        "only arrays of numbers in dicts, lists and tuples are read, and nothing in the file is "
+        "run. Where you trust it, save params and state as dicts of numpy arrays."
+    )
+    NEEDLESS = "something that no tree of arrays needs"
 
     def _reduce(self) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
         if type(arguments) is not tuple or function not in _CALLED:
-            raise self._refusal("a call of something that is not to be called")
+            raise self.refusal("a call of something that is not to be called")
         self.stack.append(function(*arguments))
-
-    def _set_item(self) -> None:
-        value, key = self.stack.pop(), self.stack.pop()
-        self._update([key, value])
-
-    def _set_items(self) -> None:
-        self._update(self.pop_mark())
-
-    def _update(self, items: list[Any]) -> None:
-        keys, values = items[::2], items[1::2]
-        # Hashing a tuple nested a million deep overflows the C stack.
-        if any(type(key) not in (str, int) for key in keys):
-            raise self._refusal("a dict key that is neither a string nor an integer")
-        if type(self.stack[-1]) is not dict:
-            raise pickle.UnpicklingError("an item set in what is no dict")
-        self.stack[-1].update(zip(keys, values, strict=True))
 
     def _build(self) -> None:
         state = self.stack.pop()
-        if type(self.stack[-1]) not in (_Array, torch_reader.NumberType):
+        if type(self.stack[-1]) not in (_Array, guarded_pickle.NumberType):
             raise pickle.UnpicklingError("state for an object that has none")
         self.stack[-1].set_state(state)
 
-    def _bytes(self) -> None:
-        # the stock ones reserve what the length says before they read
-        (count,) = struct.unpack("<Q", self.read(8))
-        content = self.read(count)
-        if len(content) != count:
-            raise EOFError(f"expected {count} bytes, found {len(content)}")
-        self.stack.append(content)
-
-    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict.fromkeys(range(256), _refuse)
-    dispatch |= {
-        opcode: pickle._Unpickler.dispatch[opcode]
-        for opcode in (getattr(pickle, name)[0] for name in OPCODES.split())
-    }
-    dispatch |= {
-        pickle.REDUCE[0]: _reduce,
-        pickle.BUILD[0]: _build,
-        pickle.BYTEARRAY8[0]: _bytes,
-        pickle.BINBYTES8[0]: _bytes,
-        pickle.SETITEM[0]: _set_item,
-        pickle.SETITEMS[0]: _set_items,
-    }
+    dispatch = guarded_pickle.dispatch(OPCODES, {pickle.REDUCE: _reduce, pickle.BUILD: _build})
 
 
 _CALLED = tuple(one for one in ADMITTED.values() if one is not _Array)

@@ -1,24 +1,22 @@
 """The zip files of `torch.save`, read without torch and without running what is in them.
 
-A file holds a pickle and one uncompressed record per storage. The pickle may use only the opcodes
-that torch writes and name only what rebuilds tensors and numbers, or what training loops keep
-beside them and nobody reads; each name stands for a function or type of this module, so nothing of
-the file's choosing is ever called.
+A file holds a pickle and one uncompressed record per storage. The pickle (`guarded_pickle`) may use
+only the opcodes that torch writes and name only what rebuilds tensors and numbers, or what training
+loops keep beside them and nobody reads.
 """
 
 import dataclasses
 import io
 import pickle
-import re
 import struct
 import zipfile
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, Any
 
 import numpy as np
 
-from lb_jax.convert import lazy
+from lb_jax.convert import guarded_pickle, lazy
 from lb_jax.core import errors
 
 ZIP_MAGIC = b"PK\x03\x04"
@@ -40,30 +38,8 @@ STORAGES = {
 }
 # The types wider than a byte without a sign have no storage of their own, only a name.
 DTYPES = {name: np.dtype(name) for name in (*STORAGES.values(), "uint16", "uint32", "uint64")}
-# What torch writes at protocols 2 to 5 for dicts, lists, tuples, numbers, strings, bytes, tensors
-# and objects.
-OPCODES = (
-    "PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE "
-    "SHORT_BINUNICODE BINBYTES SHORT_BINBYTES EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST "
-    "APPEND APPENDS EMPTY_DICT "
-    "SETITEM SETITEMS BINPUT LONG_BINPUT MEMOIZE BINGET LONG_BINGET GLOBAL STACK_GLOBAL REDUCE "
-    "BUILD BINPERSID BYTEARRAY8"
-)
 # All that zipfile and pickle raise on damaged bytes.
-DAMAGE = (
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    struct.error,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+DAMAGE = (*guarded_pickle.DAMAGE, zipfile.BadZipFile)
 
 
 def read_torch(path: Path) -> Any:
@@ -260,23 +236,9 @@ class _Kept:
         """Drops what a queue holds."""
 
 
-class NumberType:
-    """A type of numpy; its state tells the byte order. Of any but numbers nothing is read."""
-
-    def __init__(self, code: Any, *rest: Any):
-        is_number = type(code) is str and re.fullmatch(r"b1|[iuf][1248]|c(?:8|16)", code)
-        self.dtype = np.dtype(code) if is_number and code != "f1" else None
-
-    def set_state(self, state: Any) -> None:
-        """Takes the second of the values that numpy keeps: `<`, `>` or `|`."""
-        if type(state) is not tuple or len(state) < 2 or state[1] not in ("<", ">", "|", "="):
-            raise pickle.UnpicklingError("numpy's type in a form that is not known")
-        self.dtype = self.dtype and self.dtype.newbyteorder(state[1])
-
-
 def _number(kind: Any, content: Any) -> bool | int | float | complex | _Kept:
     """A scalar of numpy from its bytes, as a number of Python."""
-    if type(kind) is not NumberType:
+    if type(kind) is not guarded_pickle.NumberType:
         raise pickle.UnpicklingError("a scalar of numpy without a type")
     if kind.dtype is None:
         return _Kept()
@@ -285,13 +247,6 @@ def _number(kind: Any, content: Any) -> bool | int | float | complex | _Kept:
     if len(content) != kind.dtype.itemsize:
         raise pickle.UnpicklingError("a scalar of numpy of another size than its type")
     return np.frombuffer(content, kind.dtype)[0].item()
-
-
-def bytes_of(text: Any, encoding: Any) -> bytes:
-    """How bytes are written at protocol 2."""
-    if type(text) is not str or encoding != "latin1":
-        raise pickle.UnpicklingError("bytes in a form that is not known")
-    return text.encode("latin1")
 
 
 def _size(*values: Any) -> tuple:
@@ -322,8 +277,8 @@ ADMITTED: dict[tuple[str, str], Callable | np.dtype] = {
     ("collections", "Counter"): _counter,
     **dict.fromkeys(_BESIDE, _Kept),
     **{(f"numpy.{core}.multiarray", "scalar"): _number for core in ("core", "_core")},
-    ("numpy", "dtype"): NumberType,
-    ("_codecs", "encode"): bytes_of,
+    ("numpy", "dtype"): guarded_pickle.NumberType,
+    ("_codecs", "encode"): guarded_pickle.bytes_of,
     ("torch", "Size"): _size,
     ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
@@ -335,26 +290,20 @@ ADMITTED: dict[tuple[str, str], Callable | np.dtype] = {
 }
 
 
-class _Unpickler(pickle._Unpickler):
-    """Python's own unpickler, kept to `OPCODES` and `ADMITTED`.
+class _Unpickler(guarded_pickle.Guarded):
+    """That of a file whose pickle and records were found."""
 
-    The one written in Python, because it takes its opcodes from a table, and because a 20-byte
-    pickle makes the C one reserve and touch 64 GB: its memo is an array as long as the largest key.
-    """
-
-    stack: list[Any]  # these three are the stock one's, set while it loads
-    read: Callable[[int], bytes]
-    pop_mark: Callable[[], list[Any]]
+    ADMITTED = ADMITTED
+    READ = (
+        f"only tensors of {', '.join(DTYPES)} in dicts, lists and tuples are read, and nothing in "
+        "the file is run. Where you trust it and torch is installed, save the tensors alone: "
+        "torch.save(model.state_dict(), path)"
+    )
+    NEEDLESS = "something that torch.save does not write for tensors"
 
     def __init__(self, path: Path, pickled: bytes, folder: str, records: Mapping[str, _Span]):
-        super().__init__(io.BytesIO(pickled))
-        self.path, self.folder, self.records = path, folder, records
-
-    def find_class(self, module: str, name: str) -> Callable | np.dtype:
-        """What stands for a name of the pickle; the name itself is never imported."""
-        if (module, name) not in ADMITTED:
-            raise self._refusal(f"{module}.{name}"[:100])
-        return ADMITTED[module, name]
+        super().__init__(path, io.BytesIO(pickled))
+        self.folder, self.records = folder, records
 
     def persistent_load(self, pid: Any) -> _Storage:
         """The record that a storage of the pickle lies in."""
@@ -371,37 +320,11 @@ class _Unpickler(pickle._Unpickler):
             )
         return _Storage(self.path, span, dtype)
 
-    def _refusal(self, found: str) -> errors.CheckpointError:
-        return errors.CheckpointError(
-            f"{self.path}: holds {found}; only tensors of {', '.join(DTYPES)} in dicts, lists and "
-            "tuples are read, and nothing in the file is run. Where you trust it and torch is "
-            "installed, save the tensors alone: torch.save(model.state_dict(), path)"
-        )
-
-    def _refuse(self) -> None:
-        raise self._refusal("something that torch.save does not write for tensors")
-
-    def _set_item(self) -> None:
-        value, key = self.stack.pop(), self.stack.pop()
-        self._update([key, value])
-
-    def _set_items(self) -> None:
-        self._update(self.pop_mark())
-
-    def _update(self, items: list[Any]) -> None:
-        keys, values = items[::2], items[1::2]
-        # Hashing a tuple nested a million deep overflows the C stack.
-        if any(type(key) not in (str, int) for key in keys):
-            raise self._refusal("a dict key that is neither a string nor an integer")
-        if not isinstance(self.stack[-1], dict):
-            raise pickle.UnpicklingError("an item set in what is no dict")
-        self.stack[-1].update(zip(keys, values, strict=True))
-
     def _build(self) -> None:
         # Drops the state, which is the `_metadata` of a state dict. The stock BUILD would write
         # into whatever object is there, numpy's own types included.
         state = self.stack.pop()
-        if type(self.stack[-1]) is NumberType:
+        if type(self.stack[-1]) is guarded_pickle.NumberType:
             self.stack[-1].set_state(state)
         elif not isinstance(self.stack[-1], dict | _Kept):
             raise pickle.UnpicklingError("state for an object that has none")
@@ -409,23 +332,9 @@ class _Unpickler(pickle._Unpickler):
     def _new(self) -> None:
         arguments, kind = self.stack.pop(), self.stack.pop()
         if kind is not _Kept or type(arguments) is not tuple:
-            raise self._refusal("an object of a type that is not one of a training loop's")
+            raise self.refusal("an object of a type that is not one of a training loop's")
         self.stack.append(_Kept())
 
-    def _bytearray(self) -> None:
-        # the stock one reserves what the length says before it reads
-        (count,) = struct.unpack("<Q", self.read(8))
-        self.stack.append(self.read(count))
-
-    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict.fromkeys(range(256), _refuse)
-    dispatch |= {
-        opcode: pickle._Unpickler.dispatch[opcode]
-        for opcode in (getattr(pickle, name)[0] for name in OPCODES.split())
-    }
-    dispatch |= {
-        pickle.BUILD[0]: _build,
-        pickle.NEWOBJ[0]: _new,
-        pickle.BYTEARRAY8[0]: _bytearray,
-        pickle.SETITEM[0]: _set_item,
-        pickle.SETITEMS[0]: _set_items,
-    }
+    dispatch = guarded_pickle.dispatch(
+        guarded_pickle.OPCODES, {pickle.BUILD: _build, pickle.NEWOBJ: _new}
+    )
