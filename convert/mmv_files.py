@@ -21,7 +21,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lb_jax.convert import fields, haiku_reader, lazy, mmv, rules, tensors, weights, write
+from lb_jax.convert import (
+    fields,
+    haiku_reader,
+    lazy,
+    mmv,
+    replacing,
+    rules,
+    tensors,
+    weights,
+    write,
+)
 from lb_jax.convert.lazy import LazyTensor
 from lb_jax.core import checkpoint, errors, paths
 from lb_jax.core import config as config_lib
@@ -420,22 +430,7 @@ def convert(source: Path, folder: Path, to: str) -> tuple[MmvWeights, MmvWeights
       ConfigError: for a format that has no place for it.
       CheckpointError: for weights that do not fit, or a folder that holds something else.
     """
-    if to not in FORMATS:
-        raise errors.ConfigError(
-            f"{source}: an MMV model, which --to={to} has no place for; choose "
-            f"{' or '.join(FORMATS)}."
-        )
-    source, folder = Path(source).resolve(), Path(folder).resolve()
-    if folder in (source, *source.parents):
-        raise errors.CheckpointError(
-            f"{folder}: the weights are read from it, which writing would delete; choose another "
-            "folder."
-        )
-    if folder.is_dir() and any(folder.iterdir()) and not is_mmv(folder):
-        raise errors.CheckpointError(
-            f"{folder}: holds no MMV model but something else, which writing here would delete; "
-            "choose a new or empty folder."
-        )
+    source, folder = replacing.require(source, folder, to, FORMATS, "MMV", is_mmv)
     read = open_mmv(source)
     FORMATS[to](read, folder)
     if read.words is not None:

@@ -24,6 +24,7 @@ import numpy as np
 from lb_jax.convert import (
     fields,
     lazy,
+    replacing,
     rules,
     safetensors_reader,
     swin,
@@ -237,22 +238,7 @@ def convert(
       ConfigError: for a format that has no place for it.
       CheckpointError: for weights that do not fit, or a folder that holds something else.
     """
-    if to not in FORMATS:
-        raise errors.ConfigError(
-            f"{source}: a VALOR model, which --to={to} has no place for; choose "
-            f"{' or '.join(FORMATS)}."
-        )
-    source, folder = Path(source).resolve(), Path(folder).resolve()
-    if folder in (source, *source.parents):
-        raise errors.CheckpointError(
-            f"{folder}: the weights are read from it, which writing would delete; choose another "
-            "folder."
-        )
-    if folder.is_dir() and any(folder.iterdir()) and not is_valor(folder):
-        raise errors.CheckpointError(
-            f"{folder}: holds no VALOR model but something else, which writing here would delete; "
-            "choose a new or empty folder."
-        )
+    source, folder = replacing.require(source, folder, to, FORMATS, "VALOR", is_valor)
     read = open_valor(source, config)
     FORMATS[to](read, folder)
     if (vocabulary := vocabulary_of(source)) is not None:
