@@ -17,6 +17,7 @@ COMMANDS = {
     "replay": "look again at a step of a run that was not finite",
     "evaluate": "score a model on a labelled corpus",
     "calibrate": "fit the probability of a match, kept in the checkpoint",
+    "deflate": "an image tower out of the video tower of an MMV model",
     "convert": "weights in and out: safetensors, Orbax, Hugging Face, OpenCLIP, StableHLO",
     "data": "corpora: check any of them, pack it into shards",
     "embed": "media of any number and length into a store, or into an .npz",

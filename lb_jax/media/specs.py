@@ -318,6 +318,26 @@ def preset(modality: str, name: str = "default") -> Spec:
     return _lookup(_lookup(PRESETS, name, "preset"), modality, "modality")
 
 
+def still(film: VideoSpec) -> ImageSpec:
+    """The spec by which a picture becomes what a frame of a film becomes in evaluation.
+
+    Raises:
+      errors.ConfigError: for films whose frames are stretched, which no picture is.
+    """
+    if film.shape != "square":
+        raise errors.ConfigError(
+            f"frames of shape {film.shape!r}, and stills are square; expected shape 'square'."
+        )
+    return ImageSpec(
+        size=film.size,
+        antialias=film.antialias,
+        mean=film.mean,
+        std=film.std,
+        kernel="bilinear",
+        colour=film.colour,
+    )
+
+
 def draws_frames(spec: Spec) -> bool:
     """Whether training takes other parts of a file each time it decodes it."""
     return isinstance(spec, VideoSpec) and spec.choice != "spread"

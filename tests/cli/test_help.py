@@ -16,6 +16,10 @@ ARGUMENTS = {
     "calibrate": ("--model", "--data", "--split"),
     "replay": ("WORKDIR", "STEP"),
     "convert": ("SRC", "DST", "--to", "--only", "--merge-lora", "--config", "--verify"),
+    "deflate": (
+        *("MODEL", "--out", "--images", "--naive", "--steps", "--batch-size", "--learning-rate"),
+        *("--frames", "--seed", "--as", "--quarantine", "--max-bad-rate"),
+    ),
     "data convert": ("SRC", "DST", "--root", "--columns", "--only", "--to", "--max-bad-rate"),
     "serve": (
         *("--model", "--store", "--captioner", "--host", "--port", "--token", "--max-queue"),

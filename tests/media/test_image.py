@@ -25,6 +25,7 @@ def _random(height, width, channels=3):
 @pytest.mark.parametrize("sides", [(50, 91), (333, 241), (200, 200)])
 def test_a_still_of_mmv_is_what_a_film_of_that_picture_shows(sides):
     still, film = (specs.preset(name, "mmv") for name in ("image", "video"))
+    assert specs.still(film) == still
     picture = media_files.picture(_random(*sides))
     found = image.transform(image.decode(picture, still), still)
     frames = video.transform(video.decode([picture], film), film)
