@@ -29,7 +29,7 @@ WEIGHTS = (
 # What says so, and how, when a request is made again.
 RETRYING = "huggingface_hub.utils._http"
 RETRIES = ("thrown while requesting", "Retrying in", "Rate limited. Waiting")
-_BESIDE = ("*.json", "README.md", "merges.txt", "vocab.txt")
+_BESIDE = ("*.json", "README.md", "merges.txt", "vocab.txt", "words.txt")
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -121,6 +121,7 @@ def _unknown(source: object) -> errors.ConfigError:
     return errors.ConfigError(
         f"{source}: no such file or folder, and not a hub name such as "
         "LanguageBind/LanguageBind_Image; demo and captioner, which writes, come with the package."
+        f"{errors.nearest(str(source), shipped.MODELS)}"
     )
 
 

@@ -358,6 +358,7 @@ def weights_file(path: Path) -> Path:
     for name in order:
         if (path / name).is_file():
             return path / name
+    checkpoint.require_finished(path)
     held = ", ".join(sorted(p.name for p in path.iterdir())[:6]) or "nothing"
     raise errors.CheckpointError(
         f"{path}: no weights; expected one of {', '.join(order)}, found {held}.{_hint(path)}"

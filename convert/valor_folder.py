@@ -313,6 +313,7 @@ def _weights_file(path: Path) -> Path:
                 f"{folder}: holds several files of weights "
                 f"({lazy.some((one.name for one in others), 3)}); give one of them."
             )
+    checkpoint.require_finished(path)
     held = ", ".join(sorted(one.name for one in path.iterdir())[:6]) or "nothing"
     raise errors.CheckpointError(
         f"{path}: no weights; expected {CHECKPOINTS}/model_step_N.pt or a .pt file, found {held}."

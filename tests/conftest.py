@@ -103,7 +103,7 @@ def load(model):
     def loaded(source):
         twin = api.load(source)
         assert twin.config == model.config
-        twin._encode = model._encode
+        twin._programs = model._programs
         return twin
 
     return loaded

@@ -70,6 +70,21 @@ def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     return Settings(**{name: getattr(arguments, name) for name in names}).given
 
 
+def add_space(parser: argparse.ArgumentParser) -> None:
+    """Adds --space: of a model with several spaces, the one that vectors lie in."""
+    parser.add_argument(
+        "--space",
+        metavar="NAME",
+        help="where vectors lie, of an MMV model: va, vt or vat (default: the one that all its "
+        "modalities share)",
+    )
+
+
+def given_space(arguments: argparse.Namespace) -> dict[str, str]:
+    """What was given of `add_space`, for `lb_jax.load`."""
+    return {} if arguments.space is None else {"space": arguments.space}
+
+
 def dispatch(
     command: str,
     subcommands: Mapping[str, tuple[Callable[[Sequence[str]], None], str]],

@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 
 from lb_jax.cli import corpus_arguments, evaluate
-from lb_jax.cli.arguments import Parser, add_settings, given_settings, make_folder
+from lb_jax.cli.arguments import (
+    Parser,
+    add_settings,
+    add_space,
+    given_settings,
+    given_space,
+    make_folder,
+)
 from lb_jax.core import errors
 
 
@@ -24,14 +31,16 @@ def main(argv: Sequence[str]) -> None:
         "--split", choices=("test", "train"), help="which items of a corpus folder (default: test)"
     )
     corpus_arguments.add_own(parser)
+    add_space(parser)
     add_settings(parser)
     arguments = parser.parse_args(argv)
-    given, rate = given_settings(arguments), corpus_arguments.rate(arguments)
+    given = given_space(arguments) | given_settings(arguments)
+    rate = corpus_arguments.rate(arguments)
 
     from lb_jax.evaluation import evaluate as evaluation
-    from lb_jax.inference import api
+    from lb_jax.inference import opening
 
-    model = api.load(arguments.model, **given)
+    model = opening.load_encoder(arguments.model, **given)
     if model.folder is None:
         raise errors.ConfigError(
             f"--model={arguments.model} is no checkpoint of this package, and a calibration lies "
@@ -50,7 +59,7 @@ def run(model, embedded, split: str) -> None:
     """Fits, prints the table and writes `calibration.json`; embeds some of the other split too.
 
     Args:
-      model: an `api.Model` of a checkpoint of this package.
+      model: an `Encoder` of a checkpoint of this package.
       embedded: items and captions of a split, `evaluate.Embedded`; the result of an evaluation is
         one too.
       split: its name.

@@ -30,12 +30,12 @@ def main(argv: Sequence[str]) -> None:
     arguments = parser.parse_args(argv)
 
     # jax takes a second to import; wrong arguments are told before
-    from lb_jax.inference import api
+    from lb_jax.inference import opening
     from lb_jax.search import doctor
 
     model = shipped.instead_of(arguments.model, "doctor")
     if arguments.write_golden:
-        print(doctor.write_golden(api.load(model)))
+        print(doctor.write_golden(opening.load_encoder(model)))
         return
     found = []
     for one in doctor.findings(doctor.Case(model, arguments.store)):

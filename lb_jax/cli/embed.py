@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lb_jax.cli import embed_npz, file_arguments
-from lb_jax.cli.arguments import Parser, add_settings, given_settings
+from lb_jax.cli.arguments import Parser, add_settings, add_space, given_settings, given_space
 from lb_jax.core import errors, shipped
 from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.core.words import counted
@@ -97,6 +97,7 @@ def _parse(argv: Sequence[str], name: str, out: str | None = None) -> argparse.N
         help="items that each device encodes at once (default: 32; on CPU 4 is quicker for video)",
     )
     add("--frames", type=int, help="of a video (default: as many as the model was trained with)")
+    add_space(parser)
     add_settings(parser)
     file_arguments.add_unused(parser, "embedded")
     add = file_arguments.add_read(parser, "stores").add_argument
@@ -129,7 +130,7 @@ def _parse(argv: Sequence[str], name: str, out: str | None = None) -> argparse.N
     arguments.command = name
     given = {name: vars(arguments)[name] for name in ("frames", "batch_size")}
     arguments.loading = {name: value for name, value in given.items() if value is not None}
-    arguments.loading |= given_settings(arguments)
+    arguments.loading |= given_space(arguments) | given_settings(arguments)
     return arguments
 
 
@@ -155,14 +156,14 @@ def _into_store(arguments: argparse.Namespace) -> None:
 
         distributed.start()  # no `connect`: each host encodes on devices of its own alone
     # jax takes a second to import; wrong arguments are told before
-    from lb_jax.inference import api
+    from lb_jax.inference import opening
     from lb_jax.search import bulk
     from lb_jax.search.maker import Maker
     from lb_jax.training import compiled
 
     compiled.keep()
     source = shipped.instead_of(arguments.model, arguments.command)
-    model = api.load(source, **arguments.loading)
+    model = opening.load_encoder(source, **arguments.loading)
     writer = _captioner(arguments) if is_captioned else None
     found = media_files.find(
         arguments.items,

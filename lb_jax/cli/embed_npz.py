@@ -33,9 +33,10 @@ def run(arguments: argparse.Namespace) -> None:
         items = list(files(arguments.items, modality, left_out))
 
     # jax takes a second to import; wrong arguments are told before
-    from lb_jax.inference import api
+    from lb_jax.inference import opening
 
-    model = api.load(shipped.instead_of(arguments.model, "embed"), **arguments.loading)
+    source = shipped.instead_of(arguments.model, "embed")
+    model = opening.load_encoder(source, **arguments.loading)
     make_folder(out.parent, "--out")
     done = read(out, model.digest, modality)
     hashes = {item: content_hash(item, modality) for item in items}
@@ -64,7 +65,7 @@ def run(arguments: argparse.Namespace) -> None:
             progress.advance(len(chunk))
     if unusable is not None and not done:
         unusable.refuse(len(hashes))
-    width, bad = model.config.text.embed_dim, 0 if unusable is None else unusable.count
+    width, bad = model.width, 0 if unusable is None else unusable.count
     quarantined = f", {bad} in quarantine" if bad else ""
     if unusable is not None and unusable.faults:
         quarantined += f", {unusable.faults} of them by faults of lb_jax, which need a report"

@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lb_jax.cli import corpus_arguments
-from lb_jax.cli.arguments import Parser, add_settings, given_settings, make_folder
+from lb_jax.cli.arguments import (
+    Parser,
+    add_settings,
+    add_space,
+    given_settings,
+    given_space,
+    make_folder,
+)
 from lb_jax.core import checkpoint, errors, folders, logging
 
 PAPER, LINEAR = "paper", "linear"
@@ -110,6 +117,7 @@ def main(argv: Sequence[str]) -> None:
         metavar="NAME,...",
         help="for --suite and --captions: scorers that are Java programs, METEOR and SPICE",
     )
+    add_space(parser)
     add_settings(parser)
     given = parser.parse_args(argv)
     mode = next(one for one in MODES if getattr(given, one))
@@ -132,7 +140,7 @@ def main(argv: Sequence[str]) -> None:
     settings = benchmarks.Settings(**{name: one for name, one in chosen.items() if one is not None})
     source, rate = model_source(given.model), corpus_arguments.rate(given)
     read = functools.partial(corpus_arguments.read_labelled, given)
-    loading = {"preset": given.preset or "default", **given_settings(given)}
+    loading = {"preset": given.preset, **given_space(given), **given_settings(given)}
     if mode == LINEAR:
         measure = functools.partial(
             _linear,
@@ -192,6 +200,7 @@ USED_BY = {
     "out": ("data", "tasks", "suite", "captions", LINEAR),
     "references": ("captions",),
     "preset": ("data", "tasks", "suite", LINEAR),
+    "space": ("data", "tasks", "suite", LINEAR),
     "depth_unit": ("data", "tasks", "suite"),
     "thermal_range": ("data", "tasks", "suite"),
     "thermal_unit": ("data", "tasks", "suite"),

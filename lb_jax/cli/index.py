@@ -9,7 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lb_jax.cli.arguments import Parser, add_settings, dispatch, given_settings
+from lb_jax.cli.arguments import (
+    Parser,
+    add_settings,
+    add_space,
+    dispatch,
+    given_settings,
+    given_space,
+)
 from lb_jax.core import errors, shipped
 from lb_jax.core.modalities import MODALITIES, TEXT
 from lb_jax.core.words import clock, counted
@@ -214,8 +221,9 @@ def info(argv: Sequence[str]) -> None:
     if captions := told.get("captions"):
         print(f"  captions {captions['rows']} by {captions['captioner']} ({captions['key'][:12]})")
     for model in told["models"]:
+        space = f", space {model['space']}" if model["space"] else ""
         settings = Settings(**model["settings"])
-        given = f", {settings}" if settings else ""
+        given = f"{space}, {settings}" if settings else space
         print(
             f"  {model['state']:8} {model['source']} ({model['digest'][:12]}), width "
             f"{model['width']}, {model['dtype']}, windows of {model['window_s']:g} s every "
@@ -286,6 +294,7 @@ def upgrade(argv: Sequence[str]) -> None:
         action="store_true",
         help="drop what an upgrade to yet another model left half done",
     )
+    add_space(parser)
     add_settings(parser, "files of the store (default: as it was built)")
     arguments = _with_store(parser.parse_args(argv))
     given = given_settings(arguments)
@@ -303,13 +312,14 @@ def upgrade(argv: Sequence[str]) -> None:
         print(f"{arguments.store}: dropped the vectors of {dropped or 'no model, none were kept'}")
         return
 
-    from lb_jax.inference import api
+    from lb_jax.inference import opening
     from lb_jax.search import upgrade as upgrade_lib
     from lb_jax.training import compiled
 
     compiled.keep()
-    loading = {"dtype": opened.maker.dtype, "frames": arguments.frames}
-    model = api.load(arguments.model, **loading, **{**opened.maker.reading.given, **given})
+    loading = {"dtype": opened.maker.dtype, "frames": arguments.frames, **given_space(arguments)}
+    loading |= {**opened.maker.reading.given, **given}
+    model = opening.load_encoder(arguments.model, **loading)
     done = upgrade_lib.run(
         arguments.store, model, drop_previous=arguments.drop_previous, abandon=arguments.abandon
     )

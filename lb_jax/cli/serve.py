@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lb_jax.cli.arguments import Parser, add_settings, given_settings
+from lb_jax.cli.arguments import Parser, add_settings, add_space, given_settings
 from lb_jax.core import errors
 
 TOKEN = "LB_JAX_TOKEN"
@@ -58,6 +58,7 @@ def main(argv: Sequence[str]) -> None:
         parser.add_argument(option, type=kind, default=usual, help=f"{what} (default: {usual})")
     parser.add_argument("--workers", type=int, default=2, help="decoder processes (default: 2)")
     parser.add_argument("--no-page", action="store_true", help="the API alone")
+    add_space(parser)
     add_settings(parser)
     given = parser.parse_args(argv)
     for name in (*(f"max_{name}" for name in BOUNDS), "workers"):
@@ -109,6 +110,7 @@ def main(argv: Sequence[str]) -> None:
         workers=given.workers,
         page=not given.no_page,
         settings=given_settings(given),
+        space=given.space,
     )
     run.run(options, write_samples)
 

@@ -31,6 +31,7 @@ CARD = "README.md"  # beside the weights: what the model knows
 VOCABULARY = "vocab.txt"  # beside the weights of a model that writes: its WordPiece
 WORDS = "words.txt"  # beside the weights of a model with a bag of words: those it knows
 SEEN = "seen.json"  # beside the weights: rows they were trained on, see `corpora.seen`
+RUN = {"steps", "trainable"}  # in the config of a work directory, which has no model's
 ORBAX = "params"  # folder that stands for the weights where Orbax wrote them
 # Names of types in a safetensors file.
 DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64"}
@@ -160,6 +161,21 @@ def is_complete(folder: Path) -> bool:
             return True
     except errors.CheckpointError:
         return False
+
+
+def require_finished(folder: Path) -> None:
+    """Says of the work directory of a run that its checkpoint is not written yet.
+
+    Raises:
+      CheckpointError: where a folder is one.
+    """
+    path = Path(folder) / CONFIG
+    content = read_json(path) if path.is_file() else None
+    if isinstance(content, dict) and content.keys() >= RUN:
+        raise errors.CheckpointError(
+            f"{folder}: the work directory of a run that has written no checkpoint yet; finish it "
+            f"with `lb-jax train`, its settings and --workdir={folder}."
+        )
 
 
 def load_config(folder: Path) -> dict[str, Any]:

@@ -25,7 +25,7 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
-from lb_jax.inference import api, vector_cache
+from lb_jax.inference import encoder, vector_cache
 from lb_jax.media import clips as clips_lib
 from lb_jax.media import given, passes, specs
 
@@ -67,7 +67,7 @@ class Embedder:
 
     def __init__(
         self,
-        model: api.Model,
+        model: encoder.Encoder,
         cache: Path | None,
         threads: int | None = None,
         progress: Progress | None = None,
@@ -245,7 +245,7 @@ class Embedder:
     def _width(self, name: str) -> int:
         """Length of the rows of a modality or of texts."""
         del name
-        return self._model.config.text.embed_dim
+        return self._model.width
 
     def _spec(self, modality: str, views: Views | None) -> specs.Spec:
         """The preprocessing of clips that are looked at so."""

@@ -15,9 +15,9 @@ import jax
 import numpy as np
 
 from lb_jax.core import checkpoint, errors, notices
-from lb_jax.core.modalities import MODALITIES, TEXT
-from lb_jax.inference import api
-from lb_jax.media import given
+from lb_jax.core.modalities import TEXT
+from lb_jax.inference import encoder
+from lb_jax.media import given, specs
 
 FORMAT = "lb_jax-golden-1"
 SENTENCE = "a red circle moves to the left while a dog barks twice"
@@ -70,11 +70,9 @@ def media(modality: str) -> given.Media:
     return made[modality]
 
 
-def array(model: api.Model, modality: str) -> np.ndarray:
+def array(model: encoder.Encoder, modality: str) -> np.ndarray:
     """Input of a tower with every value between -1 and 1: float32 [1, ...]."""
-    tower = model.config.towers[modality]
-    frames = (tower.frames,) if MODALITIES[modality].has_frames else ()
-    shape = (1, *frames, *tower.image_size, 3)
+    shape = (1, *specs.shape(model.specs[modality]))
     numbers = np.arange(np.prod(shape), dtype=np.int64)
     return ((numbers * 7919 + numbers // 31) % 1009 / 504 - 1).astype(np.float32).reshape(shape)
 
@@ -90,7 +88,7 @@ def sums(prepared: np.ndarray) -> list[float]:
     return [flat.mean(), (flat**2).mean() ** 0.5, 2 * (flat * places).mean(), *picked]
 
 
-def write_golden(model: api.Model) -> Path:
+def write_golden(model: encoder.Encoder) -> Path:
     """Writes `golden.json` into the checkpoint that a model was loaded from.
 
     Raises:
@@ -107,7 +105,7 @@ def write_golden(model: api.Model) -> Path:
             f"golden vectors are those of float32; the model was loaded as {model.dtype}."
         )
     rows = {}
-    for name in (*model.modalities, TEXT):
+    for name in model.inputs:
         found = prepared(model, name)
         taken = found if name == TEXT else array(model, name)
         [vector] = model.encode(name, taken)
@@ -158,7 +156,7 @@ def read(folder: Path) -> dict[str, Any]:
         ) from error
 
 
-def compare(model: api.Model, golden: dict[str, Any], modality: str) -> Iterator[Compared]:
+def compare(model: encoder.Encoder, golden: dict[str, Any], modality: str) -> Iterator[Compared]:
     """Compares a model with golden vectors, one `Compared` for each level of a modality."""
     row = golden["modalities"][modality]
     found = prepared(model, modality)
@@ -177,7 +175,7 @@ def compare(model: api.Model, golden: dict[str, Any], modality: str) -> Iterator
     yield Compared(modality, "tower", _difference(vector, row["vector"]), tolerance, rounding)
 
 
-def prepared(model: api.Model, modality: str) -> np.ndarray:
+def prepared(model: encoder.Encoder, modality: str) -> np.ndarray:
     """`media` as the encoder takes it, [1, ...], with nothing said about what it shows."""
     with notices.collected():  # the thermal picture has colours
         return model.preprocess(modality, [media(modality)])

@@ -20,7 +20,8 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
-from lb_jax.inference import api
+from lb_jax.inference import encoder
+from lb_jax.media import specs
 
 try:
     import datasets
@@ -37,6 +38,7 @@ FILES = {
     "audio": datasets.Audio(decode=False),
     "video": datasets.Video(decode=False),
 }
+ROWS = 32  # that are embedded at a time
 NO_WORDS = "."  # stands for the empty documents that some text tasks hold
 
 
@@ -62,7 +64,7 @@ class Encoder(abs_encoder.AbsEncoder):
 
     def __init__(
         self,
-        model: api.Model,
+        model: encoder.Encoder,
         name: str,
         *,
         license: str | None = None,
@@ -81,8 +83,8 @@ class Encoder(abs_encoder.AbsEncoder):
             languages=list(languages),
             n_parameters=None,
             memory_usage_mb=None,
-            max_tokens=model.config.text.context,
-            embed_dim=model.config.text.embed_dim,
+            max_tokens=specs.of_text(model.specs).context,
+            embed_dim=model.width,
             license=license,
             open_weights=None,
             public_training_code=None,
@@ -91,7 +93,7 @@ class Encoder(abs_encoder.AbsEncoder):
             similarity_fn_name=model_meta.ScoringFunction.COSINE,
             use_instructions=False,
             training_datasets=None,
-            modalities=[kind for kind in FILES if kind in (TEXT, *model.modalities)],
+            modalities=[kind for kind in FILES if kind in model.inputs],
         )
 
     def encode(self, inputs: Any, **told: Any) -> np.ndarray:
@@ -109,7 +111,7 @@ class Encoder(abs_encoder.AbsEncoder):
           DataError: for a file that cannot be read.
         """
         vectors = [self._embed(batch) for batch in _batches(inputs)]
-        empty = np.zeros((0, self.model.config.text.embed_dim), np.float32)
+        empty = np.zeros((0, self.model.width), np.float32)
         return np.concatenate([empty, *vectors])
 
     def _embed(self, batch: Mapping[str, Sequence[Any]]) -> np.ndarray:
@@ -134,7 +136,7 @@ def _batches(inputs: Any) -> Iterator[Mapping[str, Sequence[Any]]]:
     for kind, feature in FILES.items():
         if feature is not None and isinstance(rows.features.get(kind), type(feature)):
             rows = rows.cast_column(kind, feature)
-    yield from rows.iter(api.BATCH_SIZE)
+    yield from rows.iter(ROWS)
 
 
 def _item(kind: str, value: Any) -> Any:

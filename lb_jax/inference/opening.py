@@ -2,35 +2,90 @@
 
 import functools
 import inspect
-from collections.abc import Mapping
+import types
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lb_jax.convert import hub, mmv_files, valor_folder, weights
 from lb_jax.core import errors
-from lb_jax.inference import api, valor
+from lb_jax.inference import api, mmv, valor
+from lb_jax.inference.encoder import Encoder
+
+WRITES = "valor"
+
+
+class Kind(NamedTuple):
+    """A system whose weights are opened.
+
+    Attributes:
+      module: whose `load` opens it.
+      title: what messages call a model of it.
+      find: where the model of a folder, a work directory or a file lies; None for another system's.
+    """
+
+    module: types.ModuleType
+    title: str
+    find: Callable[[Path], Path | None]
+
+
+def find_valor(path: Path) -> Path | None:
+    """Where the VALOR model of a folder, a work directory or a file lies; None for another."""
+    if path.is_file():
+        folder = path.parent
+        folder = folder.parent if folder.name == valor_folder.CHECKPOINTS else folder
+        return path if valor_folder.is_valor(folder) else None
+    return next((one for one in (path, path / "checkpoint") if valor_folder.is_valor(one)), None)
+
+
+def find_mmv(path: Path) -> Path | None:
+    """Where the MMV model of a folder, a work directory or a file lies; None for another."""
+    return next((one for one in (path, path / "checkpoint") if mmv_files.is_mmv(one)), None)
+
+
+# In the order in which they are asked; what none of them knows is LanguageBind's or a CLIP.
+KINDS: dict[str, Kind] = {
+    WRITES: Kind(valor, "a VALOR model", find_valor),
+    "mmv": Kind(mmv, "an MMV model", find_mmv),
+}
+LANGUAGEBIND = Kind(api, "an encoder with one space", lambda path: path)
 
 
 @functools.wraps(api.load)
 def load(source: str | Path | Mapping[str, str | Path], **options: Any):
-    """Opens an encoder as `api.load`, a VALOR model as `valor.load`."""
-    if isinstance(source, Mapping):
-        return api.load(source, **options)
-    local = hub.local(source)
-    if mmv_files.is_mmv(local):
+    """Opens an encoder as `api.load`, an MMV model as `mmv.load`, a VALOR model as `valor.load`.
+
+    An option that is None is one that was not given.
+
+    Raises:
+      ConfigError: for an option that the model does not have.
+      CheckpointError, ConfigError: as those.
+    """
+    kind, where = _kind(source)
+    given = {name: value for name, value in options.items() if value is not None}
+    known = inspect.signature(kind.module.load).parameters
+    if strange := [name for name in given if name not in known]:
         raise errors.ConfigError(
-            f"{source}: an MMV model, whose networks are not opened here; take its weights by "
-            "lb_jax.convert.mmv_files.open_mmv and compute with lb_jax.models.mmv.Mmv."
-        )
-    if (path := find_valor(local)) is None:
-        return api.load(source, **options)
-    known = inspect.signature(valor.load).parameters
-    if strange := [name for name in options if name not in known]:
-        raise errors.ConfigError(
-            f"{source} is a VALOR model, which has no option {', '.join(strange)}; it has "
+            f"{source} is {kind.title}, which has no option {', '.join(strange)}; it has "
             f"{', '.join(name for name in known if name != 'source')}."
         )
-    return valor.load(path, **options)
+    return kind.module.load(where, **given)
+
+
+def load_encoder(source: str | Path | Mapping[str, str | Path], **options: Any) -> Encoder:
+    """Opens a model that gives vectors; one that writes is refused.
+
+    Raises:
+      ConfigError: for a model that writes.
+      CheckpointError, ConfigError: as `load`.
+    """
+    kind, _ = _kind(source)
+    if kind is KINDS[WRITES]:
+        raise errors.ConfigError(
+            f"{source}: {kind.title}, which is not made of towers in one space; open it with "
+            "lb_jax.load, or give an encoder, such as LanguageBind's."
+        )
+    return load(source, **options)
 
 
 def load_writer(source: str | Path, **options: Any) -> valor.ValorModel:
@@ -54,18 +109,20 @@ def load_writer(source: str | Path, **options: Any) -> valor.ValorModel:
     return valor.load(where if path is None else path, **options)
 
 
+def _kind(source: str | Path | Mapping[str, str | Path]) -> tuple[Kind, Any]:
+    """What a source is of, and what its `load` takes."""
+    if isinstance(source, Mapping):
+        return LANGUAGEBIND, source
+    local = hub.local(source)
+    found = ((kind, kind.find(local)) for kind in KINDS.values())
+    return next(((kind, path) for kind, path in found if path), (LANGUAGEBIND, source))
+
+
 def _is_encoder(path: Path) -> bool:
+    if find_mmv(path) is not None:
+        return True
     try:
         weights.open_weights(path)
     except errors.CheckpointError:  # whoever opens it as VALOR tells what it lacks
         return False
     return True
-
-
-def find_valor(path: Path) -> Path | None:
-    """Where the VALOR model of a folder, a work directory or a file lies; None for another."""
-    if path.is_file():
-        folder = path.parent
-        folder = folder.parent if folder.name == valor_folder.CHECKPOINTS else folder
-        return path if valor_folder.is_valor(folder) else None
-    return next((one for one in (path, path / "checkpoint") if valor_folder.is_valor(one)), None)

@@ -1,15 +1,22 @@
 """The parameters of a model on its devices: read when first asked for, equal arrays kept once."""
 
 import collections
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from lb_jax.convert.parts import Weights
 from lb_jax.core import paths
+
+
+class Parted(Protocol):
+    """Weights that are read part by part, such as `convert.parts.Weights`."""
+
+    def part(self, name: str, dtype: Any) -> paths.Tree:
+        """A part as a tree of numpy arrays of that type."""
+        ...
 
 
 class Parameters:
@@ -19,7 +26,7 @@ class Parameters:
       parts: name, such as `base` or `towers/video` -> tree of arrays.
     """
 
-    def __init__(self, weights: Weights, dtype: Any, mesh: Mesh):
+    def __init__(self, weights: Parted, dtype: Any, mesh: Mesh):
         self.parts: dict[str, Any] = {}
         self._weights, self._dtype, self._mesh = weights, dtype, mesh
         self._kept: dict[Any, list[jax.Array]] = collections.defaultdict(list)

@@ -33,22 +33,23 @@ def compute_dtype(given: Any) -> jnp.dtype:
 @functools.lru_cache(maxsize=8)
 def compiled(
     config: languagebind.ModelConfig, dtype: jnp.dtype, mesh: Mesh
-) -> tuple[Callable[..., jax.Array], ...]:
+) -> dict[str, Callable[..., jax.Array]]:
     """`encode`, `project` and `features` of a model, compiled once for all weights of one config.
 
     All take (params, modality, batch [b, ...]), b a multiple of the devices, and give
     float32 [b, e], of length 1 or of the tower's own, or what its projection takes, [b, width].
     """
     model = languagebind.LanguageBind(config, dtype=dtype)
-    return tuple(_spread(one, mesh) for one in (model.encode, model.project, model.features))
+    found = {"encode": model.encode, "project": model.project, "features": model.features}
+    return {name: spread(one, mesh) for name, one in found.items()}
 
 
-def _spread(run: Callable[..., jax.Array], mesh: Mesh) -> Callable[..., jax.Array]:
+def spread(run: Callable[..., jax.Array], mesh: Mesh) -> Callable[..., jax.Array]:
     """Compiles a function of (params, modality, batch); every device runs it on its items."""
     if mesh.size == 1:
         return jax.jit(run, static_argnums=1)
 
-    def spread(params: Any, modality: str, batch: jax.Array) -> jax.Array:
+    def on_each(params: Any, modality: str, batch: jax.Array) -> jax.Array:
         return jax.shard_map(
             lambda params, part: run(params, modality, part),
             mesh=mesh,
@@ -57,4 +58,4 @@ def _spread(run: Callable[..., jax.Array], mesh: Mesh) -> Callable[..., jax.Arra
             check_vma=False,
         )(params, batch)
 
-    return jax.jit(spread, static_argnums=1)
+    return jax.jit(on_each, static_argnums=1)

@@ -106,14 +106,25 @@ def preprocess(
         raise errors.ConfigError(
             f"the spec for {modality} is of type {type(spec).__name__}, expected {expected}"
         )
-    batch = as_list(items)
-    if not batch:
-        raise errors.DataError(f"<{modality} batch>", "is empty, expected at least one item")
+    batch = as_batch(modality, items)
     if isinstance(spec, text_spec.TextSpec):  # as a whole, so that an error names the text's place
         text_spec.require_clip(spec)
         return tokenizer.tokenize(batch, spec.context, spec.clean)
     arrays = [transform(modality, decode(modality, item, spec), spec) for item in batch]
     return np.stack(arrays) if len(arrays) > 1 else arrays[0][None]  # a view instead of a copy
+
+
+def as_batch(modality: str, items: given.Media | Sequence[given.Media]) -> list[given.Media]:
+    """One item or several -> a list of them.
+
+    Raises:
+      errors.DataError: there are none.
+      errors.ConfigError: for what is neither.
+    """
+    batch = as_list(items)
+    if not batch:
+        raise errors.DataError(f"<{modality} batch>", "is empty, expected at least one item")
+    return batch
 
 
 def as_list(items: given.Media | Sequence[given.Media]) -> list[given.Media]:

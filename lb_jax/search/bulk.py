@@ -26,7 +26,7 @@ from lb_jax.search.store import Store
 from lb_jax.search.store_work import StoreWork
 
 if TYPE_CHECKING:
-    from lb_jax.inference.api import Model
+    from lb_jax.inference.encoder import Encoder
 
 WINDOW_S = 10.0
 # What a kill loses at most. Rows are committed after as many, or so many seconds.
@@ -96,7 +96,7 @@ def besides(counts: Mapping[str, int]) -> str:
 
 def run(
     arguments: Sequence[str | Path],
-    model: "Model | str | Path",
+    model: "Encoder | str | Path",
     uri: str | Path,
     *,
     window_s: float = WINDOW_S,
@@ -117,10 +117,10 @@ def run(
       DataError: as `update`, and for a store of another model.
       ConfigError: for lengths that are not above 0.
     """
-    from lb_jax.inference import api
+    from lb_jax.inference import opening
 
     if isinstance(model, str | Path):
-        model = api.load(model)
+        model = opening.load_encoder(model)
     found = media_files.find(arguments, model.modalities, unclear=media_files.said(model.settings))
     settings.setdefault("quarantine", quarantine_of(uri))
     maker = Maker.of(model, window_s, window_s if stride_s is None else stride_s)
@@ -129,7 +129,7 @@ def run(
 
 def fill(
     found: media_files.Found,
-    model: "Model",
+    model: "Encoder",
     uri: str | Path,
     maker: Maker,
     quarantine: str | Path,
@@ -178,7 +178,7 @@ def quarantine_of(uri: str | Path) -> Path:
 
 def update(
     found: media_files.Found,
-    model: "Model",
+    model: "Encoder",
     store: Store,
     quarantine: str | Path,
     *,

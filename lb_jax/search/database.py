@@ -35,6 +35,7 @@ MODEL_ROW = pa.schema(
         ("stride_s", pa.float64()),
         ("frames", pa.int64()),
         ("settings", pa.string()),
+        ("space", pa.string()),
         ("turn", pa.int64()),
         ("created", pa.string()),
         ("fit", pa.string()),
@@ -202,7 +203,7 @@ class Database:
                 maker.name, schema=rows.schema(maker.width), exist_ok=True
             )
             models = self._connection.open_table(MODELS)
-            _add_column(models, "settings")
+            _add_column(models, "settings", "space")
             row_of = pa.schema([MODEL_ROW.field(name) for name in models.schema.names])
             models.add(pa.Table.from_pylist([row], schema=row_of))
 
@@ -234,10 +235,10 @@ class Database:
         return [table.maker for table in dropped]
 
 
-def _add_column(models: "lancedb.table.Table", name: str) -> None:
-    """Adds a column of texts to the table of models, where a store is of before it had one."""
-    if name not in models.schema.names:
-        models.add_columns({name: "''"})
+def _add_column(models: "lancedb.table.Table", *names: str) -> None:
+    """Adds columns of texts to the table of models, where a store is of before it had them."""
+    if lacking := [name for name in names if name not in models.schema.names]:
+        models.add_columns(dict.fromkeys(lacking, "''"))
 
 
 def tables(uri: str | os.PathLike[str]) -> list[Table]:

@@ -20,8 +20,7 @@ from packaging import requirements  # matplotlib needs it
 
 import lb_jax
 from lb_jax.core import checkpoint, errors, folders
-from lb_jax.core.modalities import TEXT
-from lb_jax.inference import api, golden
+from lb_jax.inference import encoder, golden, opening
 from lb_jax.inference.golden import write_golden
 from lb_jax.media import codecs
 
@@ -195,13 +194,13 @@ def decoding(case: Case) -> Iterator[tuple[str, ...]]:
 def model(case: Case) -> Iterator[tuple[str, ...]]:
     """Whether the model gives what it gave where it was right, and the same every time."""
     try:
-        opened = api.load(case.model)
+        opened = opening.load_encoder(case.model)
         told = golden.read(opened.folder) if opened.folder else {}
     except errors.LbJaxError as error:
         yield case.model, FAIL, str(error), "give another --model, or copy it again"
         return
     dtype = np.dtype(opened.dtype).name
-    yield case.model, OK, f"{', '.join(opened.modalities)} and text, {dtype}, {opened.digest[:12]}"
+    yield case.model, OK, f"{', '.join(opened.inputs)}, {dtype}, {opened.digest[:12]}"
     if not told:
         do = f"where it is right: lb-jax doctor --model={case.model} --write-golden"
         if opened.folder is None:
@@ -217,7 +216,7 @@ def model(case: Case) -> Iterator[tuple[str, ...]]:
             f"--model={case.model} --write-golden"
         )
         yield "golden vectors", FAIL, found, do
-    for name in (*opened.modalities, TEXT):
+    for name in opened.inputs:
         try:
             if told:
                 yield from _golden(opened, told, name)
@@ -233,7 +232,7 @@ CAUSES = {
 }
 
 
-def _golden(opened: api.Model, told: dict, name: str) -> Iterator[tuple[str, ...]]:
+def _golden(opened: encoder.Encoder, told: dict, name: str) -> Iterator[tuple[str, ...]]:
     if name not in told["modalities"]:
         yield name, WARN, "is not among the golden vectors", "write them again: --write-golden"
         return
@@ -249,7 +248,7 @@ def _golden(opened: api.Model, told: dict, name: str) -> Iterator[tuple[str, ...
             yield label, FAIL, found, f"the cause is {CAUSES[one.level]}"
 
 
-def _sane(opened: api.Model, name: str) -> Iterator[tuple[str, ...]]:
+def _sane(opened: encoder.Encoder, name: str) -> Iterator[tuple[str, ...]]:
     """Twice the same; alone as in a batch; unit length. `encode` itself refuses NaN."""
     given = golden.prepared(opened, name)
     batch = np.repeat(given, opened.batch_size, axis=0)

@@ -17,7 +17,7 @@ from lb_jax.evaluation import familiar
 
 if TYPE_CHECKING:
     from lb_jax.evaluation.calibrations import Calibrations
-    from lb_jax.inference.api import Model
+    from lb_jax.inference.encoder import Encoder
     from lb_jax.search.store import Store
 
 LOOKED_AT = 2048  # rows of a modality
@@ -38,7 +38,7 @@ class Calibrated(Protocol):
         ...
 
 
-def keep(store: "Store", model: "Model") -> str | None:
+def keep(store: "Store", model: "Encoder") -> str | None:
     """Looks at a store and keeps what was found with it.
 
     Args:
@@ -58,7 +58,7 @@ def keep(store: "Store", model: "Model") -> str | None:
     return reason(told, store.maker.source)
 
 
-def withheld(store: "Store", model: "Model") -> dict[str, str]:
+def withheld(store: "Store", model: "Encoder") -> dict[str, str]:
     """Modality -> why no probability of it is told; those where it is, or nothing is known, lack.
 
     Args:

@@ -12,7 +12,7 @@ from lb_jax.core.words import counted
 from lb_jax.media import settings as settings_lib
 
 if TYPE_CHECKING:
-    from lb_jax.inference.api import Model
+    from lb_jax.inference.encoder import Encoder
 
 PREFIX = "vectors_"  # of the name of a table
 
@@ -31,6 +31,7 @@ class Maker:
       stride_s: from the start of a window to that of the next, in seconds.
       frames: of a window of video, where they are not as many as in training (`lb_jax.load`).
       settings: of files, given to `lb_jax.load`; see `lb_jax.media.settings.to_json`.
+      space: where the vectors lie, of a model that has several; empty for others.
     """
 
     digest: str
@@ -42,9 +43,10 @@ class Maker:
     stride_s: float
     frames: int | None = None
     settings: str = ""
+    space: str = ""
 
     @classmethod
-    def of(cls, model: "Model", window_s: float, stride_s: float) -> "Maker":
+    def of(cls, model: "Encoder", window_s: float, stride_s: float) -> "Maker":
         """That of a loaded model.
 
         Raises:
@@ -58,19 +60,25 @@ class Maker:
             preprocessing=model.preprocessing,
             dtype=np.dtype(model.dtype).name,
             source=str(model.source),
-            width=model.config.text.embed_dim,
+            width=model.width,
             window_s=float(window_s),
             stride_s=float(stride_s),
             frames=model.frames,
             settings=settings_lib.to_json(model.settings),
+            space=model.space or "",
         )
 
-    def load(self, source: str | None = None) -> "Model":
+    def load(self, source: str | None = None) -> "Encoder":
         """Opens the model; `source` says where it lies if it moved."""
-        from lb_jax.inference import api
+        from lb_jax.inference import opening
 
-        loading = {"dtype": self.dtype, "frames": self.frames, **self.reading.given}
-        return api.load(source or self.source, **loading)
+        return opening.load_encoder(source or self.source, **self.loading)
+
+    @property
+    def loading(self) -> dict[str, Any]:
+        """What `lb_jax.load` is given besides the model; None for what is not."""
+        own = {"dtype": self.dtype, "frames": self.frames, "space": self.space or None}
+        return {**own, **self.reading.given}
 
     @property
     def reading(self) -> settings_lib.Settings:
@@ -101,17 +109,20 @@ class Maker:
     def options(self) -> str:
         """Of a command line, for the model with its frames and settings."""
         frames = f" --frames {self.frames}" if self.frames else ""
-        return f"--model {self.source}{frames}{self.reading.options}"
+        space = f" --space {self.space}" if self.space else ""
+        return f"--model {self.source}{frames}{space}{self.reading.options}"
 
     def __str__(self) -> str:
         frames = f", {counted(self.frames, 'frame')}" if self.frames else ""
         reading = f", {self.reading}" if self.settings else ""
-        return f"{self.source} ({self.digest[:12]}{frames}{reading})"
+        space = f", space {self.space}" if self.space else ""
+        return f"{self.source} ({self.digest[:12]}{frames}{space}{reading})"
 
 
 # field of a maker: how it is told, and the option of a command line that sets it
 SETTINGS = {
     "frames": ("frames: {}", "--frames"),
+    "space": ("space {}", "--space"),
     "window_s": ("window {} s", "--window"),
     "stride_s": ("stride {} s", "--stride"),
     "dtype": ("dtype {}", None),
@@ -119,6 +130,8 @@ SETTINGS = {
     "preprocessing": ("preprocessing {}", None),
     "settings": ("settings {}", None),
 }
+# Of these, what a model is loaded with: another value is another digest of the same model.
+LOADED = {"frames", "space", "settings"}
 
 
 def differing(holds: Maker, given: Maker) -> str:
@@ -135,7 +148,7 @@ def refusal(uri: str, holds: Maker, given: Maker) -> str:
     """Why a store refuses vectors of another maker, and what to do, in words."""
     values = {name: (getattr(holds, name), getattr(given, name)) for name in SETTINGS}
     differ = {name: pair for name, pair in values.items() if pair[0] != pair[1]}
-    other_loading = holds.source == given.source and bool({"frames", "settings"} & differ.keys())
+    other_loading = holds.source == given.source and bool(LOADED & differ.keys())
     upgrade = f"go over to it with `lb-jax index upgrade {uri} {given.options}`"
     if holds.digest != given.digest and not other_loading:
         return f"{differing(holds, given)}. Give another store with -o, or {upgrade}."

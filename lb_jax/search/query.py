@@ -20,7 +20,7 @@ from lb_jax.search.moments import Moment, merged
 
 if TYPE_CHECKING:
     from lb_jax.evaluation.metrics.calibration import Calibration
-    from lb_jax.inference.api import Model
+    from lb_jax.inference.encoder import Encoder
 
 WINDOWS_A_MOMENT = 8  # looked at for each moment asked for, as several make one
 MOST_WINDOWS = 4096  # looked at when few long moments take them all
@@ -29,7 +29,7 @@ DEEPEST = 50  # moments of each ranking that two are made one of, at least
 
 
 def query_vector(
-    model: "Model",
+    model: "Encoder",
     text: str | None = None,
     files: Mapping[str, str | os.PathLike[str] | bytes] | None = None,
     weights: Mapping[str, float] | None = None,
@@ -81,7 +81,7 @@ def query_vector(
 
 def find(
     store: store_lib.Store,
-    model: "Model",
+    model: "Encoder",
     vector: np.ndarray,
     k: int = 10,
     where: filters.Filter = filters.EVERYTHING,
@@ -211,7 +211,7 @@ def _nearest(
 
 def _withheld(
     store: store_lib.Store,
-    model: "Model",
+    model: "Encoder",
     vector: np.ndarray,
     asked: str | None,
     curves: Mapping[str, "Calibration"],
@@ -221,7 +221,7 @@ def _withheld(
     return dict.fromkeys(curves, foreign) if foreign else fits.withheld(store, model)
 
 
-def uncalibrated(model: "Model", asked: str, modalities: Sequence[str]) -> str | None:
+def uncalibrated(model: "Encoder", asked: str, modalities: Sequence[str]) -> str | None:
     """Why nothing that was found has a probability, where the model has no curve for it.
 
     Args:
@@ -241,7 +241,7 @@ def uncalibrated(model: "Model", asked: str, modalities: Sequence[str]) -> str |
 
 
 def _curves(
-    model: "Model", asked: str | None, modalities: Sequence[str]
+    model: "Encoder", asked: str | None, modalities: Sequence[str]
 ) -> dict[str, "Calibration"]:
     """The curve of each modality with the one that asks, where the model has it."""
     if asked is None:

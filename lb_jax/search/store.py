@@ -303,6 +303,7 @@ class Store:
                     "window_s": table.maker.window_s,
                     "stride_s": table.maker.stride_s,
                     "frames": table.maker.frames,
+                    "space": table.maker.space or None,
                     "settings": table.maker.reading.given,
                     "fit": json.loads(table.fit or "null"),
                 }

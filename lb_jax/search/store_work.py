@@ -17,7 +17,7 @@ from lb_jax.search.stamps import FileStamp
 from lb_jax.search.store import Store
 
 if TYPE_CHECKING:
-    from lb_jax.inference.api import Model
+    from lb_jax.inference.encoder import Encoder
 
 
 class StoreWork(work.Work):
@@ -34,7 +34,7 @@ class StoreWork(work.Work):
     def __init__(
         self,
         todo: Sequence[Source],
-        model: "Model",
+        model: "Encoder",
         store: Store,
         known: Mapping[tuple[str, str], FileStamp],
         quarantine: Quarantine,

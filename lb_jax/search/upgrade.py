@@ -14,7 +14,7 @@ from lb_jax.search import maker as maker_lib
 from lb_jax.search import store as store_lib
 
 if TYPE_CHECKING:
-    from lb_jax.inference.api import Model
+    from lb_jax.inference.encoder import Encoder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Upgraded:
 
 def run(
     uri: str | os.PathLike[str],
-    model: "Model",
+    model: "Encoder",
     *,
     drop_previous: bool = False,
     abandon: bool = False,

@@ -49,7 +49,7 @@ def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
         served.name: {
             "id": served.name,
             **common,
-            "modalities": [*served.modalities, TEXT],
+            "modalities": list(served.inputs),
             "dimensions": served.width,
             "digest": served.digest,
         }
@@ -66,7 +66,7 @@ def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
         title="lb-jax",
         version="1",
         description=f"Embeddings of media and text by {served.name}: "
-        f"{', '.join(served.modalities)}, text; {served.width} dimensions.",
+        f"{', '.join(served.inputs)}; {served.width} dimensions.",
         docs_url=None,  # those of FastAPI load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,  # to /v1/, which is not there

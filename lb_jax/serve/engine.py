@@ -34,9 +34,10 @@ from lb_jax.evaluation import calibrations
 from lb_jax.media import specs as specs_lib
 from lb_jax.serve import captions
 from lb_jax.serve.limits import Refusal
+from lb_jax.text import readers
 
 if TYPE_CHECKING:  # the server's process has no jax
-    from lb_jax.inference.api import Model
+    from lb_jax.inference.encoder import Encoder
     from lb_jax.inference.valor import ValorModel
 
 # Items that one compiled program takes; a batch is padded to the next size.
@@ -58,6 +59,7 @@ class Served:
       specs: preprocessing by modality, `text` included.
       logit_scale: log of the inverse temperature by modality.
       calibrated: curves from cosine to probability; or why there are none.
+      reader: how it reads texts; None where it reads none.
       captioner: the model that writes; None without.
     """
 
@@ -70,6 +72,7 @@ class Served:
     specs: dict[str, specs_lib.Spec]
     logit_scale: dict[str, float]
     calibrated: calibrations.Calibrations | str
+    reader: readers.Reader | None = None
     captioner: captions.Captioner | None = None
 
     @property
@@ -87,6 +90,11 @@ class Served:
     def modalities(self) -> tuple[str, ...]:
         """Modalities besides text, sorted."""
         return tuple(sorted(self.specs.keys() - {TEXT}))
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """`modalities`, and "text" where it reads texts."""
+        return (*self.modalities, *((TEXT,) if TEXT in self.specs else ()))
 
     def probability(self, one: str, other: str, cosine: np.ndarray) -> np.ndarray | None:
         """Calibrated probability of a match, float64 of the same shape; None without a curve."""
@@ -145,7 +153,7 @@ class Opening:
       captioner_name: how the API calls that.
     """
 
-    model: Callable[[], "Model"]
+    model: Callable[[], "Encoder"]
     name: str
     captioner: Callable[[], "ValorModel"] | None = None
     captioner_name: str = ""
@@ -212,7 +220,7 @@ class ModelAPI(litserve.LitAPI):
         return list(encode(self._model, modality, np.stack(given)))
 
 
-def encode(model: "Model", modality: str, array: np.ndarray) -> np.ndarray:
+def encode(model: "Encoder", modality: str, array: np.ndarray) -> np.ndarray:
     """Encodes up to `SIZES[-1]` items with the smallest program that takes them."""
     return model.encode(modality, array, batch_size=_padded(len(array)))
 
@@ -226,18 +234,16 @@ def _padded(count: int) -> int:
     return -(-size // devices) * devices
 
 
-def warm_up(model: "Model") -> None:
+def warm_up(model: "Encoder") -> None:
     """Compiles every program that requests will use."""
-    for size in SIZES:
-        model.embed(TEXT, ["warm"] * size, batch_size=_padded(size))
-    for modality in model.modalities:
-        tower = model.config.towers[modality]
-        frames = (tower.frames,) if modality == "video" else ()
+    for modality in model.inputs:
+        shape = specs_lib.shape(model.specs[modality])
+        kind = np.int32 if modality == TEXT else np.float32
         for size in SIZES:
-            encode(model, modality, np.zeros((size, *frames, *tower.image_size, 3), np.float32))
+            encode(model, modality, np.zeros((size, *shape), kind))
 
 
-def describe(model: "Model", name: str) -> Served:
+def describe(model: "Encoder", name: str) -> Served:
     """What the server is told about the model."""
     try:
         calibrated = model.calibration
@@ -249,10 +255,11 @@ def describe(model: "Model", name: str) -> Served:
         digest=model.digest,
         preprocessing=model.preprocessing,
         dtype=np.dtype(model.dtype).name,
-        width=model.config.text.embed_dim,
-        specs=dict(model.specs),
+        width=model.width,
+        specs={name: model.specs[name] for name in model.inputs},
         logit_scale=model.logit_scale,
         calibrated=calibrated,
+        reader=model.reader if TEXT in model.inputs else None,
     )
 
 

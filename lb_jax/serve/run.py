@@ -21,7 +21,7 @@ from lb_jax.media import settings as settings_lib
 from lb_jax.serve.limits import Limits
 
 if TYPE_CHECKING:
-    from lb_jax.inference.api import Model
+    from lb_jax.inference.encoder import Encoder
     from lb_jax.inference.valor import ValorModel
     from lb_jax.serve import service as service_lib
     from lb_jax.serve.engine import Served
@@ -49,6 +49,7 @@ class Options:
       page: whether there is a page beside the API.
       settings: of files that are sent, see `lb_jax.media.settings`; those of the store where none
         are given.
+      space: where vectors lie, of a model that has several; of a store its own.
     """
 
     model: str | None = None
@@ -62,15 +63,16 @@ class Options:
     workers: int = 2
     page: bool = True
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    space: str | None = None
 
 
-def open_model(source: str, **options: Any) -> "Model":
+def open_model(source: str, **options: Any) -> "Encoder":
     """Loads the model; runs in the engine process, which is where jax is."""
-    from lb_jax.inference import api
+    from lb_jax.inference import opening
     from lb_jax.training import compiled
 
     compiled.keep()
-    return api.load(source, **options)
+    return opening.load_encoder(source, **options)
 
 
 def open_captioner(source: str) -> "ValorModel":
@@ -130,11 +132,12 @@ def _serve(
     from lb_jax.serve import api, decoding, engine, gate
     from lb_jax.serve.service import Service
 
-    source, how = options.model or shipped.DEMO, dict(options.settings)
+    source, how = options.model or shipped.DEMO, dict(options.settings, space=options.space)
     if options.store:
         made = maker_of(options.store)
         source = options.model or made["source"]
-        how = {**store_settings(made, options), "dtype": made["dtype"], "frames": made["frames"]}
+        how = store_settings(made, options) | {name: made[name] for name in ("dtype", "frames")}
+        how["space"] = made["space"] or None
     if options.model is None and source == shipped.DEMO:
         shipped.instead_of(None, "serve")
     _say(f"loading {source}")
@@ -208,6 +211,11 @@ def store_settings(made: dict[str, Any], options: Options) -> dict[str, Any]:
     Raises:
       ConfigError: others are given.
     """
+    if options.space not in (None, made["space"]):
+        raise errors.ConfigError(
+            f"{options.store} holds vectors of the space {made['space'] or 'that its model has'}, "
+            f"not {options.space}; leave out --space, or build another store with it."
+        )
     known = settings_lib.from_json(made["settings"])
     others = settings_lib.Settings(**options.settings)
     if options.settings and others.changes != known.changes:

@@ -17,12 +17,10 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
-from lb_jax.media import specs as specs_lib
 from lb_jax.serve import captions, decoding
 from lb_jax.serve.engine import Engine, Served
 from lb_jax.serve.limits import Admission, Limits, Refusal
 from lb_jax.serve.metrics import Metrics
-from lb_jax.text import sentences
 
 KNOWN_FILES = 50_000  # of results, that links may lead to
 AT_ONCE = 500  # characters of a text that is not worth a thread
@@ -53,17 +51,19 @@ class Row:
       item: that it is of.
       tokens: int32 [context] of a window; None of a file.
       weight: of the window in its text: its tokens without start and end.
+      special: start and end, where it has these.
     """
 
     place: int
     item: Item
     tokens: np.ndarray | None = None
     weight: float = 1.0
+    special: int = 0
 
     @property
     def count(self) -> int:
         """Tokens, start and end included; 0 of a file."""
-        return 0 if self.tokens is None else int(self.weight) + sentences.SPECIAL
+        return 0 if self.tokens is None else int(self.weight) + self.special
 
 
 @dataclasses.dataclass(frozen=True)
@@ -377,18 +377,20 @@ class Service:
     async def _rows(self, place: int, item: Item) -> list[Row]:
         if not isinstance(item.content, str):
             return [Row(place, item)]
-        spec = specs_lib.of_text(self.served.specs)
-        given = [item.content], spec.context, spec.clean
+        reader, texts = self.served.reader, [item.content]
+        assert reader is not None  # `_check` has seen that the model reads texts
         try:
             if len(item.content) > AT_ONCE:
-                split = await asyncio.to_thread(sentences.tokenize, *given)
+                split = await asyncio.to_thread(reader.split, texts)
             else:
-                split = sentences.tokenize(*given)
+                split = reader.split(texts)
                 await asyncio.sleep(0)  # others have their turn
         except errors.DataError as error:
             raise Refusal("bad_request", f"{item.name} {error.reason}.", "input") from error
         windows = zip(split.tokens, split.weight, strict=True)
-        return [Row(place, item, tokens, float(weight)) for tokens, weight in windows]
+        return [
+            Row(place, item, tokens, float(weight), split.special) for tokens, weight in windows
+        ]
 
     async def _embed_rows(self, rows: Sequence[Row]) -> np.ndarray:
         arrays = await _each([row.item for row in rows], [self._prepare(row) for row in rows])

@@ -29,11 +29,13 @@ class Split:
       tokens: int32 [w, context].
       text: int64 [w], rising: number of the text of each window; every text has at least one.
       weight: float32 [w], tokens of the window without start and end.
+      special: tokens that each window has besides: start and end, if it has these.
     """
 
     tokens: np.ndarray
     text: np.ndarray
     weight: np.ndarray
+    special: int = SPECIAL
 
 
 def tokenize(texts: Sequence[str], context: int, cleaning: str = tokenizer.USUAL) -> Split:

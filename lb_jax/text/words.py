@@ -138,7 +138,7 @@ class Words:
             the vocabulary.
         """
         ids = self._encode(text, 0, spec.clean, allow_empty)
-        return self._row(ids, spec.context), len(ids) > spec.context
+        return self.rows([ids], spec.context)[0], len(ids) > spec.context
 
     def tokenize(self, texts: str | Sequence[str], spec: spec_lib.TextSpec = USUAL) -> np.ndarray:
         """Texts to ids, int32 [n, context], each cut or filled up with `pad`.
@@ -147,19 +147,18 @@ class Words:
           errors.DataError: as `encode`; names the text's place.
         """
         texts = [texts] if isinstance(texts, str) else texts
-        rows = [self._encode(text, i, spec.clean, False) for i, text in enumerate(texts)]
-        return np.array([self._row(ids, spec.context) for ids in rows], np.int32).reshape(
-            len(rows), spec.context
-        )
+        return self.rows(self.ids(texts, spec.clean), spec.context)
 
-    def lengths(self, texts: Sequence[str], cleaning: str = USUAL.clean) -> list[int]:
-        """How many words each text has. Raises as `tokenize` does."""
-        return [len(self._encode(text, i, cleaning, False)) for i, text in enumerate(texts)]
+    def ids(self, texts: Sequence[str], cleaning: str = USUAL.clean) -> list[list[int]]:
+        """The ids of all words of texts. Raises as `tokenize` does."""
+        return [self._encode(text, i, cleaning, False) for i, text in enumerate(texts)]
 
-    def _row(self, ids: Sequence[int], context: int) -> np.ndarray:
-        row = np.full(context, self.pad, np.int32)
-        row[: len(ids)] = ids[:context]
-        return row
+    def rows(self, ids: Sequence[Sequence[int]], context: int) -> np.ndarray:
+        """Ids of texts, each cut or filled up with `pad`: int32 [n, context]."""
+        out = np.full((len(ids), context), self.pad, np.int32)
+        for row, some in zip(out, ids, strict=True):
+            row[: len(some)] = some[:context]
+        return out
 
     def _encode(self, text: object, place: int, cleaning: str, allow_empty: bool) -> list[int]:
         where = f"text {place}"

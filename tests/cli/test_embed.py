@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ import pytest
 
 from lb_jax.core.errors import DataError
 from lb_jax.core.modalities import MODALITIES
-from lb_jax.inference import api
+from lb_jax.inference import opening
 from lb_jax.media import faults
 from lb_jax.training.distributed import ADDRESS, COUNT, INDEX
 from tests import goldens
@@ -31,9 +30,8 @@ class Counting:
 
     def __init__(self, digest="d" * 64):
         self.digest, self.asked, self.batch_size = digest, [], 32
-        self.config = types.SimpleNamespace(text=types.SimpleNamespace(embed_dim=2))
 
-    preprocessing = "p" * 16
+    preprocessing, width = "p" * 16, 2
 
     def preprocess(self, modality, items):
         self.asked += items
@@ -49,7 +47,7 @@ class Counting:
 @pytest.fixture
 def counting(monkeypatch):
     model = Counting()
-    monkeypatch.setattr(api, "load", lambda folder: model)
+    monkeypatch.setattr(opening, "load_encoder", lambda folder: model)
     return model
 
 

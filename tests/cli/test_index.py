@@ -19,7 +19,7 @@ from tests.media import media_files
 @pytest.fixture
 def model(load, model_dir):
     """The tiny model."""
-    return load(str(model_dir), dtype="float32", frames=None)
+    return load(str(model_dir), dtype="float32")
 
 
 @pytest.fixture
@@ -230,7 +230,7 @@ def test_kept_vectors_are_dropped_later(call, indexed, model, monkeypatch, given
     Store.upgrade(indexed.uri, second).make_current()
     assert "`lb-jax index upgrade media.index --drop-previous` drops it" in call("index check").out
     monkeypatch.setattr(Maker, "of", lambda *_: second)
-    monkeypatch.setattr("lb_jax.inference.api.load", lambda *_, **__: model)
+    monkeypatch.setattr("lb_jax.inference.opening.load_encoder", lambda *_, **__: model)
     result = call(f"index upgrade {given}--drop-previous")
     assert (result.status, result.err) == (0, "")
     assert "dropped" in result.out

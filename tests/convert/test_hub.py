@@ -103,8 +103,19 @@ def test_download_takes_one_form(cache, online, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
     assert hub.local(NAME) == cache
     assert taken == [
-        (NAME, ["*.json", "README.md", "merges.txt", "vocab.txt", "model.safetensors"])
+        (
+            NAME,
+            ["*.json", "README.md", "merges.txt", "vocab.txt", "words.txt", "model.safetensors"],
+        )
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "near"), [("captionr", "captioner"), ("dmo", "demo"), ("demo/", "demo")]
+)
+def test_a_name_that_is_nearly_one_of_the_package_is_told(given, near):
+    with pytest.raises(errors.ConfigError, match=rf"{given}: no such .*Did you mean '{near}'\?"):
+        hub.local(given)
 
 
 def test_folder_comes_before_the_hub(cache, tmp_path, monkeypatch):

@@ -73,7 +73,7 @@ def pixels(size):
 def load(source, **options):
     """`lb_jax.load`; models of the same shape share what is compiled."""
     model = lb_jax.load(source, batch_size=3, **options)
-    model._encode = COMPILED.setdefault(model.config, model._encode)
+    model._programs = COMPILED.setdefault(model.config, model._programs)
     return model
 
 

@@ -217,6 +217,19 @@ def test_a_folder_without_weights_says_what_it_holds(tmp_path):
         valor_folder.open_valor(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "opened", [valor_folder.open_valor, lb_jax.load], ids=["as VALOR", "as whatever it is"]
+)
+def test_a_work_directory_without_a_checkpoint_is_told_as_such(tmp_path, opened):
+    settings = '{"arch": "tiny", "steps": 9, "trainable": [[".*", true]]}'
+    (tmp_path / "config.json").write_text(settings)
+    with pytest.raises(
+        errors.CheckpointError, match="work directory of a run that has written no checkpoint yet"
+    ) as caught:
+        opened(tmp_path)
+    assert f"--workdir={tmp_path}" in str(caught.value)
+
+
 def test_towers_of_languagebind_have_no_released_names(tmp_path):
     cfg = dataclasses.replace(LARGE, video=dataclasses.replace(CLIP, frames=2, temporal=True))
     with pytest.raises(errors.CheckpointError, match="the format has no name for video/blocks/te"):

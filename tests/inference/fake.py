@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import time
-import types
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +28,7 @@ class Fake:
 
     preprocessing, dtype, frames = "0" * 16, np.float32, None
     settings = settings.NOTHING
-    config = types.SimpleNamespace(text=types.SimpleNamespace(embed_dim=WIDTH))
+    width, space = WIDTH, None
 
     def __init__(self, batch_size=4, source="fake", **specs):
         self.specs, self.batch_size = SPECS | specs, batch_size

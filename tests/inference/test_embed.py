@@ -157,7 +157,7 @@ def test_batches_shrink_when_memory_runs_out(folder, monkeypatch):
     array = model.preprocess(
         "image", [media_files.picture(media_files.scene(48, 40 + i)) for i in range(11)]
     )
-    expected, run, sizes = model.encode("image", array), model._encode, []
+    expected, run, sizes = model.encode("image", array), model._programs["encode"], []
 
     def short_of_memory(params, modality, batch):
         sizes.append(batch.shape[0] // model._mesh.size)
@@ -165,13 +165,14 @@ def test_batches_shrink_when_memory_runs_out(folder, monkeypatch):
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating")
         return run(params, modality, batch)
 
-    monkeypatch.setattr(model, "_encode", short_of_memory)
+    monkeypatch.setitem(model._programs, "encode", short_of_memory)
     with pytest.warns(UserWarning, match="does not hold"):
         found = model.encode("image", array)
     assert sizes[:3] == [8, 4, 2]
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert model.batch_size == 2 * model._mesh.size
-    monkeypatch.setattr(model, "_encode", lambda *_: short_of_memory(None, None, np.zeros((64, 1))))
+    none = np.zeros((64, 1))
+    monkeypatch.setitem(model._programs, "encode", lambda *_: short_of_memory(None, None, none))
     with pytest.raises(jax.errors.JaxRuntimeError):
         model.encode("image", array)
 

@@ -180,7 +180,7 @@ def test_files_are_known_by_their_bytes(alone, decoded, hashed, tmp_path, monkey
 def test_another_model_finds_nothing(folder, alone, pictures, decoded, hashed, other, tmp_path):
     Embedder(alone, tmp_path).media("image", pictures)
     twin = api.load(folder, devices=jax.local_devices()[:1])
-    twin._project = alone._project
+    twin._programs = alone._programs
     for name, value in other.items():
         setattr(twin, name, value)
     twin._parameters = alone._parameters

@@ -103,11 +103,12 @@ class Planted:
 
     def __init__(self, axes, model):
         self.axes, self.asked = axes, []
-        self.digest, self.config, self.fuse = model.digest, model.config, model.fuse
+        self.digest, self.width, self.fuse = model.digest, model.width, model.fuse
+        self.specs, self.inputs = model.specs, model.inputs
 
     def embed(self, modality, items):
         self.asked.append((modality, len(items)))
-        found = np.zeros((len(items), self.config.text.embed_dim), np.float32)
+        found = np.zeros((len(items), self.width), np.float32)
         for row, item in zip(found, items, strict=True):
             is_colour = modality == "text" and item in COLOURS
             row[COLOURS.index(item) if is_colour else self.axes[ITEMS[modality].index(item)]] = 1

@@ -1,17 +1,13 @@
-"""`lb_jax.load`: who needs a model that writes gets one, or one line; MMV's say how they open."""
+"""`lb_jax.load`: who needs a model that writes gets one, or one line."""
 
-import jax
 import numpy as np
 import pytest
 
-import lb_jax
-from lb_jax.convert import mmv_files, torch_writer
+from lb_jax.convert import torch_writer
 from lb_jax.core import errors
 from lb_jax.inference import opening, valor
-from lb_jax.models import mmv
 from tests.convert import small
-from tests.inference import tiny, valor_models
-from tests.models.test_mmv import CFG
+from tests.inference import mmv_models, tiny, valor_models
 
 
 def test_a_model_that_writes_is_opened_by_its_folder_or_work_directory(tmp_path):
@@ -32,6 +28,7 @@ REFUSED = {
     "our encoder": (lambda folder: tiny.save(folder), "an encoder, which gives vectors"),
     "CLIP": (small.clip_folder, "an encoder, which gives vectors"),
     "the demo's model": (lambda folder: "demo", "demo: an encoder, which gives vectors"),
+    "an MMV model": (mmv_models.save, "an encoder, which gives vectors"),
     "weights without options": (bare, "no log/hps.json, the options of the run"),
     "nothing": (lambda folder: folder, "no such folder|neither|no such file"),
 }
@@ -46,10 +43,9 @@ def test_what_does_not_write_is_one_line(tmp_path, what):
     assert "\n" not in str(caught.value)
 
 
-def test_an_mmv_model_says_how_it_is_opened(tmp_path):
-    params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), mmv.Mmv(CFG).shapes)
-    mmv_files.save(tmp_path / "ours", CFG, params)
-    mmv_files.convert(tmp_path / "ours", tmp_path / "released", "hf")
-    for path in ("ours", "released", f"released/{mmv_files.RELEASED}"):
-        with pytest.raises(errors.ConfigError, match=r"mmv_files\.open_mmv"):
-            lb_jax.load(tmp_path / path)
+def test_who_needs_vectors_is_given_no_model_that_writes(tmp_path):
+    valor_models.save(tmp_path / "run" / "checkpoint")
+    with pytest.raises(errors.ConfigError, match="a VALOR model, which is not made of towers"):
+        opening.load_encoder(tmp_path / "run")
+    with pytest.raises(errors.ConfigError, match="has no option space; it has dtype"):
+        opening.load(tmp_path / "run", space="va")

@@ -60,7 +60,7 @@ class FakeModel:
 
     modalities = ("audio", "image", "video")
     preprocessing, dtype, batch_size = "b" * 16, np.float32, 4
-    config = types.SimpleNamespace(text=types.SimpleNamespace(embed_dim=WIDTH))
+    width, space = WIDTH, None
 
     def __init__(self, source, seed):
         self.source, self.seed, self.digest = source, seed, f"{seed}" * 64

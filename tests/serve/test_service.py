@@ -7,6 +7,7 @@ import pytest
 
 from lb_jax.media import specs
 from lb_jax.serve import limits, service
+from lb_jax.text import readers
 
 ITEMS = [service.Item("image", b"a picture", "input 0"), service.Item("text", "a cat", "input 1")]
 
@@ -31,7 +32,10 @@ class Endless:
 def ask(items, is_alive, answer_s=0.2):
     """The code of a refusal, and the pool and the service that gave it."""
     pool = Endless()
-    served = types.SimpleNamespace(specs={name: specs.preset(name) for name in ("image", "text")})
+    served = types.SimpleNamespace(
+        specs={name: specs.preset(name) for name in ("image", "text")},
+        reader=readers.Pieces(specs.preset("text")),
+    )
     bounds = limits.Limits(answer_s=answer_s)
     made = service.Service(Endless(is_alive), pool, served, bounds, None)
     with pytest.raises(limits.Refusal) as told:
