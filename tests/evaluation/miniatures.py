@@ -174,6 +174,21 @@ def _valor32k(folder: Path) -> None:
         put(folder / f"videos/{id_}.mp4", clip(n, with_sound=True))
 
 
+def _youcook2(folder: Path) -> None:
+    database = {
+        f"abcdefghij{n}": {
+            "subset": subset,
+            "duration": 4.0,
+            "recipe_type": "113",
+            "annotations": [{"id": 0, "segment": [1, 3], "sentence": f"fry for {n} minutes"}],
+        }
+        for n, subset in enumerate(("validation", "training", "validation", "validation"))
+    }
+    put(folder / "youcookii_annotations_trainval.json", json.dumps({"database": database}))
+    for n in (0, 2, 3):
+        put(folder / f"raw_videos/validation/113/abcdefghij{n}.mp4", clip(n, frames=40))
+
+
 def _vatex(folder: Path) -> None:
     ids = [f"abcdefghi_{n}_000030_000040" for n in range(3)]
     rows = [
@@ -408,6 +423,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "lsmdc": _lsmdc,
     "valor32k": _valor32k,
     "vatex": _vatex,
+    "youcook2": _youcook2,
     "msrvtt_caption": _msrvtt_caption,
     "coco": _coco,
     "msrvtt_qa": _msrvtt_qa,

@@ -160,6 +160,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "vatex": Benchmark(
         "VATEX", (*_BOTH_WAYS, *_WITH_SOUND), written=_written(CAPTION, "audio+video", "video")
     ),
+    "youcook2": Benchmark("YouCook2", _tasks("text->video", "video->text")),
     "valor32k": Benchmark(
         "VALOR-32K",
         _tasks("text->audio+video", "text->video", "text->audio"),

@@ -90,6 +90,13 @@ LAYOUTS: dict[str, Layout] = {
         60_000,
         "vatex_public_test_english_v1.1.json, videos/<videoID>.mp4",
     ),
+    "youcook2": _row(
+        "YouCook2 validation",
+        video_text.youcook2,
+        3_492,
+        3_492,
+        "youcookii_annotations_trainval.json, raw_videos/validation/<recipe>/<video>.*",
+    ),
     "msrvtt_caption": _row(
         "MSR-VTT test",
         video_text.msrvtt_caption,

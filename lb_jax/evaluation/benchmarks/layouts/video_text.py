@@ -1,8 +1,12 @@
-"""Videos with captions: MSR-VTT, MSVD, DiDeMo, ActivityNet, LSMDC, VATEX, VALOR-32K (spec 7.1)."""
+"""Videos with captions (spec 7.1).
+
+MSR-VTT, MSVD, DiDeMo, ActivityNet, LSMDC, VATEX, VALOR-32K, YouCook2.
+"""
 
 import math
 from pathlib import Path
 
+from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.core.words import counted
 from lb_jax.evaluation.benchmarks import splits
@@ -192,6 +196,49 @@ def vatex(root: Path) -> splits.Split:
         elif reading.is_named(row.get("videoID"), where):
             reading.add(row["videoID"], where, texts=strings(row.get("enCap")) or ())
     return videos(reading, "videos", modalities=_BOTH)
+
+
+def youcook2(root: Path) -> splits.Split:
+    """Reads the validation set of YouCook2: a sentence for each step of a recipe.
+
+    `youcookii_annotations_trainval.json` is the official {"database": {video: {"subset",
+    "annotations": [{"id", "segment": [start, end], "sentence"}], ...}}}, in seconds. A step is an
+    item, `<video>_<id>`. Videos are `<video>.*` anywhere below `raw_videos/` or `videos/`, as the
+    official script downloads them (`raw_videos/validation/<recipe>/`); a part of them is gone
+    from YouTube, so published results are of fewer steps than are annotated.
+
+    Raises:
+      errors.DataError: the annotation is absent or unreadable.
+    """
+    reading = Reading(root)
+    path = root / "youcookii_annotations_trainval.json"
+    value, _ = annotations.json_value(path, dict)
+    database = value.get("database")
+    if not isinstance(database, dict):
+        raise errors.DataError(path, 'has no object "database"; give the official annotation')
+    steps = {}
+    for video, row in database.items():
+        row = row if isinstance(row, dict) else {}
+        if row.get("subset") != "validation" or not reading.is_named(video, path.name):
+            continue
+        for step in _rows(row, "annotations"):
+            id_, segment = f"{video}_{step.get('id')}", step.get("segment")
+            ends = [number(one) for one in segment] if isinstance(segment, list) else []
+            where = f"step {step.get('id')} of {video} in {path.name}"
+            match ends:
+                case [float(start_s), float(end_s)] if start_s < end_s:
+                    if reading.add(id_, where, texts=(step.get("sentence"),)):
+                        steps[id_] = video, start_s, end_s
+                case _:
+                    reading.bad_row(
+                        id_, f"{where}: its segment is {segment!r}, no two rising times"
+                    )
+    files = Files(root, "video", (folder(root, "raw_videos", "videos"),))
+    reading.expect("video")
+    for id_, (video, start_s, end_s) in steps.items():
+        reading.find("video", files, id_, video, start_s=start_s, end_s=end_s)
+    reading.extras(files)
+    return reading.split()
 
 
 def msrvtt_caption(root: Path) -> splits.Split:

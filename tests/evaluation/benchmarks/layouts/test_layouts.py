@@ -20,6 +20,7 @@ DIDEMO = [f"1234{n}@N00_555{n}_abcdef" for n in range(3)]
 LSMDC = [f"100{n}_Some_Movie_00.0{n}.03.170-00.0{n}.06.675" for n in range(3)]
 VGGSOUND = ["---g-f_I2yQ_000001", "a-bcdefghij_000120", "k1234567890_000000"]
 VATEX = [f"abcdefghi_{n}_000030_000040" for n in range(3)]
+YOUCOOK2 = [f"abcdefghij{n}_0" for n in (0, 2, 3)]
 COCO = [f"COCO_val2014_00000000000{n}.jpg" for n in (0, 2, 3)]
 ALL = tuple(layouts.LAYOUTS)
 
@@ -78,6 +79,11 @@ EXPECTED = {
         VATEX,
         dict.fromkeys(("video", "audio"), tuple(f"videos/{id_}.mp4" for id_ in VATEX)),
         [(f"Person {n} rows.", f"A boat, seen {n} times.") for n in range(3)],
+    ),
+    "youcook2": (
+        YOUCOOK2,
+        {"video": [(f"raw_videos/validation/113/{x[:-2]}.mp4", 1.0, 3.0) for x in YOUCOOK2]},
+        [(f"fry for {n} minutes",) for n in (0, 2, 3)],
     ),
     "msrvtt_caption": (
         ["video7010", "video7011"],
@@ -287,7 +293,7 @@ HAVE_TEXTS = tuple(name for name, one in layouts.LAYOUTS.items() if one.counts["
 HAVE_QUESTIONS = tuple(name for name, one in layouts.LAYOUTS.items() if "questions" in one.counts)
 FOLDERS = ("imagenet", "nyu_depth", "llvip", "flir_v1", "flir_v2")  # without an annotation
 # An item is there by its files, or by rows of which it has several, see test_questions.py.
-WITHOUT_ROWS = (*FOLDERS, "smoke", "msrvtt_caption", "coco", *HAVE_QUESTIONS)
+WITHOUT_ROWS = (*FOLDERS, "smoke", "msrvtt_caption", "coco", "youcook2", *HAVE_QUESTIONS)
 
 
 @pytest.fixture(params=ALL)
@@ -525,6 +531,7 @@ SPOILT = {
     "lsmdc": ("LSMDC16_challenge_1000_publictect.csv", 'SOMEONE says "no".', " "),
     "valor32k": ("desc_test.json", '"A man with hat 0 sings."', "7"),
     "vatex": ("vatex_public_test_english_v1.1.json", '"Person 0 rows."', "null"),
+    "youcook2": ("youcookii_annotations_trainval.json", "fry for 0 minutes", " "),
     "msrvtt_caption": ("test_videodatainfo.json", "a man sings", " "),
     "coco": ("dataset_coco.json", "A bus, number 0.", ""),
     "tgif_qa": ("Test_frameqa_question.csv", "\that\t", "\t \t"),
@@ -561,6 +568,7 @@ SHARED = {
     "lsmdc": ("LSMDC16_challenge_1000_publictect.csv", "A car, then a bus.", "She runs.", LSMDC[2]),
     "valor32k": ("desc_test.json", "hat 2", "hat 1", "abcdefghij2_30.000_40.000"),
     "vatex": ("vatex_public_test_english_v1.1.json", "Person 2", "Person 1", VATEX[2]),
+    "youcook2": ("youcookii_annotations_trainval.json", "for 3", "for 2", YOUCOOK2[2]),
     "coco": ("dataset_coco.json", "number 3", "number 2", COCO[2]),
     "clotho": (
         "clotho_captions_evaluation.csv",
@@ -582,6 +590,44 @@ def test_caption_that_comes_twice_is_named_and_kept(name, tmp_path):
     assert new(before, after) == [("duplicate", id_, None)]
     assert after.media == before.media
     assert sum(map(len, after.texts.values())) == sum(map(len, before.texts.values()))
+
+
+@pytest.mark.parametrize("segment", ["[2, 2]", "[3, 2]", '["x", 2]', "[0]", "null", "[-1, 2]"])
+def test_a_step_without_a_stretch_is_a_bad_row(segment, tmp_path):
+    folder = write(tmp_path, "youcook2")
+    before = read(folder)
+    file = folder / "youcookii_annotations_trainval.json"
+    change(file, lambda text: text.replace("[1, 3]", segment, 1))
+    after = read(folder)
+    assert [one.kind for one in after.problems] == ["annotation", "extra"]
+    assert after.problems[0].name == YOUCOOK2[0]
+    assert without(after) == without(before, YOUCOOK2[0])
+
+
+def test_steps_of_a_video_share_its_file(tmp_path):
+    folder = write(tmp_path, "youcook2")
+    file = folder / "youcookii_annotations_trainval.json"
+    content = json.loads(file.read_text())
+    steps = content["database"]["abcdefghij2"]["annotations"]
+    steps += [{"id": 7, "segment": [2.5, 4], "sentence": "serve"}] * 2
+    file.write_text(json.dumps(content))
+    after = read(folder)
+    assert list(after.ids) == [*YOUCOOK2[:2], "abcdefghij2_7", YOUCOOK2[2]]
+    video = folder / "raw_videos/validation/113/abcdefghij2.mp4"
+    assert after.media["video"]["abcdefghij2_7"] == Clip(video, 2.5, 4.0)
+    assert [(one.kind, one.name) for one in after.problems] == [("duplicate", "abcdefghij2_7")]
+
+
+def test_steps_may_be_named_by_anything_but_files_only_by_plain_names(tmp_path):
+    folder = write(tmp_path, "youcook2")
+    file = folder / "youcookii_annotations_trainval.json"
+    change(file, lambda text: text.replace("abcdefghij0", "../../abcdefghij0", 1))
+    after = read(folder)
+    assert list(after.ids) == YOUCOOK2[1:]
+    assert [one.kind for one in after.problems] == ["annotation", "extra"]
+    file.write_text('{"videos": {}}')
+    with pytest.raises(errors.DataError, match='has no object "database"'):
+        layouts.LAYOUTS["youcook2"].read(folder)
 
 
 def test_extra_files_do_not_hide_what_changes_a_score(tmp_path):
