@@ -28,6 +28,7 @@ from lb_jax.core.modalities import TEXT
 from lb_jax.inference import encoder, vector_cache
 from lb_jax.media import clips as clips_lib
 from lb_jax.media import given, passes, specs
+from lb_jax.text import readers
 
 # Part of every key of a vector; a new value makes older ones stale: for another way to decode or
 # cut, which no spec tells.
@@ -88,6 +89,11 @@ class Embedder:
         return self._model.logit_scale
 
     @property
+    def reader(self) -> readers.Reader:
+        """How it reads texts; raises ConfigError where it reads none."""
+        return self._model.reader
+
+    @property
     def digest(self) -> str:
         """Hash of the weights, the config and the preprocessing."""
         return self._model.digest
@@ -111,7 +117,8 @@ class Embedder:
         Args:
           modality: one of `modalities`.
           clips: files and windows.
-          views: how many arrays become of each video, and how; None makes one.
+          views: how many arrays become of each video, and how. None makes one; of a model with
+            several clips of a film it gives one row, their mean.
 
         Raises:
           ConfigError: for a modality the model does not have, or views of another one than video.
@@ -125,7 +132,10 @@ class Embedder:
                 f"got {modality!r} of a model with {', '.join(self.modalities)}."
             )
         unique = {clip: number for number, clip in enumerate(dict.fromkeys(clips))}
-        rows, reasons = self._embed(modality, list(unique), views)
+        film = self._model.film if views is None and modality == "video" else None
+        rows, reasons = self._embed(modality, list(unique), film or views)
+        if film is not None:
+            rows = rows.mean(axis=1, keepdims=True)
         numbers = [unique[clip] for clip in clips]
         failed = {i: reasons[number] for i, number in enumerate(numbers) if number in reasons}
         if len(unique) < len(numbers):

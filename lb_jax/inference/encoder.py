@@ -21,7 +21,7 @@ from lb_jax.core.modalities import TEXT
 from lb_jax.evaluation import calibrations
 from lb_jax.evaluation.metrics.calibration import Calibration
 from lb_jax.inference import identity, long, parameters, probability, programs, unit_vectors
-from lb_jax.media import given, preprocess, specs
+from lb_jax.media import given, passes, preprocess, specs
 from lb_jax.media import settings as settings_lib
 from lb_jax.models import languagebind
 from lb_jax.text.readers import Reader
@@ -67,9 +67,11 @@ class Encoder(abc.ABC):
       dtype: of compute.
       source: what `load` was given: a name, or the absolute path of files.
       any_size: modalities whose towers take clips of any number of frames and any size.
+      film: the clips that benchmarks take out of a film; None for one, as everywhere else.
     """
 
     any_size: tuple[str, ...] = ()
+    film: passes.Passes | None = None
 
     def __init__(
         self,

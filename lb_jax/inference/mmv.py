@@ -20,7 +20,7 @@ from lb_jax.convert import hub, mmv_files
 from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
 from lb_jax.inference import encoder, programs, spaces, unit_vectors
-from lb_jax.media import specs
+from lb_jax.media import passes, specs
 from lb_jax.models.languagebind import unit
 from lb_jax.models.mmv import HEADS, Mmv, MmvConfig
 from lb_jax.models.s3d import FOLD, S3DConfig
@@ -29,6 +29,7 @@ from lb_jax.text import readers
 from lb_jax.text.words import FILE, Words
 
 BATCH_SIZE = 8  # a clip is 32 frames
+FILM = passes.Passes(count=4, longest_s=None)  # of zero-shot retrieval (MMV spec 6.3)
 PRESETS = {"default": "mmv"}  # how the original decoded for its training was not published
 
 
@@ -97,7 +98,7 @@ class MmvModel(encoder.Encoder):
     Attributes:
       config: shape of the towers and the graph (`MmvConfig`).
       words: what its texts are read by; None where they are not there.
-      specs, settings, dtype, source, any_size: see `Encoder`.
+      specs, settings, dtype, source, any_size, film: see `Encoder`.
     """
 
     def __init__(
@@ -126,6 +127,7 @@ class MmvModel(encoder.Encoder):
             source=source,
         )
         self.any_size = ("video",) if self._trained else ()
+        self.film = FILM if self._trained else None
         self.words = read_words(weights)
         self._made = functools.partial(compiled, self.config, jnp.dtype(dtype), self._mesh)
 

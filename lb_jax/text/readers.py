@@ -22,6 +22,10 @@ class Reader(Protocol):
         """
         ...
 
+    def is_cut(self, text: str) -> bool:
+        """Whether `tokenize` cuts a text. Raises as it does."""
+        ...
+
     def split(self, texts: Sequence[str]) -> sentences.Split:
         """Texts to windows, nothing cut. Raises as `tokenize`."""
         ...
@@ -40,6 +44,10 @@ class Pieces:
     def tokenize(self, texts: Sequence[str]) -> np.ndarray:
         """See `Reader`."""
         return tokenizer.tokenize(texts, self.spec.context, self.spec.clean)
+
+    def is_cut(self, text: str) -> bool:
+        """See `Reader`."""
+        return bool(tokenizer.count_truncated(text, self.spec.context, self.spec.clean))
 
     def split(self, texts: Sequence[str]) -> sentences.Split:
         """See `Reader`."""
@@ -61,6 +69,10 @@ class Bags:
     def tokenize(self, texts: Sequence[str]) -> np.ndarray:
         """See `Reader`."""
         return self.known.tokenize(texts, self.spec)
+
+    def is_cut(self, text: str) -> bool:
+        """See `Reader`."""
+        return self.known.encode(text, self.spec)[1]
 
     def split(self, texts: Sequence[str]) -> sentences.Split:
         """See `Reader`; a window without a word of the vocabulary is left out."""

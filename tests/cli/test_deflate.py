@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 
+import lb_jax
 from lb_jax.convert import mmv_files
 from lb_jax.core import paths
 from lb_jax.media import specs
@@ -15,6 +16,8 @@ from lb_jax.models import deflation
 from lb_jax.models.mmv import Mmv
 from lb_jax.text import words
 from tests.convert import test_mmv as small
+from tests.evaluation import divided_miniatures, miniatures
+from tests.inference import mmv_models
 from tests.media import media_files
 
 STATED = {"video": {"frames": 8, "size": 24}, "text": {"context": 5}}
@@ -135,3 +138,51 @@ def test_a_folder_that_holds_something_else_stays(run, models, tmp_path):
     assert result.status == 2
     assert "holds no MMV model but something else" in result.err
     assert [one.name for one in (tmp_path / "out").iterdir()] == ["notes.txt"]
+
+
+PICTURES = [media_files.scene(40, 60), media_files.scene(60, 40)[::-1].copy()]
+
+
+def test_a_still_lies_where_the_film_of_it_lies(run, tmp_path):
+    flat = dataclasses.replace(mmv_models.CFG.video, shift=0.0)  # a frame sees no other
+    mmv_models.save(tmp_path / "model", dataclasses.replace(mmv_models.CFG, video=flat))
+    result = run("deflate {tmp}/model -o {tmp}/out --naive")
+    assert result.status == 0, result.err
+    model = lb_jax.load(tmp_path / "out")
+    assert model.modalities == ("audio", "image", "video")
+    still = model.embed("image", PICTURES)
+    film = model.embed("video", [[one] for one in PICTURES])
+    np.testing.assert_allclose(still, film, atol=1e-5)
+    assert model.similarity(still, model.embed("text", ["a cat"])).shape == (2, 1)
+    fine = lb_jax.load(tmp_path / "out", space="va")
+    np.testing.assert_allclose(
+        fine.embed("image", PICTURES), fine.embed("video", [[x] for x in PICTURES]), atol=1e-5
+    )
+
+
+def test_what_was_deflated_takes_part_in_both_suites(run, tmp_path):
+    known = words.Words.build([f"fry for {n} minutes" for n in (0, 2)])  # and no word of the third
+    cfg = dataclasses.replace(
+        mmv_models.CFG, text=dataclasses.replace(mmv_models.CFG.text, vocab=len(known))
+    )
+    mmv_models.save(tmp_path / "model", cfg, known)
+    assert run("deflate {tmp}/model -o {tmp}/out --naive").status == 0
+    for name in ("voc2007", "imagenet"):
+        divided_miniatures.write(name, tmp_path / "sets")
+    line = "evaluate --root {tmp}/sets --model {tmp}/out --cache {tmp}/cache --out {tmp}/page"
+    result = run(f"{line} --suite linear --only voc2007,imagenet")
+    assert result.status == 0, result.err
+    found = json.loads((tmp_path / "page" / "metrics.json").read_text())["benchmarks"]
+    assert set(found) == {"voc2007", "imagenet"}
+    assert found["voc2007"]["tasks"]["image->class"]["metrics"]["mAP"] > 0.4
+    steps = miniatures.write("youcook2", tmp_path / "sets")
+    file = steps / "youcookii_annotations_trainval.json"
+    file.write_text(file.read_text().replace("fry for 3 minutes", "serve"))
+    result = run(f"{line} --suite paper --only youcook2")
+    assert result.status == 0, result.err
+    found = json.loads((tmp_path / "page" / "metrics.json").read_text())["benchmarks"]
+    assert found["youcook2"]["tasks"]["text->video"]["n"] == 2
+    (left,) = (one for one in found["youcook2"]["problems"] if one["kind"] == "annotation")
+    assert (left["name"], left["modality"]) == ("abcdefghij3_0", "text")
+    assert "has no word that the model knows" in left["reason"]
+    assert "MMV, zero-shot text to video" in (tmp_path / "page" / "report.html").read_text()

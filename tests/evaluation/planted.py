@@ -16,6 +16,8 @@ from lb_jax.evaluation.benchmarks.splits import Split
 from lb_jax.evaluation.benchmarks.table import Benchmark
 from lb_jax.media import clips as clip_lib
 from lb_jax.media import specs
+from lb_jax.text import readers
+from lb_jax.text.spec import TextSpec
 
 CLASSES_FROM = 16  # axes of items lie below, of classes above
 WIDTH = CLASSES_FROM + 1000
@@ -40,6 +42,7 @@ class Planted:
 
     modalities = tuple(MODALITIES)
     logit_scale = dict.fromkeys(MODALITIES, 4.0)
+    reader = readers.Pieces(TextSpec())
 
     def __init__(self, split: Split, row: Benchmark, swapped: Mapping[str, str] | None = None):
         self.split, self.swapped, self.decoded = split, swapped or {}, []

@@ -12,7 +12,7 @@ from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
 from lb_jax.inference import features, mmv, opening
 from lb_jax.inference.embedder import Embedder
-from lb_jax.media import specs
+from lb_jax.media import passes, specs
 from lb_jax.media.clips import Clip
 from lb_jax.models.mmv import Mmv
 from lb_jax.text import words
@@ -237,8 +237,9 @@ def test_clips_and_texts_are_embedded_and_kept(model, tmp_path):
     path.write_bytes(CLIP)
     found = Embedder(model, tmp_path / "cache")
     media = found.media("video", [Clip(path)])
-    np.testing.assert_allclose(
-        media.rows[0, 0], model.encode("video", model.preprocess("video", [CLIP]), unit=False)[0]
-    )
+    of_film = passes.arrays(Clip(path), model.specs["video"], mmv.FILM)
+    assert of_film.shape == (4, 4, 16, 16, 3)
+    expected = model.encode("video", of_film, unit=False).mean(axis=0, keepdims=True)
+    np.testing.assert_allclose(media.rows[0], expected, atol=1e-6)
     assert found.texts(["a cat", "a dog"]).shape == (2, 6)
     assert features.Features(model, None).media("video", [Clip(path)]).rows.shape == (1, 1, 16)

@@ -31,3 +31,13 @@ def test_pieces_are_those_of_the_tokenizer_and_of_sentences():
     found, expected = pieces.split(texts), sentences.tokenize(texts, 5)
     np.testing.assert_array_equal(found.tokens, expected.tokens)
     assert found.special == sentences.SPECIAL
+
+
+@pytest.mark.parametrize(
+    ("reader", "longest"), [(BAGS, "cat dog runs"), (readers.Pieces(TextSpec(5)), "a dog runs")]
+)
+def test_a_text_is_cut_from_one_word_more_on(reader, longest):
+    assert not reader.is_cut(longest)
+    assert reader.is_cut(f"{longest} cat")
+    with pytest.raises(errors.DataError):
+        reader.is_cut("")

@@ -30,7 +30,7 @@ from lb_jax.evaluation.benchmarks.splits import (
 from lb_jax.evaluation.benchmarks.table import Benchmark, Settings, Task
 from lb_jax.evaluation.metrics import retrieval, scoring
 from lb_jax.media.clips import Clip, Views
-from lb_jax.text import tokenizer
+from lb_jax.text.readers import Reader
 
 SAMPLED = 2000  # items of a modality that its health is told of
 
@@ -52,6 +52,11 @@ class Embedder(Protocol):
 
     modalities: tuple[str, ...]
     logit_scale: Mapping[str, float]
+
+    @property
+    def reader(self) -> Reader:
+        """How it reads texts."""
+        ...
 
     def media(self, modality: str, clips: Sequence[Clip], views: Views | None = None) -> Embedded:
         """Rows of clips of one modality, of several views where `views` asks for them."""
@@ -121,7 +126,7 @@ class Bench:
         settings: Settings,
     ):
         self.name, self.row, self.settings = name, row, settings
-        texts, self.found = _usable(split) if embedder else (split.texts, [])
+        texts, self.found = _usable(split, embedder) if embedder else (split.texts, [])
         self.split = dataclasses.replace(split, texts=texts)
         self._model = embedder
         self._media: dict[str, dict[str, np.ndarray]] = collections.defaultdict(dict)
@@ -294,14 +299,14 @@ class Bench:
         return self._embedder.logit_scale
 
 
-def _usable(split: Split) -> tuple[dict[str, tuple[str, ...]], list[Problem]]:
-    """Captions that can be tokenised by item, and what is wrong with the others or cut short."""
+def _usable(split: Split, embedder: Embedder) -> tuple[dict[str, tuple[str, ...]], list[Problem]]:
+    """Captions that the model can read by item, and what is wrong with the others or cut short."""
     texts, problems = {}, []
     for id_, captions in split.texts.items():
-        kept, cut = [], 0
+        kept, cut, reader = [], 0, embedder.reader
         for caption in captions:
             try:
-                cut += tokenizer.count_truncated(caption)
+                cut += reader.is_cut(caption)
             except errors.DataError as error:
                 problems.append(Problem(ANNOTATION, id_, f"a text {error.reason}; left out", TEXT))
             else:
