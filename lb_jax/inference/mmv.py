@@ -241,12 +241,13 @@ class MmvModel(encoder.Encoder):
           ConfigError: for arrays that are not [n, e] and [m, e], or vectors of two spaces, naming
             the spaces.
         """
-        one, other = (getattr(x, "space", None) for x in (a, b))
-        widths = [np.shape(x)[-1] if np.ndim(x) == 2 else None for x in (a, b)]
-        if (one and other and one != other) or (None not in widths and widths[0] != widths[1]):
+        told = [getattr(x, "space", None) for x in (a, b)]
+        widths = [np.shape(x)[-1] for x in (a, b) if np.ndim(x) == 2]
+        is_other = None not in told and told[0] != told[1]
+        if len(widths) == len(told) and (is_other or widths[0] != widths[1]):
             found = " and ".join(
                 f"{width} numbers{f' of {space!r}' if space else ''}"
-                for width, space in zip(widths, (one, other), strict=True)
+                for width, space in zip(widths, told, strict=True)
             )
             known = ", ".join(f"{x} ({self.width_in(x)})" for x in spaces.names(self.config))
             raise errors.ConfigError(

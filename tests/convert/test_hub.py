@@ -147,7 +147,8 @@ def test_folder_comes_before_the_hub(cache, tmp_path, monkeypatch):
     ],
 )
 def test_patterns_choose_one_form(files, form):
-    assert hub.patterns(files) == ["*.json", "README.md", "merges.txt", "vocab.txt", *form]
+    beside = ["*.json", "README.md", "merges.txt", "vocab.txt", "words.txt"]
+    assert hub.patterns(files) == [*beside, *form]
 
 
 @pytest.mark.parametrize(

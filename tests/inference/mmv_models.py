@@ -3,8 +3,10 @@
 import dataclasses
 
 import jax
+import numpy as np
 
 from lb_jax.convert import mmv_files
+from lb_jax.core import paths
 from lb_jax.models.graphs import GraphConfig, HeadConfig
 from lb_jax.models.mmv import Mmv, MmvConfig
 from lb_jax.models.resnet import ResNetConfig
@@ -52,11 +54,11 @@ def without(*names):
 
 
 def save(folder, cfg=CFG, words=WORDS, preprocess=None, seed=0):
-    """Writes a checkpoint; weights large enough that items differ."""
-    params = Mmv(cfg).init(jax.random.key(seed))
-    params = jax.tree.map(lambda leaf: leaf * 3 if leaf.ndim > 1 else leaf, params)
+    """Writes a checkpoint; its batch norms have seen values of variance one."""
+    flat = paths.flatten(Mmv(cfg).init(jax.random.key(seed)))
+    ones = {path: np.ones_like(leaf) for path, leaf in flat.items() if path.endswith("var/average")}
     stated = PREPROCESS if preprocess is None else preprocess
     stated = {name: fields for name, fields in stated.items() if name in cfg.towers}
     known = words if cfg.text is not None else None
-    mmv_files.save(folder, cfg, params, stated, known)
+    mmv_files.save(folder, cfg, paths.unflatten({**flat, **ones}), stated, known)
     return folder
