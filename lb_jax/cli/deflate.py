@@ -30,6 +30,7 @@ def main(argv: Sequence[str]) -> None:
 
     # jax takes a second to import; wrong arguments are told before
     from lb_jax.convert import mmv_files, replacing
+    from lb_jax.inference import mmv
     from lb_jax.media import specs
     from lb_jax.models import deflation
     from lb_jax.text import words
@@ -48,9 +49,7 @@ def main(argv: Sequence[str]) -> None:
         raise errors.ConfigError(
             f"{arguments.model}: has an image tower already; give the model it was made from."
         )
-    film = specs.from_dict(
-        VIDEO, {**specs.to_dict(specs.preset(VIDEO, "mmv")), **read.preprocess.get(VIDEO, {})}
-    )
+    film = mmv.read_specs(read)[VIDEO]
     assert isinstance(film, specs.VideoSpec)
     still = specs.still(film)
     params = read.params()
@@ -135,18 +134,19 @@ def _model_of(given: str) -> Path:
       ConfigError: for a model of another kind.
       CheckpointError: for what is no model.
     """
-    from lb_jax.convert import hub, mmv_files, valor_folder, weights
+    from lb_jax.convert import hub, weights
+    from lb_jax.inference import opening
 
     path = hub.local(given)
-    found = next((one for one in (path, path / "checkpoint") if mmv_files.is_mmv(one)), None)
+    found = opening.find_mmv(path)
     if found is not None:
         return found
-    if valor_folder.is_valor(path):
-        kind, has = "VALOR", "which reads a picture as a film of one frame"
+    if opening.find_valor(path) is not None:
+        what = "a VALOR model, which reads a picture as a film of one frame"
     else:
         weights.open_weights(given)
-        kind, has = "LanguageBind", "whose image encoder is there: model.embed('image', FILES)"
-    raise errors.ConfigError(f"{given}: a {kind} model, {has}; give an MMV model to deflate.")
+        what = "a LanguageBind model, and LanguageBind has an image encoder of its own"
+    raise errors.ConfigError(f"{given}: {what}; give an MMV model to deflate.")
 
 
 def _fitted(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from lb_jax.core import errors, names
+from lb_jax.core.words import counted
 from lb_jax.corpora import captions
 from lb_jax.corpora.quarantine import BadSample
 from lb_jax.corpora.rows import EveryRow, Row
@@ -101,7 +102,8 @@ def shown(files: Files, spec: specs.ImageSpec) -> tuple[np.ndarray, list[BadSamp
             bad.append(BadSample(NAME, row.id, error.reason))
     if not found:
         raise errors.DataError(
-            files.where, f"{len(bad)} pictures tried and none can be used; last: {bad[-1].reason}"
+            files.where,
+            f"{counted(len(bad), 'picture')} tried and none can be used; last: {bad[-1].reason}",
         )
     return np.stack(found), bad
 

@@ -88,15 +88,6 @@ def test_a_fitted_image_tower_lies_beside_the_others(run, models, tmp_path):
     assert all(paths.match_one(deflation.AFFINE, path) for path in moved)
 
 
-def test_the_same_seed_gives_the_same_tower(run, tmp_path):
-    digests = []
-    for out, seed in (("a", 1), ("b", 1), ("c", 2)):
-        line = FIT.replace("--steps 40", "--steps 2").replace("{tmp}/out", f"{{tmp}}/{out}")
-        assert run(f"{line} --seed {seed}").status == 0
-        digests.append(mmv_files.open_mmv(tmp_path / out).digest)
-    assert digests[0] == digests[1] != digests[2]
-
-
 def test_naive_deflation_needs_no_pictures(run, tmp_path):
     result = run("deflate {models}/model -o {tmp}/out --naive")
     assert result.status == 0, result.err
@@ -115,7 +106,10 @@ def test_naive_deflation_needs_no_pictures(run, tmp_path):
         ("{models}/model --naive --images {models}/few", "fits nothing, and --images is given"),
         ("{models}/model --naive --steps 3", "--steps is of a fit, and --naive fits nothing"),
         ("{models}/lone --naive", "has no video tower to deflate; it has audio, text"),
-        ("{model} --naive", "a LanguageBind model, whose image encoder is there"),
+        (
+            "{model} --naive",
+            "a LanguageBind model, and LanguageBind has an image encoder of its own",
+        ),
         ("{models}/none --naive", "none: "),
         ("{models}/model --images {models}/none", "none: nothing to deflate as image"),
         ("{models}/model --images {models}/few", "few: 3 pictures, fewer than a batch of 16"),
@@ -153,11 +147,6 @@ def test_a_still_lies_where_the_film_of_it_lies(run, tmp_path):
     still = model.embed("image", PICTURES)
     film = model.embed("video", [[one] for one in PICTURES])
     np.testing.assert_allclose(still, film, atol=1e-5)
-    assert model.similarity(still, model.embed("text", ["a cat"])).shape == (2, 1)
-    fine = lb_jax.load(tmp_path / "out", space="va")
-    np.testing.assert_allclose(
-        fine.embed("image", PICTURES), fine.embed("video", [[x] for x in PICTURES]), atol=1e-5
-    )
 
 
 def test_what_was_deflated_takes_part_in_both_suites(run, tmp_path):
