@@ -240,7 +240,7 @@ def warm_up(model: "Encoder") -> None:
         shape = specs_lib.shape(model.specs[modality])
         kind = np.int32 if modality == TEXT else np.float32
         for size in SIZES:
-            encode(model, modality, np.zeros((size, *shape), kind))
+            encode(model, modality, np.ones((size, *shape), kind))
 
 
 def describe(model: "Encoder", name: str) -> Served:

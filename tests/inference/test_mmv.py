@@ -193,7 +193,7 @@ def test_texts_without_words_are_refused_and_films_are_not(folder, released, tmp
 
 def test_clips_may_be_of_other_frames_and_sizes(model, folder):
     assert model.any_size == ("video",)
-    assert model.encode("video", np.zeros((1, 2, 24, 20, 3), np.float32)).shape == (1, 6)
+    assert model.encode("video", np.ones((1, 2, 24, 20, 3), np.float32)).shape == (1, 6)
     few = lb_jax.load(folder, frames=2, **ONE)
     assert (few.frames, few.trained_frames, model.frames) == (2, 4, None)
     assert few.preprocess("video", CLIP).shape == (1, 2, 16, 16, 3)
