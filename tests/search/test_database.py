@@ -100,14 +100,14 @@ def test_two_processes_add_to_a_store_that_neither_found(uri):
 
 
 def test_store_of_before_there_were_settings_goes_on(store, uri):
-    lancedb.connect(uri).open_table(database.MODELS).drop_columns(["settings"])
+    lancedb.connect(uri).open_table(database.MODELS).drop_columns(["settings", "space"])
     store.add(stores.rows(stores.unit(3)))
     old = Store.create(uri, MAKER)
     assert (old.maker, len(old)) == (MAKER, 3)
     since = dataclasses.replace(OTHER, source=MAKER.source)
     with pytest.raises(errors.DataError, match="prepared otherwise since an update"):
         Store.create(uri, since)
-    made = dataclasses.replace(OTHER, settings=TUM)
+    made = dataclasses.replace(OTHER, settings=TUM, space="va")
     new = Store.upgrade(uri, made)
     new.add(stores.rows(stores.unit(2), maker=made))
     new.make_current()

@@ -52,3 +52,14 @@ def test_settings_are_kept_with_the_vectors(uri):
     other = dataclasses.replace(OTHER, source=MAKER.source)
     with pytest.raises(errors.DataError, match="made with depth unit tum, not those of the model"):
         Store.create(uri, other)
+
+
+def test_the_space_is_kept_with_the_vectors(uri):
+    Store.create(uri, dataclasses.replace(MAKER, space="vat"))
+    opened = Store.open(uri)
+    assert opened.maker.loading["space"] == "vat"
+    assert opened.maker.options == "--model models/first --space vat"
+    assert opened.info()["models"][0]["space"] == "vat"
+    other = dataclasses.replace(OTHER, source=MAKER.source, space="va")
+    with pytest.raises(errors.DataError, match=r"made with space vat, not va.*or --space vat"):
+        Store.create(uri, other)
