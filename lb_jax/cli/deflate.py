@@ -97,13 +97,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--learning-rate", type=float, help="of the first step (default: %(default)s)")
     add("--frames", type=int, help="of the films it is fitted to (default: those of the model)")
     add("--seed", type=int, help="of order, crops and augmentation (default: %(default)s)")
-    add(
-        "--as",
-        dest="rules",
-        action="append",
-        metavar="REGEX=MODALITY",
-        help="what files are whose absolute path the expression is found in",
-    )
+    file_arguments.add_rules(group)
     add("--quarantine", type=Path, metavar="FILE", help="list of pictures that cannot be used")
     add("--max-bad-rate", type=float, help="share of them above which it stops")
     parser.set_defaults(**FIT)

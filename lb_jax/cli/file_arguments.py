@@ -97,14 +97,7 @@ def add_read(parser: Parser, title: str) -> argparse._ArgumentGroup:
     group = parser.add_argument_group(title)
     add = group.add_argument
     add("--workers", type=int, help="processes that decode (default: one for each processor)")
-    add(
-        "--as",
-        dest="rules",
-        action="append",
-        metavar="REGEX=MODALITY",
-        help="what files are whose absolute path the expression is found in; comes before the "
-        "rules below",
-    )
+    add_rules(group, "; comes before the rules below")
     add(
         "--root",
         type=Path,
@@ -113,6 +106,22 @@ def add_read(parser: Parser, title: str) -> argparse._ArgumentGroup:
     add("--timeout", type=float, metavar="S", help="for a file in seconds (default: %(default)s)")
     parser.set_defaults(**READ)
     return group
+
+
+def add_rules(group: argparse._ArgumentGroup, more: str = "") -> None:
+    """Adds `--as`, by which files are told to be of a modality.
+
+    Args:
+      group: of arguments.
+      more: what its help says besides.
+    """
+    group.add_argument(
+        "--as",
+        dest="rules",
+        action="append",
+        metavar="REGEX=MODALITY",
+        help=f"what files are whose absolute path the expression is found in{more}",
+    )
 
 
 def check(arguments: argparse.Namespace) -> None:

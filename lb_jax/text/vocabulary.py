@@ -32,6 +32,32 @@ def read(path: Path, what: str) -> list[str]:
     return lines[:-1] if lines[-1] == "" else lines
 
 
+def numbered(
+    entries: Sequence[str], special: Sequence[str], name: object, what: str, expected: str
+) -> dict[str, int]:
+    """Entry -> its token.
+
+    Args:
+      entries: in the order of their tokens.
+      special: what has to be among them.
+      name: how errors call the vocabulary.
+      what: an entry in words, such as "piece".
+      expected: what the vocabulary should be, in words.
+
+    Raises:
+      errors.DataError: a special one is missing, or an entry comes twice.
+    """
+    found = {entry: number for number, entry in enumerate(entries)}
+    if lacking := [one for one in special if one not in found]:
+        raise errors.DataError(
+            name, f"has {len(entries)} {what}s and no {', '.join(lacking)}; expected {expected}"
+        )
+    if len(found) < len(entries):
+        twice = next(one for number, one in enumerate(entries) if found[one] != number)
+        raise errors.DataError(name, f"has the {what} {twice!r} twice; take one of them out")
+    return found
+
+
 def write(path: Path, entries: Sequence[str]) -> None:
     """Writes a file as `read` takes it."""
     path.write_text("".join(f"{one}\n" for one in entries), "utf-8", newline="\n")

@@ -84,16 +84,8 @@ class WordPiece:
 
     def __init__(self, pieces: Sequence[str], name: object = "<vocabulary>"):
         self.vocabulary = tuple(pieces)
-        numbers = {piece: number for number, piece in enumerate(self.vocabulary)}
-        if lacking := [one for one in SPECIAL if one not in numbers]:
-            raise errors.DataError(
-                name,
-                f"has {len(self.vocabulary)} pieces and no {', '.join(lacking)}; expected the "
-                "vocabulary of a BERT, one piece a line",
-            )
-        if len(numbers) < len(self.vocabulary):
-            twice = next(p for i, p in enumerate(self.vocabulary) if numbers[p] != i)
-            raise errors.DataError(name, f"has the piece {twice!r} twice; take one of them out")
+        expected = "the vocabulary of a BERT, one piece a line"
+        numbers = vocabulary.numbered(self.vocabulary, SPECIAL, name, "piece", expected)
         self.pad, self.unknown, self.begin, self.end, self.mask = map(numbers.__getitem__, SPECIAL)
 
     @classmethod

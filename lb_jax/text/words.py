@@ -70,16 +70,8 @@ class Words:
 
     def __init__(self, known: Sequence[str], name: object = "<words>"):
         self.vocabulary = tuple(known)
-        self._ids = {word: number for number, word in enumerate(self.vocabulary)}
-        if lacking := [one for one in SPECIAL if one not in self._ids]:
-            raise errors.DataError(
-                name,
-                f"has {len(self.vocabulary)} words and no {', '.join(lacking)}; expected one word "
-                f"a line, {' and '.join(SPECIAL)} among them",
-            )
-        if len(self._ids) < len(self.vocabulary):
-            twice = next(w for i, w in enumerate(self.vocabulary) if self._ids[w] != i)
-            raise errors.DataError(name, f"has the word {twice!r} twice; take one of them out")
+        expected = f"one word a line, {' and '.join(SPECIAL)} among them"
+        self._ids = vocabulary.numbered(self.vocabulary, SPECIAL, name, "word", expected)
         self.pad, self.unknown = map(self._ids.__getitem__, SPECIAL)
 
     @classmethod
