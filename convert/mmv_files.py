@@ -432,9 +432,10 @@ def convert(source: Path, folder: Path, to: str) -> tuple[MmvWeights, MmvWeights
     """
     source, folder = replacing.require(source, folder, to, FORMATS, "MMV", is_mmv)
     read = open_mmv(source)
-    FORMATS[to](read, folder)
-    if read.words is not None:
-        shutil.copyfile(read.words, folder / words.FILE)
+    with checkpoint.replacing(folder) as partial:  # with its words or not at all
+        FORMATS[to](read, partial)
+        if read.words is not None:
+            shutil.copyfile(read.words, partial / words.FILE)
     return read, open_mmv(folder)
 
 

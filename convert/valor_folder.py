@@ -240,9 +240,10 @@ def convert(
     """
     source, folder = replacing.require(source, folder, to, FORMATS, "VALOR", is_valor)
     read = open_valor(source, config)
-    FORMATS[to](read, folder)
-    if (vocabulary := vocabulary_of(source)) is not None:
-        shutil.copyfile(vocabulary, folder / wordpiece.FILE)
+    with checkpoint.replacing(folder) as partial:  # with its vocabulary or not at all
+        FORMATS[to](read, partial)
+        if (vocabulary := vocabulary_of(source)) is not None:
+            shutil.copyfile(vocabulary, partial / wordpiece.FILE)
     return read, open_valor(folder)
 
 

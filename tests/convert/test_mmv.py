@@ -90,6 +90,10 @@ def test_every_format_holds_every_bit(released, tmp_path, to):
     jax.tree.map(np.testing.assert_array_equal, out.params(), drawn())
 
 
+def no_room(*paths):
+    raise OSError(28, "no room")
+
+
 def words_of(count):
     return words.Words([*words.SPECIAL, *(f"w{i}" for i in range(2, count))])
 
@@ -104,6 +108,15 @@ def test_preprocessing_and_words_go_with_the_weights(tmp_path, to):
         assert one.preprocess == stated
         assert words.Words.read(one.words).vocabulary == words_of(30).vocabulary
     jax.tree.map(np.testing.assert_array_equal, read.part("heads"), drawn()["heads"])
+
+
+@pytest.mark.parametrize("to", mmv_files.FORMATS)
+def test_a_model_is_converted_with_its_words_or_not_at_all(tmp_path, to, monkeypatch):
+    mmv_files.save(tmp_path / "a", CFG, drawn(), known=words_of(30))
+    monkeypatch.setattr(mmv_files.shutil, "copyfile", no_room)
+    with pytest.raises(errors.CheckpointError, match=r"out: cannot be written \(no room\)"):
+        mmv_files.convert(tmp_path / "a", tmp_path / "out", to)
+    assert [one.name for one in tmp_path.iterdir()] == ["a"]
 
 
 def test_words_of_another_table_are_not_written(tmp_path):

@@ -105,6 +105,19 @@ def test_a_round_trip_gives_every_tensor_bit_for_bit(tmp_path, name, cfg):
         assert json.loads((out / "log" / "hps.json").read_text()) == {**SIZES, **OPTIONS[name]}
 
 
+@pytest.mark.parametrize("to", valor_folder.FORMATS)
+def test_a_model_is_converted_with_its_vocabulary_or_not_at_all(tmp_path, to, monkeypatch):
+    def no_room(*paths):
+        raise OSError(28, "no room")
+
+    source = folder(tmp_path / "v", LARGE, OPTIONS["large"])
+    (source / "vocab.txt").write_text("[PAD]\n")
+    monkeypatch.setattr(valor_folder.shutil, "copyfile", no_room)
+    with pytest.raises(errors.CheckpointError, match=r"out: cannot be written \(no room\)"):
+        valor_folder.convert(source, tmp_path / "out", to)
+    assert [one.name for one in tmp_path.iterdir()] == ["v"]
+
+
 def test_wrapped_names_are_the_same_model(tmp_path):
     plain = folder(tmp_path / "a", LARGE, OPTIONS["large"])
     wrapped = folder(tmp_path / "b", LARGE, OPTIONS["large"], prefix="module.")
