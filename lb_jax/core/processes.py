@@ -21,6 +21,20 @@ def end_with_parent(*, every_s: float = 1.0) -> None:
     threading.Thread(target=watch, daemon=True, name="end-with-parent").start()
 
 
+def one_of_several() -> None:
+    """Begins a process that decodes beside others: it ends with its parent and takes one core.
+
+    Libraries start a thread for each core in every process; there are then more threads than cores,
+    and those of a product wait for each other without sleep.
+    """
+    import cv2
+    import threadpoolctl
+
+    end_with_parent()
+    cv2.setNumThreads(1)
+    threadpoolctl.threadpool_limits(1, "blas")
+
+
 def quiet_libtpu() -> None:
     """Keeps `libtpu`, where it is installed to plan for TPUs, from complaining that there is none.
 

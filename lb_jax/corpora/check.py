@@ -165,7 +165,7 @@ _STATE: list[Any] = []  # of a working process: source, specs, context
 
 
 def _start(*state: Any) -> None:
-    processes_lib.end_with_parent()
+    processes_lib.one_of_several()
     _STATE[:] = state
 
 

@@ -222,7 +222,7 @@ def _late(timeout_s: float) -> str:
 
 def _work(pipe: connection.Connection, reading: readings.Reading) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run, which ends this
-    processes.end_with_parent()
+    processes.one_of_several()
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the run ended
         pipe.send(None)
         while True:

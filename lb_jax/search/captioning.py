@@ -306,7 +306,7 @@ class _Pool:
 
 def _begin_process() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run, which ends this
-    processes.end_with_parent()
+    processes.one_of_several()
 
 
 def decode(portion: Portion) -> list[Seen | errors.DataError]:

@@ -164,7 +164,7 @@ def serve(pipe: Connection, limits: Limits) -> None:
     """Answers jobs until the pipe is closed; what a decoder process runs."""
     for number in (signal.SIGINT, signal.SIGTERM):  # those are for the server, which ends this one
         signal.signal(number, signal.SIG_IGN)
-    processes.end_with_parent()
+    processes.one_of_several()
     with notices.collected():  # about the media that it makes up
         warm_up()
     cage(limits)
@@ -218,7 +218,6 @@ def warm_up() -> None:
     for name in ("infiray_irg", "pillow_heif", "dji_thermal_cli"):
         with contextlib.suppress(ImportError):  # of the extra `sensors`, which may be lacking
             importlib.import_module(name)
-    cv2.setNumThreads(1)
     for module in pkgutil.walk_packages(av.__path__, "av."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
