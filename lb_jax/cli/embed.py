@@ -231,5 +231,6 @@ def _write_captions(arguments: argparse.Namespace, digest: str, writer: Any) -> 
     print(f"  captions: {done.told()}")
     for path, reason in list(done.reasons.items())[:SHOWN]:
         print(f"  no caption: {path}: {reason}")
-    if len(done.reasons) > SHOWN:
-        print(f"  and {len(done.reasons) - SHOWN} more")
+    if done.reasons:
+        more = len(done.reasons) - SHOWN
+        print(f"  {f'and {more} more, ' if more > 0 else ''}see {done.listed}")
