@@ -25,6 +25,7 @@ REFUSALS = {
     "unsupported_content_type": (415, "invalid_request_error"),
     "no_such_range": (416, "invalid_request_error"),
     "undecodable_media": (422, "invalid_request_error"),
+    "missing_modality": (422, "invalid_request_error"),
     "busy": (429, "rate_limit_error"),
     "internal_error": (500, "server_error"),
     "no_store": (501, "invalid_request_error"),

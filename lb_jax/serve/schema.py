@@ -31,6 +31,7 @@ _BODY = (
     "too_much_work",
     "unsupported_content_type",
     "undecodable_media",
+    "missing_modality",
     "busy",
     "engine_unavailable",
 )
@@ -50,6 +51,7 @@ _REFUSED = {
         "too_large",
         "too_much_work",
         "undecodable_media",
+        "missing_modality",
         "engine_unavailable",
     ),
 }
