@@ -283,7 +283,8 @@ class _Unseen:
     def __init__(self, judge: faults.Judge, path: Path, captioner: Captioner):
         self._judge, self._captioner = judge, captioner
         self._list = Quarantine(path, max_bad_rate=1.0)
-        self._used, self._fault = False, None
+        self._used = False
+        self._fault: faults.Fault | None = None
         self.reasons: dict[str, str] = {}
 
     def take(self, portion: Portion, decoded: Sequence[Decoded]) -> None:

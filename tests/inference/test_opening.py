@@ -24,12 +24,20 @@ def bare(folder):
     return folder
 
 
+def begun(folder):
+    """The work directory of a run that has no checkpoint yet."""
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "config.json").write_text('{"steps": 9, "trainable": {}, "valor": {}}')
+    return folder
+
+
 REFUSED = {
     "our encoder": (lambda folder: tiny.save(folder), "an encoder, which gives vectors"),
     "CLIP": (small.clip_folder, "an encoder, which gives vectors"),
     "the demo's model": (lambda folder: "demo", "demo: an encoder, which gives vectors"),
     "an MMV model": (mmv_models.save, "an encoder, which gives vectors"),
     "weights without options": (bare, "no log/hps.json, the options of the run"),
+    "a run without a checkpoint": (begun, "work directory of a run that has written no checkpoint"),
     "nothing": (lambda folder: folder, "no such folder|neither|no such file"),
 }
 
