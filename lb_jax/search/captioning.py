@@ -7,7 +7,6 @@ killed goes on behind the last commit.
 import collections
 import concurrent.futures
 import dataclasses
-import hashlib
 import multiprocessing
 import os
 import signal
@@ -26,7 +25,7 @@ from lb_jax.corpora.quarantine import Quarantine
 from lb_jax.inference import valor_items
 from lb_jax.media import decoders, faults, items, specs
 from lb_jax.media.clips import Clip
-from lb_jax.search import bulk, stamps
+from lb_jax.search import bulk, stamps, writers
 from lb_jax.search import captions as captions_lib
 from lb_jax.search.bad_files import BadFile
 from lb_jax.search.captions import Caption, Captioner
@@ -105,12 +104,6 @@ class Summary:
         return f"{counted(self.written, 'caption')} in {self.seconds:.1f} s{more}{bad}{ours}"
 
 
-def captioner_of(model: "ValorModel", decoding: "Decoding") -> Captioner:
-    """Who a model is that chooses words in this way."""
-    told = model.digest, np.dtype(model.dtype).name, dataclasses.astuple(decoding)
-    return Captioner(hashlib.sha256(repr(told).encode()).hexdigest(), model.source)
-
-
 def fill(
     store: Store,
     model: "ValorModel",
@@ -147,7 +140,7 @@ def fill(
 
     start, (number, count) = time.monotonic(), share
     decoding = model.decoding()
-    captioner = captioner_of(model, decoding)
+    captioner = writers.captioner_of(model, decoding)
     if number == 0:
         _begin(store, captioner, anew=anew)
     hosts.wait("the table of captions is there")
