@@ -29,6 +29,7 @@ REFUSALS = {
     "busy": (429, "rate_limit_error"),
     "internal_error": (500, "server_error"),
     "no_store": (501, "invalid_request_error"),
+    "no_captions": (501, "invalid_request_error"),
     "no_captioner": (501, "invalid_request_error"),
     "engine_unavailable": (503, "server_error"),
     "store_unavailable": (503, "server_error"),
