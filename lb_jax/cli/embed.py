@@ -204,7 +204,7 @@ def _into_store(arguments: argparse.Namespace) -> None:
 def _captioner(arguments: argparse.Namespace) -> Any:
     """Opens the model that writes, and sees early that a local store takes its captions."""
     from lb_jax.inference import opening
-    from lb_jax.search import captioning, database, store
+    from lb_jax.search import database, store, writers
 
     remedy = "--captioner FOLDER, a VALOR model"
     source = arguments.captioner
@@ -214,7 +214,7 @@ def _captioner(arguments: argparse.Namespace) -> Any:
     if is_there and not arguments.captions_anew:
         captions = store.Store.open(arguments.out).captions()
         if captions is not None:
-            captions.require(captioning.captioner_of(writer, writer.decoding()))
+            captions.require(writers.captioner_of(writer, writer.decoding()))
     return writer
 
 
@@ -231,5 +231,6 @@ def _write_captions(arguments: argparse.Namespace, digest: str, writer: Any) -> 
     print(f"  captions: {done.told()}")
     for path, reason in list(done.reasons.items())[:SHOWN]:
         print(f"  no caption: {path}: {reason}")
-    if len(done.reasons) > SHOWN:
-        print(f"  and {len(done.reasons) - SHOWN} more")
+    if done.reasons:
+        more = len(done.reasons) - SHOWN
+        print(f"  {f'and {more} more, ' if more > 0 else ''}see {done.listed}")

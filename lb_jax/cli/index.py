@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from lb_jax.cli.arguments import (
     Parser,
@@ -44,6 +43,7 @@ def build(argv: Sequence[str]) -> None:
 def search(argv: Sequence[str]) -> None:
     """Prints the moments nearest to a sentence, a file, or both together."""
     from lb_jax.media.settings import Settings
+    from lb_jax.search import ranking
 
     parser = Parser(
         "index search", "Finds the moments nearest to a sentence, to a file, or to both together."
@@ -86,7 +86,7 @@ def search(argv: Sequence[str]) -> None:
     parser.add_argument("--before", metavar="TIME", help="only what is before")
     parser.add_argument(
         "--by",
-        choices=("vector", "caption", "both"),
+        choices=ranking.BY,
         help="rank by the vectors, by the words of captions, or by both ranks together (default: "
         "both where the store has captions and a sentence is given)",
     )
@@ -124,7 +124,7 @@ def search(argv: Sequence[str]) -> None:
         before_s,
     )
 
-    by = _by(arguments, store)
+    by = ranking.chosen(store, arguments.text, arguments.by)
     if (reason := store.why_nothing(where)) is not None:
         raise errors.DataError(arguments.store, f"{reason}.")
     told = {**store.maker.reading.given, **asking.given}
@@ -178,22 +178,6 @@ def search(argv: Sequence[str]) -> None:
         print("nothing found: no caption of what passes the filters has a word of the sentence")
     else:
         print("nothing found: no row of the store passes the filters")
-
-
-def _by(arguments: argparse.Namespace, store: Any) -> str:
-    """What moments are ranked by."""
-    from lb_jax.search import spoken
-
-    if arguments.by == "vector":
-        return "vector"
-    if arguments.by is None:
-        return "both" if arguments.text is not None and store.captions() is not None else "vector"
-    if arguments.text is None:
-        raise errors.ConfigError(
-            f"--by {arguments.by} looks for words in captions; give a sentence, or --by vector."
-        )
-    spoken.require(store)
-    return arguments.by
 
 
 def info(argv: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from lb_jax.cli.arguments import Parser
-from lb_jax.core import shipped
+from lb_jax.core import errors, shipped
 
 GROUPS = {"tva": "sight and sound", "tv": "sight alone", "ta": "sound alone"}
 LOADED = ("config", "batch_size", "frames", "clips")  # options of opening a model
@@ -33,7 +33,7 @@ def add_model(parser: Parser) -> None:
     add(
         "--config",
         metavar="FILE",
-        help="options of the run (hps.json), where they do not lie beside the weights",
+        help="options of the run (hps.json), where they do not lie beside the weights of --model",
     )
     add(
         "--group",
@@ -67,9 +67,16 @@ def open_model(arguments: argparse.Namespace, command: str) -> Any:
     """Opens the `lb_jax.inference.valor.ValorModel` of --model, or that of the package.
 
     Raises:
-      ConfigError: for none where the package has none, and one that does not write.
+      ConfigError: for none where the package has none, one that does not write, and --config with
+        one of the package.
       CheckpointError: as `lb_jax.inference.valor.load`.
     """
+    if arguments.config is not None and arguments.model in (None, *shipped.MODELS):
+        given = f"--model {arguments.model}" if arguments.model else "no --model"
+        raise errors.ConfigError(
+            f"--config {arguments.config} with {given}; models of the package have their own. It "
+            "goes with --model FOLDER, weights as released: give that, or leave --config out."
+        )
     source = shipped.instead_of(arguments.model, command, name=shipped.CAPTIONER)
     # jax takes a second to import; wrong arguments are told before
     from lb_jax.inference import opening

@@ -8,6 +8,7 @@ caller catches the subclass.
 import difflib
 import signal
 from collections.abc import Iterable, Mapping
+from typing import Self
 
 from lb_jax.core import names
 
@@ -36,6 +37,14 @@ class DataError(LbJaxError):
 
     def __reduce__(self):  # both arguments survive the trip back from a worker process
         return type(self), (self.path, self.reason)
+
+    def renamed(self, path: object) -> Self:
+        """The same error, of the same kind, about a file by another name."""
+        return type(self)(path, self.reason)
+
+
+class MissingError(DataError):
+    """A file can be read, and has nothing of what is asked of it, such as the sound of a film."""
 
 
 class DataWarning(UserWarning):

@@ -49,7 +49,7 @@ def score(
         found = captions.score(truth, said)
     except errors.DataError as error:  # of which file
         of = {"candidates": candidates, "references": references}
-        raise errors.DataError(of.get(str(error.path), error.path), error.reason) from error
+        raise error.renamed(of.get(str(error.path), error.path)) from error
     java = java_scorers.score(truth, said, scorers)
     headline = captions.NAMES[0]
     lines = [

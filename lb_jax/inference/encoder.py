@@ -10,7 +10,7 @@ import functools
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,7 +20,15 @@ from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
 from lb_jax.evaluation import calibrations
 from lb_jax.evaluation.metrics.calibration import Calibration
-from lb_jax.inference import identity, long, parameters, probability, programs, unit_vectors
+from lb_jax.inference import (
+    abilities,
+    identity,
+    long,
+    parameters,
+    probability,
+    programs,
+    unit_vectors,
+)
 from lb_jax.media import given, passes, preprocess, specs
 from lb_jax.media import settings as settings_lib
 from lb_jax.models import languagebind
@@ -29,26 +37,7 @@ from lb_jax.text.readers import Reader
 MEMORY_RAN_OUT = "RESOURCE_EXHAUSTED"  # how XLA begins to say so
 
 
-class Weights(parameters.Parted, Protocol):
-    """Where a model's parameters come from."""
-
-    @property
-    def where(self) -> str | Path:
-        """What was opened, for messages."""
-        ...
-
-    @property
-    def folder(self) -> Path | None:
-        """The checkpoint of this package that they are, as it lies there; None for any other."""
-        ...
-
-    @property
-    def digest(self) -> str:
-        """Hash of weights and config."""
-        ...
-
-
-class Encoder(abc.ABC):
+class Encoder(abilities.Able, abc.ABC):
     """A trained model that gives vectors. Towers are read from disk and compiled when first used.
 
     Args:
@@ -70,12 +59,13 @@ class Encoder(abc.ABC):
       film: the clips that benchmarks take out of a film; None for one, as everywhere else.
     """
 
+    lack = abilities.OF_ENCODERS
     any_size: tuple[str, ...] = ()
     film: passes.Passes | None = None
 
     def __init__(
         self,
-        weights: Weights,
+        weights: parameters.Weights,
         stated: Mapping[str, specs.Spec],
         *,
         dtype: Any,

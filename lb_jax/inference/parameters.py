@@ -1,6 +1,7 @@
 """The parameters of a model on its devices: read when first asked for, equal arrays kept once."""
 
 import collections
+from pathlib import Path
 from typing import Any, Protocol
 
 import jax
@@ -16,6 +17,25 @@ class Parted(Protocol):
 
     def part(self, name: str, dtype: Any) -> paths.Tree:
         """A part as a tree of numpy arrays of that type."""
+        ...
+
+
+class Weights(Parted, Protocol):
+    """Where a model's parameters come from."""
+
+    @property
+    def where(self) -> str | Path:
+        """What was opened, for messages."""
+        ...
+
+    @property
+    def folder(self) -> Path | None:
+        """The checkpoint of this package that they are, as it lies there; None for any other."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Hash of weights and config."""
         ...
 
 

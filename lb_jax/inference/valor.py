@@ -20,7 +20,7 @@ import numpy as np
 from lb_jax.convert import hub, valor_folder
 from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
-from lb_jax.inference import identity, programs, valor_items, valor_programs, valor_specs
+from lb_jax.inference import abilities, identity, programs, valor_items, valor_programs, valor_specs
 from lb_jax.media import items, specs
 from lb_jax.models.generation import Decoding
 from lb_jax.models.valor import ValorConfig
@@ -94,7 +94,7 @@ def read_vocabulary(path: Path, cfg: ValorConfig) -> wordpiece.WordPiece:
     return found
 
 
-class ValorModel:
+class ValorModel(abilities.Able):
     """A trained VALOR model. Parameters are read when first used.
 
     It is a `Writer` of the suite, `lb_jax.evaluation.benchmarks.writing`.
@@ -107,6 +107,8 @@ class ValorModel:
       batch_size: items that are seen and written about at once.
       source: folder or file of the weights.
     """
+
+    lack = abilities.OF_WRITERS
 
     def __init__(
         self,
@@ -381,8 +383,7 @@ class ValorModel:
         try:
             lengths = self.vocabulary.lengths(texts, spec.clean)
         except errors.DataError as error:
-            named = error.path.replace("text", "question", 1)
-            raise errors.DataError(named, error.reason) from error
+            raise error.renamed(error.path.replace("text", "question", 1)) from error
         ids = self.vocabulary.question(texts, spec, prompted=self.config.task_prompts)
         self._tell_of_cut("question", lengths, spec)
         return ids

@@ -253,7 +253,7 @@ def _decode(
         yield Bad(None, _reason(error))
         return
     except Exception as error:  # whatever it is, it must not be taken for a damaged file
-        yield _unforeseen(None, error)
+        yield unforeseen(None, error)
         return
     yield Opened(stamp, found)
     for modality in pipe.recv():
@@ -263,12 +263,18 @@ def _decode(
         except errors.DataError as error:
             yield Bad(modality, error.reason)
         except Exception as error:  # as above
-            yield _unforeseen(modality, error)
+            yield unforeseen(modality, error)
         else:
             yield Done(modality)
 
 
-def _unforeseen(modality: str | None, error: Exception) -> Bad | faults.Fault:
+def unforeseen(modality: str | None, error: Exception) -> Bad | faults.Fault:
+    """What an exception says that is no `DataError`: memory ran out, or this package is at fault.
+
+    Args:
+      modality: as which the file was decoded; None means all that are not complete yet.
+      error: as it was raised.
+    """
     if isinstance(error, MemoryError):
         return Bad(modality, "memory ran out while it was decoded; run again with fewer --workers")
     return faults.Fault.of(modality, error)

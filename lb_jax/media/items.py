@@ -16,7 +16,7 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
-from lb_jax.media import clips, content, given, specs, stretches, tracks
+from lb_jax.media import clips, content, given, image, specs, stretches, tracks
 from lb_jax.media import preprocess as preprocess_lib
 
 # A file or array, or what of a file is taken.
@@ -47,7 +47,7 @@ def of_file(media: given.Media) -> dict[str, given.Media]:
       "video", "audio" or both -> where it is taken from.
 
     Raises:
-      errors.DataError: bytes, or a file of another ending, that FFmpeg cannot read.
+      errors.DataError: bytes, or a file of another ending, that are nothing that can be read.
     """
     match media:
         case tuple((np.ndarray(), int() | np.integer())):
@@ -65,6 +65,9 @@ def of_file(media: given.Media) -> dict[str, given.Media]:
     try:
         is_film = tracks.has_track(media, "video")
     except tracks.StillPicture:
+        return {"video": media}
+    except tracks.NoContainer as error:
+        _require_picture(media, error)
         return {"video": media}
     return {"video": media, "audio": media} if is_film else {"audio": media}
 
@@ -92,7 +95,8 @@ def first_group(media: Mapping[str, Source], groups: Mapping[str, Sequence[str]]
       groups: name -> what it takes.
 
     Raises:
-      errors.DataError: it has everything for none of them, or cannot be read.
+      errors.MissingError: it has everything for none of them.
+      errors.DataError: it cannot be read.
     """
     silent = "audio" in media and is_without_sound(media["audio"])
     has = [modality for modality in media if modality != "audio" or not silent]
@@ -102,7 +106,7 @@ def first_group(media: Mapping[str, Source], groups: Mapping[str, Sequence[str]]
     name = next((describe(one) for one in media.values()), "<item>")
     what = "is a film without a sound track" if silent else f"has {' and '.join(has) or 'nothing'}"
     needs = " or ".join(f"{group} needs {' and '.join(takes)}" for group, takes in groups.items())
-    raise errors.DataError(name, f"{what}, and {needs}; ask by what it has, or leave it out")
+    raise errors.MissingError(name, f"{what}, and {needs}; ask by what it has, or leave it out")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +154,8 @@ def decode(
       refuses_empty: whether what shows or sounds nothing counts as absent, see `content`.
 
     Raises:
-      errors.DataError: a file cannot be decoded, or nothing of the item is there.
+      errors.MissingError: nothing of the item is there.
+      errors.DataError: a file cannot be decoded.
     """
     arrays: dict[str, np.ndarray] = {}
     absent: dict[str, tuple[str, str]] = {}
@@ -164,7 +169,7 @@ def decode(
                 continue
             decoded = _decode(modality, media[modality], spec, rng)
         except errors.DataError as error:
-            raise errors.DataError((names or {}).get(modality, error.path), error.reason) from error
+            raise error.renamed((names or {}).get(modality, error.path)) from error
         if refuses_empty:
             try:
                 content.require_content(modality, decoded, called[modality], spec)
@@ -177,7 +182,7 @@ def decode(
         name = next(iter(called.values()), "<item>")
         reasons = "; ".join(reason for _, reason in absent.values())
         has = reasons or f"has {', '.join(media) or 'no media'}"
-        raise errors.DataError(name, f"{has}; expected {' or '.join(by_modality)}")
+        raise errors.MissingError(name, f"{has}; expected {' or '.join(by_modality)}")
     return Decoded(arrays, absent)
 
 
@@ -242,6 +247,26 @@ def _decode(
         return preprocess_lib.decode(modality, media, spec, rng)
     except tracks.StillPicture:  # a film of one frame, whatever way the spec chooses frames
         return preprocess_lib.decode(modality, [media], spec, rng)
+    except tracks.NoContainer as error:
+        if modality != "video":
+            raise
+        _require_picture(media, error)
+        return preprocess_lib.decode(modality, [media], spec, rng)
+
+
+def _require_picture(media: given.Media, error: tracks.NoContainer) -> None:
+    """Checks that what FFmpeg does not know is a picture, unless it is named as a film.
+
+    Raises:
+      errors.DataError: why it is none, and `error`.
+    """
+    is_file = isinstance(media, str | os.PathLike)
+    if is_file and pathlib.Path(media).suffix.lower() in MODALITIES["video"].suffixes:
+        raise error
+    try:
+        image.open_picture(media, image.ACCEPTED)
+    except errors.DataError as problem:
+        raise errors.DataError(error.path, f"{problem.reason}; and it {error.reason}") from problem
 
 
 def stack(items: Sequence[Item]) -> tuple[dict[str, np.ndarray], np.ndarray]:

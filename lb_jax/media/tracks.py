@@ -47,6 +47,10 @@ _MILLISECOND = fractions.Fraction(1, 1000)
 av.logging.set_level(None)  # FFmpeg's remarks never reach stderr
 
 
+class NoContainer(errors.DataError):
+    """What is asked for a track is nothing that FFmpeg knows."""
+
+
 class StillPicture(errors.DataError):
     """What is asked for a track is a still picture, or text."""
 
@@ -232,7 +236,7 @@ def open_track(file: BinaryIO, name: str, kind: str) -> Iterator[Track]:
         tracks = tracks_of(opened, kind)
         if not tracks:
             found = ", ".join(sorted({s.type for s in opened.streams})) or "nothing"
-            raise errors.DataError(
+            raise errors.MissingError(
                 name, f"has no {kind} track (found: {found}), expected {_TRACKS.get(kind, 'one')}"
             )
         if len(tracks) > 1:
@@ -311,7 +315,8 @@ def _start_s(stream: av.stream.Stream) -> fractions.Fraction | None:
 @contextlib.contextmanager
 def _opened(file: BinaryIO, name: str, kind: str) -> Iterator[av.container.InputContainer]:
     file.seek(0)
-    with _refusing(name, lambda why: f"is no {kind} file that FFmpeg can read ({why})"):
+    told = f"is no {kind} file that FFmpeg can read"
+    with _refusing(name, lambda why: f"{told} ({why})", NoContainer):
         opened = av.open(file, "r", options=_AV_OPTIONS)
     with opened:
         if opened.format.name.endswith(_NO_CLIP):
@@ -371,10 +376,12 @@ def _refuse(name: str, condition: bool, reason: str) -> None:
 
 
 @contextlib.contextmanager
-def _refusing(name: str, reason: Callable[[str], str]) -> Iterator[None]:
+def _refusing(
+    name: str, reason: Callable[[str], str], kind: type[errors.DataError] = errors.DataError
+) -> Iterator[None]:
     """Makes an error of FFmpeg that of a file; `reason` of FFmpeg's words is ours."""
     try:
         yield
     except (av.error.FFmpegError, ValueError) as e:
         why = getattr(e, "strerror", None) or str(e)
-        raise errors.DataError(name, f"{reason(why)}; {given.AGAIN}") from e
+        raise kind(name, f"{reason(why)}; {given.AGAIN}") from e

@@ -154,9 +154,7 @@ def fill(
     from lb_jax.search import hosts  # jax, which decoding processes do without
 
     number, count = hosts.place()
-    path = Path(quarantine)
-    if count > 1:
-        path = path.with_name(f"{path.stem}-{number}-of-{count}{path.suffix}")
+    path = list_of(Path(quarantine), (number, count))
     if number == 0:
         Store.create(uri, maker)
     hosts.wait("the store is there")
@@ -174,6 +172,17 @@ def quarantine_of(uri: str | Path) -> Path:
     uri = str(uri).rstrip("/")
     folder, slash, name = uri.rpartition("/")
     return Path((name if "://" in uri else f"{folder}{slash}{name}") + LIST)
+
+
+def list_of(path: Path, share: tuple[int, int]) -> Path:
+    """The list that one of several processes writes.
+
+    Args:
+      path: of one process alone.
+      share: (number, count) of the process.
+    """
+    number, count = share
+    return path if count == 1 else path.with_name(f"{path.stem}-{number}-of-{count}{path.suffix}")
 
 
 def update(

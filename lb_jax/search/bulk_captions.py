@@ -12,14 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from lb_jax.core import errors, logging, names
 from lb_jax.core.words import counted
 from lb_jax.corpora import media_files
 from lb_jax.corpora.quarantine import Remarks, remarks_of
 from lb_jax.media import decoders, readings
-from lb_jax.search import bulk, caption_rows, stamps
+from lb_jax.search import bulk, caption_rows, stamps, writers
 from lb_jax.search.bad_files import Listed
 from lb_jax.search.caption_work import CaptionWork
 
@@ -126,18 +124,6 @@ def find(
     return dataclasses.replace(found, sources=sources)
 
 
-def writer_of(model: "ValorModel", decoding: "Decoding", group: str | None) -> str:
-    """What a row says of who wrote it: model and options; other ones may write other words."""
-    told = {
-        "model": model.digest[:16],
-        "dtype": np.dtype(model.dtype).name,
-        "group": group or "any",
-        **dataclasses.asdict(decoding),
-    }
-    del told["temperature"]  # words are not drawn
-    return " ".join(f"{name}={value}" for name, value in told.items())
-
-
 def run(
     found: media_files.Found,
     model: "ValorModel",
@@ -181,7 +167,7 @@ def run(
 
     start, out = time.monotonic(), Path(out)
     decoding = decoding or model.decoding()
-    writer = writer_of(model, decoding, group)
+    writer = writers.line_of(model, decoding, group)
     path = Path(quarantine) if quarantine is not None else bulk.quarantine_of(out)
     was_there = path.exists()
     with caption_rows.opened(out, writer) as rows:

@@ -31,7 +31,7 @@ class Row:
       sha256: of the file's bytes.
       size: of the file in bytes.
       mtime_ns: when the file was changed last.
-      writer: model and options, see `bulk_captions.writer_of`.
+      writer: model and options, see `writers.line_of`.
     """
 
     path: str

@@ -7,7 +7,6 @@ killed goes on behind the last commit.
 import collections
 import concurrent.futures
 import dataclasses
-import hashlib
 import multiprocessing
 import os
 import signal
@@ -20,13 +19,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lb_jax.core import errors, logging, notices, processes
+from lb_jax.core import errors, logging, names, notices, processes
 from lb_jax.core.words import counted
+from lb_jax.corpora.quarantine import Quarantine
 from lb_jax.inference import valor_items
-from lb_jax.media import faults, items, specs
+from lb_jax.media import decoders, faults, items, specs
 from lb_jax.media.clips import Clip
+from lb_jax.search import bulk, stamps, writers
 from lb_jax.search import captions as captions_lib
-from lb_jax.search import stamps
+from lb_jax.search.bad_files import BadFile
 from lb_jax.search.captions import Caption, Captioner
 from lb_jax.search.store import Store, Window
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 COMMIT_ROWS = 256
 COMMIT_S = 30.0
+LIST = ".captions"  # between the name of the store and that of a list
 AHEAD = 2  # portions of windows a process that are decoded or wait
 
 Views = Mapping[str, Mapping[str, specs.Spec]]  # group -> role -> preprocessing
@@ -48,10 +50,12 @@ class Portion:
     Attributes:
       windows: of one file and modality.
       views: the groups that they may be seen by, the best first.
+      is_last: whether no more of the file come as this modality.
     """
 
     windows: tuple[Window, ...]
     views: Views
+    is_last: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +73,9 @@ class Seen:
     arrays: Mapping[str, np.ndarray]
 
 
+Decoded = Seen | decoders.Bad | faults.Fault  # what becomes of a window
+
+
 @dataclasses.dataclass(frozen=True)
 class Summary:
     """What a run did.
@@ -77,25 +84,24 @@ class Summary:
       written: captions.
       there: windows that had theirs.
       reasons: path -> why windows of it have none.
+      faults: of this package, files among those as a modality.
+      listed: where all of them stand, tracebacks too; there only if there are some.
       seconds: from beginning to end.
     """
 
     written: int
     there: int
     reasons: Mapping[str, str]
+    faults: int
+    listed: Path
     seconds: float
 
     def told(self) -> str:
         """The numbers in words."""
         more = f", {self.there} there already" if self.there else ""
         bad = f", {counted(len(self.reasons), 'file')} without" if self.reasons else ""
-        return f"{counted(self.written, 'caption')} in {self.seconds:.1f} s{more}{bad}"
-
-
-def captioner_of(model: "ValorModel", decoding: "Decoding") -> Captioner:
-    """Who a model is that chooses words in this way."""
-    told = model.digest, np.dtype(model.dtype).name, dataclasses.astuple(decoding)
-    return Captioner(hashlib.sha256(repr(told).encode()).hexdigest(), model.source)
+        ours = bulk.besides({"of them by faults of lb_jax, which need a report": self.faults})
+        return f"{counted(self.written, 'caption')} in {self.seconds:.1f} s{more}{bad}{ours}"
 
 
 def fill(
@@ -127,12 +133,14 @@ def fill(
 
     Raises:
       DataError: the store has captions of another captioner, or cannot be used.
+      InternalError: for faults of this package at the first files of a modality; captions that
+        came before are kept then.
     """
     from lb_jax.search import hosts  # jax, which decoding processes do without
 
     start, (number, count) = time.monotonic(), share
     decoding = model.decoding()
-    captioner = captioner_of(model, decoding)
+    captioner = writers.captioner_of(model, decoding)
     if number == 0:
         _begin(store, captioner, anew=anew)
     hosts.wait("the table of captions is there")
@@ -149,16 +157,27 @@ def fill(
     todo = list(_portions([one for key, one in every.items() if key not in known], views, model))
     windows = sum(len(one.windows) for one in todo)
     progress = logging.Progress("caption", windows, unit="window", shown=shown)
+    listed = bulk.list_of(bulk.quarantine_of(f"{str(store.uri).rstrip('/')}{LIST}"), share)
+    listed.unlink(missing_ok=True)  # what stands there is tried again
+    coming = (one.windows[0].modality for one in todo if one.is_last)
+    judge = faults.Judge(coming, {modality for _, modality, _ in known}, listed)
+    unseen = _Unseen(judge, listed, captioner)
     run = _Run(captions, captioner, model, decoding, commit_rows, commit_s, progress)
     with progress, _Pool(max(1, min(workers or os.cpu_count() or 1, len(todo)))) as pool:
-        for some in pool.decoded(todo):
-            run.take(some)
+        try:
+            for portion, some in pool.decoded(todo):
+                run.take(some)
+                unseen.take(portion, some)
+        except errors.InternalError:
+            run.commit()  # what came before
+            raise
         run.end()
     hosts.wait("all captions are written")
     if number == 0:
         captions.remove({one for one, *_ in known} - {one.sha256 for one in store.windows()})
         captions.build_index()
-    return Summary(run.written, len(every.keys() & known), run.reasons, time.monotonic() - start)
+    there, seconds = len(every.keys() & known), time.monotonic() - start
+    return Summary(run.written, there, unseen.reasons, judge.count, listed, seconds)
 
 
 def _begin(store: Store, captioner: Captioner, *, anew: bool) -> None:
@@ -184,7 +203,8 @@ def _portions(
         by_file.setdefault((one.path, one.modality), []).append(one)
     for (_, modality), some in by_file.items():
         for first in range(0, len(some), model.batch_size):
-            yield Portion(tuple(some[first : first + model.batch_size]), views[modality])
+            behind = first + model.batch_size
+            yield Portion(tuple(some[first:behind]), views[modality], behind >= len(some))
 
 
 class _Run:
@@ -206,13 +226,12 @@ class _Run:
         self._batches: dict[str, list[Seen]] = collections.defaultdict(list)
         self._rows: list[Caption] = []
         self._committed_s = time.monotonic()
-        self.written, self.reasons = 0, {}
+        self.written = 0
 
-    def take(self, decoded: Sequence[Seen | errors.DataError]) -> None:
+    def take(self, decoded: Sequence[Decoded]) -> None:
         """Writes of what is decoded, once a batch is full."""
         for one in decoded:
-            if isinstance(one, errors.DataError):
-                self.reasons.setdefault(one.path, one.reason)
+            if not isinstance(one, Seen):
                 self._progress.advance(1)
             else:
                 batch = self._batches[one.group]
@@ -221,14 +240,14 @@ class _Run:
                     self._write(one.group)
         late = time.monotonic() - self._committed_s >= self._commit_s
         if len(self._rows) >= self._commit_rows or late:
-            self._commit()
+            self.commit()
 
     def end(self) -> None:
         """Writes of what is left."""
         for group in list(self._batches):
             if self._batches[group]:
                 self._write(group)
-        self._commit()
+        self.commit()
 
     def _write(self, group: str) -> None:
         batch, self._batches[group] = self._batches[group], []
@@ -240,10 +259,48 @@ class _Run:
             self._rows.append(Caption(window.sha256, window.modality, *times, text))
         self._progress.advance(len(batch))
 
-    def _commit(self) -> None:
+    def commit(self) -> None:
+        """Puts captions where a kill does not lose them."""
         self._captions.add(self._rows, self._captioner)
         self.written += len(self._rows)
         self._rows, self._committed_s = [], time.monotonic()
+
+
+class _Unseen:
+    """Lists files that cannot be written of, and judges faults of this package.
+
+    Attributes:
+      reasons: path -> why windows of it have no caption.
+    """
+
+    def __init__(self, judge: faults.Judge, path: Path, captioner: Captioner):
+        self._judge, self._captioner = judge, captioner
+        self._list = Quarantine(path, max_bad_rate=1.0)
+        self._used = False
+        self._fault: faults.Fault | None = None
+        self.reasons: dict[str, str] = {}
+
+    def take(self, portion: Portion, decoded: Sequence[Decoded]) -> None:
+        """Of windows of a file; the portions of one come together.
+
+        Raises:
+          InternalError: as `faults.Judge`.
+        """
+        first, made = portion.windows[0], self._captioner.key
+        path, now = first.path, (first.size, first.mtime_ns)
+        for one in decoded:
+            if isinstance(one, Seen):
+                self._used = True
+                continue
+            fault = one if isinstance(one, faults.Fault) else None
+            self._fault = self._fault or fault
+            self.reasons.setdefault(path, one.reason)
+            bad = BadFile.of(first.modality, path, one.reason, now, made, fault)
+            self._list.record(0, [bad])
+        if portion.is_last:
+            told = first.modality, names.shown(path), self._fault
+            is_used, self._used, self._fault = self._used, False, None
+            self._judge.passed(*told, is_used=is_used)
 
 
 class _Pool:
@@ -267,8 +324,8 @@ class _Pool:
             initializer=_begin_process,
         )
 
-    def decoded(self, todo: Iterable[Portion]) -> Iterator[list[Seen | errors.DataError]]:
-        """What becomes of each portion, in order."""
+    def decoded(self, todo: Iterable[Portion]) -> Iterator[tuple[Portion, list[Decoded]]]:
+        """Each portion and what becomes of its windows, in order."""
         waiting: collections.deque[tuple[Portion, concurrent.futures.Future]] = collections.deque()
         left = iter(todo)
         while True:
@@ -278,12 +335,12 @@ class _Pool:
                 return
             portion, future = waiting.popleft()
             try:
-                yield future.result()
+                yield portion, future.result()
             except BrokenProcessPool:
                 again = [portion, *(one for one, _ in waiting)]
                 waiting.clear()
                 for one in again:  # each by itself, to see whose fault it is
-                    yield self._alone(one)
+                    yield one, self._alone(one)
                 self._processes = self._start(self._count)
 
     def _submitted(self, portion: Portion) -> concurrent.futures.Future:
@@ -295,13 +352,13 @@ class _Pool:
             broken.set_exception(error)
             return broken
 
-    def _alone(self, portion: Portion) -> list[Seen | errors.DataError]:
+    def _alone(self, portion: Portion) -> list[Decoded]:
         with self._start(1) as single:
             try:
                 return single.submit(decode, portion).result()
             except BrokenProcessPool:
                 reason = "the process that decoded it for a caption ended; it is damaged"
-                return [errors.DataError(one.path, reason) for one in portion.windows]
+                return [decoders.Bad(one.modality, reason) for one in portion.windows]
 
 
 def _begin_process() -> None:
@@ -309,22 +366,21 @@ def _begin_process() -> None:
     processes.one_of_several()
 
 
-def decode(portion: Portion) -> list[Seen | errors.DataError]:
+def decode(portion: Portion) -> list[Decoded]:
     """Decodes windows of a file, or says why not; runs in a process without jax."""
     first = portion.windows[0]
     if stamps.now(first.path) != (first.size, first.mtime_ns):
         reason = "has changed since it was embedded; build the index again"
-        return [errors.DataError(first.path, reason)] * len(portion.windows)
-    found: list[Seen | errors.DataError] = []
+        return [decoders.Bad(first.modality, reason)] * len(portion.windows)
+    found: list[Decoded] = []
     with notices.collected():  # they were told when it was embedded
         for window in portion.windows:
             try:
                 found.append(_seen(window, portion.views))
             except errors.DataError as error:
-                found.append(errors.DataError(window.path, error.reason))
-            except Exception as error:  # nobody foresaw it: it must not end the run
-                fault = faults.Fault.of(window.modality, error)
-                found.append(errors.DataError(window.path, fault.reason))
+                found.append(decoders.Bad(window.modality, error.reason))
+            except Exception as error:  # whatever it is, it must not be taken for a damaged file
+                found.append(decoders.unforeseen(window.modality, error))
     return found
 
 

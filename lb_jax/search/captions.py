@@ -192,6 +192,7 @@ class Captions:
 
         condition = dataclasses.replace(where, under=None).sql()
         names = ["sha256", "modality", "start_s", "end_s", "caption", "_score"]
+        words = words.encode(errors="replace").decode()  # half a character is in no caption
         with failures.told(self.uri):
             query = self._table.search(MatchQuery(words, "caption"), query_type="fts")
             assert isinstance(query, LanceFtsQueryBuilder)  # as it is of every such query

@@ -14,7 +14,7 @@ from lb_jax.evaluation import calibrations
 from lb_jax.inference import probability as probability_lib
 from lb_jax.media import preprocess
 from lb_jax.media import settings as settings_lib
-from lb_jax.search import filters, fits, fusion, maker, spoken
+from lb_jax.search import filters, fits, fusion, maker, ranking, spoken
 from lb_jax.search import store as store_lib
 from lb_jax.search.moments import Moment, merged
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 WINDOWS_A_MOMENT = 8  # looked at for each moment asked for, as several make one
 MOST_WINDOWS = 4096  # looked at when few long moments take them all
-VECTOR, CAPTION, BOTH = BY = ("vector", "caption", "both")  # what moments are ranked by
 DEEPEST = 50  # moments of each ranking that two are made one of, at least
 
 
@@ -90,7 +89,7 @@ def find(
     asked: str | None = TEXT,
     exact: bool = False,
     words: str | None = None,
-    by: str = VECTOR,
+    by: str = ranking.VECTOR,
 ) -> list[Moment]:
     """The `k` moments nearest to a vector, best first; or blocks of them.
 
@@ -113,7 +112,7 @@ def find(
       asked: modality of the query; None for a mix, of which there is no calibration.
       exact: compare every row, whether there is an index or not.
       words: to look for in captions; not looked at where `by` is "vector".
-      by: "vector", "caption" or "both", one of `BY`.
+      by: "vector", "caption" or "both", one of `ranking.BY`.
 
     Raises:
       ConfigError: for a vector of another width, k below 1, or no words where captions are asked.
@@ -132,13 +131,13 @@ def find(
     curves = _curves(model, asked, modalities)
     withheld = _withheld(store, model, vector, asked, curves) if curves else {}
     said: list[Moment] = []
-    if by != VECTOR:
+    if by != ranking.VECTOR:
         asking = dataclasses.replace(where, modalities=tuple(modalities))
         said = spoken.find(store, vector, words, max(k, DEEPEST), asking)
     near: list[Moment] = []
-    for modality in dict.fromkeys(modalities if by != CAPTION else ()):
+    for modality in dict.fromkeys(modalities if by != ranking.CAPTION else ()):
         one = dataclasses.replace(where, modalities=(modality,))
-        deep = k if by == VECTOR else max(k, DEEPEST)
+        deep = k if by == ranking.VECTOR else max(k, DEEPEST)
         near += _nearest(store, vector, deep, one, merge=merge, exact=exact)
     near, said = (_likely(some, curves, withheld) for some in (near, said))
     if all(moment.probability is not None for moment in (*near, *said)):
@@ -148,7 +147,7 @@ def find(
     blocks = []
     for group in groups:
         block = sorted((one for one in near if group in (None, one.modality)), key=_order)
-        if by != VECTOR:
+        if by != ranking.VECTOR:
             heard = [one for one in said if group in (None, one.modality)]
             block = fusion.fused(block, heard, _order, merge=merge)
         blocks.append(block)

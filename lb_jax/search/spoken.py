@@ -19,11 +19,11 @@ def require(store: Store) -> captions_lib.Captions:
     """The captions of a store.
 
     Raises:
-      DataError: there are none.
+      MissingError: there are none.
     """
     found = store.captions()
     if found is None:
-        raise errors.DataError(
+        raise errors.MissingError(
             store.uri,
             "holds no captions; `lb-jax index build FOLDER -o STORE --captions` writes them.",
         )

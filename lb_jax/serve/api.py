@@ -17,14 +17,15 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from lb_jax.core.modalities import TEXT
-from lb_jax.search import fits
+from lb_jax.search import fits, ranking
 from lb_jax.serve import captions, metrics, parsing, schema
 from lb_jax.serve.limits import Refusal
-from lb_jax.serve.service import Found, Item, Service
+from lb_jax.serve.searching import Found
+from lb_jax.serve.service import Item, Service
 
 EMBEDDINGS_FIELDS = ("model", "input", "encoding_format", "dimensions", "user")
 CAPTIONS_FIELDS = ("model", "input", "group", "question", "beam")
-SEARCH_FIELDS = ("model", "query", "input", "k", "modality", "under", "after_s", "before_s")
+SEARCH_FIELDS = ("model", "query", "input", "k", "by", "modality", "under", "after_s", "before_s")
 OWN = "/gradio_api/"  # between the page and its server, which have their own words
 MEDIA_HEADERS = {"x-content-type-options": "nosniff", "cache-control": "private, max-age=3600"}
 
@@ -122,7 +123,11 @@ def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
 
     @app.post("/v1/search")
     async def search(request: Request) -> Response:
-        """Moments of the store that match a text, a file, or several together."""
+        """Moments of the store that match a text, a file, or several together.
+
+        `by` is what they are ranked by: vector, the words of captions (caption), or both ranks
+        together; without it both where the store has captions and a text is sent.
+        """
         fields, items = await parsing.read(request, service.limits)
         parsing.only(fields, SEARCH_FIELDS)
         _check_model(fields, served.name)
@@ -141,17 +146,23 @@ def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
                 f"k is {k}; expected a number from 1 to {service.limits.results}.",
                 "k",
             )
+        by = parsing.word(fields, "by")
+        if by not in (None, *ranking.BY):
+            raise Refusal(
+                "bad_request", f"by is {by[:80]!r}; expected {', '.join(ranking.BY)}.", "by"
+            )
         where = {
             "modalities": parsing.words(fields, "modality"),
             "under": parsing.word(fields, "under"),
             "after_s": parsing.number(fields, "after_s"),
             "before_s": parsing.number(fields, "before_s"),
         }
-        found = await service.search(items, k, where)
+        found, by = await service.search(items, k, where, by)
         return JSONResponse(
             {
                 "object": "list",
                 "model": served.name,
+                "by": by,
                 "grouped": fits.is_grouped(found),
                 "data": [_moment(one) for one in found],
             }
@@ -346,6 +357,7 @@ def _moment(found: Found) -> dict[str, Any]:
         "cosine": found.cosine,
         "probability": found.probability,
         "withheld": found.withheld,
+        "caption": found.caption,
         "media": f"/media/{found.link}{begins}",
     }
 
@@ -369,7 +381,10 @@ EXAMPLES = {
         "curl -s {url}v1/captions -F video=@dog.mp4",
         "curl -s {url}v1/captions -F video=@dog.mp4 -F 'question=what is heard?'",
     ),
-    "/v1/search": ("curl -s {url}v1/search -F 'query=a dog barks' -F modality=video -F k=5",),
+    "/v1/search": (
+        "curl -s {url}v1/search -F 'query=a dog barks' -F modality=video -F k=5",
+        "curl -s {url}v1/search -F 'query=a dog barks' -F by=caption",
+    ),
 }
 
 

@@ -178,6 +178,8 @@ def serve(pipe: Connection, limits: Limits) -> None:
         try:
             with notices.collected() as warned:
                 answer = ("done", TASKS[job.task](job, limits))
+        except errors.MissingError as error:
+            answer = ("refused", ("missing_modality", error.reason))
         except errors.DataError as error:
             answer = ("refused", ("undecodable_media", error.reason))
         except MemoryError:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lb_jax.search import fits
+from lb_jax.search import fits, ranking
 from lb_jax.serve.captions import Written
-from lb_jax.serve.service import Found
+from lb_jax.serve.searching import Found
 
 STYLE = """
 .gradio-container { max-width: 1100px !important; width: 100% !important;
@@ -70,6 +70,14 @@ VALUES = {
 }
 
 
+# What is shown -> what a search is ranked by; "" goes by what is given.
+RANKINGS = {
+    "vectors, with a text captions too": "",
+    "vectors": ranking.VECTOR,
+    "words of captions": ranking.CAPTION,
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Label:
     """A row or column of the heat map.
@@ -120,8 +128,15 @@ def heat_map(
     )
 
 
-def cards(found: Sequence[Found]) -> str:
-    """Results of a search: players that start at the moment, pictures, scores by name."""
+def cards(found: Sequence[Found], by: str = ranking.VECTOR) -> str:
+    """Results of a search: players that start at the moment, pictures, scores by name.
+
+    Args:
+      found: the best first.
+      by: what they are ranked by.
+    """
+    if not found and by == ranking.CAPTION:
+        return _note("No caption of what fits these filters has a word of the text.")
     if not found:
         return '<p class="lb-note">Nothing in the store fits these filters.</p>'
     if not fits.is_grouped(found):
@@ -225,9 +240,10 @@ def _card(found: Found) -> str:
     if found.probability is not None:
         scores = f"probability {percent(found.probability)} · {scores}"
     path = Path(found.path)
+    caption = "" if found.caption is None else f"<br><q>{html.escape(found.caption)}</q>"
     return (
         f'<article class="lb-card" data-modality="{found.modality}">{shown}<div>'
-        f"<b>{html.escape(path.name)}</b>{when}<br>{scores}"
+        f"<b>{html.escape(path.name)}</b>{when}<br>{scores}{caption}"
         f"<small>{found.modality} · {html.escape(path.parent.name)}/</small></div></article>"
     )
 

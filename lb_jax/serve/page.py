@@ -199,6 +199,13 @@ def _search(service: Service) -> None:
             after = gr.Number(label="From second", value=None, min_width=120)
             before = gr.Number(label="To second", value=None, min_width=120)
         count = gr.Slider(1, service.limits.results, value=12, step=1, label="Results")
+    by = gr.Radio(
+        [*drawing.RANKINGS.items()],
+        value="",
+        label="Ranked by",
+        elem_id="search-by",
+        visible=service.store.has_captions,
+    )
     go = gr.Button("Search", variant="primary", elem_id="search-go")
     out = gr.HTML(apply_default_css=False, elem_id="search-out")
 
@@ -212,6 +219,7 @@ def _search(service: Service) -> None:
         after: float | None,
         before: float | None,
         count: float,
+        by: str,
     ) -> str:
         items = [Item(TEXT, text, "the text")] if text.strip() else []
         if path:
@@ -225,9 +233,9 @@ def _search(service: Service) -> None:
             "after_s": after,
             "before_s": before,
         }
-        return drawing.cards(await service.search(items, int(count), where))
+        return drawing.cards(*await service.search(items, int(count), where, by or None))
 
-    given = [text, *given_file, wanted, under, after, before, count]
+    given = [text, *given_file, wanted, under, after, before, count, by]
     for event in (go.click, text.submit):
         _on(event, _told(search), given, [out])
 

@@ -23,7 +23,7 @@ from lb_jax.serve.limits import Limits
 if TYPE_CHECKING:
     from lb_jax.inference.encoder import Encoder
     from lb_jax.inference.valor import ValorModel
-    from lb_jax.serve import service as service_lib
+    from lb_jax.serve import searching
     from lb_jax.serve.engine import Served
 
 EXTRA = ("litserve", "gradio")
@@ -243,24 +243,30 @@ def _maker_of(uri: str) -> dict[str, Any]:
     return dataclasses.asdict(store.Store.open(uri).maker)
 
 
-def open_store(uri: str, served: "Served") -> "service_lib.Store":
+def open_store(uri: str, served: "Served") -> "searching.Store":
     """Opens a store whose vectors the model understands.
 
     Raises:
       DataError: there is none, or it is of another model.
     """
-    from lb_jax.search import query, rows, store
-    from lb_jax.serve import service
+    from lb_jax.search import query, ranking, rows, store
+    from lb_jax.serve import searching
 
     opened = store.Store.open(uri, digest=served.digest)
 
-    def search(vector: Any, k: int, where: Any, asked: str | None) -> Any:
-        return query.find(opened, served, vector, k, where, asked=asked)
+    def search(asked: searching.Query, k: int, where: Any) -> Any:
+        how = {"asked": asked.asked, "words": asked.words, "by": asked.by}
+        return query.find(opened, served, asked.vector, k, where, **how)
 
     def make_filter(under: str | None, **others: Any) -> store.Filter:
         return store.Filter(under=None if under is None else rows.path_of(under), **others)
 
-    return service.Store(search=search, make_filter=make_filter)
+    return searching.Store(
+        search=search,
+        make_filter=make_filter,
+        choose=functools.partial(ranking.chosen, opened),
+        has_captions=opened.captions() is not None,
+    )
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lb_jax.inference import valor_items
+from lb_jax.search import ranking
 from lb_jax.serve import captions, metrics, parsing
 from lb_jax.serve.engine import Served
 from lb_jax.serve.limits import REFUSALS, Limits
@@ -31,13 +32,14 @@ _BODY = (
     "too_much_work",
     "unsupported_content_type",
     "undecodable_media",
+    "missing_modality",
     "busy",
     "engine_unavailable",
 )
 # What is refused beside that, by route.
 _REFUSED = {
     "/v1/embeddings": _BODY,
-    "/v1/search": (*_BODY, "no_store", "store_unavailable"),
+    "/v1/search": (*_BODY, "no_store", "no_captions", "store_unavailable"),
     "/v1/captions": (*_BODY, "no_captioner"),
     "/v1/models": (),
     "/v1/models/{model}": ("model_not_found",),
@@ -50,6 +52,7 @@ _REFUSED = {
         "too_large",
         "too_much_work",
         "undecodable_media",
+        "missing_modality",
         "engine_unavailable",
     ),
 }
@@ -197,6 +200,11 @@ def _search(served: Served, limits: Limits) -> Schema:
             "maximum": limits.results,
             "default": RESULTS,
         },
+        "by": {
+            "enum": [*ranking.BY, None],
+            "description": "what results are ranked by; left out, both where the store has "
+            "captions and a text is sent, else vector",
+        },
         "modality": {"anyOf": [modality, _list(modality), {"type": "null"}]},
         "under": {
             **_null_or(_STRING),
@@ -276,6 +284,7 @@ def _answers(served: Served, limits: Limits) -> dict[str, Schema]:
             "cosine": {**_NUMBER, "minimum": -1.001, "maximum": 1.001},
             "probability": {**_null_or(_NUMBER), "minimum": 0, "maximum": 1},
             "withheld": {**_null_or(_STRING), "description": "why there is no probability"},
+            "caption": {**_null_or(_STRING), "description": "of a store that has captions"},
             "media": _STRING,
         }
     )
@@ -295,7 +304,8 @@ def _answers(served: Served, limits: Limits) -> dict[str, Schema]:
     vectors = _object({**listed, "data": rows, "model": name, "usage": usage})
     grouped = {"type": "boolean", "description": "whether each modality is ordered by itself"}
     found = _list(moment, maxItems=limits.results)
-    moments = _object({**listed, "model": name, "grouped": grouped, "data": found})
+    by = {"enum": list(ranking.BY), "description": "what they are ranked by"}
+    moments = _object({**listed, "model": name, "by": by, "grouped": grouped, "data": found})
     written = _object(
         {
             "object": {"enum": [captions.CAPTION, captions.ANSWER]},

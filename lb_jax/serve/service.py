@@ -7,7 +7,6 @@ import dataclasses
 import functools
 import hashlib
 import hmac
-import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
@@ -17,10 +16,11 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
-from lb_jax.serve import captions, decoding
+from lb_jax.serve import captions, decoding, searching
 from lb_jax.serve.engine import Engine, Served
 from lb_jax.serve.limits import Admission, Limits, Refusal
 from lb_jax.serve.metrics import Metrics
+from lb_jax.serve.searching import Found, Store
 
 KNOWN_FILES = 50_000  # of results, that links may lead to
 AT_ONCE = 500  # characters of a text that is not worth a thread
@@ -64,41 +64,6 @@ class Row:
     def count(self) -> int:
         """Tokens, start and end included; 0 of a file."""
         return 0 if self.tokens is None else int(self.weight) + self.special
-
-
-@dataclasses.dataclass(frozen=True)
-class Found:
-    """A moment of the store.
-
-    Attributes:
-      path, modality, start_s, end_s, cosine, probability, withheld: as the store's query gives
-        them.
-      link: name under which `/media/` serves the file.
-    """
-
-    path: str
-    modality: str
-    start_s: float | None
-    end_s: float | None
-    cosine: float
-    probability: float | None
-    withheld: str | None
-    link: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Store:
-    """A store of vectors, open for searching.
-
-    Attributes:
-      search: (vector [e], number of results, filter, modality that asks or None for a mix) ->
-        moments.
-      make_filter: keyword arguments of `lb_jax.search.store.Filter`, `under` as it was asked
-        for -> the filter.
-    """
-
-    search: Callable[[np.ndarray, int, Any, str | None], Sequence[Any]]
-    make_filter: Callable[..., Any]
 
 
 class Service:
@@ -241,16 +206,22 @@ class Service:
                     ]
         return written
 
-    async def search(self, items: Sequence[Item], k: int, where: dict[str, Any]) -> list[Found]:
+    async def search(
+        self, items: Sequence[Item], k: int, where: dict[str, Any], by: str | None = None
+    ) -> tuple[list[Found], str]:
         """Moments of the store that are nearest to a text, a file, or several together.
 
         Args:
           items: the query; the mean of their vectors is looked for.
           k: most results.
           where: keyword arguments of the store's filter.
+          by: what they are ranked by; None by what the store has.
+
+        Returns:
+          the moments, and what they are ranked by.
 
         Raises:
-          Refusal: without a store, for a filter that cannot be, or as `embed`.
+          Refusal: without a store, for a filter or ranking that cannot be, or as `embed`.
         """
         if self.store is None:
             raise Refusal(
@@ -263,27 +234,19 @@ class Service:
                 f"The model has no modality {sorted(unknown)[0]!r}; it has "
                 f"{', '.join(self.served.modalities)}.",
             )
-        _check_folder(where.get("under"))
+        searching.check_folder(where.get("under"))
         where = self.store.make_filter(**where)
+        words = " ".join(one.content for one in items if isinstance(one.content, str)) or None
+        by = await asyncio.to_thread(searching.chosen, self.store, words, by)
         vector = fuse(await self.embed(items))
         asked = items[0].modality if len(items) == 1 else None
+        query = searching.Query(vector, words, asked, by)
         try:
-            moments = await asyncio.to_thread(self.store.search, vector, k, where, asked)
-        except errors.DataError as error:  # moved away or damaged while it is served
-            raise Refusal("store_unavailable", f"The store: {error.reason}") from error
-        return [
-            Found(
-                path=moment.path,
-                modality=moment.modality,
-                start_s=_number(moment.start_s),
-                end_s=_number(moment.end_s),
-                cosine=float(moment.cosine),
-                probability=_number(moment.probability),
-                withheld=moment.withheld,
-                link=self._link(moment.path, moment.modality),
-            )
-            for moment in moments
-        ]
+            moments = await asyncio.to_thread(self.store.search, query, k, where)
+        except errors.DataError as error:
+            raise searching.unavailable(error) from error
+        found = [Found.of(one, self._link(one.path, one.modality)) for one in moments]
+        return found, by
 
     def file(self, link: str) -> tuple[Path, str]:
         """Path and modality of a file that a search has found.
@@ -466,25 +429,5 @@ def fuse(vectors: np.ndarray) -> np.ndarray:
     return total / length
 
 
-def _check_folder(given: str | None) -> None:
-    if given is None:
-        return
-    if not os.path.isabs(given):
-        raise Refusal(
-            "bad_request", f"under is {given[:80]!r}; expected an absolute folder, such as /media."
-        )
-    try:
-        given.encode()
-    except UnicodeEncodeError as error:
-        raise Refusal("bad_request", f"under is {given[:80]!r}, which is not UTF-8.") from error
-    if "\0" in given:
-        raise Refusal("bad_request", f"under is {given[:80]!r}; no name has a zero in it.")
-
-
 def _observe_second(observe: Callable[..., None], modality: str, seconds: float) -> None:
     observe(seconds, modality)
-
-
-def _number(value: float | None) -> float | None:
-    """A float for JSON; None for what is missing, NaN included."""
-    return None if value is None or value != value else float(value)

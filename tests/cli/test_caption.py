@@ -124,6 +124,8 @@ BAD = {
     f"{ONE} --group=tav": "invalid choice: 'tav'",
     f"{ONE} --batch-size=0": "--batch-size is 0; it must be at least 1",
     f"{ONE} --config={{tmp}}/no.json": "has its own config; leave config out",
+    ONE.replace("--model={writer}", "--config=x"): "--config x with no --model; models of the",
+    "ask {media}/rain.wav a --model=captioner --config=x": "It goes with --model FOLDER, weights",
     "ask {media}/rain.wav a --model={other}/bare --config=no.json": "give the options' file",
     ONE.replace("silent.mp4", "none.mp4"): "none.mp4: does not exist",
     ONE.replace("c.jsonl", "c.csv"): "c.csv; captions are JSON lines",

@@ -62,14 +62,20 @@ class Deadly(specs.ImageSpec):
         return super().__getattribute__(name)
 
 
-class Faulty(specs.ImageSpec):
-    """Hits an error that nobody foresaw at pictures that begin in red."""
-
+class _Faults:
     def __getattribute__(self, name):
         picture = sys._getframe(1).f_locals.get("x")  # of `image.square`
-        if name == "size" and picture is not None and picture[0, 0, 0] == 255:
+        if name == "size" and picture is not None and picture[..., 0, 0, 0].max() == 255:
             return picture.no_such_thing
         return super().__getattribute__(name)
+
+
+class Faulty(_Faults, specs.ImageSpec):
+    """Hits an error that nobody foresaw at pictures that begin in red."""
+
+
+class FaultyFilm(_Faults, specs.VideoSpec):
+    """The same at films, and at pictures that are films of one frame."""
 
 
 def colour(red=0, blue=0, seed=0):

@@ -5,7 +5,7 @@ import pytest
 
 from lb_jax.convert import torch_writer
 from lb_jax.core import errors
-from lb_jax.inference import opening, valor
+from lb_jax.inference import encoder, opening, valor
 from tests.convert import small
 from tests.inference import mmv_models, tiny, valor_models
 
@@ -24,12 +24,20 @@ def bare(folder):
     return folder
 
 
+def begun(folder):
+    """The work directory of a run that has no checkpoint yet."""
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "config.json").write_text('{"steps": 9, "trainable": {}, "valor": {}}')
+    return folder
+
+
 REFUSED = {
     "our encoder": (lambda folder: tiny.save(folder), "an encoder, which gives vectors"),
     "CLIP": (small.clip_folder, "an encoder, which gives vectors"),
     "the demo's model": (lambda folder: "demo", "demo: an encoder, which gives vectors"),
     "an MMV model": (mmv_models.save, "an encoder, which gives vectors"),
     "weights without options": (bare, "no log/hps.json, the options of the run"),
+    "a run without a checkpoint": (begun, "work directory of a run that has written no checkpoint"),
     "nothing": (lambda folder: folder, "no such folder|neither|no such file"),
 }
 
@@ -41,6 +49,37 @@ def test_what_does_not_write_is_one_line(tmp_path, what):
     with pytest.raises(errors.LbJaxError, match=message) as caught:
         opening.load_writer(source)
     assert "\n" not in str(caught.value)
+
+
+def test_what_a_model_does_not_do_is_one_line(tmp_path):
+    encoders = {
+        "demo": opening.load("demo"),
+        "mmv": opening.load(mmv_models.save(tmp_path / "mmv")),
+    }
+    writer = opening.load(valor_models.save(tmp_path / "writer"))
+    for source, model in encoders.items():
+        with pytest.raises(errors.ConfigError, match="gives vectors and does not write") as caught:
+            model.caption("video", ["a.mp4"])
+        assert source in str(caught.value).partition(" is ")[0]
+        assert 'no `caption`; open a VALOR model, such as lb_jax.load("captioner")' in str(
+            caught.value
+        )
+    with pytest.raises(errors.ConfigError, match=r"writer is a VALOR model, .* no `encode`; open "):
+        writer.encode("video", np.zeros((1, 2)))
+    for model in (*encoders.values(), writer):
+        there = [hasattr(model, name) for name in ("caption", "encode")]
+        assert sorted(there) == [False, True]
+        with pytest.raises(AttributeError, match="has no attribute 'captoin'"):
+            model.captoin  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("kind", "others"), [(encoder.Encoder, valor.ValorModel), (valor.ValorModel, encoder.Encoder)]
+)
+def test_what_is_lacking_is_what_the_other_kind_has(kind, others):
+    for name in kind.lack.names:
+        assert name not in dir(kind)
+        assert name in dir(others)
 
 
 def test_who_needs_vectors_is_given_no_model_that_writes(tmp_path):

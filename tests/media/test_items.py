@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lb_jax.core import errors, notices
-from lb_jax.media import items, preprocess, specs
+from lb_jax.media import items, preprocess, specs, tracks
 from tests.media import media_files
 
 SPECS = {
@@ -58,7 +58,7 @@ def test_a_silent_film_has_no_sound_and_says_so():
     assert [str(one) for one in told] == [
         "a.mp4: is a film without a sound track; taken as an item without audio"
     ]
-    with pytest.raises(errors.DataError, match="without a sound track; expected audio"):
+    with pytest.raises(errors.MissingError, match="without a sound track; expected audio"):
         items.preprocess({"audio": SILENT}, {"audio": SPECS["audio"]})
 
 
@@ -76,6 +76,45 @@ def test_what_cannot_be_decoded_is_an_error():
             items.preprocess(media, SPECS)
     with pytest.raises(errors.DataError, match="has no media; expected video or audio"):
         items.preprocess({}, SPECS)
+
+
+def test_what_an_item_lacks_is_another_error_than_what_cannot_be_read():
+    with pytest.raises(errors.MissingError, match="without a sound track, and ta needs audio"):
+        items.first_group(items.of_file(SILENT), {"ta": ["audio"]})
+    with pytest.raises(errors.MissingError, match="has no audio track"):
+        preprocess.preprocess("audio", SILENT, SPECS["audio"])
+    named = errors.MissingError("a", "has none").renamed("b")
+    assert (type(named), str(named)) == (errors.MissingError, "b: has none")
+
+
+def test_a_broken_picture_is_told_as_one(tmp_path):
+    film = {"video": SPECS["video"]}
+    whole = media_files.picture(media_files.scene())
+    for content, reason in {b"none": "is not a readable", whole[:999]: "is damaged or cut"}.items():
+        (tmp_path / "a.png").write_bytes(content)
+        for media in (content, tmp_path / "a.png"):
+            with pytest.raises(errors.DataError, match=f": {reason}") as caught:
+                items.preprocess(items.of_file(media), film)
+            assert not isinstance(caught.value, errors.MissingError)
+    with pytest.raises(
+        errors.DataError, match=r"is not a readable image.*; and it is no video file"
+    ):
+        items.of_file(b"none")
+    (tmp_path / "a.mp4").write_bytes(b"none")
+    with pytest.raises(errors.DataError, match=r"a.mp4: is no video file"):
+        items.of_file(tmp_path / "a.mp4")
+
+
+def test_a_picture_that_ffmpeg_does_not_know_is_a_film_of_one_frame(monkeypatch):
+    picture = media_files.picture(media_files.scene())
+    expected = items.preprocess(items.of_file(picture), {"video": SPECS["video"]})
+
+    def unknown(*_):
+        raise tracks.NoContainer("a", "is no video file")
+
+    monkeypatch.setattr(tracks, "_opened", unknown)
+    found = items.preprocess(items.of_file(picture), {"video": SPECS["video"]})
+    assert (found.arrays["video"] == expected.arrays["video"]).all()
 
 
 def test_silence_is_no_sound_where_that_is_asked():

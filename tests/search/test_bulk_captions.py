@@ -16,6 +16,7 @@ from lb_jax.inference import opening
 from lb_jax.search import bulk_captions
 from tests.inference import fake, valor_models
 from tests.media import media_files
+from tests.search import runs
 
 RUN = "import sys; from lb_jax.cli import main; sys.exit(main.main(sys.argv[1:]))"
 
@@ -141,6 +142,20 @@ def test_where_none_can_be_used_nothing_is_written(media, model, tmp_path):
     with pytest.raises(errors.DataError, match=r"1-silent.mp4: is no video file"):
         run(media / "1-silent.mp4", model, tmp_path / "d.jsonl", "tva")
     assert not [*tmp_path.glob("d.*")]  # of one file the error says it all
+
+
+def test_faults_of_ours_at_the_first_files_stop_a_run_and_keep_their_traceback(folder, tmp_path):
+    model, out = opening.load_writer(folder, batch_size=2), tmp_path / "c.jsonl"
+    model.specs = model.specs | {"video": fake.FaultyFilm(**vars(model.specs["video"]))}
+    (tmp_path / "m").mkdir()
+    for number in range(5):
+        (tmp_path / "m" / f"{number}.png").write_bytes(fake.colour(red=255, seed=number))
+    with pytest.raises(errors.InternalError, match="on the first 3 media files") as caught:
+        run(tmp_path / "m", model, out)
+    assert "no_such_thing" in str(caught.value.__cause__)
+    listed = runs.listed(out.with_name("c.jsonl.quarantine.jsonl"))
+    assert named(listed) == ["0.png", "1.png", "2.png"]
+    assert all(row["traceback"].startswith("Traceback (most recent") for row in listed)
 
 
 def test_a_film_file_that_only_sounds_is_written_of_by_its_sound(model, tmp_path):

@@ -5,17 +5,20 @@ import signal
 import time
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from lb_jax.core import errors
 from lb_jax.inference import valor
+from lb_jax.media import items
 from lb_jax.media.clips import Clip
 from lb_jax.search import bulk, captioning
 from lb_jax.search.captions import Captions
 from lb_jax.search.store import Store
 from tests.inference import fake, valor_models
 from tests.media import media_files
+from tests.search import runs
 
 QUIET = {"shown": False, "workers": 1}
 
@@ -138,6 +141,53 @@ def test_a_process_that_dies_costs_what_it_was_at(store, writer, monkeypatch):
     assert {Path(path).name for path in done.reasons} == {"scene.png"}
     assert "the process that decoded it for a caption ended" in next(iter(done.reasons.values()))
     assert ("loud.mp4", "video", 0.0) in written(store)
+
+
+def faulty(portion):
+    """Hits an error that nobody foresaw at each picture."""
+    if portion.windows[0].modality != "image":
+        return DECODE(portion)
+    with mock.patch.object(items, "preprocess", side_effect=AttributeError("no_such_thing")):
+        return DECODE(portion)
+
+
+def once(portion):
+    """The same at one picture."""
+    is_it = portion.windows[0].path.endswith("scene.png")
+    return (faulty if is_it else DECODE)(portion)
+
+
+def test_faults_of_ours_at_the_first_files_stop_a_run_and_keep_their_traceback(
+    tmp_path, writer, monkeypatch
+):
+    media, uri = tmp_path / "media", tmp_path / "store"
+    media.mkdir()
+    (media / "0.wav").write_bytes(media_files.sound(media_files.noise(16000)))
+    for number in range(1, 6):
+        (media / f"{number}.png").write_bytes(fake.colour(seed=number))
+    bulk.run([media], fake.Fake(), uri, window_s=1.0, **QUIET)
+    store = Store.open(uri)
+    with monkeypatch.context() as patched:
+        patched.setattr(captioning, "decode", faulty)
+        with pytest.raises(errors.InternalError, match="on the first 3 image files") as caught:
+            captioning.fill(store, writer, **QUIET)
+        assert "no_such_thing" in str(caught.value.__cause__)
+    listed = runs.listed(tmp_path / "store.captions.quarantine.jsonl")
+    assert [Path(row["path"]).name for row in listed] == ["1.png", "2.png", "3.png"]
+    assert all(row["traceback"].startswith("Traceback (most recent") for row in listed)
+    done = captioning.fill(store, writer, **QUIET)  # once it is mended
+    assert (done.written + done.there, done.faults) == (6, 0)
+    assert not done.listed.exists()
+
+
+def test_a_fault_of_ours_among_files_that_are_used_is_counted(store, writer, monkeypatch):
+    monkeypatch.setattr(captioning, "decode", once)
+    done = captioning.fill(store, writer, **QUIET)
+    assert done.faults == 1
+    assert "1 file without, 1 of them by faults of lb_jax" in done.told()
+    (row,) = runs.listed(done.listed)
+    assert row["path"].endswith("scene.png")
+    assert row["traceback"].startswith("Traceback (most recent")
 
 
 DECODE = captioning.decode

@@ -81,6 +81,7 @@ def test_words_are_searched_by_their_stems_with_filters(told):
     only = Filter(modalities=("video",), after_s=6.0)
     assert [one.text for one in captions.search("the dog", 9, only)] == ["a dog runs"]
     assert captions.search("the of a", 9, Filter()) == []
+    assert captions.search("dog \ud800", 9, Filter()) == captions.search("dog", 9, Filter())
     assert captions.search('"(dog', 9, Filter(modalities=("image",)))[0].start_s is None
     captions.add([caption("/b.mp4", "a barking seal")], WHO)
     assert "a barking seal" in {one.text for one in captions.search("bark", 9, Filter())}

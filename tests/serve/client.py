@@ -26,6 +26,7 @@ CONTENT = {
     "depth": media_files.picture(RNG.integers(500, 9000, (40, 40)).astype(np.uint16)),
     "thermal": media_files.picture(RNG.integers(0, 256, (50, 40, 3), np.uint8)),
 }
+CAPTIONS = {"image": "noise in all colours", "video": "a pattern that moves"}  # of the store
 
 
 @dataclasses.dataclass

@@ -6,6 +6,7 @@ import pytest
 from lb_jax.core import shipped
 from lb_jax.evaluation import familiar
 from lb_jax.inference import api
+from lb_jax.search import captions as captions_lib
 from lb_jax.search import maker as maker_lib
 from lb_jax.search import rows as rows_lib
 from lb_jax.search import stamps
@@ -18,7 +19,7 @@ SUFFIX = {"audio": ".wav", "video": ".mp4"}
 
 @pytest.fixture(scope="session")
 def store(model, tmp_path_factory):
-    """A store of one file of each modality."""
+    """A store of one file of each modality, and captions of the video and the picture."""
     folder = tmp_path_factory.mktemp("stored")
     maker = maker_lib.Maker.of(model, 5.0, 5.0)
     opened = store_lib.Store.create(folder / "store", maker)
@@ -43,6 +44,16 @@ def store(model, tmp_path_factory):
             )
         )
     opened.add(rows)
+    captions = opened.captions(make=True)
+    captions.add(
+        [
+            captions_lib.Caption(row.sha256, row.modality, row.start_s, row.end_s, said)
+            for row in rows
+            if (said := client.CAPTIONS.get(row.modality)) is not None
+        ],
+        captions_lib.Captioner("k" * 64, "writer"),
+    )
+    captions.build_index()
     return folder / "store"
 
 

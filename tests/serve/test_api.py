@@ -275,6 +275,32 @@ def test_search_finds_what_is_stored(server, model, store):
     error(server.http.post("/v1/search", json={}), 400, "bad_request")
 
 
+def test_search_is_by_vectors_or_captions_or_both_as_the_command_has_it(server, calibrated):
+    def ask(server=server, **fields):
+        return server.http.post("/v1/search", json={"query": "noise", "k": 9} | fields)
+
+    both, vector = ask(query="a pattern").json(), ask(query="a pattern", by="vector").json()
+    assert (both["by"], vector["by"]) == ("both", "vector")
+    assert ask(query="a pattern", by="both").json() == both
+    for found in (both, vector):
+        told = {row["modality"]: row["caption"] for row in found["data"]}
+        assert told == {name: client.CAPTIONS.get(name) for name in CONTENT}
+    (only,) = ask(query="pattern", by="caption").json()["data"]
+    cosines = {row["modality"]: row["cosine"] for row in ask(query="pattern").json()["data"]}
+    assert only["modality"] == "video"
+    assert only["cosine"] == pytest.approx(cosines["video"], abs=1e-5)
+
+    picture = {"type": "image", "data": client.base64_of(CONTENT["image"])}
+    like = ask(query=None, input=picture).json()
+    assert like["by"] == "vector"
+    says = error(ask(query=None, input=picture, by="both"), 400, "bad_request")
+    assert "ranking by both looks for words in captions; give a sentence" in says
+    assert "expected vector, caption, both" in error(ask(by="words"), 400, "bad_request")
+    assert ask(calibrated).json()["by"] == "vector"
+    says = error(ask(calibrated, by="caption"), 501, "no_captions")
+    assert says.startswith("The store holds no captions; `lb-jax index build")
+
+
 def test_a_store_that_was_moved_away_is_told(server, store):
     away = store.rename(store.with_name("away"))
     answer = server.http.post("/v1/search", json={"query": "a cat"})

@@ -106,13 +106,15 @@ def test_a_mistake_is_told(server, name):
 
 
 def test_what_cannot_be_written_about_is_told_and_the_rest_goes_on(server, writer):
-    silent = error(ask(server, [FILES[0], FILES[1]], group="tva"), 422, "undecodable_media")
+    silent = error(ask(server, [FILES[0], FILES[1]], group="tva"), 422, "missing_modality")
     assert silent.startswith("input 1 (video, 'video.bin'): is a film without a sound track, and")
-    sound = error(ask(server, [("video", CONTENT["audio"])]), 422, "undecodable_media")
+    sound = error(ask(server, [("video", CONTENT["audio"])]), 422, "missing_modality")
     assert "has audio, and tva needs video and audio" in sound
     for data in (b"no film", hostile.playlists(server.url)[0], hostile.bomb()):
         error(ask(server, [("video", data)]), 422, "undecodable_media")
     error(ask(server, [("audio", b"")]), 422, "undecodable_media")
+    broken = error(ask(server, [("image", b"no picture")]), 422, "undecodable_media")
+    assert "'image.bin'): is not a readable image; expected jpg" in broken
     error(ask(server, [("depth", CONTENT["depth"])]), 400, "bad_request")
     error(ask(server, [("video", hostile.long_clip())]), 413, "media_too_long")
     long = error(ask(server, FILES[:1], question="a dog " * 20), 413, "too_large")

@@ -1,9 +1,12 @@
 """Cards of results: a reason stands where it holds."""
 
+import dataclasses
+
 import pytest
 
+from lb_jax.search import ranking
 from lb_jax.serve import drawing
-from lb_jax.serve.service import Found
+from lb_jax.serve.searching import Found
 
 
 def moment(modality, probability=None, withheld=None):
@@ -33,3 +36,11 @@ def test_a_reason_stands_once_where_it_holds(found, order):
     assert page.count("No probability: ") == page.count("&lt;a&gt;") == bool("&lt;a&gt;" in order)
     assert page.count("<article") == 2
     assert "<a>" not in page
+
+
+def test_captions_stand_with_their_moments_and_no_word_is_told():
+    page = drawing.cards([dataclasses.replace(moment("image"), caption="a <b>"), moment("audio")])
+    assert page.count("<q>a &lt;b&gt;</q>") == page.count("<q>") == 1
+    assert "has a word of the text" in drawing.cards([], ranking.CAPTION)
+    assert "fits these filters" in drawing.cards([])
+    assert set(drawing.RANKINGS.values()) <= {"", *ranking.BY}

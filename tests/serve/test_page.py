@@ -8,7 +8,7 @@ import pytest
 from lb_jax.inference import valor
 from lb_jax.serve import captions, drawing
 from tests.media import media_files
-from tests.serve.client import CONTENT
+from tests.serve.client import CAPTIONS, CONTENT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
@@ -119,7 +119,11 @@ def test_similarity_search_and_labels(page, model):
     page.wait_for_function("document.querySelector('.lb-card video').currentTime == 0.5")
     first = page.locator(".lb-card").first.inner_text()
     assert "cosine 1.000" in first
+    assert CAPTIONS["video"] in first
     assert fits(page)
+    page.get_by_label("words of captions").check()
+    ask(page, "search", {"text": "pattern"}, "#search-out:not(:has(.lb-card[data-modality=image]))")
+    assert page.locator(".lb-card").count() == 1
 
     turn_to(page, "Zero-shot", "zero")
     drop(page, "zero-file", "sound.wav", CONTENT["audio"])
@@ -204,6 +208,7 @@ def test_no_probability_of_what_the_model_does_not_know(browser, calibrated, siz
     ask(page, "similar", {"texts": "a red car"}, answer)
 
     turn_to(page, "Search", "search")
+    assert not page.locator("#search-by").count()  # the store has no captions
     ask(page, "search", {"text": "a red car"}, ".lb-card")
     blocks = [one.lower() for one in page.locator(".lb-block").all_inner_texts()]
     assert sorted(blocks) == ["audio", "image", "video"]

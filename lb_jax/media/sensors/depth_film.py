@@ -58,7 +58,7 @@ def named(media: given.Media) -> Iterator[None]:
     try:
         yield
     except errors.DataError as e:
-        raise errors.DataError(given.describe(media), e.reason) from e
+        raise e.renamed(given.describe(media)) from e
 
 
 def stored(frame: av.VideoFrame, shown: display.Display) -> np.ndarray:
