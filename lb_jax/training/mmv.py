@@ -35,7 +35,7 @@ from lb_jax.training.mmv_start import drawn_params, settings
 __all__ = ["drawn_params"]  # as the family has it
 
 SAVINGS: tuple[str, ...] = ()
-RUNNING = convolution.STATE
+RUNNING: paths.Rules = convolution.STATE
 PRESET = "mmv"
 # The trial size: 0.8 s of film.
 TRIAL_ARCH, BATCH_SIZE = "MMV-tiny", 16

@@ -32,7 +32,7 @@ UNKNOWN: Mapping[str, tuple[object, str]] = {
     "mmv.text_weight": (10.0, "of HowTo100M alone the ratio is told, not which of the two is 10"),
     "modalities.audio.preprocess.bank": ("dmvr", "or 'vatt': which logarithm"),
     "modalities.video.preprocess.augmentation": ("dmvr", "of the library of the same authors"),
-    "data.sources": ("main, audioset", "how the two corpora are mixed: here in equal parts"),
+    "data.sources": ("audioset, main", "how the two corpora are mixed: here in equal parts"),
     "mmv.vocabulary": ("", "the list of words, and of those left out of texts"),
 }
 
