@@ -25,6 +25,7 @@ from lb_jax.training import (
 )
 from lb_jax.training import step as step_lib
 from lb_jax.training.config import ModalityRecipe
+from lb_jax.training.mmv_config import CORPUS
 from lb_jax.training.valor_config import ValorRun
 from tests.training import mmv_runs, plain_step
 from tests.training.mmv_runs import CFG, changed
@@ -238,6 +239,22 @@ def test_a_run_goes_on_from_a_trained_model_with_fewer_towers(run, trained):
     other = changed(cfg, graph="shared")
     with pytest.raises(errors.ConfigError, match=r"graph.kind is fac, of the run shared.*Choose"):
         mmv.initial_params(other, mmv.make_model(other, mmv.build(other)[0]))
+
+
+def test_a_frozen_table_of_words_starts_from_vectors_that_are_named(run, tmp_path):
+    rows = {"bread": range(6), "Cut": range(6, 12), "soup": range(12, 18)}
+    file = tmp_path / "vectors.txt"
+    file.write_text("".join(f"{word} {' '.join(map(str, row))}\n" for word, row in rows.items()))
+    frozen = (("text/token_embed/.*", False), (".*", True))
+    for vocabulary, expected in ((CORPUS, ("bread", "cut")), ("", ("bread", "cut", "soup"))):
+        options = {"vocabulary": vocabulary, "word_vectors": str(file), "trainable": frozen}
+        cfg = changed(run, **options)
+        model = mmv.make_model(cfg, mmv.build(cfg)[0])
+        table = mmv.initial_params(cfg, model)["text"]["token_embed"]["embedding"]
+        known = mmv.loaders(cfg, mmv.build(cfg)[1])["items"].encoders["narration"].known
+        found = dict(zip(known.vocabulary, table.tolist(), strict=True))
+        assert known.vocabulary[2 : 2 + len(expected)] == expected
+        assert [found[word] for word in ("bread", "cut")] == [[*range(6)], [*range(6, 12)]]
 
 
 def test_other_narrations_are_other_data(run, tmp_path):
