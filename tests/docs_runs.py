@@ -41,6 +41,7 @@ ELSEWHERE = {
     r"lb-jax train --config=configs/demo_pretrain.*": "trains for minutes; `make demo`",
     r"lb-jax train --config=valor_retrieval:valor32k .*": "needs the released model and VALOR-32K; "
     "tests/training/test_valor.py trains a small one",
+    r"lb-jax train --config=mmv_s3d --workdir=run .*": "trains for days; its trial stands below it",
     r"lb-jax deflate .*": "needs an MMV model; tests/cli/test_deflate.py makes one",
     r"lb-jax plan .*": "compiles for TPU for minutes; tests/training/test_plan.py",
     r"lb-jax replay .*": "needs a step that was not finite; tests/training/test_drill.py makes one",

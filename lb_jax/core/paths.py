@@ -98,6 +98,14 @@ def partition(tree: Mapping[str, Any], rules: Rules) -> tuple[Tree, Tree]:
     )
 
 
+def divide(tree: Mapping[str, Any], rules: Rules) -> tuple[Tree, Tree]:
+    """As `partition`, by rules of the program: they cover every path, and may be of no path."""
+    parts: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+    for path, leaf in flatten(tree).items():
+        parts[not match_one(rules, path)][path] = leaf
+    return unflatten(parts[0]), unflatten(parts[1])
+
+
 def match_one(rules: Rules, path: str) -> Any:
     """The value of the first rule that matches `path` whole; the rules must cover it."""
     return next(value for pattern, value in rules if re.fullmatch(pattern, path))

@@ -5,7 +5,11 @@ As `items`, but a sample is a stretch of a film at a drawn place, `{"media": {mo
 narrations nearest in time, padded with texts of zeros (MMV spec 2).
 """
 
+import contextlib
+import hashlib
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +17,12 @@ from lb_jax.core import errors
 from lb_jax.corpora import narrations
 from lb_jax.corpora.quarantine import BadSample
 from lb_jax.corpora.rows import Source, name_of
-from lb_jax.feed import items
+from lb_jax.feed import items, pipeline
 from lb_jax.media import items as media_items
 from lb_jax.media import specs, stretches
 
 NARRATION, NARRATION_PRESENT = "narration", "narration_present"
+UNREAD = "has narrations without a word that is known, which are left out"
 
 
 class Films(items.Items):
@@ -26,11 +31,12 @@ class Films(items.Items):
     Args:
       sources: corpora and their weights.
       by_modality: preprocessing of "video" and what else is taken; `present` has their order.
-      encode: a narration -> (int32 [n], whether it was cut).
+      encode: a narration -> (int32 [n], whether it was cut). One that it raises `DataError` for,
+        such as one without a known word, counts as none, with a remark.
       words: n.
       seed: of the run; with a sample's number it decides row, place, crop and colours.
       clip_s: length of a stretch.
-      candidates: K.
+      candidates: K; 0 reads no narrations.
       needs: modalities without which a film is of no use, such as "audio".
       drop_to: see `pipeline.Loader`.
 
@@ -79,9 +85,9 @@ class Films(items.Items):
                         path, f"{why}; this training needs {name}, leave the film out"
                     )
             item = media_items.transform(decoded, self.specs, rng)
-            said = narrations.read(row)
+            said = narrations.read(row) if self.candidates else None
             bag = narrations.bag(said, start_s, start_s + self.clip_s, self.candidates)
-            texts, truncated = self._encoded(bag)
+            texts, truncated = self._encoded(row.id, bag)
         except errors.DataError as error:
             return BadSample(self.modality, error.path, error.reason)
         present = np.array([item.present[name] for name in self.specs])
@@ -94,9 +100,33 @@ class Films(items.Items):
                 found = source[int(number)].narrations
                 yield from () if found is None else found.read().texts
 
-    def _encoded(self, bag: narrations.Bag) -> tuple[dict[str, np.ndarray], bool]:
+    def identity(self) -> list[dict[str, Any]]:
+        """As `pipeline.Loader.identity`, and a hash of what some films' narrations are read as."""
+        return [
+            {**told, "narrations": self._digest(source, rows)} if self.candidates else told
+            for told, source, rows in zip(
+                super().identity(), self._sources, self._rows, strict=True
+            )
+        ]
+
+    def _digest(self, source: Source, rows: np.ndarray) -> str:
+        total = hashlib.sha256()
+        for place in np.linspace(0, len(rows) - 1, min(len(rows), pipeline.IDENTIFYING)):
+            with contextlib.suppress(errors.DataError):  # told of when the row is loaded
+                told = source[int(rows[int(place)])].narrations
+                for text in () if told is None else told.read().texts:
+                    with contextlib.suppress(errors.DataError):
+                        total.update(self.encoders[NARRATION](text)[0].tobytes())
+        return total.hexdigest()
+
+    def _encoded(self, at: str, bag: narrations.Bag) -> tuple[dict[str, np.ndarray], bool]:
         ids, truncated = np.zeros((self.candidates, self._words), np.int32), False
-        for place in np.flatnonzero(bag.present):
-            ids[place], cut = self.encoders[NARRATION](bag.texts[place])
-            truncated |= cut
-        return {NARRATION: ids, NARRATION_PRESENT: bag.present}, truncated
+        present = bag.present.copy()
+        for place in np.flatnonzero(present):
+            try:
+                ids[place], cut = self.encoders[NARRATION](bag.texts[place])
+                truncated |= cut
+            except errors.DataError:
+                present[place] = False
+                warnings.warn(errors.DataWarning(at, UNREAD), stacklevel=2)
+        return {NARRATION: ids, NARRATION_PRESENT: present}, truncated

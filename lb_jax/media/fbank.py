@@ -78,18 +78,27 @@ def triangles(hz: np.ndarray, low_hz: float, high_hz: float, mel_bins: int) -> n
 
 @functools.cache
 def _mel_bands(sample_rate_hz: int, mel_bins: int) -> list[tuple[slice, slice, np.ndarray]]:
-    """Cuts the filters into bands, each with the few FFT bins that it needs.
+    return bands(mel_filters(sample_rate_hz, mel_bins).astype(np.float32))
+
+
+def bands(whole: np.ndarray) -> list[tuple[slice, slice, np.ndarray]]:
+    """Cuts filters into bands, each with the few FFT bins that it needs.
+
+    The products of a block of frames are then so small that BLAS takes no threads for them, which
+    on a busy machine cost fifty times as much.
+
+    Args:
+      whole: [fft_bins, filters].
 
     Returns:
-      Filters, FFT bins and their float32 weights [fft_bins, filters], per band.
+      Filters, FFT bins and their weights [fft_bins, filters], per band.
     """
-    whole = mel_filters(sample_rate_hz, mel_bins)
-    bands = []
-    for filters in (slice(f, f + BAND) for f in range(0, mel_bins, BAND)):
+    found = []
+    for filters in (slice(f, f + BAND) for f in range(0, whole.shape[1], BAND)):
         used = np.flatnonzero(whole[:, filters].any(axis=1))
         bins = slice(used[0], used[-1] + 1) if len(used) else slice(0, 1)  # none: the floor
-        bands.append((filters, bins, whole[bins, filters].astype(np.float32)))
-    return bands
+        found.append((filters, bins, whole[bins, filters]))
+    return found
 
 
 class _Block:

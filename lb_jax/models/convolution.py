@@ -180,8 +180,4 @@ class BatchNorm(nnx.Module):
 
 def state_of(params: Mapping[str, Any]) -> tuple[paths.Tree, paths.Tree]:
     """Splits a dict into the statistics of its batch norms and all else."""
-    flat = paths.flatten(params)
-    parts: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
-    for path, leaf in flat.items():
-        parts[not paths.match_one(STATE, path)][path] = leaf
-    return paths.unflatten(parts[0]), paths.unflatten(parts[1])
+    return paths.divide(params, STATE)

@@ -10,7 +10,7 @@ which leaves those are.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -19,9 +19,9 @@ from flax import nnx
 
 from lb_jax.core import config as config_lib
 from lb_jax.core import errors, paths
-from lb_jax.models import deflation, graphs, resnet
+from lb_jax.models import deflation, graphs
 from lb_jax.models.convolution import Features, state_of, usual_convolution
-from lb_jax.models.graphs import Graph, GraphConfig, HeadConfig
+from lb_jax.models.graphs import Graph, GraphConfig
 from lb_jax.models.languagebind import unit
 from lb_jax.models.resnet import AudioResNet, ResNetConfig
 from lb_jax.models.s3d import S3D, S3DConfig
@@ -65,29 +65,6 @@ class MmvConfig:
         """Modality -> tower, of those there are."""
         given = {name: getattr(self, name) for name in ("video", "audio", "text", "image")}
         return {name: tower for name, tower in given.items() if tower is not None}
-
-
-# As published (MMV spec 3): the factorised graph with ReLU.
-RELEASED_GRAPH = GraphConfig(
-    kind="fac",
-    interaction="relu",
-    heads={
-        "video_va": HeadConfig(512, inner=(512,), norm=True),
-        "audio_va": HeadConfig(512),
-        "coarse": HeadConfig(256, norm=True),
-        "text_vat": HeadConfig(256),
-        "audio_at": HeadConfig(512),
-        "text_at": HeadConfig(512),
-    },
-)
-_BESIDE = {"audio": resnet.VARIANTS[50], "text": WordsConfig(), "graph": RELEASED_GRAPH}
-
-# The released models, by their video tower.
-VARIANTS = {
-    "s3d": MmvConfig(video=S3DConfig(space_to_depth=True), **_BESIDE),
-    "tsm": MmvConfig(video=TSMConfig(), **_BESIDE),
-    "tsm_x2": MmvConfig(video=TSMConfig().wider(2), **_BESIDE),
-}
 
 
 class Run(NamedTuple):
@@ -158,6 +135,8 @@ class Mmv:
         params: Mapping[str, Any],
         inputs: Mapping[str, jax.Array],
         counted: Mapping[str, jax.Array] | None = None,
+        *,
+        still: Container[str] = (),
     ) -> Run:
         """Runs the towers of some modalities, and the graph in all spaces.
 
@@ -167,6 +146,8 @@ class Mmv:
           counted: in training, modality -> bool [b], which of its items there are: batch norms go
             by these, and the others change neither statistics nor any other item's embedding. None
             is inference.
+          still: in training, towers whose batch norms are those of inference all the same, or
+            "heads".
         """
         parts = {name: self.part(params, name) for name in (*inputs, HEADS)}
         features = {}
@@ -176,8 +157,9 @@ class Mmv:
                 x = jnp.where(there.reshape(-1, *[1] * (x.ndim - 1)), x, 0)
             if name in _TAKEN:
                 x = _TAKEN[name](self.cfg.towers[name], x)
-            features[name] = parts[name](x, there)
-        found = parts[HEADS]({name: one.pooled for name, one in features.items()}, counted)
+            features[name] = parts[name](x, None if name in still else there)
+        seen = None if HEADS in still else counted
+        found = parts[HEADS]({name: one.pooled for name, one in features.items()}, seen)
         embeddings = {
             modality: {space: one.astype(jnp.float32) for space, one in spaces.items()}
             for modality, spaces in found.items()

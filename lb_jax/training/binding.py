@@ -21,7 +21,8 @@ from lb_jax.training import optimizer as optimizer_lib
 from lb_jax.training import step as step_lib
 from lb_jax.training.config import TrainConfig
 
-ACCUMULATES: bool = True
+SAVINGS: tuple[str, ...] = ("remat", "accumulate")
+RUNNING = step_lib.NONE_RUNS
 # The trial size; its input is that of the demo's towers: a spectrogram of 32 x 128 is 64 patches of
 # a small tower, one of 112 x 1036 has 1,806, and attention takes the square of that.
 BATCH_SIZE, TEXT_LENGTH = 32, 24

@@ -18,7 +18,8 @@ from lb_jax.core import errors, paths
 from lb_jax.core.modalities import TEXT
 from lb_jax.feed.epochs import LastBatch
 from lb_jax.models.lora import LoraConfig
-from lb_jax.training import valor_config
+from lb_jax.training import mmv_config, valor_config
+from lb_jax.training.mmv_config import MmvRun
 from lb_jax.training.valor_config import ValorRun
 
 T = TypeVar("T")
@@ -77,6 +78,8 @@ class SourceConfig:
       modality: the only one to take from here, and what its files are where it does not say; empty
         takes all it carries.
       weight: share of the samples taken from here, against the other corpora of a modality.
+      narrations: what is said in its films, for a run of MMV: a JSON of recognised speech or a
+        folder of subtitles; empty takes what the corpus itself names.
     """
 
     path: str = ""
@@ -84,6 +87,7 @@ class SourceConfig:
     columns: dict[str, str] = dataclasses.field(default_factory=dict)
     modality: str = ""
     weight: float = 1.0
+    narrations: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,10 +192,10 @@ class TrainConfig:
 
     Attributes:
       arch: size of the towers, a row of `models/architectures.py`; of a VALOR run one of
-        `models/valor_architectures.py`.
+        `models/valor_architectures.py`, of MMV's one of `models/mmv_architectures.py`.
       init_from: what to start from: a checkpoint or work directory, or published weights (folder,
         file or hub name, see docs/weights.md); empty draws everything at random.
-      modalities: what is trained, each against text; of a VALOR run what an item has.
+      modalities: what is trained, each against text; of a VALOR or MMV run what an item has.
       trainable: `(path regex, bool)` rules, first match wins; what is not trainable has no gradient
         and no optimiser state.
       batch_size: items per modality and step, over all devices; a modality may have its own.
@@ -211,7 +215,8 @@ class TrainConfig:
       loggers: where metrics go besides `metrics.jsonl`, rows of `training/loggers.py`.
       log_every, save_every: steps between metric rows and between saved states.
       keep: saved states kept.
-      valor: makes the run one of VALOR, see `families`; None is LanguageBind's.
+      valor: makes the run one of VALOR, see `families`; without it and `mmv` it is LanguageBind's.
+      mmv: makes it one of MMV.
     """
 
     arch: str
@@ -239,14 +244,15 @@ class TrainConfig:
     save_every: int = 500
     keep: int = 2
     valor: ValorRun | None = dataclasses.field(default=None, metadata=config_lib.OPTIONAL)
+    mmv: MmvRun | None = dataclasses.field(default=None, metadata=config_lib.OPTIONAL)
 
     @property
     def batch_sizes(self) -> dict[str, int]:
         """Items per step of every modality, and of caption pairs under `text`.
 
-        VALOR's items have all their modalities, and come under `items`.
+        Items of VALOR and MMV have all their modalities, and come under `items`.
         """
-        if self.valor:
+        if self.valor or self.mmv:
             return {ITEMS: self.batch_size}
         sizes = {name: one.batch_size or self.batch_size for name, one in self.modalities.items()}
         return sizes | ({TEXT: self.paraphrase.batch_size} if self.paraphrase else {})
@@ -256,7 +262,7 @@ class TrainConfig:
 # that `accumulate` draws LoRA's dropout anew).
 FREE = ("mesh", "data.threads", "data.workers", "data.cache", "data.text_cache")
 FREE += ("remat", "attention", "accumulate", "loss.tile", "max_skipped", "loggers", "probe")
-FREE += ("valor.grouping.tile",)
+FREE += ("valor.grouping.tile", "mmv.tile")
 FREE += ("log_every", "save_every", "keep")
 
 
@@ -326,6 +332,30 @@ def require_sources(cfg: TrainConfig) -> None:
             )
 
 
+def require_default(
+    system: str, changed: Mapping[str, Any], modalities: Mapping[str, ModalityRecipe]
+) -> None:
+    """Checks that settings which a system has no use for are as they are by default.
+
+    Args:
+      system: name of it.
+      changed: setting -> whether it is another than the default.
+      modalities: of the run, whose recipes may have a preprocessing alone.
+
+    Raises:
+      ConfigError: naming those that are changed.
+    """
+    given = [name for name, is_changed in changed.items() if is_changed]
+    for name, one in modalities.items():
+        if one != ModalityRecipe(preprocess=one.preprocess):
+            given.append(f"modalities.{name}")
+    if given:
+        raise errors.ConfigError(
+            f"{', '.join(f'config.{name}' for name in given)}: {system} has no use for it; leave "
+            "it as it is by default (of a modality only preprocess counts)."
+        )
+
+
 def _all_of(known: Container[str], groups: Iterable[str]) -> bool:
     return all(one in known for one in groups)
 
@@ -335,14 +365,14 @@ _RANGES = (
     (
         r"(paraphrase/)?batch_size|log_every|save_every|keep|modalities/[^/]+/lora/rank|"
         r"accumulate|loss/tile|probe/(size|every)|"
-        r"valor/(answers|grouping/tile|inference/[^/]+)",
+        r"valor/(answers|grouping/tile|inference/[^/]+)|mmv/(candidates|tile)",
         lambda x: x >= 1,
         "at least 1",
     ),
     (
         r"steps|seed|max_skipped|optim/(warmup_steps|weight_decay|clip_norm)|"
         r"data/(threads|workers)|modalities/[^/]+/(batch_size|tube_size)|"
-        r"valor/(epochs|grouping/alpha|trained/[^/]+)",
+        r"valor/(epochs|grouping/alpha|trained/[^/]+)|mmv/(audio|text)_weight",
         lambda x: x >= 0,
         "0 or more",
     ),
@@ -397,6 +427,8 @@ _RANGES = (
             (r"valor/grouping/way", ("masked", "next", "doubled", valor_config.REWARDED)),
             (r"valor/grouping/mask", ("exclude", "zero")),
             (r"valor/grouping/fusion", ("early", "late")),
+            (r"mmv/graph", mmv_config.GRAPHS),
+            (r"mmv/positives", mmv_config.POSITIVES),
         )
     ),
 )

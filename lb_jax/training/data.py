@@ -121,6 +121,7 @@ def open_corpus(source: SourceConfig) -> Source:
         root=source.root or None,
         columns=source.columns,
         modality=source.modality or None,
+        narrations=source.narrations or None,
     )
 
 

@@ -1,7 +1,7 @@
 """The systems that `lb-jax train` trains, and what a run needs of one.
 
 The loop, the program, plans and replays ask the family of a run; they know no model. A family is a
-module with the functions of `Family`. Read that, then `binding`, then `valor`.
+module with the functions of `Family`. Read that, then `binding`, then `valor` and `mmv`.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,9 +11,9 @@ from typing import Any, Protocol
 import jax
 import optax
 
-from lb_jax.core import paths
+from lb_jax.core import errors, paths
 from lb_jax.feed import pipeline
-from lb_jax.training import binding, valor
+from lb_jax.training import binding, mmv, valor
 from lb_jax.training.config import TrainConfig
 
 Readers = Mapping[str, pipeline.Loader]
@@ -23,10 +23,14 @@ class Family(Protocol):
     """A system.
 
     Attributes:
-      ACCUMULATES: whether a batch may go through in parts.
+      SAVINGS: settings of a run that save memory, of those that `plan.SAVINGS` has; a run with
+        another is refused.
+      RUNNING: rules by path for trainable leaves without a gradient, whose new values the step is
+        given beside it, as statistics of batch norms; see `step.make_step`.
     """
 
-    ACCUMULATES: bool
+    SAVINGS: tuple[str, ...]
+    RUNNING: paths.Rules
 
     def build(self, cfg: TrainConfig) -> tuple[Any, dict[str, Any]]:
         """The model's shape, and the preprocessing spec of every modality.
@@ -115,9 +119,20 @@ class Family(Protocol):
         ...
 
 
-FAMILIES: dict[str, Family] = {"binding": binding, "valor": valor}
+# By the part of a run's settings that is the family's own; without any it is the first.
+FAMILIES: dict[str, Family] = {"binding": binding, "valor": valor, "mmv": mmv}
 
 
 def of(cfg: TrainConfig) -> Family:
-    """The family of a run."""
-    return FAMILIES["valor" if cfg.valor else "binding"]
+    """The family of a run.
+
+    Raises:
+      ConfigError: for the parts of two.
+    """
+    given = [name for name in FAMILIES if getattr(cfg, name, None) is not None]
+    if len(given) > 1:
+        raise errors.ConfigError(
+            f"{' and '.join(f'config.{name}' for name in given)}: a run is of one system; leave "
+            "all but one of them out."
+        )
+    return FAMILIES[given[0] if given else "binding"]

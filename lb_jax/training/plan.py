@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from fractions import Fraction
 from importlib.util import find_spec
+from typing import Any
 
 import jax
 from jax.experimental import topologies
@@ -23,7 +24,8 @@ from lb_jax.training import program as program_lib
 from lb_jax.training.chips import Chip
 from lb_jax.training.config import TrainConfig
 
-# Settings that a search tries, those that compute least first: (remat, accumulate).
+# Settings that a search tries, those that compute least first; the first row saves nothing.
+SAVED_BY = ("remat", "accumulate")
 SAVINGS = (("none", 1), ("dots", 1), ("full", 1), ("none", 8), ("dots", 8), ("full", 8))
 MAX_DOUBLINGS = 16  # of a batch that does not fill the memory, in a search
 
@@ -224,6 +226,16 @@ def roofline(figures: Figures, chip: Chip) -> Roofline:
     )
 
 
+def savings(cfg: TrainConfig) -> list[dict[str, Any]]:
+    """Rows of `SAVINGS`, by setting, of which the family of a run has everything."""
+    has, plain = families.of(cfg).SAVINGS, SAVINGS[0]
+    return [
+        dict(zip(SAVED_BY, row, strict=True))
+        for row in SAVINGS
+        if all(name in has or row[i] == plain[i] for i, name in enumerate(SAVED_BY))
+    ]
+
+
 def search(given: Trial, to: Target, tried: Callable[[Trial], None]) -> list[Trial]:
     """Finds the largest batch that fits, for every row of `SAVINGS`.
 
@@ -248,10 +260,8 @@ def search(given: Trial, to: Target, tried: Callable[[Trial], None]) -> list[Tri
             f"one of {', '.join(chips.TPUS)}."
         )
     best, factor = [], Fraction(1)
-    for remat, accumulate in SAVINGS:
-        if accumulate > 1 and not families.of(given.cfg).ACCUMULATES:
-            continue
-        row = dataclasses.replace(given.cfg, remat=remat, accumulate=accumulate)
+    for saving in savings(given.cfg):
+        row = dataclasses.replace(given.cfg, **saving)
         found = _largest(row, factor, to, tried, given)
         if found:
             factor, trial = found

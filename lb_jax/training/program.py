@@ -22,7 +22,8 @@ class Program:
       model: of the run's family.
       mesh: devices the step runs on.
       gradient: `gradient(trainable, frozen, batch, key) -> ((loss, metrics), gradient)`.
-      optimizer: over the trainable parameters.
+      optimizer: over the trainable parameters that have a gradient.
+      running: says which have none and are counted, see `families.Family`.
       batch: shapes of a global batch.
       step: jitted `step(state, frozen, batch, key) -> (state, metrics)`; the memory of the old
         state is used for the new one.
@@ -34,12 +35,13 @@ class Program:
     mesh: jax.sharding.Mesh
     gradient: Callable
     optimizer: optax.GradientTransformation
+    running: paths.Rules
     batch: dict[str, dict[str, Any]]
     step: jax.stages.Wrapped
 
     def initial_state(self, trainable: paths.Tree) -> paths.Tree:
         """The state before the first step; also of shapes, under `jax.eval_shape`."""
-        return step_lib.initial_state(self.optimizer, trainable)
+        return step_lib.initial_state(self.optimizer, trainable, self.running)
 
     def lower(self, state: paths.Tree, frozen: paths.Tree, key: jax.Array) -> jax.stages.Lowered:
         """The step for arguments of these shapes, ready to be compiled."""
@@ -63,15 +65,18 @@ def make_program(
     family = families.of(cfg)
     model_cfg, preprocess = family.build(cfg)
     model = family.make_model(cfg, model_cfg, mesh.devices.flat[0].platform)
-    optimizer, schedule = family.optimizer(cfg, trainable)
+    optimizer, schedule = family.optimizer(cfg, paths.divide(trainable, family.RUNNING)[1])
     gradient = family.make_gradient(cfg, mesh, model)
     batch = family.batch_shapes(cfg, model_cfg)
-    program = Program(model_cfg, preprocess, model, mesh, gradient, optimizer, batch, None)
+    parts = (model_cfg, preprocess, model, mesh, gradient, optimizer, family.RUNNING, batch)
+    program = Program(*parts, step=None)
     state = jax.eval_shape(program.initial_state, trainable)
     replicated = sharding.replicated(mesh)
     state_sharding = sharding.tree_shardings(state, mesh)
     step = jax.jit(
-        step_lib.make_step(gradient, optimizer, schedule, bound=family.bound),
+        step_lib.make_step(
+            gradient, optimizer, schedule, bound=family.bound, running=family.RUNNING
+        ),
         in_shardings=(
             state_sharding,
             sharding.tree_shardings(frozen, mesh),

@@ -23,6 +23,10 @@ from lb_jax.training import fingerprint, rows, sharding
 
 Batch = Mapping[str, Mapping[str, jax.Array]]
 
+# Among the metrics of a gradient: leaves that the batch gives new values, not the optimiser.
+RUNNING = "running"
+NONE_RUNS: paths.Rules = ((r".*", False),)  # of a model whose trained leaves all have a gradient
+
 
 def make_encode(
     model: LanguageBind,
@@ -121,21 +125,26 @@ def make_step(
     schedule: optax.Schedule,
     *,
     bound: Callable[[paths.Tree], paths.Tree] | None = None,
+    running: paths.Rules = NONE_RUNS,
 ):
     """Returns `step(state, frozen, batch, key) -> (state, metrics)` for `jax.jit`.
 
     `state` is what `initial_state` gives.
 
     The key of a step is folded from the run's key and the step's number, so that a resumed run
-    draws what the unbroken one drew. A step whose loss or gradient is not finite changes neither
-    parameters nor optimiser: it is counted as skipped, and is no step of the schedule.
+    draws what the unbroken one drew. A step whose loss, gradient or statistics are not finite
+    changes neither parameters nor optimiser: it is counted as skipped, and is no step of the
+    schedule.
 
     Args:
-      gradient: `gradient(trainable, frozen, batch, key) -> ((scalar, metrics), gradient)`.
+      gradient: `gradient(trainable, frozen, batch, key) -> ((scalar, metrics), gradient)`; of a
+        model with running statistics the metrics have all of them, as they are now, under
+        `RUNNING`, and the gradient is of the other leaves.
       optimizer: over the trainable parameters.
       schedule: learning rate by step, for the metrics.
       bound: parameters after an update -> those that are kept; None is `clamp_logit_scales`, and
         VALOR bounds nothing.
+      running: which of the trainable leaves are statistics that are counted, as of batch norms.
     """
     bound = bound or clamp_logit_scales
 
@@ -145,10 +154,15 @@ def make_step(
         (_, metrics), grads = gradient(
             state["params"], frozen, batch, jax.random.fold_in(key, state["step"])
         )
-        updates, opt = optimizer.update(grads, state["opt"], state["params"])
-        params = bound(optax.apply_updates(state["params"], updates))
+        metrics = dict(metrics)
+        counted = metrics.pop(RUNNING, {})
+        _, moved = paths.divide(state["params"], running)
+        updates, opt = optimizer.update(grads, state["opt"], moved)
+        params = paths.overlay(bound(optax.apply_updates(moved, updates)), counted)
         norm = optax.tree.norm(grads)
         finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
+        for one in jax.tree.leaves(counted):
+            finite &= jnp.isfinite(one).all()
         old = {"params": state["params"], "opt": state["opt"]}
         kept = jax.tree.map(
             lambda new, old: jnp.where(finite, new, old), {"params": params, "opt": opt}, old
@@ -161,11 +175,18 @@ def make_step(
     return step
 
 
-def initial_state(optimizer: optax.GradientTransformation, trainable: paths.Tree) -> paths.Tree:
-    """The state before the first step: parameters, optimiser, steps taken, and those skipped."""
+def initial_state(
+    optimizer: optax.GradientTransformation,
+    trainable: paths.Tree,
+    running: paths.Rules = NONE_RUNS,
+) -> paths.Tree:
+    """The state before the first step: parameters, optimiser, steps taken, and those skipped.
+
+    The optimiser knows nothing of leaves that `running` says are counted.
+    """
     return {
         "params": trainable,
-        "opt": optimizer.init(trainable),
+        "opt": optimizer.init(paths.divide(trainable, running)[1]),
         "step": jnp.int32(0),
         "skipped": jnp.int32(0),
     }

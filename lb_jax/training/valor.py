@@ -33,13 +33,15 @@ from lb_jax.text.wordpiece import WordPiece
 from lb_jax.training import compute, data, grouping, recipe, rewarded, valor_start
 from lb_jax.training import config as train_config
 from lb_jax.training import optimizer as optimizer_lib
+from lb_jax.training import step as step_lib
 from lb_jax.training.config import LossConfig, ModalityRecipe, TrainConfig
 from lb_jax.training.valor_config import REWARDED
 from lb_jax.training.valor_start import drawn_params, initial_params, settings
 
 __all__ = ["drawn_params", "initial_params"]  # as the family has them
 
-ACCUMULATES: bool = False
+SAVINGS: tuple[str, ...] = ("remat",)
+RUNNING = step_lib.NONE_RUNS
 COUNTS = {"video": "frames", "audio": "clips"}  # role -> the field of its spec that tells how many
 CROPS = 3  # of a sound, as LanguageBind takes it
 PROMPTED = ("text", "caption", "qa")  # prompts of a model with prompts; those of "mlm" are always
@@ -80,21 +82,14 @@ def build(cfg: TrainConfig) -> tuple[ValorConfig, dict[str, specs.Spec]]:
 def _require(cfg: TrainConfig) -> None:
     """Checks that the run says what it learns, and nothing that is LanguageBind's alone."""
     towers, groups = valor_architecture(cfg.arch).towers, settings(cfg).grouping
-    useless = {
+    changed = {
         "paraphrase": cfg.paraphrase,
         "accumulate": cfg.accumulate > 1,
         "loss": cfg.loss != LossConfig(),
         "probe.path": cfg.probe.path,
         "data.text_cache": cfg.data.text_cache,
-    } | {
-        f"modalities.{name}": one != ModalityRecipe(preprocess=one.preprocess)
-        for name, one in cfg.modalities.items()
     }
-    if given := [f"config.{name}" for name, is_given in useless.items() if is_given]:
-        raise errors.ConfigError(
-            f"{', '.join(given)}: VALOR has no use for it; leave it as it is by default (of a "
-            "modality only preprocess counts)."
-        )
+    train_config.require_default("VALOR", changed, cfg.modalities)
     if not groups.align and not groups.written:
         raise errors.ConfigError(
             "config.valor.grouping has no groups; give those of a task, such as align=('tva',)."

@@ -47,7 +47,7 @@ def check(cfg: TrainConfig, workdir: Path) -> None:
         theirs = checkpoint.read_json(path)
         if not isinstance(theirs, dict):
             raise errors.CheckpointError(f"{path}: no settings of a run; give another --workdir.")
-        differing = train_config.difference(theirs, ours)
+        differing = train_config.difference(_completed(theirs), ours)
         if differing:
             raise errors.ConfigError(
                 f"{workdir} belongs to a run with other settings: {', '.join(differing)}. Use "
@@ -57,6 +57,14 @@ def check(cfg: TrainConfig, workdir: Path) -> None:
         raise errors.ConfigError(
             f"{workdir} is not empty and holds no run; give an empty or new --workdir."
         )
+
+
+def _completed(stored: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Stored settings with those that there were not yet; what is none of a run stays as it is."""
+    try:
+        return config_lib.to_dict(config_lib.from_dict(TrainConfig, stored))
+    except errors.ConfigError:
+        return stored
 
 
 def check_corpora(corpora: Mapping[str, list[dict[str, Any]]], workdir: Path) -> None:

@@ -14,12 +14,14 @@ import ml_collections
 import pytest
 
 from lb_jax.convert.weights import open_weights
+from lb_jax.core import config as config_lib
 from lb_jax.core import errors, paths
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.media import specs
+from lb_jax.models.mmv import Mmv
 from lb_jax.models.valor import Valor
 from lb_jax.training import config as train_config
-from lb_jax.training import families, published, recipe, sharding, sheets
+from lb_jax.training import families, mmv_published, published, recipe, sharding, sheets
 from lb_jax.training import program as program_lib
 from lb_jax.training.config import SourceConfig
 
@@ -35,6 +37,12 @@ TRACED = {
     "valor_caption": ("coco",),
     "valor_qa": ("vqav2",),
 }
+# those of MMV, of whose rows some are traced
+MMV = {
+    "mmv_s3d": tuple(mmv_published.SETTINGS),
+    "mmv_tsm": tuple(f"{row}{x2}" for row in mmv_published.SETTINGS for x2 in ("", ",x2")),
+}
+TRACED |= {"mmv_s3d": ("howto100m_audioset",), "mmv_tsm": ("narrated,trial",)}
 RUNS = [(name, one) for name in SHEETS for one in TRACED.get(name, ARGUMENTS.get(name, ("",)))]
 
 
@@ -257,7 +265,50 @@ def test_settings_of_valor_are_the_published_ones(task, row):
     assert bool(rates) is not is_base
 
 
-TRIALS = [run for run in RUNS if not run[0].startswith(("demo_", "valor_"))]
+@pytest.mark.parametrize("name", MMV)
+def test_every_row_of_an_mmv_sheet_is_a_run_with_rules_for_its_parameters(name):
+    """And so is its trial."""
+    shapes = functools.cache(lambda shape: paths.flatten(Mmv(shape).shapes))
+    for row in MMV[name]:
+        for argument in (row, f"{row},trial"):
+            cfg = run(name, argument)
+            shape, preprocess = families.of(cfg).build(cfg)
+            assert {*shape.towers} == {*preprocess}
+            assert ("text" in shape.towers) == (row.split(",")[0] not in ("films", "audioset"))
+            trains = paths.match(cfg.trainable, shapes(shape), f"{argument} trainable")
+            frozen = {path for path, is_trained in trains.items() if not is_trained}
+            is_word2vec = "howto100m" in row and "trial" not in argument
+            assert frozen == ({"text/token_embed/embedding"} if is_word2vec else set())
+
+
+# MMV spec 2.1, 2.2, 4.4: what is known. Adam's rate, warm-up, batch; frames, rate, size; sound
+def test_settings_of_mmv_are_the_published_ones_and_the_others_are_marked():
+    cfg = run("mmv_s3d", "howto100m_audioset")
+    optim = cfg.optim
+    assert (optim.lr, optim.warmup_steps, cfg.batch_size, cfg.text_length) == (2e-3, 5000, 4096, 16)
+    assert (cfg.mmv.weights, cfg.mmv.graph) == ({"audio": 1.0, "text": 1.0}, "fac_relu")
+    assert run("mmv_s3d", "howto100m").mmv.weights == {"audio": 1.0, "text": 10.0}
+    shape, preprocess = families.of(cfg).build(cfg)
+    film, sound = preprocess["video"], preprocess["audio"]
+    assert (film.frames, film.fps, film.size, film.train_flip) == (32, 10.0, 200, 0.5)
+    assert (sound.sample_rate_hz, sound.target_frames, sound.mel_bins) == (48_000, 150, 80)
+    # MMV spec 3 and 7: with statistics, of which the published counts say nothing
+    flat = paths.flatten(Mmv(shape).shapes)
+    counts = {path: math.prod(leaf.shape) for path, leaf in flat.items() if "/running/" not in path}
+    assert sum(counts.values()) == 57_509_968
+    rows = {
+        **paths.flatten(config_lib.to_dict(cfg)),
+        "mmv/text_weight": run("mmv_s3d", "howto100m").mmv.text_weight,
+        "modalities/audio/preprocess/bank": sound.bank,
+        "modalities/video/preprocess/augmentation": film.augmentation,
+        "data/sources": ", ".join(cfg.data.sources),
+    }
+    for name, (value, why) in mmv_published.UNKNOWN.items():
+        assert rows[name.replace(".", "/")] == value, name
+        assert why
+
+
+TRIALS = [run for run in RUNS if not run[0].startswith(("demo_", "valor_", "mmv_"))]
 
 
 @pytest.mark.parametrize(("name", "argument"), TRIALS)

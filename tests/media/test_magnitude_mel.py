@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from lb_jax.core import errors
-from lb_jax.media import audio, magnitude_mel, preprocess, specs
+from lb_jax.media import audio, fbank, magnitude_mel, preprocess, specs
 from tests.media import media_files
 
 RATE = 48_000
@@ -100,3 +100,9 @@ def test_a_film_gives_3_seconds_of_frames_and_sound():
     assert frames.min() >= 0
     assert frames.max() <= 1
     assert preprocess.preprocess("audio", film, preset="mmv").shape == (1, 150, 80, 1)
+
+
+def test_products_are_so_small_that_blas_takes_no_threads():
+    """OpenBLAS takes some from 2^18 multiplications on, and then they wait for each other."""
+    for _, _, weights in fbank.bands(magnitude_mel.mel_filters(RATE, 80)):
+        assert magnitude_mel.BLOCK_FRAMES * weights.size < 2**18

@@ -10,9 +10,10 @@ import pytest
 
 from lb_jax.core import config as config_lib
 from lb_jax.core import errors, paths
-from lb_jax.models import graphs, mmv
+from lb_jax.models import graphs, mmv, mmv_architectures
 from lb_jax.models.convolution import state_of
 from lb_jax.models.graphs import GraphConfig, HeadConfig
+from lb_jax.models.mmv_architectures import MMV_ARCHITECTURES
 from lb_jax.models.resnet import ResNetConfig
 from lb_jax.models.tsm import TSMConfig
 from lb_jax.models.words import WordsConfig
@@ -155,7 +156,10 @@ def test_eight_devices_train_as_one_does_in_value_gradient_and_statistics():
 
 
 def test_configs_go_through_json():
-    for cfg in (CFG, *mmv.VARIANTS.values()):
+    known = [
+        one.model(graph) for one in MMV_ARCHITECTURES.values() for graph in mmv_architectures.GRAPHS
+    ]
+    for cfg in (CFG, *known):
         assert mmv.mmv_config(config_lib.to_dict(cfg)) == cfg
         assert hash(cfg) == hash(mmv.mmv_config(config_lib.to_dict(cfg)))
 

@@ -27,6 +27,20 @@ def test_workdir_of_another_config_is_refused(tiny_run, tmp_path):
     )  # alters no result
 
 
+def test_a_folder_made_before_there_was_a_setting_goes_on(tiny_run, tmp_path):
+    workdir.claim(tiny_run, CORPORA, tmp_path)
+    file = tmp_path / workdir.CONFIG
+    stored = json.loads(file.read_text())
+    del stored["data"]["sources"]["main"]["narrations"]
+    file.write_text(json.dumps(stored))
+    workdir.claim(tiny_run, CORPORA, tmp_path)
+    source = dataclasses.replace(tiny_run.data.sources["main"], narrations="asr.json")
+    data = dataclasses.replace(tiny_run.data, sources={"main": source})
+    other = dataclasses.replace(tiny_run, data=data)
+    with pytest.raises(errors.ConfigError, match=r"settings: data\.sources\.main\.narrations"):
+        workdir.check(other, tmp_path)
+
+
 def test_foreign_folder_is_refused(tiny_run, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(errors.ConfigError, match="holds no run"):
