@@ -122,6 +122,28 @@ def test_training_normalises_by_the_batch_and_its_places():
     np.testing.assert_allclose(y.var((0, 1, 2)), np.ones(2), atol=1e-4)
 
 
+@pytest.mark.parametrize("there", [(1, 1, 1, 1), (1, 0, 1, 1), (0, 0, 0, 0)])
+def test_the_gradient_of_normalising_is_that_of_its_definition(there):
+    x, weight = drawn(4, 3, 5, 2), jnp.array(there, jnp.float32).reshape(4, 1, 1, 1)
+    weight /= max(15 * sum(there), 1)
+    scale, bias, ahead = (drawn(*shape, key=i) for i, shape in enumerate([(2,), (2,), x.shape]))
+
+    def plain(x, scale, bias):
+        mean = (weight * x).sum((0, 1, 2))
+        var = (weight * (x - mean) ** 2).sum((0, 1, 2))
+        return (x - mean) / jnp.sqrt(var + convolution.EPSILON) * scale + bias
+
+    def ours(x, scale, bias):
+        return convolution.normalise(x, weight, scale, bias)[0]
+
+    both = [jax.vjp(function, x, scale, bias) for function in (plain, ours)]
+    both = [(value, back(ahead)) for value, back in both]
+    # without any item the variance is 0, and all is 1 / sqrt(epsilon) times as large
+    largest = max(np.abs(one).max() for one in jax.tree.leaves(both[0]))
+    require = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6 * largest)
+    jax.tree.map(require, *both)
+
+
 def test_statistics_are_averages_from_the_first_batch_on():
     state, means, variances = None, [], []
     for i in range(3):
