@@ -6,7 +6,7 @@ bias, in the same dict as the parameters; the rules of `STATE` tell the two apar
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from lb_jax.core import paths
+from lb_jax.models import planes, pooling
 
 DECAY = 0.9
 EPSILON = 1e-5
@@ -41,20 +42,29 @@ def convolve(x: jax.Array, kernel: jax.Array, strides: Sequence[int]) -> jax.Arr
     return jax.lax.conv_general_dilated(x, kernel, strides, "SAME", dimension_numbers=layout)
 
 
-def multiply(x: jax.Array, kernel: jax.Array, strides: Sequence[int]) -> jax.Array:
-    """The same; a window of one place is a product with a matrix, fast on CPU both ways."""
-    if math.prod(kernel.shape[:-2]) > 1:
-        return convolve(x, kernel, strides)
-    return x[:, *(slice(None, None, step) for step in strides)] @ kernel.reshape(kernel.shape[-2:])
+def max_pool(x: jax.Array, window: Sequence[int], strides: Sequence[int]) -> jax.Array:
+    """The largest of each window: [b, *places, c] -> [b, *places / strides, c]."""
+    window, strides = (1, *window, 1), (1, *strides, 1)
+    return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, strides, "SAME")
 
 
-# How convolutions are computed; the same function, but for rounding.
-CONVOLUTIONS = {"xla": convolve, "products": multiply}
+class Ways(NamedTuple):
+    """How windows are computed: functions of (x, kernel, strides) and of (x, window, strides)."""
+
+    convolve: Callable[[jax.Array, jax.Array, Sequence[int]], jax.Array]
+    max_pool: Callable[[jax.Array, Sequence[int], Sequence[int]], jax.Array]
+
+
+# The same functions, but for rounding: XLA's own, and what its CPU backend computes fast.
+CONVOLUTIONS = {
+    "xla": Ways(convolve, max_pool),
+    "planes": Ways(planes.convolve, pooling.max_pool),
+}
 
 
 def usual_convolution(platform: str) -> str:
-    """The row of `CONVOLUTIONS` that is fast on "cpu", "gpu" or "tpu"."""
-    return "products" if platform == "cpu" else "xla"
+    """The row of `CONVOLUTIONS` that is fast on "cpu", "gpu" or "tpu" (docs/benchmarks.md)."""
+    return "planes" if platform == "cpu" else "xla"
 
 
 class Conv(nnx.Module):
@@ -86,7 +96,7 @@ class Conv(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Runs the layer, in the compute dtype."""
         x, kernel = x.astype(self.dtype), self.kernel[...].astype(self.dtype)
-        return CONVOLUTIONS[self.convolution](x, kernel, self.strides)
+        return CONVOLUTIONS[self.convolution].convolve(x, kernel, self.strides)
 
 
 def require_shape(x: jax.Array, places: str, channels: int) -> None:
@@ -100,12 +110,6 @@ def require_shape(x: jax.Array, places: str, channels: int) -> None:
             f"input of shape {x.shape} where the tower takes [b, {places}, {channels}]; preprocess "
             "it with this model's own spec."
         )
-
-
-def max_pool(x: jax.Array, window: Sequence[int], strides: Sequence[int]) -> jax.Array:
-    """The largest of each window: [b, *places, c] -> [b, *places / strides, c]."""
-    window, strides = (1, *window, 1), (1, *strides, 1)
-    return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, strides, "SAME")
 
 
 class Average(nnx.Module):
@@ -159,23 +163,61 @@ class BatchNorm(nnx.Module):
             without the others, and `running` takes them in. None reads `running`.
         """
         x = x.astype(jnp.float32)
+        scale, bias = self.scale[...], self.bias[...]
         if counted is None:
             mean, var = self.running.mean.average[...], self.running.var.average[...]
-        else:
-            mean, var = self._of_batch(x, counted)
-        factor = self.scale[...] * jax.lax.rsqrt(var + EPSILON)
-        return ((x - mean) * factor + self.bias[...]).astype(self.dtype)
-
-    def _of_batch(self, x: jax.Array, counted: jax.Array) -> tuple[jax.Array, jax.Array]:
-        axes = tuple(range(x.ndim - 1))
+            return _scaled(x, mean, jax.lax.rsqrt(var + EPSILON), scale, bias).astype(self.dtype)
         weight = counted.astype(jnp.float32)
         count = weight.sum() * math.prod(x.shape[1:-1])
         weight = (weight / jnp.maximum(count, 1)).reshape(-1, *(1,) * (x.ndim - 1))
-        mean = (weight * x).sum(axes)
-        var = (weight * jnp.square(x - mean)).sum(axes)
+        y, mean, var = normalise(x, weight, scale, bias)
         self.running.mean.update(mean, count > 0)
         self.running.var.update(var, count > 0)
-        return mean, var
+        return y.astype(self.dtype)
+
+
+def _scaled(x, mean, rate, scale, bias) -> jax.Array:
+    return (x - mean) * (scale * rate) + bias
+
+
+@jax.custom_vjp
+def normalise(
+    x: jax.Array, weight: jax.Array, scale: jax.Array, bias: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Normalises each channel by its own mean and variance, with a gradient that keeps x alone.
+
+    What differentiation finds by itself keeps several arrays of x's size and goes over them a third
+    longer (docs/benchmarks.md).
+
+    Args:
+      x: [b, *places, c].
+      weight: of each item in mean and variance, [b, *1, 1]; over all places their sum is 1, or 0.
+      scale, bias: [c].
+
+    Returns:
+      The normalised array, and mean and variance, [c]: to be kept, no gradient goes through these.
+    """
+    return _normalise(x, weight, scale, bias)[0]
+
+
+def _normalise(x, weight, scale, bias):
+    axes = tuple(range(x.ndim - 1))
+    mean = (weight * x).sum(axes)
+    var = (weight * jnp.square(x - mean)).sum(axes)
+    rate = jax.lax.rsqrt(var + EPSILON)
+    return (_scaled(x, mean, rate, scale, bias), mean, var), (x, weight, mean, rate, scale)
+
+
+def _normalise_back(kept, gradients):
+    x, weight, mean, rate, scale = kept
+    gradient, axes = gradients[0], tuple(range(x.ndim - 1))
+    of_bias = gradient.sum(axes)
+    of_scale = (gradient * (x - mean)).sum(axes) * rate
+    through_statistics = weight * (of_bias + (x - mean) * (rate * of_scale))
+    return scale * rate * (gradient - through_statistics), None, of_scale, of_bias
+
+
+normalise.defvjp(_normalise, _normalise_back)
 
 
 def state_of(params: Mapping[str, Any]) -> tuple[paths.Tree, paths.Tree]:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from lb_jax.core import errors
-from lb_jax.models.convolution import BatchNorm, Conv, Features, max_pool, require_shape
+from lb_jax.models.convolution import CONVOLUTIONS, BatchNorm, Conv, Features, require_shape
 
 Shift = Callable[[jax.Array], jax.Array]
 
@@ -163,6 +163,7 @@ class Trunk(nnx.Module):
     ):
         options = {"rngs": rngs, "dtype": dtype, "convolution": convolution}
         self.stem = Conv(cfg.inputs, cfg.stem, (7, 7), (2, 2), **options)
+        self.max_pool = CONVOLUTIONS[convolution].max_pool
         groups, width = {}, cfg.stem
         for i, (channels, count) in enumerate(zip(cfg.channels, cfg.blocks, strict=True)):
             made = {}
@@ -190,7 +191,7 @@ class Trunk(nnx.Module):
           counted: [n], see `BatchNorm`.
           shift: see `Block`.
         """
-        x = max_pool(self.stem(x), (3, 3), (2, 2))
+        x = self.max_pool(self.stem(x), (3, 3), (2, 2))
         maps = {"stem": x}
         for i, group in self.groups.items():
             for block in group.values():

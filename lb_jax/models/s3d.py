@@ -10,7 +10,7 @@ from flax import nnx
 
 from lb_jax.core import errors
 from lb_jax.models import layers
-from lb_jax.models.convolution import BatchNorm, Conv, Features, max_pool, require_shape
+from lb_jax.models.convolution import CONVOLUTIONS, BatchNorm, Conv, Features, require_shape
 
 Axes = tuple[int, int, int]  # t, h, w
 
@@ -192,10 +192,11 @@ class Inception(nnx.Module):
         self.before_2 = point(inputs, size.before_2)
         self.branch_2 = wide(size.before_2, size.branch_2)
         self.branch_3 = point(inputs, size.branch_3, gated=gated)
+        self.max_pool = CONVOLUTIONS[options["convolution"]].max_pool
 
     def __call__(self, x: jax.Array, counted: jax.Array | None) -> jax.Array:
         """Runs the block; `counted` as for `BatchNorm`."""
-        pooled = max_pool(x, (3, 3, 3), (1, 1, 1))
+        pooled = self.max_pool(x, (3, 3, 3), (1, 1, 1))
         branches = (
             self.branch_0(x, counted),
             self.branch_1(self.before_1(x, counted), counted),
@@ -211,7 +212,7 @@ class S3D(nnx.Module):
     def __init__(
         self, cfg: S3DConfig, *, rngs: nnx.Rngs, dtype=jnp.float32, convolution: str = "xla"
     ):
-        self.cfg = cfg
+        self.cfg, self.max_pool = cfg, CONVOLUTIONS[convolution].max_pool
         options = {"rngs": rngs, "dtype": dtype, "convolution": convolution}
         width, window, strides = cfg.entry
         for name, size in LAYERS.items():
@@ -235,6 +236,10 @@ class S3D(nnx.Module):
         require_shape(video, "frames, height, width", 3)
         x, maps = fold(video) if self.cfg.space_to_depth else video, {}
         for name, size in LAYERS.items():
-            x = max_pool(x, *size) if isinstance(size, Pool) else getattr(self, name)(x, counted)
+            x = (
+                self.max_pool(x, *size)
+                if isinstance(size, Pool)
+                else getattr(self, name)(x, counted)
+            )
             maps[name] = x
         return Features(x.astype(jnp.float32).mean((1, 2, 3)), maps)

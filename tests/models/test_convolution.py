@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from lb_jax.core import paths
-from lb_jax.models import convolution
+from lb_jax.models import convolution, deflation, resnet, s3d, tsm
 from lb_jax.training import sharding
 
 
@@ -25,26 +25,85 @@ def drawn(*shape, key=0):
     return 2 * jax.random.normal(jax.random.key(key), shape) + 1
 
 
-@pytest.mark.parametrize("places", [(6,), (5, 7), (3, 5, 4)])
-@pytest.mark.parametrize("window", [1, 3])
-@pytest.mark.parametrize("stride", [1, 2])
-def test_products_equal_convolutions_in_value_and_gradient(places, window, stride):
-    x = drawn(2, *places, 3)
-    kernel = drawn(*(window,) * len(places), 3, 4, key=1)
+# What the convolutions of the networks see: window and strides; and one axis alone.
+WINDOWS = [
+    *(((3,), (1,)), ((2,), (2,))),
+    *(((1, 1), (1, 1)), ((1, 1), (2, 2)), ((3, 3), (1, 1)), ((3, 3), (2, 2)), ((7, 7), (2, 2))),
+    *(((1, 1, 1), (1, 1, 1)), ((1, 3, 3), (1, 1, 1)), ((3, 1, 1), (1, 1, 1))),
+    *(
+        ((7, 7, 7), (2, 2, 2)),
+        ((1, 7, 7), (2, 2, 2)),
+        ((2, 4, 4), (1, 1, 1)),
+        ((1, 4, 4), (1, 1, 1)),
+    ),
+]
+POOLS = sorted(
+    {((3, 3), (2, 2)), ((3, 3, 3), (1, 1, 1))}
+    | {(one.window, one.strides) for one in s3d.LAYERS.values() if isinstance(one, s3d.Pool)}
+)
 
-    def loss(kernel, x, name):
-        found = convolution.CONVOLUTIONS[name](x, kernel, (stride,) * len(places))
-        return (found * jnp.cos(jnp.arange(found.size)).reshape(found.shape)).sum()
 
-    both = [
-        jax.value_and_grad(loss, argnums=(0, 1))(kernel, x, name)
-        for name in convolution.CONVOLUTIONS
-    ]
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), *both)
+def places_of(window):
+    """Sizes that strides of two divide, and sizes that they do not; some below the window."""
+    return {1: [(6,), (7,)], 2: [(9, 8), (6, 5)], 3: [(4, 9, 8), (3, 6, 5)]}[len(window)]
 
 
-def test_cpu_multiplies_and_others_convolve():
-    assert convolution.usual_convolution("cpu") == "products"
+def value_and_gradients(name, way, x, *given):
+    """Of a row of `CONVOLUTIONS`: what it gives, and gradients by all arrays."""
+    arrays = [one for one in given if isinstance(one, jax.Array)]
+    rest = given[len(arrays) :]
+    found, back = jax.vjp(
+        lambda *them: getattr(convolution.CONVOLUTIONS[name], way)(*them, *rest), x, *arrays
+    )
+    return found, back(jnp.cos(jnp.arange(float(found.size))).reshape(found.shape))
+
+
+def test_the_windows_of_all_networks_are_here():
+    sound = resnet.ResNetConfig((4, 8), (1, 1), bottleneck=False, stem=4)
+    made = (
+        lambda: tsm.TSM(tsm.TSMConfig((8, 16), (1, 1), stem=4), rngs=nnx.Rngs(params=0)),
+        lambda: resnet.AudioResNet(sound, rngs=nnx.Rngs(params=0)),
+        lambda: s3d.S3D(s3d.S3DConfig(), rngs=nnx.Rngs(params=0)),
+    )
+    found = {
+        (module.kernel.shape[:-2], module.strides)
+        for make in made
+        for _, module in nnx.iter_modules(nnx.eval_shape(make))
+        if isinstance(module, convolution.Conv)
+    }
+    for is_folded in (False, True):
+        video = s3d.S3DConfig(space_to_depth=is_folded)
+        found |= {cfg.entry[1:] for cfg in (video, deflation.deflated(video, {})[0])}
+    assert found == set(WINDOWS[2:])
+
+
+@pytest.mark.parametrize(("window", "strides"), WINDOWS)
+def test_ways_to_convolve_are_equal_in_value_and_gradient(window, strides):
+    kernel = drawn(*window, 3, 4, key=1)
+    for places in places_of(window):
+        x = drawn(2, *places, 3)
+        both = [
+            value_and_gradients(name, "convolve", x, kernel, strides)
+            for name in convolution.CONVOLUTIONS
+        ]
+        require = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4)
+        jax.tree.map(require, *both)
+
+
+@pytest.mark.parametrize(("window", "strides"), POOLS)
+def test_ways_to_pool_are_one_and_of_equal_places_the_first_counts(window, strides):
+    for places in places_of(window):
+        x = jnp.round(drawn(2, *places, 3))  # with many equal numbers
+        both = [
+            value_and_gradients(name, "max_pool", x, window, strides)
+            for name in convolution.CONVOLUTIONS
+        ]
+        np.testing.assert_array_equal(*(value for value, _ in both))
+        np.testing.assert_allclose(*(gradient[0] for _, gradient in both), rtol=1e-6, atol=1e-6)
+
+
+def test_cpu_has_its_own_way():
+    assert convolution.usual_convolution("cpu") == "planes"
     assert convolution.usual_convolution("tpu") == "xla"
 
 
@@ -61,6 +120,28 @@ def test_training_normalises_by_the_batch_and_its_places():
     y, _ = normed(x, jnp.ones(4, bool))
     np.testing.assert_allclose(y.mean((0, 1, 2)), np.zeros(2), atol=1e-5)
     np.testing.assert_allclose(y.var((0, 1, 2)), np.ones(2), atol=1e-4)
+
+
+@pytest.mark.parametrize("there", [(1, 1, 1, 1), (1, 0, 1, 1), (0, 0, 0, 0)])
+def test_the_gradient_of_normalising_is_that_of_its_definition(there):
+    x, weight = drawn(4, 3, 5, 2), jnp.array(there, jnp.float32).reshape(4, 1, 1, 1)
+    weight /= max(15 * sum(there), 1)
+    scale, bias, ahead = (drawn(*shape, key=i) for i, shape in enumerate([(2,), (2,), x.shape]))
+
+    def plain(x, scale, bias):
+        mean = (weight * x).sum((0, 1, 2))
+        var = (weight * (x - mean) ** 2).sum((0, 1, 2))
+        return (x - mean) / jnp.sqrt(var + convolution.EPSILON) * scale + bias
+
+    def ours(x, scale, bias):
+        return convolution.normalise(x, weight, scale, bias)[0]
+
+    both = [jax.vjp(function, x, scale, bias) for function in (plain, ours)]
+    both = [(value, back(ahead)) for value, back in both]
+    # without any item the variance is 0, and all is 1 / sqrt(epsilon) times as large
+    largest = max(np.abs(one).max() for one in jax.tree.leaves(both[0]))
+    require = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6 * largest)
+    jax.tree.map(require, *both)
 
 
 def test_statistics_are_averages_from_the_first_batch_on():

@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 from lb_jax.core import errors
-from lb_jax.models import resnet, tsm
+from lb_jax.models import convolution, resnet, tsm
 
 CFG = tsm.TSMConfig(channels=(16, 32), blocks=(2, 1), stem=8, shift=0.25)
 
@@ -76,8 +76,10 @@ def test_missing_videos_are_counted_out_with_all_their_frames():
     )
 
 
-def test_products_give_the_same_features():
-    found = [program(CFG, convolution=name)[0](seen(), video())[0] for name in ("xla", "products")]
+def test_ways_to_convolve_give_the_same_features():
+    found = [
+        program(CFG, convolution=name)[0](seen(), video())[0] for name in convolution.CONVOLUTIONS
+    ]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), *found)
 
 
