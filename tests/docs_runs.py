@@ -38,6 +38,7 @@ ELSEWHERE = {
     r"python (-m )?benchmarks[/.].*": "measures for minutes or hours on a quiet machine",
     r"lb-jax demo( \[--out DIR\].*)?": "trains for minutes; `make demo`",
     r"lb-jax demo caption.*": "trains for minutes; `make demo-captioner`",
+    r"lb-jax demo mmv.*": "trains for minutes",
     r"lb-jax train --config=configs/demo_pretrain.*": "trains for minutes; `make demo`",
     r"lb-jax train --config=valor_retrieval:valor32k .*": "needs the released model and VALOR-32K; "
     "tests/training/test_valor.py trains a small one",

@@ -7,7 +7,7 @@ from lb_jax.cli.arguments import Parser, make_folder
 from lb_jax.core import logging
 
 ITEMS = 2560
-KINDS = ("scenes", "films")
+KINDS = ("scenes", "films", "narrated")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -24,13 +24,14 @@ def main(argv: Sequence[str]) -> None:
         "--kind",
         choices=KINDS,
         default="scenes",
-        help="scenes of five sensors, or films with sound (default: scenes)",
+        help="scenes of five sensors, films with any sound, or films whose sound follows what "
+        "they show, half of them narrated (default: scenes)",
     )
     arguments = parser.parse_args(argv)
 
-    from lb_jax.demo import corpus, films, folder
+    from lb_jax.demo import corpus, films, folder, narrated
 
-    kinds = dict(zip(KINDS, (corpus.SCENES, films.FILMS), strict=True))
+    kinds = dict(zip(KINDS, (corpus.SCENES, films.FILMS, narrated.NARRATED), strict=True))
     make_folder(arguments.out, "--out")
     with logging.Progress("write corpus", arguments.items, unit="item") as bar:
         folder.write(

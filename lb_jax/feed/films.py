@@ -6,6 +6,7 @@ narrations nearest in time, padded with texts of zeros (MMV spec 2).
 """
 
 import contextlib
+import functools
 import hashlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from lb_jax.core import errors
 from lb_jax.corpora import narrations
 from lb_jax.corpora.quarantine import BadSample
 from lb_jax.corpora.rows import Source, name_of
-from lb_jax.feed import items, pipeline
+from lb_jax.feed import items, keeping, pipeline
 from lb_jax.media import items as media_items
 from lb_jax.media import specs, stretches
 
@@ -38,7 +39,7 @@ class Films(items.Items):
       clip_s: length of a stretch.
       candidates: K; 0 reads no narrations.
       needs: modalities without which a film is of no use, such as "audio".
-      drop_to: see `pipeline.Loader`.
+      cache, drop_to: see `pipeline.Loader`; a cache is for films that are no longer than a stretch.
 
     Raises:
       DataError: for a corpus without films.
@@ -55,11 +56,14 @@ class Films(items.Items):
         clip_s: float = 3.2,
         candidates: int = 5,
         needs: Sequence[str] = (),
+        cache: bool = False,
         drop_to: int = 0,
     ):
-        super().__init__(sources, by_modality, {NARRATION: encode}, seed=seed, drop_to=drop_to)
+        options = {"seed": seed, "cache": cache, "drop_to": drop_to}
+        super().__init__(sources, by_modality, {NARRATION: encode}, **options)
         self._words, self.clip_s, self.candidates = words, clip_s, candidates
         self.needs = tuple(needs)
+        self._keeps, self._lengths = cache, keeping.Kept({}, cache)
 
     def load(
         self, corpus: int, number: int, rng: np.random.Generator
@@ -74,10 +78,19 @@ class Films(items.Items):
             called = {name: name_of(file, f"{at}, {name}") for name, file in files.items()}
             if "video" not in files:
                 raise errors.DataError(at, "has no film; add it, or drop the row")
-            film_s = stretches.length_s(files["video"])
+            key = (corpus, number, *map(str, files.values()))
+            film_s = self._lengths.get(key, lambda: stretches.length_s(files["video"]))
             start_s = stretches.drawn(film_s, self.clip_s, rng.random())
             cut = stretches.cut(files, start_s, self.clip_s)
-            decoded = media_items.decode(cut, self.specs, rng, names=called, refuses_empty=True)
+            options = {"names": called, "refuses_empty": True}
+            decode = functools.partial(media_items.decode, cut, self.specs, rng, **options)
+            if self._keeps and film_s > self.clip_s:
+                raise errors.ConfigError(
+                    f"data.cache is 'memory', and {called['video']} lasts {film_s:g} s, of which "
+                    f"each sample has other {self.clip_s:g} s; expected no cache, set "
+                    "data.cache=none."
+                )
+            decoded = self._kept.get(key, decode)
             for name in self.needs:
                 if name not in decoded.arrays:
                     path, why = decoded.absent.get(name, (at, f"has no {name}"))

@@ -109,6 +109,13 @@ MMV_ARCHITECTURES = {
         fine=32,
         coarse=16,
     ),
+    "MMV-demo": MmvArchitecture(
+        TSMConfig((32, 64, 128), (1, 1, 1), stem=16),
+        ResNetConfig((32, 64, 128), (1, 1, 1), stem=16),
+        WordsConfig(128, vocab=1024, word_dim=32),
+        fine=128,
+        coarse=64,
+    ),
     "MMV-S3D": MmvArchitecture(S3DConfig(space_to_depth=True)),
     "MMV-TSM": MmvArchitecture(TSMConfig()),
     "MMV-TSMx2": MmvArchitecture(TSMConfig().wider(2)),

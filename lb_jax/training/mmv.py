@@ -76,7 +76,6 @@ def _require(cfg: TrainConfig) -> None:
             "optim.init_temperature": cfg.optim.init_temperature != OptimConfig.init_temperature,
             "probe.path": cfg.probe.path,
             "data.text_cache": cfg.data.text_cache,
-            "data.cache": cfg.data.cache != "none",
         },
         cfg.modalities,
     )
@@ -180,6 +179,7 @@ def loaders(cfg: TrainConfig, preprocess: Mapping[str, specs.Spec]) -> dict[str,
         clip_s=clip_s(preprocess),
         candidates=run.candidates if reads else 0,
         needs=[name for name in run.needs if name in _roles(cfg)],
+        cache=cfg.data.cache == "memory",
         drop_to=cfg.batch_size if drops else 0,
     )
     return {items.NAME: loader}

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from lb_jax.core import errors
 from lb_jax.corpora import sources
 from lb_jax.feed import films
 from lb_jax.media import specs
@@ -126,3 +127,28 @@ def test_a_narration_that_cannot_be_read_spoils_its_own_row(folder, tmp_path):
     bad = loader.load(0, 0, np.random.default_rng(0))
     assert bad.path.endswith("a.srt: line 2")
     assert bad.reason.startswith("ends at 4 s, before it begins at 5 s")
+
+
+def _spread(specs_):
+    return specs_ | {"video": dataclasses.replace(specs_["video"], choice="spread")}
+
+
+def test_a_film_as_long_as_a_stretch_is_decoded_once(folder, monkeypatch):
+    monkeypatch.setitem(globals(), "SPECS", _spread(SPECS))
+    loader, decoded = _loader(folder, clip_s=2.0, cache=True), []
+    decode = films.media_items.decode
+    monkeypatch.setattr(
+        films.media_items, "decode", lambda *one, **how: decoded.append(1) or decode(*one, **how)
+    )
+    found = _of(loader, 0, 3)
+    assert len(decoded) == 1
+    plain = _of(_loader(folder, clip_s=2.0), 0, 3)
+    for (media, _, _), (expected, _, _) in zip(found, plain, strict=True):
+        for name, array in expected.items():
+            np.testing.assert_array_equal(media[name], array)
+
+
+def test_a_longer_film_is_not_kept(folder, monkeypatch):
+    monkeypatch.setitem(globals(), "SPECS", _spread(SPECS))
+    with pytest.raises(errors.ConfigError, match=r"a.mp4.* lasts 1 s, of which each sample has o"):
+        _loader(folder, cache=True).load(0, 0, np.random.default_rng(0))
