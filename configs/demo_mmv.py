@@ -19,7 +19,7 @@ from lb_jax.training.mmv_config import CORPUS, MmvRun
 
 TEXT_WEIGHT = {"films": 0.0, "narrated": 1.0}  # what stands behind the colon
 # Colours tell sounds apart here, and mirrored films would sound from the other side.
-VIDEO = {"frames": 4, "fps": 2.0, "size": 48, "choice": "spread", "train_flip": 0.0}
+VIDEO = {"frames": 6, "fps": 3.0, "size": 48, "choice": "spread", "train_flip": 0.0}
 
 
 def get_config(row="films"):
@@ -33,12 +33,12 @@ def get_config(row="films"):
             },
             mmv=MmvRun(text_weight=weight, vocabulary=CORPUS, candidates=3),
             trainable=((r".*", True),),
-            steps=450,
+            steps=400,
             batch_size=64,
             text_length=8,
             data=DataConfig(cache="memory", threads=0),
             optim=OptimConfig(lr=2e-3, b2=0.999, eps=1e-8, weight_decay=0.01, warmup_steps=20),
             log_every=10,
-            save_every=225,
+            save_every=200,
         )
     )

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 C = 1e-2  # of the classifiers: weight of the errors, see `metrics.svm`
-LABELLED = 240  # films for training that the classifiers learn from
+LABELLED = 320  # films for training that the classifiers learn from
+SHOWN = 480  # films for training whose stills a classifier learns from
 STILLS = 960  # films for training whose stills the image tower is fitted on
 SEEN, PASSES = 60, 6  # films in a batch that an untrained model sees, and how often it sees them
 AUDIO, IMAGE, TEXT, VIDEO = "audio", "image", "text", "video"
@@ -146,7 +147,7 @@ def stills(model: Any, naive: Any, folders: Mapping[str, Path], films: Mapping[s
     Returns:
       Way -> accuracy on held-out films.
     """
-    learnt, asked = films["train"][:LABELLED], films["test"]
+    learnt, asked = films["train"][:SHOWN], films["test"]
     pictures = {
         split: model.preprocess(IMAGE, [folders[split] / f"{one.stem}.png" for one in part.paths])
         for split, part in (("train", learnt), ("test", asked))

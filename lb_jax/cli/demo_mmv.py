@@ -13,7 +13,7 @@ from lb_jax.core import checkpoint, logging
 
 ITEMS = 3000
 RUNS = {"films": "run", "narrated": "narrated"}  # row of the sheet -> work directory
-FIT = ("--steps=600", "--batch-size=16")  # of the image tower
+FIT = ("--steps=400", "--batch-size=16")  # of the image tower
 BATCH_SIZE = 60  # items that are looked at together
 
 # Measure -> what the report holds it against: shares, and multiples of chance ("…->film").
@@ -169,15 +169,15 @@ def headlines(metrics: Mapping[str, Any], count: int) -> list[Any]:
     for name, chance in (("video/motion", 1 / 4), ("audio/source", 1 / 24)):
         value, random = metrics["probes"][name], metrics["random"][name]
         values[name] = (value, chance, f"linear classifier of {demo_measures.LABELLED} films")
-        values[f"{name}, above random"] = (value - random, 0.0, _less(random, "random weights"))
+        values[f"{name}, above random"] = (value - random, None, _less(random, "random weights"))
     for name, value in metrics["recall"].items():
         values[name] = (value * count, 1.0, f"R@1 of {count}, as a multiple of chance")
     video, image = stills["video"], stills["image"]
     kept = image / video if video else 0.0
-    values["stills, kept of video"] = (kept, 0.0, f"{percent(image)} of {percent(video)}")
+    values["stills, kept of video"] = (kept, None, f"{percent(image)} of {percent(video)}")
     for name in ("naive", "one frame"):
         less = _less(stills[name], {"naive": "naive deflation"}.get(name, name))
-        values[f"stills, above {name}"] = (image - stills[name], 0.0, less)
+        values[f"stills, above {name}"] = (image - stills[name], None, less)
     return [
         Headline(name, value, detail, name in metrics["recall"], chance, TARGETS[name])
         for name, (value, chance, detail) in ((name, values[name]) for name in TARGETS)

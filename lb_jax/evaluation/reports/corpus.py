@@ -82,8 +82,10 @@ def card(line: terminal.Headline) -> str:
         else max(line.value, 1.0, line.target[1] if line.target else 0) * 1.1
     )
     bar = f'<div class="bar"><i style="width:{100 * line.value / full:.1f}%"></i>'
-    bar += f'<b style="left:{100 * line.chance / full:.1f}%"></b></div>'
-    chance = "" if line.is_multiple else f" · chance {terminal.percent(line.chance)}"
+    guess = line.chance
+    bar += "" if guess is None else f'<b style="left:{100 * guess / full:.1f}%"></b>'
+    bar += "</div>"
+    chance = "" if line.is_multiple or guess is None else f" · chance {terminal.percent(guess)}"
     target = ""
     if line.target:
         relation = {">=": "at least", "<=": "at most"}[line.target[0]]

@@ -28,7 +28,7 @@ class Headline:
       value: a fraction for zero-shot tasks, otherwise R@1 as a multiple of chance.
       detail: what the number is of, in words.
       is_multiple: whether `value` is a multiple of chance.
-      chance: what guessing gives, in the unit of `value`.
+      chance: what guessing gives, in the unit of `value`; None where nothing is guessed.
       target: `(">=" or "<=", bound)` in the unit of `value`, or None.
     """
 
@@ -36,7 +36,7 @@ class Headline:
     value: float
     detail: str
     is_multiple: bool
-    chance: float
+    chance: float | None
     target: tuple[str, float] | None
 
     @property

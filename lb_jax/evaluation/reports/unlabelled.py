@@ -10,7 +10,7 @@ from lb_jax.evaluation.reports import corpus, page, terminal, thumbnails
 from lb_jax.evaluation.reports.page import escaped
 from lb_jax.media import clips
 
-TERMS = {"audio": "s-audio", "text": "s-video"}  # what videos are compared with, and its colour
+TERMS = {"audio": "s-audio", "text": "s-image"}  # what videos are compared with, and its colour
 EXAMPLES = 12
 FRAMES = 4  # of each film, side by side
 
