@@ -4,8 +4,10 @@ The fixtures are one small model that loads, computes and is stored like a large
 """
 
 import atexit
+import gc
 import os
 import shutil
+import sys
 import tempfile
 from importlib import metadata
 from pathlib import Path
@@ -69,6 +71,19 @@ class Skipped:
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.stem not in LONG)
+
+
+MOST_MAPS = 30_000  # Linux gives a process 65,530; beyond them compiling ends in a crash
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_programs():
+    """Lets compiled programs go before their mappings are too many; those of a file stay."""
+    yield
+    maps = Path("/proc/self/maps")
+    if "jax" in sys.modules and maps.exists() and maps.read_bytes().count(b"\n") > MOST_MAPS:
+        sys.modules["jax"].clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
