@@ -54,15 +54,13 @@ def read(folder: Path) -> dict[str, Films]:
 
 def write_stills(films: Films, folder: Path) -> None:
     """The middle frame of each film as a picture of its name."""
-    import cv2
-
+    from lb_jax.demo import media
     from lb_jax.media import clock, video
 
     middle = clock.Choice(lambda count: np.array([count // 2]), 0.0, None, standing=True)
     folder.mkdir(parents=True, exist_ok=True)
     for path in films.paths:
-        pixels = video.choose(path, middle)[0]
-        cv2.imwrite(str(folder / f"{path.stem}.png"), pixels[..., ::-1])
+        media.write_png(folder / f"{path.stem}.png", video.choose(path, middle)[0])
 
 
 def save_untrained(model: Any, folder: Path, films: Films, seed: int) -> None:

@@ -69,6 +69,15 @@ def write_depth_pngs(folder: Path, frames: np.ndarray) -> None:
         _write_picture(folder / f"{k}.png", frame, _PNG)
 
 
+def write_png(path: Path, pixels: np.ndarray) -> None:
+    """Writes uint8 [h, w, 3] RGB.
+
+    Raises:
+      OSError: it cannot be encoded or written.
+    """
+    _write_picture(path, pixels[..., ::-1], _PNG)
+
+
 def write_sound(path: Path, samples: np.ndarray, rate_hz: int) -> None:
     """Writes int16 [n] as a mono 16-bit wav."""
     # the name as bytes: soundfile takes no other that is not UTF-8
