@@ -41,11 +41,11 @@ def against(
     Returns:
       Float32 `[..., e]` and `[c, e]`, or e + 1.
     """
-    is_read = np.array(is_read)
-    if is_read.all():
+    read = np.array(is_read, bool)
+    if read.all():
         return items, weights
-    rows = np.zeros((len(is_read), weights.shape[1] + 1), np.float32)
-    rows[is_read, :-1], rows[~is_read, -1] = weights, NEVER
+    rows = np.zeros((len(read), weights.shape[1] + 1), np.float32)
+    rows[read, :-1], rows[~read, -1] = weights, NEVER
     return np.concatenate([items, np.ones_like(items[..., :1])], -1), rows
 
 
