@@ -52,6 +52,20 @@ def read(folder: Path) -> dict[str, Films]:
     return found
 
 
+class Ready:
+    """Films made ready for models, each only once for all models that take it alike."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Any, np.ndarray] = {}
+
+    def __call__(self, model: Any, modality: str, films: Films) -> np.ndarray:
+        """As `model.preprocess` of the files; not to be changed."""
+        key = (modality, model.specs[modality], tuple(films.paths))
+        if key not in self._kept:
+            self._kept[key] = model.preprocess(modality, films.paths)
+        return self._kept[key]
+
+
 def write_stills(films: Films, folder: Path) -> None:
     """The middle frame of each film as a picture of its name."""
     from lb_jax.demo import media
@@ -63,13 +77,13 @@ def write_stills(films: Films, folder: Path) -> None:
         media.write_png(folder / f"{path.stem}.png", video.choose(path, middle)[0])
 
 
-def save_untrained(model: Any, folder: Path, films: Films, seed: int) -> None:
+def save_untrained(model: Any, folder: Path, films: Films, seed: int, ready: Ready) -> None:
     """The networks of a model at random weights, as a checkpoint; see `training.untrained`."""
     from lb_jax.convert import mmv_files
     from lb_jax.media import specs
     from lb_jax.training import untrained
 
-    arrays = {name: model.preprocess(name, films.paths) for name in (VIDEO, AUDIO)}
+    arrays = {name: ready(model, name, films) for name in (VIDEO, AUDIO)}
     batches = [
         {name: one[first : first + SEEN] for name, one in arrays.items()}
         for first in range(0, len(films), SEEN)
@@ -113,7 +127,7 @@ def recall(queries: np.ndarray, items: np.ndarray) -> float:
     return float(((queries @ items.T).argmax(1) == np.arange(len(items))).mean())
 
 
-def probes(model: Any, films: Mapping[str, Films]) -> dict[str, float]:
+def probes(model: Any, films: Mapping[str, Films], ready: Ready) -> dict[str, float]:
     """ "modality/kind" -> accuracy on held-out films, learnt from a few labelled ones."""
     learnt, asked = films["train"][:LABELLED], films["test"]
     found = {}
@@ -121,10 +135,7 @@ def probes(model: Any, films: Mapping[str, Films]) -> dict[str, float]:
         (VIDEO, ("motion", "category", "colour")),
         (AUDIO, ("source", "motion")),
     ):
-        rows = [
-            model.features(modality, model.preprocess(modality, one.paths))
-            for one in (learnt, asked)
-        ]
+        rows = [model.features(modality, ready(model, modality, one)) for one in (learnt, asked)]
         for kind in kinds:
             found[f"{modality}/{kind}"] = accuracy(
                 rows[0], learnt.labels(kind), rows[1], asked.labels(kind)
@@ -165,17 +176,16 @@ def stills(model: Any, naive: Any, folders: Mapping[str, Path], films: Mapping[s
     return accuracies(shown("train", count), right, ways, expected)
 
 
-def sound_to_film(model: Any, films: Films) -> tuple[float, np.ndarray]:
+def sound_to_film(model: Any, films: Films, ready: Ready) -> tuple[float, np.ndarray]:
     """R@1 of films by their sounds, and the film that each sound finds."""
     heard, seen = (
-        model.encode(name, model.preprocess(name, films.paths), space="va")
-        for name in (AUDIO, VIDEO)
+        model.encode(name, ready(model, name, films), space="va") for name in (AUDIO, VIDEO)
     )
     return recall(heard, seen), (heard @ seen.T).argmax(1)
 
 
-def text_to_film(model: Any, films: Films) -> float:
+def text_to_film(model: Any, films: Films, ready: Ready) -> float:
     """R@1 of films by what is typed to find them, in the space of all modalities."""
     asked = model.embed(TEXT, [one.query for one in films.facts], space="vat")
-    seen = model.encode(VIDEO, model.preprocess(VIDEO, films.paths), space="vat")
+    seen = model.encode(VIDEO, ready(model, VIDEO, films), space="vat")
     return recall(asked, seen)

@@ -161,7 +161,7 @@ class Trunk(nnx.Module):
       cfg: channels, blocks, stem and inputs, of a `ResNetConfig` or TSM's.
       bottleneck: see `ResNetConfig`.
       always_project: whether the first block of every group has a convolution for its input, or
-        only where the number of channels changes.
+        only where channels or places change.
     """
 
     def __init__(
@@ -181,11 +181,12 @@ class Trunk(nnx.Module):
         for i, (channels, count) in enumerate(zip(cfg.channels, cfg.blocks, strict=True)):
             made = {}
             for j in range(count):
+                stride = 2 if i and not j else 1
                 made[str(j)] = Block(
                     width,
                     channels,
-                    stride=2 if i and not j else 1,
-                    project=not j and (always_project or width != channels),
+                    stride=stride,
+                    project=not j and (always_project or width != channels or stride > 1),
                     bottleneck=bottleneck,
                     **options,
                 )
