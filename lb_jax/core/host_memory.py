@@ -2,15 +2,13 @@
 
 A step's results and scratch are new memory each time. glibc gives large pieces back to the system
 as soon as they are free, which hands them out again empty, in pages of 4 KiB: 5 to 20 % of a step.
-So on a machine without accelerator what is free is kept, and the first step's memory lies in huge
-pages where the system has them. Elsewhere, and without glibc, nothing is changed.
+So on a machine without accelerator what is free is kept, and what a step takes lies in huge pages
+where the system has them. Elsewhere, and without glibc, nothing is changed.
 """
 
 import ctypes
 import mmap
 import sys
-
-import jax
 
 from lb_jax.core import processes
 
@@ -26,7 +24,10 @@ HUGE_PAGE = 2**21
 
 
 def keep() -> bool:
-    """Lets this process keep memory that is free; call before JAX starts its threads.
+    """Lets this process keep memory that is free.
+
+    Call it before anything starts a thread, as NumPy and JAX do where they are imported: glibc
+    reads the number of heaps once.
 
     Returns:
       Whether it does: not beside an accelerator, nor without glibc.
@@ -37,16 +38,15 @@ def keep() -> bool:
     return hasattr(libc, "mallopt") and all(libc.mallopt(*setting) for setting in SETTINGS)
 
 
-def reserve(step: jax.stages.Compiled) -> None:
-    """Asks for huge pages where the memory of a compiled step will lie; after `keep`."""
-    found = step.memory_analysis()
-    if found is None or not sys.platform.startswith("linux"):
+def reserve(size: int) -> None:
+    """Asks for huge pages where so many bytes, taken next, will lie; after `keep`."""
+    if not sys.platform.startswith("linux"):
         return
     libc = ctypes.CDLL(None)
     libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
     libc.free.argtypes = [ctypes.c_void_p]
     libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    size = found.temp_size_in_bytes + found.output_size_in_bytes + HUGE_PAGE
+    size += HUGE_PAGE
     start = libc.malloc(size)
     if start:
         first = -(-start // HUGE_PAGE) * HUGE_PAGE
