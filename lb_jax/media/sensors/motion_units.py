@@ -92,6 +92,12 @@ def strength(accel: np.ndarray, rate_hz: float) -> float:
     return float(np.median(np.linalg.norm(_slow(accel, rate_hz), axis=1)))
 
 
+def unrest(values: np.ndarray, rate_hz: float) -> float:
+    """By which share the strength of the steady part of readings [n, 3] varies."""
+    lengths = np.linalg.norm(_slow(values, rate_hz), axis=1)
+    return float(lengths.std() / max(lengths.mean(), 1e-12))
+
+
 def gravity_in(steady: float) -> str | None:
     """The unit in which a steady acceleration is gravity; None for none."""
     for unit, scale in ACCEL.items():
