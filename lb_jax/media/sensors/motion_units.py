@@ -15,6 +15,8 @@ import re
 
 import numpy as np
 
+from lb_jax.core import errors
+
 GRAVITY = 9.80665  # m/s2
 AUTO = "auto"
 # What a stored number is multiplied by.
@@ -80,6 +82,30 @@ def named(given: str, units: dict[str, float]) -> str | None:
     plain = plain.replace("²", "2").replace("^", "").replace("**", "").replace("°", "deg")
     found = given if given in units else WRITTEN.get(plain)
     return found if found in units else None
+
+
+def parse(given: str) -> dict[str, str]:
+    """Reads what a user writes for the units of both sensors, such as `g,deg/s`.
+
+    Returns:
+      Fields of `specs.ImuSpec`.
+
+    Raises:
+      ConfigError: anything else.
+    """
+    parts = [part.strip() for part in str(given).split(",")]
+    kinds = (("accel_unit", ACCEL), ("gyro_unit", GYRO))
+    if len(parts) == len(kinds):
+        units = {
+            field: AUTO if part == AUTO else named(part, known)
+            for part, (field, known) in zip(parts, kinds, strict=True)
+        }
+        if None not in units.values():
+            return {field: unit for field, unit in units.items() if unit is not None}
+    raise errors.ConfigError(
+        f"imu units are {given!r}; expected two with a comma: {', '.join((*ACCEL, AUTO))}, then "
+        f"{', '.join((*GYRO, AUTO))}, such as g,deg/s."
+    )
 
 
 def strength(accel: np.ndarray, rate_hz: float) -> float:
