@@ -10,7 +10,7 @@ from lb_jax.core.modalities import MODALITIES
 from lb_jax.corpora import left_out
 from lb_jax.corpora import media_files as sources
 from lb_jax.media import settings
-from tests.media import media_files
+from tests.media import media_files, motion
 
 ALL = tuple(MODALITIES)
 DEEP = media_files.picture(np.full((4, 4), 900, np.uint16))
@@ -27,6 +27,10 @@ FILES = {
     "rich_in_depths/a.jpg": (b"", ("image",)),
     "scene_infrared_1/x/a.jpg": (b"", ("thermal",)),
     "depth/a.mp3": (b"", ("audio",)),
+    "walk.csv": (b"t,ax,ay,az,gx,gy,gz\n1,2,3,4,5,6,7\n", ("imu",)),
+    "depth/run.npz": (motion.archive(accel=np.ones((9, 3)), gyro=np.ones((9, 3))), ("imu",)),
+    "imu_2/left.npy": (b"", ("imu",)),
+    "run.parquet": (motion.columnar(*motion.swaying(seconds=1)), ("imu",)),
 }
 
 
@@ -86,6 +90,18 @@ def test_manifests_name_files_with_their_modality(folder, tmp_path):
     assert found == {"a.jpg": ("thermal",), "e.mp4": ("video", "audio")}
     found = kinds(sources.find([tmp_path / "wide.jsonl"], ALL, root=folder), folder)
     assert found == {"a.jpg": ("image",), "d.wav": ("audio",), "c.png": ("depth",)}
+
+
+def test_tables_of_captions_are_no_motion(folder, tmp_path):
+    (folder / "imu_2" / "captions.csv").write_text("path,caption\na.jpg,a cat\n")
+    found = sources.find([folder / "imu_2"], ALL)
+    assert kinds(found, folder) == {"imu_2/left.npy": ("imu",)}
+    assert found.skipped == ["1 file: .csv: not among the endings of media"]
+    alone = sources.find([folder / "walk.csv"], ALL)
+    assert kinds(alone, folder) == {"walk.csv": ("imu",)}
+    (tmp_path / "list.csv").write_text("imu,caption\nwalk.csv,someone walks\n")
+    found = sources.find([tmp_path / "list.csv"], ALL, root=folder)
+    assert kinds(found, folder) == {"walk.csv": ("imu",)}
 
 
 @pytest.mark.parametrize(

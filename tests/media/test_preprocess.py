@@ -12,7 +12,7 @@ import soundfile
 from lb_jax.core import errors, modalities
 from lb_jax.media import fbank, preprocess, specs
 from tests import goldens
-from tests.media import media_files, sounds
+from tests.media import media_files, motion, sounds
 
 GOLDEN = goldens.FOLDER / "preprocess"
 PICTURE_TOLERANCE = 4e-3
@@ -30,6 +30,7 @@ ITEMS = {
     ),
     "video": media_files.clip,
     "audio": lambda: media_files.sound(media_files.noise(20000)),
+    "imu": lambda: motion.table(*motion.swaying()),
     "text": lambda: "a cat",
 }
 SHAPES = {
@@ -38,6 +39,7 @@ SHAPES = {
     "depth": (224, 224, 3),
     "video": (8, 224, 224, 3),
     "audio": (112, 1036, 3),
+    "imu": (2000, 6),
     "text": (77,),
 }
 
@@ -182,6 +184,7 @@ LARGE = {
     ),
     "video": lambda: media_files.clip(60, rough=True),
     "audio": lambda: media_files.sound(media_files.noise(200_000).reshape(-1, 2), 44100),
+    "imu": lambda: motion.table(*motion.swaying(1000.0, 60)),
     "text": lambda: "a cat & a dog – both asleep" * 9,
 }
 
@@ -197,7 +200,7 @@ def _digests(order, preset):
     return found
 
 
-@pytest.mark.parametrize("preset", ["default", "reference"])
+@pytest.mark.parametrize("preset", ["default", "reference", "imagebind"])
 def test_arrays_are_bitwise_the_same_in_any_process_order_and_batch(preset, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert set(LARGE) == set(preprocess.MODULES)
