@@ -104,7 +104,10 @@ def preprocess(modality: str, clip: Clip, spec: specs.Spec) -> np.ndarray:
     Raises:
       errors.DataError, errors.ConfigError: as `decode`.
     """
-    return preprocess_lib.transform(modality, decode(modality, clip, spec), spec)
+    decoded = decode(modality, clip, spec)
+    if isinstance(spec, specs.ImuSpec):
+        imu.warn_of_cut(decoded, spec, given.describe(clip.path))
+    return preprocess_lib.transform(modality, decoded, spec)
 
 
 def views(clip: Clip, spec: specs.VideoSpec, views: Views) -> np.ndarray:
