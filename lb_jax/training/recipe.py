@@ -33,7 +33,7 @@ def preprocessing(cfg: TrainConfig) -> dict[str, Any]:
 
 def image_side(cfg: TrainConfig, name: str) -> dict[str, int]:
     """The architecture's input side, for the modalities that are pictures."""
-    return {} if name == "audio" else {"size": architecture(cfg.arch).vision.image_size[0]}
+    return {} if name in ("audio", "imu") else {"size": architecture(cfg.arch).vision.image_size[0]}
 
 
 def input_size(spec: Any) -> tuple[int, int]:
