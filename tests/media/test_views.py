@@ -2,6 +2,7 @@
 
 import dataclasses
 import fractions
+import math
 
 import numpy as np
 import pytest
@@ -37,13 +38,15 @@ def test_a_film_shorter_than_a_window_is_all_windows(bounds, count):
 
 @pytest.mark.parametrize("count", range(40, 400, 7))
 @pytest.mark.parametrize("rate", [8, 24, 25, 30])
-def test_both_bounds_agree_on_films_of_one_rate(count, rate):
+def test_both_bounds_agree_to_a_frame_on_films_of_one_rate(count, rate):
     film = shown(count, rate)
     exact, published = (
         views.picker(dataclasses.replace(SPEC, bounds=bounds))(film)
         for bounds in ("exact", "published")
     )
-    assert exact.tolist() == published.tolist()
+    assert np.abs(exact - published).max() <= 1  # the published one rounds its products up
+    if count % (rate // math.gcd(rate, 8)) == 0:  # seconds that floats hold exactly
+        assert exact.tolist() == published.tolist()
 
 
 def test_exact_windows_go_by_when_frames_are_shown():
@@ -84,16 +87,16 @@ def test_squares_lie_along_the_longer_side(height, width):
 
 def test_the_longer_side_is_rounded_as_published_where_that_is_asked_for():
     """Of 352 sizes the original's float is a pixel below the whole number."""
-    frame = np.zeros((223, 446, 3), np.uint8)
-    pairs = [(short, long) for short in range(1, 60) for long in range(short, 60)]
-    odd = [
-        (short, long)
-        for short, long in pairs
-        if np.floor(long / short * 224) != int(224 * long / short)
-    ]
-    assert odd
-    spec = dataclasses.replace(SPEC, size=224, bounds="published")
-    assert views.squares(frame[: odd[0][0], : odd[0][1]], spec).shape == (3, 224, 224, 3)
+    short, long = np.mgrid[1:400, 1:400]
+    odd = np.argwhere((long > short) & (np.floor(long / short * 224) != 224 * long // short))
+    height, width = (int(one) + 1 for one in odd[0])
+    frame = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    exact, published = (
+        views.squares(frame, dataclasses.replace(SPEC, size=224, bounds=bounds))
+        for bounds in ("exact", "published")
+    )
+    assert exact.shape == published.shape == (3, 224, 224, 3)
+    assert np.abs(exact - published).max() > 0
 
 
 def test_an_item_is_windows_of_squares():

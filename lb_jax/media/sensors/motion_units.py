@@ -36,9 +36,11 @@ WRITTEN = {
     "gravity": "g",
     "mg": "mg",
     "millig": "mg",
+    "milli-g": "mg",
     "rads": "rad/s",
     "rad": "rad/s",
     "radps": "rad/s",
+    "radsec": "rad/s",
     "rps": "rad/s",
     "rads-1": "rad/s",
     "radianspersecond": "rad/s",
@@ -46,11 +48,13 @@ WRITTEN = {
     "deg": "deg/s",
     "dps": "deg/s",
     "degps": "deg/s",
+    "degsec": "deg/s",
     "degs-1": "deg/s",
     "degreespersecond": "deg/s",
 }
 
 SLOW_S = 0.5  # over which shaking is averaged out
+TURN_S = 0.2  # and over which turning is followed: people turn about once a second
 NEAR = (0.8, 1.25)  # of gravity: what a scale that is off, and a body that moves, still show
 # No sensor that people wear turns faster: the largest range that is sold is 4000 degrees a second.
 FASTEST_RAD = 70.0
@@ -157,13 +161,13 @@ def rotation(accel: np.ndarray, gyro: np.ndarray, rate_hz: float) -> Seen | None
 
 def _by_gravity(accel: np.ndarray, gyro: np.ndarray, rate_hz: float) -> Seen | None:
     """Compares how the direction of gravity changed with how rotation changes it: -w x g."""
-    block = max(int(SLOW_S * rate_hz), 1)
-    steady = _slow(accel, rate_hz)
+    block = max(int(TURN_S * rate_hz), 1)
+    steady = _slow(accel, rate_hz, TURN_S)
     length = np.linalg.norm(steady, axis=1, keepdims=True)
     if len(steady) < 4 or length.min() <= 0:
         return None
     down = steady / length  # [blocks, 3]
-    turn = _slow(gyro, rate_hz) * (block / rate_hz)
+    turn = _slow(gyro, rate_hz, TURN_S) * (block / rate_hz)
     between, middle = (turn[1:] + turn[:-1]) / 2, (down[1:] + down[:-1]) / 2
     changed, said = np.diff(down, axis=0), -np.cross(between, middle)
     if np.abs(changed).sum() < TURNED_RAD or not (said**2).sum() > 0:
@@ -178,9 +182,9 @@ def _by_gravity(accel: np.ndarray, gyro: np.ndarray, rate_hz: float) -> Seen | N
     return None
 
 
-def _slow(values: np.ndarray, rate_hz: float) -> np.ndarray:
-    """Means of consecutive blocks of `SLOW_S`, [blocks, 3]; one of all where it is shorter."""
-    block = max(int(SLOW_S * rate_hz), 1)
+def _slow(values: np.ndarray, rate_hz: float, block_s: float = SLOW_S) -> np.ndarray:
+    """Means of consecutive blocks, [blocks, 3]; one of all where it is shorter."""
+    block = max(int(block_s * rate_hz), 1)
     count = len(values) // block
     if count == 0:
         return values.mean(axis=0, keepdims=True)
