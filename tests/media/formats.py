@@ -264,15 +264,13 @@ FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "dvd": ("video", _film("mp4", "libx264", "yuv420p", aspect=fractions.Fraction(64, 45))),
     "film of depth": ("depth", _film("matroska", "ffv1", "gray16le")),
     "gif": ("video", functools.partial(media_files.animation, 12)),
-    "motion csv": ("imu", lambda: motion.table(*motion.swaying(), header=_UNITS)),
+    "motion csv": ("imu", lambda: motion.table(*_swaying(), header=_UNITS)),
     "motion csv of semicolons": (
         "imu",
-        lambda: (
-            motion.table(*motion.swaying(), header=_UNITS).replace(b",", b";").replace(b".", b",")
-        ),
+        lambda: motion.table(*_swaying(), header=_UNITS).replace(b",", b";").replace(b".", b","),
     ),
-    "motion csv without units": ("imu", lambda: motion.table(*motion.swaying())),
-    "motion parquet": ("imu", lambda: motion.columnar(*motion.swaying(), **_TOLD)),
+    "motion csv without units": ("imu", lambda: motion.table(*_swaying())),
+    "motion parquet": ("imu", lambda: motion.columnar(*_swaying(), **_TOLD)),
     "motion npz": (
         "imu",
         lambda: motion.archive(accel=_readings()[:, :3], gyro=_readings()[:, 3:], **_TOLD),
@@ -285,12 +283,16 @@ _UNITS = "t,ax [m/s2],ay,az,gx [rad/s],gy,gz"
 _TOLD = {"rate_hz": 100, "accel_unit": "m/s2", "gyro_unit": "rad/s"}
 
 
+def _swaying() -> tuple[np.ndarray, np.ndarray]:
+    return motion.swaying(seconds=5.0)
+
+
 def _readings() -> np.ndarray:
-    return motion.swaying()[1]
+    return _swaying()[1]
 
 
 def _with_a_gap() -> bytes:
-    times, readings = motion.swaying()
+    times, readings = _swaying()
     readings[100:120] = np.nan
     return motion.table(times, readings, _UNITS)
 
@@ -359,12 +361,12 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "motion with a gap": ("imu", _with_a_gap, "has 1 gap without readings"),
     "motion of wrong units": (
         "imu",
-        lambda: motion.table(motion.swaying()[0], _readings() / motion.GRAVITY, _UNITS),
+        lambda: motion.table(_swaying()[0], _readings() / motion.GRAVITY, _UNITS),
         "is gravity in g",
     ),
     "motion of swapped columns": (
         "imu",
-        lambda: motion.table(motion.swaying()[0], _readings()[:, [3, 4, 5, 0, 1, 2]], _UNITS),
+        lambda: motion.table(_swaying()[0], _readings()[:, [3, 4, 5, 0, 1, 2]], _UNITS),
         "the columns are swapped",
     ),
     "table of captions": (

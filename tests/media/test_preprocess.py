@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import json
 import os
@@ -195,7 +196,10 @@ def _digests(order, preset):
     for modality in order:
         media = Path(modality)
         item = media.read_text() if modality == "text" else media
-        array = preprocess.preprocess(modality, item, preset=preset)
+        spec = specs.preset(modality, preset)
+        if isinstance(spec, specs.DepthSpec):  # of a disparity
+            spec = dataclasses.replace(spec, focal_px=500.0)
+        array = preprocess.preprocess(modality, item, spec)
         found[modality] = hashlib.sha256(array.tobytes()).hexdigest()
     return found
 
