@@ -95,6 +95,10 @@ def stretch(
             f"has no motion {given.window(start_s, end_s)}, it lasts {length_s:.3f} s; correct the "
             "window or leave the item out",
         )
+    if count > motion_files.MAX_SAMPLES:
+        raise errors.DataError(
+            name, f"lasts {stop_s - start_s:.0f} s, too long to be one item; take it in windows"
+        )
     wanted, missing = count, spec.samples - count
     slack = max(SHORT * spec.samples, spec.grid_hz / recording.rate_hz)
     if 0 < missing <= slack or (missing > 0 and spec.short == "hold"):

@@ -28,7 +28,7 @@ FILES = {
     "scene_infrared_1/x/a.jpg": (b"", ("thermal",)),
     "depth/a.mp3": (b"", ("audio",)),
     "walk.csv": (b"t,ax,ay,az,gx,gy,gz\n1,2,3,4,5,6,7\n", ("imu",)),
-    "depth/run.npz": (motion.archive(accel=np.ones((9, 3)), gyro=np.ones((9, 3))), ("imu",)),
+    "scans/run.npz": (motion.archive(accel=np.ones((9, 3)), gyro=np.ones((9, 3))), ("imu",)),
     "imu_2/left.npy": (b"", ("imu",)),
     "run.parquet": (motion.columnar(*motion.swaying(seconds=1)), ("imu",)),
 }
@@ -76,6 +76,7 @@ def test_own_rules_come_first_and_modalities_restrict(folder):
         "1 file (.png 1): depth that the model does not have",
         "1 file (.wav 1): audio left out by --modality",
         "1 file: .txt: not among the endings of media",
+        "4 files (.parquet 1, .csv 1, .npy 1, .npz 1): imu that the model does not have",
     ]
     assert f"{folder}/notes.txt: .txt: not among the endings of media" in left_out.named(
         found.left_out
@@ -211,8 +212,9 @@ def test_deep_pictures_are_told_by_their_values(tmp_path):
     assert why.endswith(f"such as {tmp_path}/odd.png")
     assert all(option in why for option in ("--as", "--depth-unit", "--thermal-unit"))
     how = dict(found.told)
-    assert how.pop(("thermal", sources.RULES[3].what)) == 1
-    assert how.pop(("depth", sources.RULES[2].what)) == 1
+    rules = {one.modalities[0]: one.what for one in sources.RULES if "in a folder, and" in one.what}
+    assert how.pop(("thermal", rules["thermal"])) == 1
+    assert how.pop(("depth", rules["depth"])) == 1
     assert {kind for kind, _ in how} == {"depth", "thermal"}
 
 

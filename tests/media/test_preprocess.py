@@ -190,16 +190,19 @@ LARGE = {
 }
 
 
+def _spec(modality, preset):
+    spec = specs.preset(modality, preset)
+    is_depth = isinstance(spec, specs.DepthSpec)
+    return dataclasses.replace(spec, focal_px=500.0) if is_depth else spec  # of a disparity
+
+
 def _digests(order, preset):
     """Returns modality -> hash of its array, read from files in this folder."""
     found = {}
     for modality in order:
         media = Path(modality)
         item = media.read_text() if modality == "text" else media
-        spec = specs.preset(modality, preset)
-        if isinstance(spec, specs.DepthSpec):  # of a disparity
-            spec = dataclasses.replace(spec, focal_px=500.0)
-        array = preprocess.preprocess(modality, item, spec)
+        array = preprocess.preprocess(modality, item, _spec(modality, preset))
         found[modality] = hashlib.sha256(array.tobytes()).hexdigest()
     return found
 
@@ -226,6 +229,7 @@ def test_arrays_are_bitwise_the_same_in_any_process_order_and_batch(preset, tmp_
         assert json.loads(there.stdout) == here
     for modality in LARGE:
         item = Path(modality).read_text() if modality == "text" else Path(modality)
-        three = preprocess.preprocess(modality, [item, ITEMS[modality](), item], preset=preset)
+        spec = _spec(modality, preset)
+        three = preprocess.preprocess(modality, [item, ITEMS[modality](), item], spec)
         for array in (three[0], three[2]):
             assert hashlib.sha256(array.tobytes()).hexdigest() == here[modality]

@@ -19,6 +19,8 @@ RATES_HZ = (8.0, 8000.0)
 SAME = 0.05  # share by which a said rate may be off: clocks of phones drift
 MISSED = 1.75  # periods between two readings from which on one is missing
 ROUNDED = 0.5  # periods by which times may be off and still be even
+# From here on a number is no reading, whatever its unit; and no time in seconds, or the like.
+NOWHERE, NEVER = 1e7, 1e25
 SHOWN = 3  # gaps that an error names
 
 
@@ -49,7 +51,7 @@ def even(found: Recording, name: str, rate_hz: float | None, interpolate_s: floa
     """
     values, times_s = found.values, _seconds(found, name)
     rate_hz = _rate(times_s, found.rate_hz, rate_hz, name)
-    is_read = np.isfinite(values).all(axis=1)
+    is_read = (np.abs(values) < NOWHERE).all(axis=1)  # nor is NaN
     if not is_read.any():
         raise errors.DataError(name, "holds no reading, all of it is NaN; leave the file out")
     if times_s is None:
@@ -71,8 +73,9 @@ def _seconds(found: Recording, name: str) -> np.ndarray | None:
     """Times in seconds from the first one, float64 [n]; None without."""
     if found.times is None or len(found.times) < 2:
         return None
-    if not np.isfinite(found.times).all():
-        where = int(np.flatnonzero(~np.isfinite(found.times))[0]) + 1
+    is_time = np.abs(found.times) < NEVER
+    if not is_time.all():
+        where = int(np.flatnonzero(~is_time)[0]) + 1
         raise errors.DataError(name, f"has no time in row {where}; every reading needs one")
     steps = np.diff(found.times)
     if not (steps > 0).all():

@@ -28,6 +28,7 @@ ACCEPTED = (
     "rate in Hz)"
 )
 MAX_SAMPLES = 20_000_000  # 14 hours at 400 Hz
+MAX_RATE_HZ = 1_000_000
 MAX_BYTES = 4 << 30
 SEPARATORS = ",\t;|"
 _NOTE = re.compile(r"#\s*([\w ]+?)\s*[:=]\s*(.+?)\s*$")
@@ -292,8 +293,10 @@ def _told(found: Recording, notes: Mapping[str, Any], name: str) -> Recording:
 
 def _rate(value: Any, name: str) -> float:
     text = re.sub(r"\s*hz$", "", str(value).lower())
-    if not _is_number(text) or not 0 < float(text) < np.inf:
-        raise errors.DataError(name, f"has the rate {value!r}; expected samples per second above 0")
+    if not _is_number(text) or not 0 < float(text) < MAX_RATE_HZ:
+        raise errors.DataError(
+            name, f"has the rate {value!r}; expected readings per second, up to {MAX_RATE_HZ:,}"
+        )
     return float(text)
 
 
@@ -344,7 +347,8 @@ def _from_first(times: np.ndarray) -> np.ndarray:
         times = times.view(np.int64)
     if times.dtype.kind not in "iuf" or not len(times):
         return np.full(len(times), np.nan)
-    return (times - times[0]).astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):  # `motion_clock` refuses what that gives
+        return (times - times[0]).astype(np.float64)
 
 
 def _require_count(count: int, name: str) -> None:
