@@ -153,7 +153,7 @@ def _parquet(file: BinaryIO, name: str, columns: str) -> Recording:
             key.decode("utf-8", "replace"): value.decode("utf-8", "replace")
             for key, value in (opened.schema_arrow.metadata or {}).items()
         }
-    except (pa.ArrowException, OSError) as e:
+    except (pa.ArrowException, OSError, ValueError) as e:  # names may be no UTF-8
         raise errors.DataError(
             name, f"is no Parquet file that can be read ({maps.short(e)}); write it again"
         ) from e
@@ -193,7 +193,7 @@ def _csv(file: BinaryIO, name: str, columns: str) -> Recording:
                 decimal_point=_decimal(content, header),
             ),
         )
-    except (pa.ArrowException, OSError) as e:
+    except (pa.ArrowException, OSError, ValueError) as e:  # names may be no UTF-8
         raise errors.DataError(
             name, f"is no table of numbers that can be read ({maps.short(e)}); mend it"
         ) from e
