@@ -51,8 +51,8 @@ def test_motion_is_read_and_drawn_in_the_cage():
         ]
         assert all(one.startswith(b"\xff\xd8") for one in drawn)
         assert len(set(drawn)) == 3
+        swapped = motion.table(t, readings[:, [3, 4, 5, 0, 1, 2]], said)
         with pytest.raises(Refusal, match="the columns are swapped"):
-            swapped = motion.table(t, readings[:, [3, 4, 5, 0, 1, 2]], said)
             pool._work(decoding.Job("preprocess", "imu", spec, swapped))
         assert pool.restarts == 0
     finally:
