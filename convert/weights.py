@@ -43,16 +43,16 @@ def open_weights(
     if isinstance(source, Mapping):
         sources = {**source}
     else:
-        path = checkpoint_folder(hub.local(source))
+        path = checkpoint.within(hub.local(source))
         if valor_folder.is_valor(path):
             raise errors.ConfigError(
-                f"{path}: a VALOR model, which is not made of towers in one space; open it with "
+                f"{source}: a VALOR model, which is not made of towers in one space; open it with "
                 "lb_jax.load, or give an encoder, such as LanguageBind's."
             )
         if is_ours(path):
             if config is not None:
                 raise errors.ConfigError(
-                    f"{path}: a checkpoint of this package has its own config."
+                    f"{source}: a checkpoint of this package has its own config; leave config out."
                 )
             stored = Stored(path)
             return Merged(stored) if merge_lora else stored
@@ -66,7 +66,7 @@ def open_weights(
                 f"{', '.join(MODALITIES)}.{errors.nearest(str(modality), MODALITIES)}"
             )
     local = {modality: hub.local(one) for modality, one in sources.items()}
-    for path in map(checkpoint_folder, local.values()):
+    for path in map(checkpoint.within, local.values()):
         if is_ours(path):
             raise errors.ConfigError(
                 f"{path}: a checkpoint of this package, which says itself what its modalities are; "
@@ -75,11 +75,6 @@ def open_weights(
     opened = [open_source(path, modality, config) for modality, path in local.items()]
     published = Published({one.modality: one for one in opened})
     return Merged(published) if merge_lora else published
-
-
-def checkpoint_folder(path: Path) -> Path:
-    """The inference checkpoint at `path`, which may also be the work directory that holds one."""
-    return path / "checkpoint" if (path / "checkpoint" / checkpoint.CONFIG).is_file() else path
 
 
 def is_ours(path: Path) -> bool:

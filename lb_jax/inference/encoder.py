@@ -78,9 +78,9 @@ class Encoder(abilities.Able, abc.ABC):
         if batch_size < 1:
             raise errors.ConfigError(f"batch_size is {batch_size}, expected at least 1.")
         self.dtype, self.settings = dtype, settings
-        self.specs = settings.apply(stated, str(weights.where))
-        self._stated, self._weights, self._each = stated, weights, batch_size
         self.source = str(weights.where) if source is None else source
+        self.specs = settings.apply(stated, self.source)
+        self._stated, self._weights, self._each = stated, weights, batch_size
         devices = jax.local_devices() if devices is None else devices
         self._mesh = Mesh(np.array(devices), (programs.AXIS,))
         self._parameters = parameters.Parameters(weights, kept, self._mesh)
@@ -423,7 +423,7 @@ class Encoder(abilities.Able, abc.ABC):
           ConfigError: when there are none, saying which command fits them.
           CheckpointError: when they are damaged, or of other weights.
         """
-        return probability.read(self.folder, str(self._weights.where), self.stated_digest)
+        return probability.read(self.folder, self.source, self.stated_digest)
 
     def match_probability(
         self,

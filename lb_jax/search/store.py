@@ -202,6 +202,21 @@ class Store:
         rows.sort(key=lambda row: (row.path, _time(row.start_s)))
         return [row for row in rows if row.path == rows[0].path]
 
+    def direction(self, vector: np.ndarray) -> np.ndarray:
+        """A query's vector, [e] of any length above 0, at length 1: float64 [e].
+
+        Raises:
+          ConfigError: for a vector of another width or without a direction.
+        """
+        vector = np.asarray(vector, np.float64)
+        length = np.linalg.norm(vector)
+        if vector.shape != (self.maker.width,) or not 0 < length < math.inf:
+            raise errors.ConfigError(
+                f"search takes one vector of width {self.maker.width} that is finite and not "
+                f"zero; got shape {list(vector.shape)} and length {length:g}."
+            )
+        return vector / length
+
     def search(
         self,
         vector: np.ndarray,
@@ -221,17 +236,10 @@ class Store:
         Raises:
           ConfigError: for a vector of another width or without a direction, and k below 1.
         """
-        vector = np.asarray(vector, np.float64)
-        length = np.linalg.norm(vector)
-        if vector.shape != (self.maker.width,) or not 0 < length < math.inf:
-            raise errors.ConfigError(
-                f"search takes one vector of width {self.maker.width} that is finite and not "
-                f"zero; got shape {list(vector.shape)} and length {length:g}."
-            )
+        nearest = self.direction(vector).astype(np.float32)
         if k < 1:
             raise errors.ConfigError(f"search: k is {k}; it must be at least 1.")
-        vector = (vector / length).astype(np.float32)
-        found = self._rows.nearest(vector, k, where.sql(), exact=exact)
+        found = self._rows.nearest(nearest, k, where.sql(), exact=exact)
         distances = found["_distance"].to_numpy().astype(np.float64)
         columns = [found[name].to_pylist() for name in rows_lib.HIT]
         hits = [
