@@ -25,11 +25,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from lb_jax.core import host_memory
 
-from lb_jax.core import paths
-from lb_jax.models.s3d import S3D, S3DConfig
-from lb_jax.models.tsm import TSM, TSMConfig
+OURS = ("ours", "xla")
+if {*OURS} & {*sys.argv}:  # the child of one of our sides does as `lb-jax train`, first of all
+    host_memory.keep()
+
+import numpy as np  # noqa: E402
+
+from lb_jax.core import paths  # noqa: E402
+from lb_jax.models.s3d import S3D, S3DConfig  # noqa: E402
+from lb_jax.models.tsm import TSM, TSMConfig  # noqa: E402
 
 FRAMES, SIDE, RATE = 8, 112, 1e-3
 NETWORKS = {"TSM": (TSM, TSMConfig()), "S3D": (S3D, S3DConfig(space_to_depth=True))}
@@ -112,9 +118,12 @@ def ours(network: str, what: str, size: int, way: str) -> Callable[[], Any]:
         return optax.apply_updates(trained, updates), moments, state
 
     held = [trained, jax.jit(adam.init)(trained), state]
+    run = step.lower(*held, *data).compile()
+    needed = run.memory_analysis()
+    host_memory.reserve(needed.temp_size_in_bytes + needed.output_size_in_bytes)
 
     def take() -> None:
-        held[:] = jax.block_until_ready(step(*held, *data))
+        held[:] = jax.block_until_ready(run(*held, *data))
 
     return take
 
@@ -222,12 +231,15 @@ def serve(row: str, side: str, size: int) -> None:
         print(json.dumps([*figures, peak]), file=answers)
 
 
-def measure(row: str, sides: list[str], size: int, repetitions: int) -> dict[str, np.ndarray]:
-    """Side -> [turns, 3]: seconds, CPU seconds, peak MiB."""
+def measure(
+    row: str, sides: list[str], size: int, repetitions: int, python: str
+) -> dict[str, np.ndarray]:
+    """Side -> [turns, 3]: seconds, CPU seconds, peak MiB; `python` runs our sides."""
     command = "exec {} {} --serve '{}' {} --batch {} 3>&1 >&2"
+    program = {True: python, False: sys.executable}
     children = {
         side: subprocess.Popen(
-            ["bash", "-c", command.format(sys.executable, __file__, row, side, size)],
+            ["bash", "-c", command.format(program[side in OURS], __file__, row, side, size)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -256,6 +268,9 @@ def main() -> None:
     parser.add_argument("--sides", nargs="+", default=list(SIDES), choices=list(SIDES))
     parser.add_argument("--repetitions", type=int, default=7)
     parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument(
+        "--python", default=sys.executable, help="of our sides, such as one with a newer jax"
+    )
     parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve:
@@ -264,7 +279,7 @@ def main() -> None:
     for network in dict.fromkeys(row.split()[0] for row in given.rows):
         check(network)
     for row in given.rows:
-        found = measure(row, given.sides, given.batch, given.repetitions)
+        found = measure(row, given.sides, given.batch, given.repetitions, given.python)
         base = found[given.sides[0]]
         for side, turns in found.items():
             seconds, used, peak = np.median(turns, axis=0)

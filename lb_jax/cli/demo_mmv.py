@@ -93,7 +93,7 @@ def run(out: Path, *, seed: int, items: int, settings: Sequence[str] = ()) -> di
     stills = {split: out / "stills" / split for split in found}
     with timed("stills"):
         for split, part in found.items():
-            demo_measures.write_stills(part[: demo_measures.STILLS], stills[split])
+            demo_measures.write_stills(part, stills[split])
     with timed("deflate"):
         for folder, given in (
             (out / "checkpoint", [f"--images={stills['train']}", f"--seed={seed}", *FIT]),

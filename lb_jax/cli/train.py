@@ -5,6 +5,7 @@ from pathlib import Path
 
 from absl import flags
 
+from lb_jax.core import host_memory
 from lb_jax.core.modalities import MODALITIES
 
 USAGE = "usage: lb-jax train --config=SHEET --workdir=DIR [--config.name=value ...]"
@@ -38,6 +39,7 @@ def main(argv: Sequence[str]) -> None:
     if "--help" in argv or "-h" in argv:
         print(HELP)
         return
+    host_memory.keep()  # before anything imports NumPy
     cfg, values = parse(argv)
     # jax takes a second to import; wrong arguments are told before
     from lb_jax.training import compiled, distributed, loop

@@ -19,6 +19,7 @@ class Modality:
       text_kind: caption kind it is trained and scored with unless a config says otherwise
         (LanguageBind `scripts/*/train*.sh`).
       suffixes: file name endings that are taken for this modality when a folder is read.
+      in_languagebind: whether LanguageBind has a tower of it.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Modality:
     lora_targets: str
     text_kind: str
     suffixes: tuple[str, ...]
+    in_languagebind: bool = True
 
 
 _SPATIAL = r"blocks/attn/(q|k|v|out)_proj"
@@ -47,6 +49,7 @@ _SOUND = (
     *(".mp2", ".mpga", ".ac3", ".eac3", ".wv", ".tta", ".wave", ".bwf", ".rf64", ".m4r"),
 )
 _READINGS = (".png", ".tif", ".tiff", ".pgm", ".jp2", ".npy", ".npz")  # grey of more than 8 bits
+_MOTION = (".csv", ".parquet", ".npz", ".npy", ".tsv")  # accelerometer and gyroscope
 
 MODALITIES = {
     m.name: m
@@ -68,9 +71,12 @@ MODALITIES = {
             (*_PICTURE, ".npy", ".npz", ".irg", ".fff"),
         ),
         Modality("audio", False, _SPATIAL, "sound_mplug", _SOUND),
+        Modality("imu", False, _SPATIAL, "polish_mplug", _MOTION, in_languagebind=False),
     )
 }
 
+# Those that LanguageBind's weights, towers and recipes have.
+LANGUAGEBIND = tuple(m.name for m in MODALITIES.values() if m.in_languagebind)
 TEXT = "text"
 # Of VALOR's groups, such as "tva".
 LETTERS = {"t": TEXT, "v": "video", "a": "audio"}

@@ -1,4 +1,4 @@
-"""What a user says about files that do not say it: unit of depth, scale of thermal pictures.
+"""What a user says about files that do not say it: units of depth, of temperatures, of motion.
 
 The same settings are taken by `lb_jax.load` and by every command that reads media; they become
 fields of the preprocessing specs, and a store keeps them beside its vectors.
@@ -6,12 +6,13 @@ fields of the preprocessing specs, and a store keeps them beside its vectors.
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lb_jax.core import errors
 from lb_jax.media import specs
-from lb_jax.media.sensors import depth_units, temperatures
+from lb_jax.media.sensors import cameras, depth_units, motion_units, temperatures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +23,12 @@ class Settings:
       depth_unit: of integers, see `depth_units.parse`.
       thermal_range: lowest and highest temperature shown, in kelvin.
       thermal_unit: how stored numbers are told, one of `specs.THERMAL_UNITS`.
+      depth_camera: of which disparity is told, see `cameras.parse`.
+      imu_units: of accelerometer and gyroscope, see `motion_units.parse`.
+      imu_rate: readings per second of motion that says neither it nor times.
+      imu_columns: names of the columns, see `motion_columns.choose`.
+      imu_interpolate: the longest gap in seconds that is filled in.
+      imu_short: what is done with less than a window, see `specs.ImuSpec`.
 
     Raises:
       ConfigError: a value that is none.
@@ -30,6 +37,12 @@ class Settings:
     depth_unit: str | float | None = None
     thermal_range: Sequence[float] | None = None
     thermal_unit: str | None = None
+    depth_camera: str | float | None = None
+    imu_units: str | None = None
+    imu_rate: float | None = None
+    imu_columns: str | None = None
+    imu_interpolate: float | None = None
+    imu_short: str | None = None
 
     def __post_init__(self):
         for modality, fields in self.changes.items():
@@ -55,7 +68,12 @@ class Settings:
     @property
     def options(self) -> str:
         """As a command line has them, each with a blank before it."""
-        return "".join(f" {option_of(name)} {_words(value)}" for name, value in self.given.items())
+        words = (
+            " ".join(shlex.quote(one) for one in _listed(value)) for value in self.given.values()
+        )
+        return "".join(
+            f" {option_of(name)} {told}" for name, told in zip(self.given, words, strict=True)
+        )
 
     def apply(self, found: Mapping[str, specs.Spec], where: str) -> dict[str, specs.Spec]:
         """Specs by modality with these settings.
@@ -77,6 +95,11 @@ class Settings:
                     f"{where} has {has}. Leave it out."
                 )
             told = specs.to_dict(changed[modality]) | fields(value)
+            if name == "depth_camera" and told["form"] != "disparity":
+                raise errors.ConfigError(
+                    f"depth camera is {value}, which tells disparity; {where} takes depth in "
+                    "metres. Leave it out."
+                )
             changed[modality] = specs.from_dict(modality, told)
         return changed
 
@@ -97,6 +120,12 @@ CHANGES = {
     "depth_unit": ("depth", lambda value: depth_units.parse(value).fields),
     "thermal_range": ("thermal", lambda value: {"range_k": tuple(map(float, value))}),
     "thermal_unit": ("thermal", lambda value: {"unit": temperatures.named(value)}),
+    "depth_camera": ("depth", cameras.parse),
+    "imu_units": ("imu", motion_units.parse),
+    "imu_rate": ("imu", lambda value: {"rate_hz": float(value)}),
+    "imu_columns": ("imu", lambda value: {"columns": value}),
+    "imu_interpolate": ("imu", lambda value: {"interpolate_s": float(value)}),
+    "imu_short": ("imu", lambda value: {"short": value}),
 }
 
 
@@ -116,4 +145,8 @@ def to_json(settings: Settings) -> str:
 
 
 def _words(value: Any) -> str:
-    return " ".join(f"{one:g}" for one in value) if isinstance(value, list) else f"{value}"
+    return " ".join(_listed(value))
+
+
+def _listed(value: Any) -> list[str]:
+    return [f"{one:g}" for one in value] if isinstance(value, list) else [f"{value}"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import jax
 from jax.experimental import multihost_utils
 
-from lb_jax.core import checkpoint, logging, paths
+from lb_jax.core import checkpoint, host_memory, logging, paths
 from lb_jax.core import config as config_lib
 from lb_jax.core.modalities import TEXT
 from lb_jax.corpora.quarantine import Quarantine
@@ -131,6 +131,8 @@ def _run(
 
     # 4. Compiled before data is decoded: worker processes would only wait.
     step = stop.run(program.lower(state, on_devices, key).compile)
+    if mesh.devices.flat[0].platform == "cpu" and (needed := step.memory_analysis()):
+        host_memory.reserve(needed.temp_size_in_bytes + needed.output_size_in_bytes)
     batches = make_batches(cfg, readers, workdir, mesh)
     if position:
         batches.set_state(distributed.of_this_process(position))

@@ -46,6 +46,13 @@ def test_the_shift_takes_from_next_and_last_frame_and_swaps():
     np.testing.assert_array_equal(tsm.temporal_shift(x, 0.2), x)  # less than a channel
 
 
+def test_kernels_that_swap_make_up_for_channels_that_stay():
+    x, kernel = (jax.random.normal(jax.random.key(i), s) for i, s in enumerate([(2, 3, 8), (8, 5)]))
+    published = tsm.temporal_shift(x, 0.25) @ kernel
+    ours = tsm.shift_in_place(x, 0.25) @ tsm.swap_ends(kernel, 0.25, axis=-2)
+    np.testing.assert_allclose(ours, published, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("trains", [False, True])
 def test_layouts_are_one_function(trains):
     counted = jnp.array([True, False]) if trains else None
