@@ -92,7 +92,11 @@ def nearest(narrations: Narrations, start_s: float, end_s: float, count: int) ->
 
     Near is a short gap between both, which is 0 where they overlap; among equals the one whose
     middle is nearest to that of the clip; then the earlier one.
+
+    Raises:
+      errors.ConfigError: for a count below 0.
     """
+    _require_count(count)
     begins, ends = np.array(narrations.starts_s), np.array(narrations.ends_s)
     gaps = np.maximum(np.maximum(begins - end_s, start_s - ends), 0)
     middles = np.abs(begins + ends - start_s - end_s)
@@ -100,11 +104,21 @@ def nearest(narrations: Narrations, start_s: float, end_s: float, count: int) ->
 
 
 def bag(narrations: Narrations | None, start_s: float, end_s: float, count: int) -> Bag:
-    """The narrations nearest to a clip, padded with empty ones."""
+    """The narrations nearest to a clip, padded with empty ones to `count`.
+
+    Raises:
+      errors.ConfigError: for a count below 0.
+    """
+    _require_count(count)
     chosen = [] if narrations is None else nearest(narrations, start_s, end_s, count)
     texts = [narrations.texts[number] for number in chosen] if narrations is not None else []
     empty = count - len(texts)
     return Bag((*texts, *("",) * empty), np.arange(count) < len(texts))
+
+
+def _require_count(count: int) -> None:
+    if count < 0:
+        raise errors.ConfigError(f"{count} narrations of a clip; expected 0 or more.")
 
 
 class Folder:

@@ -83,12 +83,16 @@ def read(path: str | Path) -> Narrations:
     if form.header or not blocks:
         if not blocks or blocks[0][0] != 1 or not re.match(form.header, blocks[0][1][0]):
             raise errors.DataError(path, f"holds no subtitles; expected {form.expected}")
-        del blocks[0]
+        blocks[:1] = _cues(*blocks[0], begin=1)
     lines: list[int] = []
     told: list[tuple[float, float, str]] = []
+    if form.passed is not None:
+        blocks = [
+            cue
+            for line, block in blocks
+            for cue in (_cues(line, block) if re.match(form.passed, block[0]) else [(line, block)])
+        ]
     for line, block in blocks:
-        if form.passed is not None and re.match(form.passed, block[0]):
-            continue
         at, times = _times(path, form, line, block)
         if text := form.plain(" ".join(block[at + 1 :])):
             lines.append(line + at)
@@ -189,6 +193,23 @@ FORMATS = {
         lambda text: _SRT_TAG.sub("", text).strip(),
     ),
 }
+
+
+def _cues(line: int, block: list[str], begin: int = 0) -> list[tuple[int, list[str]]]:
+    """The subtitle that a header or remark ends in, if any.
+
+    Neither can hold an arrow: WebVTT's own parser ends them at a line with one, which begins a
+    subtitle without an empty line before it.
+
+    Args:
+      line: number of the block's first.
+      block: its lines.
+      begin: the first of them that may have an arrow.
+    """
+    for at in range(begin, len(block)):
+        if ARROW in block[at]:
+            return [(line + at, block[at:])]
+    return []
 
 
 def _times(

@@ -178,6 +178,12 @@ def test_a_bag_is_padded_with_nothing():
         assert (bag.texts, bag.present.tolist()) == (("", ""), [False, False])
 
 
+@pytest.mark.parametrize("ask", [narrations.bag, narrations.nearest])
+def test_a_count_below_nothing_is_refused(ask):
+    with pytest.raises(errors.ConfigError, match="-1 narrations of a clip; expected 0 or more"):
+        ask(FOUR, 0.0, 3.2, -1)
+
+
 def test_narrations_are_packed_with_their_films(films, tmp_path):
     (films / "c.de.srt").unlink()
     pack.pack(sources.open_source(films), tmp_path / "packed")

@@ -60,6 +60,23 @@ def test_subtitles_are_times_and_plain_texts(tmp_path, end, code):
     assert read.texts == ("Cut the bread, then 2 < 3", "Spread it & eat", "12")
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        "WEBVTT",
+        "WEBVTT - made by hand\nKind: captions",
+        "WEBVTT\n\nNOTE",
+        "WEBVTT\n\nNOTE a remark\nof two lines",
+        "WEBVTT\n\nSTYLE\n::cue { color: red }",
+        "WEBVTT\n\nREGION\nid:fred",
+    ],
+)
+def test_times_end_a_header_or_a_remark(tmp_path, before):
+    text = f"{before}\n00:01.000 --> 00:02.000\nCut.\n\n00:03.000 --> 00:04.000\nEat.\n"
+    read = subtitles.read(_written(tmp_path, text, "a.vtt"))
+    assert read == subtitles.Narrations((1.0, 3.0), (2.0, 4.0), ("Cut.", "Eat."))
+
+
 def test_a_film_in_which_nothing_is_said_has_no_narrations(tmp_path):
     assert subtitles.read(_written(tmp_path, "WEBVTT\n", "a.vtt")) == subtitles.Narrations()
 
@@ -96,6 +113,13 @@ def _srt(*times):
         ("a.srt", _srt("00:00:05,000 -> 00:00:06,000"), "line 1: is '1'; expected"),
         ("a.srt", _srt("00:00:65,000 --> 00:00:66,000"), "line 2: is '00:00:65,000"),
         ("a.vtt", "WEBVTT\n\n00:01.000 --> 00:0a.000\nx", "line 3: is '00:01.000"),
+        ("a.vtt", "WEBVTT\nKind: x\n00:01.000 --> 00:0a.000\nx", "line 3: is '00:01.000"),
+        ("a.vtt", "WEBVTT\n\nNOTE a --> b\n", "line 3: is 'NOTE a --> b'; expected"),
+        (
+            "a.vtt",
+            "WEBVTT\n00:01.000 --> 00:02.000\nx\n00:02.000 --> 00:03.000\ny",
+            "line 4: has times within a text",
+        ),
         (
             "a.srt",
             "1\n00:00:01,000 --> 00:00:02,000\n2\n00:00:02,000 --> 00:00:03,000\nx",
