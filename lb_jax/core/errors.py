@@ -89,16 +89,20 @@ class Stopped(Exception):
         self.signal = int(number)
 
 
-def nearest(name: str, candidates: Iterable[str], meaning: Mapping[str, str] | None = None) -> str:
+def nearest(
+    name: object, candidates: Iterable[str], meaning: Mapping[str, str] | None = None
+) -> str:
     """Returns `" Did you mean 'x'?"` for the closest candidate, empty when none is close.
 
     A name that is a candidate itself was refused for another reason, and no other one is meant.
 
     Args:
-      name: that is none.
+      name: that is none; what is no string is like no candidate.
       candidates: names there are.
       meaning: candidate -> what is said in its place.
     """
+    if not isinstance(name, str):
+        return ""
     candidates, meaning = list(candidates), meaning or {}
     match = difflib.get_close_matches(name, candidates, 1, 0.5)
     told = [meaning.get(one, one) for one in match if one != name or one in meaning]

@@ -75,8 +75,7 @@ class Encoder(abilities.Able, abc.ABC):
         settings: settings_lib.Settings = settings_lib.NOTHING,
         source: str | None = None,
     ):
-        if batch_size < 1:
-            raise errors.ConfigError(f"batch_size is {batch_size}, expected at least 1.")
+        programs.require_batch(batch_size)
         self.dtype, self.settings = dtype, settings
         self.source = str(weights.where) if source is None else source
         self.specs = settings.apply(stated, self.source)

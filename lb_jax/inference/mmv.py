@@ -7,7 +7,7 @@ caches never mix vectors of two. Single calls may ask for another.
 import functools
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from lb_jax.convert import hub, mmv_files
 from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
 from lb_jax.inference import encoder, programs, spaces, unit_vectors
+from lb_jax.inference.vectors import Vectors, counts, of_space, space_of
 from lb_jax.media import passes, specs
 from lb_jax.models.languagebind import unit
 from lb_jax.models.mmv import HEADS, Mmv, MmvConfig
@@ -62,7 +63,7 @@ def load(
       ConfigError: for a space that there is not, naming those of every modality; another preset or
         dtype; frames for a model without video.
     """
-    if preset not in PRESETS:
+    if preset not in tuple(PRESETS):
         raise errors.ConfigError(
             f"preset is {preset!r}, and an MMV model has {' and '.join(PRESETS)} alone; leave it "
             "out."
@@ -76,20 +77,6 @@ def load(
         frames=frames,
         source=hub.called(source),
     )
-
-
-class Vectors(np.ndarray):
-    """Vectors [n, e] that know their space; slices know it too, results of arithmetic need not.
-
-    Attributes:
-      space: where they lie; None where that is not known.
-    """
-
-    space: str | None
-
-    def __array_finalize__(self, made_of: Any) -> None:
-        """How numpy makes views and results."""
-        self.space = getattr(made_of, "space", None)
 
 
 class MmvModel(encoder.Encoder):
@@ -231,9 +218,7 @@ class MmvModel(encoder.Encoder):
     ) -> Vectors:
         """As `Encoder.embed`; the vectors know their space, by which `similarity` goes."""
         found = super().embed(modality, items, batch_size=batch_size, space=space)
-        vectors = found.view(Vectors)
-        vectors.space = space or self.space
-        return vectors
+        return of_space(found, space or self.space)
 
     def similarity(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Cosine of every pair of unit vectors of one space: [n, e] and [m, e] -> [n, m].
@@ -242,20 +227,42 @@ class MmvModel(encoder.Encoder):
           ConfigError: for arrays that are not [n, e] and [m, e], or vectors of two spaces, naming
             the spaces.
         """
-        told = [getattr(x, "space", None) for x in (a, b)]
-        widths = [np.shape(x)[-1] for x in (a, b) if np.ndim(x) == 2]
-        is_other = None not in told and told[0] != told[1]
-        if len(widths) == len(told) and (is_other or widths[0] != widths[1]):
-            found = " and ".join(
-                f"{width} numbers{f' of {space!r}' if space else ''}"
-                for width, space in zip(widths, told, strict=True)
-            )
+        if np.ndim(a) == np.ndim(b) == 2:
+            self._require_one_space("similarity", a, b)
+        return unit_vectors.similarity(np.asarray(a), np.asarray(b))
+
+    def match_probability(
+        self,
+        modality: str,
+        a: np.ndarray,
+        b: np.ndarray,
+        other: str = TEXT,
+        *,
+        prior: float = 0.5,
+    ) -> np.ndarray:
+        """As `Encoder.match_probability`; vectors of two spaces are refused as by `similarity`."""
+        self._require_one_space("match_probability", a, b)
+        return super().match_probability(modality, a, b, other, prior=prior)
+
+    def fuse(
+        self, vectors: Mapping[str, np.ndarray], weights: Mapping[str, float] | None = None
+    ) -> np.ndarray:
+        """As `Encoder.fuse`; the mean knows its space, vectors of two are refused."""
+        told = {space_of(one) for one in vectors.values()}
+        self._require_one_space("fuse", *vectors.values())
+        found = super().fuse(vectors, weights)
+        return of_space(found, *told) if len(told) == 1 else found
+
+    def _require_one_space(self, what: str, *parts: np.ndarray) -> None:
+        """Raises for vectors of two spaces, by what they know or by their length."""
+        told = {space_of(one) for one in parts} - {None}
+        widths = {np.shape(one)[-1:] for one in parts}
+        if len(told) > 1 or len(widths) > 1:
             known = ", ".join(f"{x} ({self.width_in(x)})" for x in spaces.names(self.config))
             raise errors.ConfigError(
-                f"similarity: vectors of {found}, which lie in two spaces and do not compare; the "
-                f"spaces are {known}: {spaces.told(self.config)}; embed both in one."
+                f"{what}: vectors of {counts(*parts)}, which lie in two spaces and do not "
+                f"compare; the spaces are {known}: {spaces.told(self.config)}; embed all in one."
             )
-        return unit_vectors.similarity(np.asarray(a), np.asarray(b))
 
     @property
     def _told(self) -> str:

@@ -1,6 +1,7 @@
 """The compiled programs of a model, spread over devices."""
 
 import functools
+import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,12 @@ def compute_dtype(given: Any) -> jnp.dtype:
     if found is None or found not in map(jnp.dtype, DTYPES):
         raise errors.ConfigError(f"dtype is {given!r}; expected one of {', '.join(DTYPES)}.")
     return found
+
+
+def require_batch(size: Any) -> None:
+    """Raises `ConfigError` for what is no number of items of a batch."""
+    if not isinstance(size, numbers.Integral) or isinstance(size, bool) or size < 1:
+        raise errors.ConfigError(f"batch_size is {size!r}, expected a whole number, at least 1.")
 
 
 @functools.lru_cache(maxsize=8)

@@ -63,8 +63,7 @@ def load(
         fit them.
       ConfigError: for another preset or dtype, and numbers that the model has no embeddings for.
     """
-    if batch_size < 1:
-        raise errors.ConfigError(f"batch_size is {batch_size}, expected at least 1.")
+    programs.require_batch(batch_size)
     dtype = programs.compute_dtype(dtype)
     path = hub.local(source)
     weights = valor_folder.open_valor(path, config, called=str(source))

@@ -223,7 +223,7 @@ def _is_number(value: object) -> bool:
 
 
 def _lookup(table: Mapping[str, typing.Any], key: str, what: str) -> typing.Any:
-    if key not in table:
+    if key not in tuple(table):  # what is no name need not have a hash
         raise errors.ConfigError(
             f"no {what} {key!r}; expected one of {', '.join(table)}.{errors.nearest(key, table)}"
         )

@@ -11,7 +11,7 @@ import lb_jax
 from lb_jax.convert import mmv_files
 from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
-from lb_jax.inference import features, mmv, opening
+from lb_jax.inference import features, mmv, opening, vectors
 from lb_jax.inference.embedder import Embedder
 from lb_jax.media import passes, specs
 from lb_jax.media.clips import Clip
@@ -145,8 +145,40 @@ def test_vectors_of_two_spaces_do_not_compare(model, tmp_path):
     other = lb_jax.load(apart, space="vt", **ONE)
     assert other.modalities == ("video",)
     sound = other.embed("audio", SOUND, space="va")
-    with pytest.raises(errors.ConfigError, match="6 numbers of 'va' and 6 numbers of 'vt'"):
-        other.similarity(sound, other.embed("video", CLIP))
+    film = other.embed("video", CLIP)
+    for call in (
+        lambda: other.similarity(sound, film),
+        lambda: other.logits("video", sound, film),
+        lambda: other.match_probability("video", film, sound, "audio"),
+        lambda: other.fuse({"audio": sound, "video": film}),
+        lambda: other.fuse({"audio": sound[0], "video": film[0]}),
+    ):
+        with pytest.raises(errors.ConfigError, match=r"6 numbers of 'v.' and 6 numbers of 'v.'"):
+            call()
+
+
+def test_fused_vectors_know_their_space(model):
+    fine, coarse = model.embed("video", CLIP, space="va"), model.embed("video", CLIP)
+    fused = model.fuse({"video": coarse, "audio": model.embed("audio", SOUND)})
+    assert fused.space == "vat"
+    assert getattr(model.fuse({"video": np.asarray(coarse)}), "space", None) is None
+    with pytest.raises(errors.ConfigError, match=r"fuse: vectors of 10 .*'va' and 6 .*'vat'"):
+        model.fuse({"video": fine, "audio": coarse})
+    with pytest.raises(errors.ConfigError, match=r"fuse: .* 10 numbers and 6 .*spaces are va \(10"):
+        model.fuse({"video": np.asarray(fine), "audio": np.asarray(coarse)})
+
+
+@pytest.mark.parametrize(
+    "join", [np.concatenate, np.stack, np.vstack, np.hstack, lambda two: np.append(*two, axis=0)]
+)
+def test_vectors_of_one_space_are_joined_and_of_two_are_not(join):
+    a, b = (vectors.of_space(np.eye(2, 3), space) for space in ("va", "vt"))
+    joined = join([a, a[:2]])
+    np.testing.assert_array_equal(joined, join([np.eye(2, 3)] * 2))
+    assert joined.space == "va"
+    assert getattr(join([a, np.eye(2, 3)]), "space", None) is None
+    with pytest.raises(errors.ConfigError, match=r"numbers of 'va' and . numbers of 'vt'"):
+        join([a, b])
 
 
 def test_pictures_lie_where_videos_do(tmp_path):
@@ -207,6 +239,13 @@ def test_clips_may_be_of_other_frames_and_sizes(model, folder):
         ({"merge_lora": True}, "is an MMV model, which has no option merge_lora; it has dtype"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"space": "v"}, "no space 'v'"),
+        ({"space": 3}, "no space 3: video lies in"),
+        ({"space": ["va"]}, r"no space \['va'\]: video lies in"),
+        ({"preset": 3}, "preset is 3"),
+        ({"preset": ["mmv"]}, r"preset is \['mmv'\]"),
+        ({"dtype": 3}, "dtype is 3"),
+        ({"batch_size": "8"}, "batch_size is '8'"),
+        ({"frames": "8"}, "'8'"),
     ],
 )
 def test_options_that_it_has_not_are_refused(folder, options, reason):
