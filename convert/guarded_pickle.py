@@ -41,6 +41,17 @@ DAMAGE = (
 Do = Callable[[Any], None]  # what an opcode does, of the unpickler
 
 
+# A dict, a list or an object of a class, as protocols 0 and 1 begin them: without a mark.
+_OLD = re.compile(rb"\([dl]p\d+\n|[}\]]q.|c[\w.]+\n\w+\n", re.DOTALL)
+
+
+def unread(head: bytes) -> str | None:
+    """What a file is that begins so and that no reader takes; None where that is not known."""
+    if not head:
+        return "an empty file"
+    return "a pickle of protocol 0 or 1, which is not read" if _OLD.match(head) else None
+
+
 class NumberType:
     """A type of numpy; its state tells the byte order. Of any but numbers nothing is read."""
 

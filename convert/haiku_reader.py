@@ -129,6 +129,16 @@ def is_pickle(path: Path) -> bool:
     return head[:1] == MAGIC and len(head) == 2 and head[1] in PROTOCOLS
 
 
+def _require_pickle(path: Path, head: bytes) -> None:
+    """Raises `CheckpointError` for a file that begins as no pickle of `PROTOCOLS`."""
+    if head[:1] == MAGIC:
+        return  # what is wrong with it is told where
+    raise errors.CheckpointError(
+        f"{path}: {guarded_pickle.unread(head) or 'no pickle'}; expected a dict of params and "
+        f"state, saved with protocol {PROTOCOLS[0]} to {PROTOCOLS[-1]}."
+    )
+
+
 def read_haiku(path: Path) -> Any:
     """Reads a tree of arrays, with a LazyTensor for every one; all of it is then in memory.
 
@@ -139,7 +149,16 @@ def read_haiku(path: Path) -> Any:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            found = _Unpickler(path, _Bounded(file, path.stat().st_size)).load()
+            size = path.stat().st_size
+            _require_pickle(path, file.read(1 << 10))
+            file.seek(0)
+            unpickler = _Unpickler(path, _Bounded(file, size))
+            found = unpickler.load()
+            if unpickler.read(1):
+                raise errors.CheckpointError(
+                    f"{path}: holds more behind the end of its pickle (byte {file.tell() - 1} of "
+                    f"{size}); {lazy.AGAIN}."
+                )
         return _plain(found)
     except OSError as error:
         raise errors.CheckpointError(

@@ -182,21 +182,21 @@ def config_of(where: object, shapes: Shapes) -> MmvConfig:
       CheckpointError: naming what there is not of an MMV model.
     """
     needed = {
-        "a video tower": (f"{_S3D}Conv2d_1a_7x7/~/conv3_d/w", f"{_TSM}tsm_resnet_stem/w"),
-        "an audio tower": (f"{_AUDIO}~/initial_conv/w",),
-        "a table of words": (f"{_TEXT}embed/embeddings",),
-        "a video head": (f"{_HEADS}vis_embd/final_projection/w",),
+        "video tower": (f"{_S3D}Conv2d_1a_7x7/~/conv3_d/w", f"{_TSM}tsm_resnet_stem/w"),
+        "audio tower": (f"{_AUDIO}~/initial_conv/w",),
+        "table of words": (f"{_TEXT}embed/embeddings",),
+        "video head": (f"{_HEADS}vis_embd/final_projection/w",),
     }
     missing = [
         what for what, names in needed.items() if not any(_axes(shapes, name) for name in names)
     ]
     if missing:
         raise errors.CheckpointError(
-            f"{where}: no weights of MMV: has no {', '.join(missing)}, but "
+            f"{where}: no weights of MMV: has no {' and no '.join(missing)}, but "
             f"{lazy.some((repr(name)[:100] for name in shapes), 3) or 'nothing'}."
         )
     try:
-        video = _s3d(shapes) if needed["a video tower"][0] in shapes else _tsm(shapes)
+        video = _s3d(shapes) if needed["video tower"][0] in shapes else _tsm(shapes)
         rows, width = shapes[f"{_TEXT}embed/embeddings"], shapes[f"{_TEXT}text_conv1/w"][-1]
         text = WordsConfig(width, *rows)
         return MmvConfig(_graph(shapes, video.width), video, _resnet(shapes), text)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from lb_jax.convert import lazy, safetensors_reader, torch_reader
+from lb_jax.convert import guarded_pickle, lazy, safetensors_reader, torch_reader
 from lb_jax.convert.lazy import LazyTensor
 from lb_jax.core import errors
 
@@ -127,6 +127,11 @@ def _open_file(path: Path) -> Any:
     if head.startswith(LFS_MAGIC):
         raise errors.CheckpointError(
             f"{path}: a Git LFS pointer, which stands for the weights; fetch them: git lfs pull"
+        )
+    if told := guarded_pickle.unread(head):
+        raise errors.CheckpointError(
+            f"{path}: {told}; expected a safetensors or torch file or the index of one in shards, "
+            "or a pickle saved with protocol 2 to 5."
         )
     raise errors.CheckpointError(
         f"{path}: expected a safetensors or torch file or the index of one in shards, found "

@@ -13,6 +13,9 @@ from lb_jax.corpora import captions
 from lb_jax.corpora import files as files_lib
 from lb_jax.corpora.rows import EveryRow, Row
 
+# Endings -> what of them a folder may hold without classes, see `films`.
+_LOOSE = {MODALITIES["video"].suffixes: "films, or "}
+
 
 class ImageFolder(EveryRow):
     """The files of `path/<class>/.../<file>`, sorted by their paths.
@@ -70,10 +73,11 @@ def _files(path: Path, suffixes: tuple[str, ...]) -> list[str]:
     loose, classes = files_lib.entries(path)
     stray = [name for name in loose if name.lower().endswith(suffixes)]
     if not classes:
+        also = "" if stray else _LOOSE.get(suffixes, "")
         raise errors.DataError(
             path,
-            f"holds {_listed(loose)} and no class folders; expected <class>/<file> with files "
-            f"ending in {endings}",
+            f"holds {_listed(loose)} and no class folders; expected {also}<class>/<file> with "
+            f"files ending in {endings}",
         )
     if stray:
         raise errors.DataError(

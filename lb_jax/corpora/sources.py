@@ -25,6 +25,7 @@ def open_source(
     columns: Mapping[str, str] | None = None,
     modality: str | None = None,
     narrations: str | Path | None = None,
+    expected: str | None = None,
 ) -> Source:
     """Opens a corpus.
 
@@ -35,6 +36,8 @@ def open_source(
       modality: what the files are, where the corpus does not say.
       narrations: what is said in its films: a JSON of recognised speech or a folder of subtitles,
         see `narrations.Narrated`; None takes what the corpus itself names.
+      expected: what whoever asks has a use for: a folder that does not say what it holds is held
+        for one of it, where `modality` is None.
 
     Raises:
       DataError: it does not exist or cannot be read.
@@ -56,6 +59,8 @@ def open_source(
         raise errors.ConfigError(
             f"{path} is {kind}, which has no use for {' and '.join(useless)}; leave it out."
         )
+    if kind == GUESSED and expected is not None:
+        given.setdefault("modality", expected)
     source = opened(path, **{name: given[name] for name in settings if name in given})
     if modality is not None and modality not in source.modalities:
         raise errors.ConfigError(
@@ -78,6 +83,7 @@ def _missing(path: Path) -> errors.DataError:
     )
 
 
+GUESSED = "a folder of class folders"
 # what it is called in messages -> (whether a path is one, settings it takes, how it is opened); the
 # first match counts
 KINDS: dict[str, tuple[Callable[[Path], bool], tuple[str, ...], Callable[..., Source]]] = {
@@ -105,5 +111,5 @@ KINDS: dict[str, tuple[Callable[[Path], bool], tuple[str, ...], Callable[..., So
     ),
     "a folder of films": (films.is_one, (), films.Films),
     # any folder, so it comes last
-    "a folder of class folders": (lambda path: path.is_dir(), ("modality",), ImageFolder),
+    GUESSED: (lambda path: path.is_dir(), ("modality",), ImageFolder),
 }

@@ -114,7 +114,7 @@ def use_text_cache(
         loader.encode = cache
 
 
-def open_corpus(source: SourceConfig) -> Source:
+def open_corpus(source: SourceConfig, expected: str | None = None) -> Source:
     """Opens one corpus of a run, see `sources.open_source`."""
     return open_source(
         source.path,
@@ -122,6 +122,7 @@ def open_corpus(source: SourceConfig) -> Source:
         columns=source.columns,
         modality=source.modality or None,
         narrations=source.narrations or None,
+        expected=expected,
     )
 
 

@@ -25,7 +25,7 @@ from lb_jax.models.mmv_architectures import mmv_architecture
 from lb_jax.models.s3d import FOLD, S3DConfig
 from lb_jax.text.spec import TextSpec
 from lb_jax.text.words import Words
-from lb_jax.training import compute, data, mmv_loss, mmv_start
+from lb_jax.training import compute, mmv_loss, mmv_start
 from lb_jax.training import config as train_config
 from lb_jax.training import optimizer as optimizer_lib
 from lb_jax.training.config import LossConfig, ModalityRecipe, OptimConfig, TrainConfig
@@ -168,7 +168,7 @@ def loaders(cfg: TrainConfig, preprocess: Mapping[str, specs.Spec]) -> dict[str,
     """
     train_config.require_sources(cfg)
     run, reads = settings(cfg), TEXT in preprocess
-    opened = [(data.open_corpus(one), one.weight) for one in cfg.data.sources.values()]
+    opened = [(mmv_start.open_films(one), one.weight) for one in cfg.data.sources.values()]
     drops = cfg.data.last_batch == LastBatch.DROP
     loader = films.Films(
         opened,

@@ -1,6 +1,5 @@
 """What an MMV run starts from: its words, trained weights, or what is drawn from the seed."""
 
-import contextlib
 import dataclasses
 import sys
 from collections.abc import Iterator
@@ -14,15 +13,18 @@ from lb_jax.convert import hub, mmv_files
 from lb_jax.core import config as config_lib
 from lb_jax.core import errors, paths
 from lb_jax.core.modalities import TEXT
+from lb_jax.core.words import counted
+from lb_jax.corpora.rows import Source
 from lb_jax.models.convolution import STATE
 from lb_jax.models.mmv import Mmv, MmvConfig
 from lb_jax.text import word_vectors, words
 from lb_jax.text.spec import TextSpec
 from lb_jax.text.words import Words
 from lb_jax.training import data
-from lb_jax.training.config import TrainConfig
+from lb_jax.training.config import SourceConfig, TrainConfig
 from lb_jax.training.mmv_config import CORPUS, MmvRun
 
+VIDEO = "video"
 TABLE = f"{TEXT}/token_embed/embedding"
 
 
@@ -59,14 +61,23 @@ def vocabulary(cfg: TrainConfig) -> Words | None:
     return None
 
 
-def said(cfg: TrainConfig) -> Iterator[str]:
-    """Every narration of a run's corpora."""
+def open_films(source: SourceConfig) -> Source:
+    """Opens one corpus of a run: of films, if it does not say what it holds."""
+    return data.open_corpus(source, VIDEO)
+
+
+def said(cfg: TrainConfig, unread: list[errors.DataError]) -> Iterator[str]:
+    """Every narration of a run's corpora; what cannot be read goes to `unread`."""
     for one in cfg.data.sources.values():
-        source = data.open_corpus(one)
-        for number in source.having("video"):
-            with contextlib.suppress(errors.DataError):  # told of when the row is loaded
+        source = open_films(one)
+        for number in source.having(VIDEO):
+            try:
                 found = source[int(number)].narrations
-                yield from () if found is None else found.read().texts
+                texts = () if found is None else found.read().texts
+            except errors.DataError as error:  # told of when the row is loaded
+                unread.append(error)
+            else:
+                yield from texts
 
 
 def required_vocabulary(cfg: TrainConfig, rows: int) -> Words:
@@ -82,7 +93,14 @@ def required_vocabulary(cfg: TrainConfig, rows: int) -> Words:
     run = settings(cfg)
     found = vocabulary(cfg)
     if found is None and run.vocabulary == CORPUS:
-        found = Words.build(said(cfg), rows)
+        unread: list[errors.DataError] = []
+        found = Words.build(said(cfg, unread), rows)
+        if len(found) == len(words.SPECIAL) and unread:
+            raise errors.ConfigError(
+                "config.mmv.vocabulary is 'corpus', and no narration of config.data.sources gives "
+                f"words; narrations of {counted(len(unread), 'film')} cannot be read, the first: "
+                f"{unread[0]}"
+            ) from unread[0]
         if len(found) == len(words.SPECIAL):
             raise errors.ConfigError(
                 "config.mmv.vocabulary is 'corpus', and no film of config.data.sources has "

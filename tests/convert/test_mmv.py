@@ -13,6 +13,7 @@ import jax
 import numpy as np
 import pytest
 
+import lb_jax
 from lb_jax.cli import main
 from lb_jax.convert import haiku_reader, mmv, mmv_files
 from lb_jax.core import errors, paths
@@ -285,15 +286,35 @@ def test_lengths_beyond_the_file_reserve_nothing(tmp_path):
 
 def test_another_system_s_pickle_is_told(tmp_path, released):
     other = {"params": {"linear": {"w": np.ones((2, 2), np.float32)}}, "state": {}}
-    require_refused(written(tmp_path / "x.pkl", other), "no weights of MMV: has no a video tower")
+    require_refused(
+        written(tmp_path / "x.pkl", other),
+        "MMV: has no video tower and no audio tower",
+    )
     require_refused(written(tmp_path / "x.pkl", {"model": {}}), "expected a dict of params and")
     require_refused(written(tmp_path / "x.pkl", [1]), "found list")
+    (tmp_path / "x.pkl").write_bytes(released.read_bytes() + b"\0")
+    require_refused(tmp_path / "x.pkl", "holds more behind the end of its pickle")
+    (tmp_path / "x.pkl").write_bytes(released.read_bytes() * 2)
+    require_refused(tmp_path / "x.pkl", "holds more behind the end of its pickle")
+    (tmp_path / "x.pkl").write_bytes(b"hello")
+    require_refused(tmp_path / "x.pkl", "no pickle; expected a dict of params and state, saved")
     spoilt = tree(released)
     spoilt["params"].pop("text_audio_video/~_get_pair_embedding_heads/txt_embd/final_projection")
     require_refused(written(tmp_path / "x.pkl", spoilt), "txt_embd|text_vat")
     spoilt = tree(released)
     spoilt["state"].popitem()
     require_refused(written(tmp_path / "x.pkl", spoilt), "is missing")
+
+
+@pytest.mark.parametrize("opened", [mmv_files.open_mmv, lb_jax.load])
+@pytest.mark.parametrize("protocol", [None, 0, 1])
+def test_an_old_pickle_and_an_empty_file_are_told(tmp_path, opened, protocol):
+    for content in ({"params": {}, "state": {}}, collections.OrderedDict(params={}), [1]):
+        whole = b"" if protocol is None else pickle.dumps(content, protocol)
+        (tmp_path / "x.pkl").write_bytes(whole)
+        said = "an empty file" if protocol is None else "a pickle of protocol 0 or 1"
+        with pytest.raises(errors.CheckpointError, match=f"{said}.*saved with protocol 2 to 5"):
+            opened(tmp_path / "x.pkl")
 
 
 def test_numbers_that_are_not_finite_are_named(tmp_path, released):

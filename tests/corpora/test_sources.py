@@ -93,6 +93,21 @@ def test_folder_without_files(tmp_path):
         sources.open_source(tmp_path)
 
 
+@pytest.mark.parametrize("names", [(), ("a.txt",), ("cat/a.jpg",)])
+def test_a_folder_is_held_for_one_of_what_is_expected(tmp_path, names):
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    told = (
+        r"holds .* \(\.jpg\); expected files ending"
+        if "cat/a.jpg" in names
+        else (r"holds (no files|1 file \(\.txt\)) and no class folders; expected films, or <class>")
+    )
+    with pytest.raises(errors.DataError, match=rf"{told}.* \.mp4") as caught:
+        sources.open_source(tmp_path, expected="video")
+    assert "jpg " not in str(caught.value)
+
+
 def test_a_path_that_does_not_exist_names_the_nearest(corpora):
     with pytest.raises(errors.DataError, match=r"no 'ano\.json' among .* mean 'anno\.json'"):
         sources.open_source(corpora / "ano.json")

@@ -357,6 +357,24 @@ def test_settings_that_mmv_cannot_use_are_told(run, fields, told):
         begin(cfg)
 
 
+def test_subtitles_of_which_none_can_be_read_are_told(run, tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.srt").write_text("1\n00:00:05,000 -> 00:00:06,000\nCut.\n")
+    source = dataclasses.replace(run.data.sources["main"], narrations=str(tmp_path))
+    cfg = changed(run, data=dataclasses.replace(run.data, sources={"main": source}))
+    with pytest.raises(
+        errors.ConfigError, match=r"words; narrations of 2 films .*a\.srt: line 1: is '1'"
+    ):
+        begin(cfg)
+
+
+def test_a_folder_without_films_is_told(run, tmp_path):
+    source = dataclasses.replace(run.data.sources["main"], path=str(tmp_path), narrations="")
+    cfg = changed(run, data=dataclasses.replace(run.data, sources={"main": source}))
+    with pytest.raises(errors.DataError, match=r"holds no files .* expected films, .*\.mp4"):
+        begin(cfg)
+
+
 def test_settings_go_through_json_and_are_held_to_their_ranges():
     config = train_config.as_config_dict(CFG)
     assert train_config.from_config_dict(config) == CFG
