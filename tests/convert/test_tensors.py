@@ -86,7 +86,7 @@ def test_tensors_need_not_lie_in_the_order_of_the_header(tmp_path):
 @pytest.mark.parametrize(
     ("content", "found"),
     [
-        (b"", r"found b''"),
+        (b"", "an empty file; expected a safetensors or torch file"),
         (b"PK", r"found b'PK'"),
         (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
         (b"\x80\x02}q\x00.", r"found b'\\x80\\x02}q\\x00\.'"),
