@@ -47,6 +47,7 @@ _SOUND = (
     *(".mp2", ".mpga", ".ac3", ".eac3", ".wv", ".tta", ".wave", ".bwf", ".rf64", ".m4r"),
 )
 _READINGS = (".png", ".tif", ".tiff", ".pgm", ".jp2", ".npy", ".npz")  # grey of more than 8 bits
+_MOTION = (".csv", ".parquet", ".npz", ".npy", ".tsv")  # accelerometer and gyroscope
 
 MODALITIES = {
     m.name: m
@@ -68,6 +69,7 @@ MODALITIES = {
             (*_PICTURE, ".npy", ".npz", ".irg", ".fff"),
         ),
         Modality("audio", False, _SPATIAL, "sound_mplug", _SOUND),
+        Modality("imu", False, _SPATIAL, "polish_mplug", _MOTION),
     )
 }
 

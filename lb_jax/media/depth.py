@@ -1,4 +1,4 @@
-"""Depth maps to normalised pictures (LanguageBind spec 5.4).
+"""Depth maps to normalised pictures (LanguageBind spec 5.4, ImageBind spec 5.5).
 
 Whole numbers are stored units, millimetres unless the spec says otherwise; floating point is
 metres.
@@ -13,7 +13,7 @@ from PIL import Image
 
 from lb_jax.core import errors
 from lb_jax.media import given, image, specs
-from lb_jax.media.sensors import depth_files, depth_film, depth_units, maps
+from lb_jax.media.sensors import cameras, depth_files, depth_film, depth_units, maps
 
 ACCEPTED = (
     "a 16-bit grey PIL image, a uint16 array [h, w] in stored units (or wider whole numbers) or a "
@@ -42,8 +42,8 @@ def decode(media: given.Media, spec: specs.DepthSpec) -> np.ndarray:
       float32 [h, w] in metres; 0 where the sensor had no reading.
 
     Raises:
-      errors.DataError: undecodable, not one channel of numbers, or no reading inside the range
-        (wrong unit).
+      errors.DataError: undecodable, not one channel of numbers, no reading inside the range (wrong
+        unit), or to become disparity by a focal length that is not known.
 
     Warns:
       errors.DataWarning: most readings lie beyond the range, so that the unit may be wrong.
@@ -51,6 +51,13 @@ def decode(media: given.Media, spec: specs.DepthSpec) -> np.ndarray:
     if isinstance(media, depth_units.Measured):
         spec = dataclasses.replace(spec, **depth_units.parse(media.unit).fields)
         media = media.file
+    if spec.form == "disparity" and spec.focal_px is None:
+        raise errors.DataError(
+            given.describe(media),
+            "is depth for a model that takes disparity, and the focal length of its camera is not "
+            f"known; give it in pixels, or {cameras.KNOWN} (--depth-camera, depth_camera, or the "
+            "spec's focal_px and baseline_m)",
+        )
     stored = _stored(media)
     name = given.describe(media)
     metres = _metres(stored, spec)
@@ -61,23 +68,43 @@ def decode(media: given.Media, spec: specs.DepthSpec) -> np.ndarray:
 def transform(
     decoded: np.ndarray, spec: specs.DepthSpec, rng: np.random.Generator | None = None
 ) -> np.ndarray:
-    """Scales depth to a normalised picture.
+    """Scales depth, or its disparity, to a normalised picture.
 
-    Clips and scales to 0..1, copies to three channels, resizes (bicubic), crops the centre and
-    normalises.
+    Clips and scales to 0..1, copies to three channels if the spec has as many, resizes (bicubic),
+    crops the centre and normalises.
 
     Args:
-      decoded: float32 [h, w] in metres.
-      spec: range, size, kernel, antialias, mean and std.
+      decoded: float32 [h, w] in metres, 0 where nothing was read.
+      spec: form, range, size, kernel, antialias, channels, mean and std.
       rng: unused; training takes the centre crop too (spec 5.1).
 
     Returns:
-      float32 [s, s, 3].
+      float32 [s, s, channels].
     """
     del rng
     top = float(decoded.max()) if spec.max_depth_m is None else spec.max_depth_m
-    clipped = np.clip(decoded, spec.min_depth_m, top)
-    return image.square(clipped, spec, image.KERNELS[spec.kernel, spec.antialias], white=top)
+    shown, white = np.clip(decoded, spec.min_depth_m, top), top
+    if spec.form == "disparity":
+        shown, white = disparity(decoded, shown, spec), spec.max_disparity
+    kernel = image.KERNELS[spec.kernel, spec.antialias]
+    return image.square(shown, spec, kernel, white=white, channels=spec.channels)
+
+
+def disparity(metres: np.ndarray, clipped: np.ndarray, spec: specs.DepthSpec) -> np.ndarray:
+    """What two eyes of a camera see apart: its baseline times its focal length by the depth.
+
+    Args:
+      metres: float32 [h, w], 0 where nothing was read.
+      clipped: the same in the range of the spec.
+      spec: baseline_m, focal_px, max_disparity and holes.
+
+    Returns:
+      float32 [h, w], pixels from 0 to `max_disparity`.
+    """
+    assert spec.focal_px is not None  # `decode` asks for it
+    apart = np.float32(spec.baseline_m * spec.focal_px) / clipped
+    apart = np.minimum(apart, np.float32(spec.max_disparity))
+    return np.where(metres > 0, apart, np.float32(0)) if spec.holes == "far" else apart
 
 
 def _stored(media: given.Media) -> np.ndarray:

@@ -7,21 +7,19 @@ the final normalisation, which is linear and therefore commutes with resizing.
 """
 
 import ctypes
-import functools
 import logging
 import re
 import struct
 import warnings
 import zlib
-from collections.abc import Callable
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import cv2
 import numpy as np
 from PIL import Image
 
 from lb_jax.core import errors
-from lb_jax.media import given, specs
+from lb_jax.media import given, kernels, specs
 from lb_jax.media.pictures import heic, icc, png, tiff
 
 ACCEPTED = "a PIL image or a uint8 array [h, w, 3]"
@@ -84,11 +82,9 @@ UPRIGHT = {
 }
 
 LARGEST = "lb_jax largest"  # in the info of a grey picture: the value of white
-# Outputs computed by one multiplication: few enough that their weights are mostly not zero.
-BAND = 16
-# From twice as many multiplications on OpenBLAS uses a second thread (interface/gemm.c).
-PRODUCT = (1 << 19) - 1
-UNROLLED = 48  # rows that its kernels take at once divide it: parts round as the whole does
+FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+# (name, antialias) -> kernel.
+KERNELS = kernels.KERNELS
 
 
 def decode(media: given.Media, spec: specs.PictureSpec) -> np.ndarray:
@@ -153,7 +149,26 @@ def transform(
       errors.DataError: the picture is thinner than `MAX_ASPECT`.
     """
     del rng
-    return square(decoded, spec, KERNELS[spec.kernel, spec.antialias], white=255.0)
+    if spec.levels == "bytes":
+        return _of_bytes(decoded, spec)
+    channels = specs.shape(spec)[-1]
+    kernel = KERNELS[spec.kernel, spec.antialias]
+    return square(decoded, spec, kernel, white=255.0, channels=channels)
+
+
+def _of_bytes(decoded: np.ndarray, spec: specs.PictureSpec) -> np.ndarray:
+    """`transform` with Pillow's own resize of 8 bits: each pass is rounded (ImageBind spec 5.1).
+
+    The passes have no plain form in floats: how Pillow rounds its weights is part of them.
+    """
+    sides = resized_sides(*decoded.shape[:2], spec.size)
+    top, left = centre(sides, spec.size)
+    channels = specs.shape(spec)[-1]
+    planes = decoded if channels == 3 else np.ascontiguousarray(decoded[..., 0])
+    resized = np.asarray(Image.fromarray(planes).resize(sides[::-1], FILTERS[spec.kernel]))
+    shown = resized[top : top + spec.size, left : left + spec.size]
+    scale, shift = normaliser(spec, white=255.0)
+    return shown.reshape(spec.size, spec.size, channels) * scale[:channels] + shift[:channels]
 
 
 def open_picture(media: given.Media, accepted: str) -> Image.Image:
@@ -190,12 +205,13 @@ def open_picture(media: given.Media, accepted: str) -> Image.Image:
 def square(
     x: np.ndarray,
     spec: specs.PictureSpec | specs.VideoSpec,
-    kernel: "Kernel",
+    kernel: kernels.Kernel,
     *,
     white: float,
     place: tuple[float, float] | None = None,
     sides: tuple[int, int] | None = None,
     out: np.ndarray | None = None,
+    channels: int = 3,
 ) -> np.ndarray:
     """Resizes the short side to `spec.size`, cuts a square out and normalises it.
 
@@ -210,10 +226,11 @@ def square(
       place: where the square lies, as shares in [0, 1) of the places there are down and right; None
         is the centre.
       sides: height and width of the resized picture, whatever its shape was; None is as above.
-      out: float32 [s, s, 3] to write to.
+      out: float32 [s, s, c] to write to.
+      channels: of what is returned; 1 takes the first.
 
     Returns:
-      float32 [s, s, 3]: (resized / white - mean) / std.
+      float32 [s, s, c]: (resized / white - mean) / std.
 
     Raises:
       errors.DataError: the long side is more than `MAX_ASPECT` times the short one.
@@ -225,20 +242,20 @@ def square(
         top, left = centre(sides, spec.size)
     else:
         top, left = (int(p * (n - spec.size + 1)) for p, n in zip(place, sides, strict=True))
-    down = _bands(kernel, height, sides[0], top, spec.size)
-    right = _bands(kernel, width, sides[1], left, spec.size)
+    down = kernels.bands(kernel, height, sides[0], top, spec.size)
+    right = kernels.bands(kernel, width, sides[1], left, spec.size)
     rows, columns = (slice(bands[0].start, bands[-1].stop) for bands in (down, right))
     shown = x[rows, columns]
-    planes = [shown] if x.ndim == 2 else [cv2.extractChannel(shown, c) for c in range(3)]
-    resized = [_resize(p.astype(np.float32), down, right) for p in planes]
+    planes = [shown] if x.ndim == 2 else [cv2.extractChannel(shown, c) for c in range(channels)]
+    resized = [kernels.resize(p.astype(np.float32), down, right) for p in planes]
     scale, shift = normaliser(spec, white)
-    out = np.empty((spec.size, spec.size, 3), np.float32) if out is None else out
-    for c in range(3):
+    out = np.empty((spec.size, spec.size, channels), np.float32) if out is None else out
+    for c in range(channels):
         np.add(resized[c % len(resized)] * scale[c], shift[c], out=out[..., c])
     return out
 
 
-def resize(x: np.ndarray, size: int, kernel: "Kernel") -> np.ndarray:
+def resize(x: np.ndarray, size: int, kernel: kernels.Kernel) -> np.ndarray:
     """Resizes the short side to `size` as `square` does, and cuts nothing off.
 
     Args:
@@ -255,11 +272,11 @@ def resize(x: np.ndarray, size: int, kernel: "Kernel") -> np.ndarray:
     height, width = x.shape[:2]
     sides = resized_sides(height, width, size)
     down, right = (
-        _bands(kernel, before, after, 0, after)
+        kernels.bands(kernel, before, after, 0, after)
         for before, after in zip((height, width), sides, strict=True)
     )
     planes = [cv2.extractChannel(x, c).astype(np.float32) for c in range(3)]
-    return np.stack([_resize(plane, down, right) for plane in planes], axis=-1)
+    return np.stack([kernels.resize(plane, down, right) for plane in planes], axis=-1)
 
 
 def normaliser(
@@ -299,113 +316,6 @@ def centre(sides: tuple[int, int], size: int) -> tuple[int, int]:
     Halves round to even, as torchvision does (86.5 -> 86).
     """
     return round((sides[0] - size) / 2), round((sides[1] - size) / 2)
-
-
-class Kernel(NamedTuple):
-    """A resampling kernel.
-
-    Attributes:
-      weight: distance in pixels, float64 [...] -> weight, same shape.
-      radius: distance from which the weight is 0.
-      antialias: whether it widens when shrinking.
-    """
-
-    weight: Callable[[np.ndarray], np.ndarray]
-    radius: int
-    antialias: bool
-
-
-def _cubic(a: float) -> Callable[[np.ndarray], np.ndarray]:
-    """Returns Keys' cubic convolution kernel (1981, equation 4), whose slope at 1 is `a`."""
-
-    def weight(x: np.ndarray) -> np.ndarray:
-        x = np.abs(x)
-        near = ((a + 2) * x - (a + 3)) * x**2 + 1
-        far = a * (((x - 5) * x + 8) * x - 4)
-        return np.where(x < 1, near, np.where(x < 2, far, 0))
-
-    return weight
-
-
-def _triangle(x: np.ndarray) -> np.ndarray:
-    return np.maximum(1 - np.abs(x), 0)
-
-
-# (name, antialias) -> kernel. torch interpolates with the cubic of OpenCV, or antialiased with that
-# of Pillow.
-KERNELS = {
-    ("bicubic", False): Kernel(_cubic(-0.75), 2, False),
-    ("bicubic", True): Kernel(_cubic(-0.5), 2, True),
-    ("bilinear", False): Kernel(_triangle, 1, False),
-    ("bilinear", True): Kernel(_triangle, 1, True),
-}
-
-
-class _Band(NamedTuple):
-    """Neighbouring outputs of a resize along one axis.
-
-    Attributes:
-      start, stop: the inputs that they are sums of.
-      weights: float32 [outputs, stop - start].
-    """
-
-    start: int
-    stop: int
-    weights: np.ndarray
-
-
-@functools.lru_cache(maxsize=256)  # a corpus has few sizes of pictures
-def _bands(kernel: Kernel, before: int, after: int, first: int, count: int) -> tuple[_Band, ...]:
-    """Weights of outputs `first` to `first + count` of a resize from `before` to `after` pixels.
-
-    The antialiased kernel leaves out what lies beyond the edge, the other repeats the edge (spec
-    5.1).
-    """
-    step = before / after
-    width = max(step, 1.0) if kernel.antialias else 1.0
-    reach = int(np.ceil(kernel.radius * width))
-    bands = []
-    for start in range(first, first + count, BAND):
-        centres = (np.arange(start, min(start + BAND, first + count)) + 0.5) * step  # [n]
-        taps = np.floor(centres).astype(int)[:, None] + np.arange(-reach - 1, reach + 2)
-        weights = kernel.weight((taps + 0.5 - centres[:, None]) / width)  # [n, taps]
-        inside = np.clip(taps, 0, before - 1)
-        if kernel.antialias:
-            weights = np.where(inside == taps, weights, 0)
-        low, high = int(inside.min()), int(inside.max()) + 1
-        dense = np.zeros((len(centres), high - low))
-        np.add.at(dense, (np.arange(len(centres))[:, None], inside - low), weights)
-        dense /= dense.sum(axis=1, keepdims=True)
-        bands.append(_Band(low, high, dense.astype(np.float32)))
-    return tuple(bands)
-
-
-def _resize(plane: np.ndarray, down: tuple[_Band, ...], right: tuple[_Band, ...]) -> np.ndarray:
-    """Resizes what the bands show, float32 [h, w] -> [h', w']."""
-    top, left = down[0].start, right[0].start
-    narrow = np.concatenate(
-        [_product(plane[:, b.start - left : b.stop - left], b.weights.T) for b in right], axis=1
-    )
-    return np.concatenate([_product(b.weights, narrow[b.start - top : b.stop - top]) for b in down])
-
-
-def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a @ b, float32 [n, k] and [k, m], the same bit by bit however many threads BLAS has.
-
-    OpenBLAS cuts a large product into a part for each thread, and rounds otherwise where its parts
-    end: so it gets small ones.
-    """
-    longer = max(len(a), b.shape[1])
-    size = max(PRODUCT // (a.size * b.shape[1] // longer) // UNROLLED, 1) * UNROLLED
-    if longer <= size:
-        return a @ b
-    out = np.empty((len(a), b.shape[1]), np.float32)
-    for part in (slice(start, start + size) for start in range(0, longer, size)):
-        if len(a) == longer:
-            np.matmul(a[part], b, out=out[part])
-        else:
-            np.matmul(a, b[:, part], out=out[:, part])
-    return out
 
 
 def _grey_tiff(file: BinaryIO, name: str) -> Image.Image | None:

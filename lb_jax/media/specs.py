@@ -1,6 +1,7 @@
 """The preprocessing of each modality as data.
 
-One frozen dataclass per modality, stored inside checkpoints.
+One frozen dataclass per modality, stored inside checkpoints: `picture_specs` and `timed_specs` hold
+them, this module their table.
 
 `PRESETS["default"]` is the sound choice, `PRESETS["reference"]` what the released weights were
 trained with (LanguageBind spec section 5); `presets` says what differs.
@@ -9,278 +10,35 @@ trained with (LanguageBind spec section 5); `presets` says what differs.
 import dataclasses
 import hashlib
 import json
-import math
 import types
 import typing
 from collections.abc import Mapping
 
-from lb_jax.core import errors, fields, modalities
+from lb_jax.core import errors, modalities
 from lb_jax.media import presets
-from lb_jax.media.sensors import temperatures
+from lb_jax.media.picture_specs import (
+    CLIP_MEAN,
+    CLIP_STD,
+    RGB,
+    THERMAL_UNITS,
+    DepthSpec,
+    ImageSpec,
+    PictureSpec,
+    ThermalSpec,
+)
+from lb_jax.media.timed_specs import RESAMPLERS, AudioSpec, ImuSpec, VideoSpec
 from lb_jax.text import spec as text_spec
 
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-RGB = tuple[float, float, float]
+__all__ = [
+    "CLIP_MEAN",
+    "CLIP_STD",
+    "RESAMPLERS",
+    "RGB",
+    "THERMAL_UNITS",
+    "PictureSpec",
+]
 
-RESAMPLERS = ("soxr_hq", "soxr_vhq", "soxr_mq", "soxr_lq", "sinc_hann")
-
-
-# How the numbers of a thermal picture are told; "auto" goes by the file. Or kelvin per count.
-THERMAL_UNITS = (temperatures.AUTO, *temperatures.UNITS, temperatures.COUNTS)
-
-
-def _require_std(std: RGB) -> None:
-    fields.require(all(s > 0 for s in std), f"std is {std}, expected three positive numbers")
-
-
-@dataclasses.dataclass(frozen=True)
-class PictureSpec:
-    """Preprocessing that pictures of all modalities share.
-
-    Attributes:
-      size: side of the square crop in pixels; the short side is resized to it.
-      antialias: whether the kernel widens when shrinking. Off = torchvision 0.14 on tensors, the
-        published training.
-      mean: subtracted per channel, on a 0..1 scale.
-      std: divided by per channel.
-      kernel: of the resize: "bicubic", or "bilinear" as of the frames of a film.
-    """
-
-    size: int = 224
-    antialias: bool = True
-    mean: RGB = CLIP_MEAN
-    std: RGB = CLIP_STD
-    kernel: str = fields.added("bicubic", before="bicubic")
-
-    def __post_init__(self):
-        fields.require(self.size > 0, f"size is {self.size}, expected a positive number of pixels")
-        _require_std(self.std)
-        fields.require_choice("kernel", self.kernel, ("bicubic", "bilinear"))
-
-
-@dataclasses.dataclass(frozen=True)
-class ImageSpec(PictureSpec):
-    """Preprocessing of still images.
-
-    Attributes:
-      colour: "srgb" shows the picture as viewers do: an ICC profile is applied. "stored" takes the
-        numbers as they are. Of an image out of a film it also says what `colour` and `pixel_aspect`
-        of `VideoSpec` do.
-    """
-
-    colour: str = fields.added("srgb", before="stored")
-
-    def __post_init__(self):
-        super().__post_init__()
-        fields.require_choice("colour", self.colour, ("srgb", "stored"))
-
-
-@dataclasses.dataclass(frozen=True)
-class ThermalSpec(PictureSpec):
-    """Preprocessing of thermal images: as still images, their numbers as stored.
-
-    Attributes:
-      range_k: lowest and highest temperature shown, in kelvin, so that pictures compare; None goes
-        by the picture.
-      unit: how stored numbers are told: one of `THERMAL_UNITS`, or kelvin per count, such as 0.04.
-      stretch: of pictures of more than 8 bits. "robust" shows the range of the readings, picture by
-        picture, as the published corpus was made; "full" the range of the type, as the original.
-        A `range_k` comes before both.
-    """
-
-    range_k: tuple[float, float] | None = fields.added(None, before=None)
-    unit: str = fields.added("auto", before="auto")
-    stretch: str = fields.added("robust", before="full")
-
-    def __post_init__(self):
-        super().__post_init__()
-        low, high = self.range_k or (0.0, 1.0)
-        fields.require(
-            0 <= low < high < math.inf,
-            f"range_k is {low:g} to {high:g}, expected two rising temperatures in kelvin",
-        )
-        if not temperatures.is_unit(self.unit):
-            fields.require_choice("unit", self.unit, THERMAL_UNITS)
-        fields.require_choice("stretch", self.stretch, ("robust", "full"))
-
-
-@dataclasses.dataclass(frozen=True)
-class DepthSpec(PictureSpec):
-    """Preprocessing of depth maps.
-
-    Attributes:
-      unit_m: metres per stored unit of integers; 0.001 = millimetres. Floating point is metres.
-      min_depth_m: smaller values, missing readings (0) included, are raised to it.
-      max_depth_m: larger values are lowered to it, and it maps to 1. None divides by the largest
-        depth of the image.
-      missing: stored integers that stand for no reading, besides 0 and what is below.
-      rotated_bits: places to the left by which the bits of 16-bit integers were rotated.
-      ray_focal: of distances along the ray to the camera: its focal length in widths of the
-        picture. None is depth along the axis of the camera.
-    """
-
-    unit_m: float = 0.001
-    min_depth_m: float = 0.01
-    max_depth_m: float | None = 10.0
-    missing: tuple[int, ...] = fields.added((), before=())
-    rotated_bits: int = fields.added(0, before=0)
-    ray_focal: float | None = fields.added(None, before=None)
-
-    def __post_init__(self):
-        super().__post_init__()
-        fields.require(
-            0 < self.unit_m < math.inf,
-            f"unit_m is {self.unit_m}, expected metres per stored unit above 0",
-        )
-        fields.require(
-            0 <= self.rotated_bits < 16, f"rotated_bits is {self.rotated_bits}, expected 0 to 15"
-        )
-        fields.require(
-            self.ray_focal is None or 0 < self.ray_focal < math.inf,
-            f"ray_focal is {self.ray_focal}, expected widths of the picture above 0",
-        )
-        top = float("inf") if self.max_depth_m is None else self.max_depth_m
-        found = f"{self.min_depth_m}, {self.max_depth_m}"
-        fields.require(
-            0 < self.min_depth_m < top,
-            f"min_depth_m, max_depth_m are {found}, expected 0 < min < max metres",
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class VideoSpec:
-    """Preprocessing of clips.
-
-    Attributes:
-      frames: frames taken.
-      size: side of the square in pixels; the short side is resized to it, bilinear.
-      antialias: whether the bilinear kernel widens when shrinking. Off in training of the published
-        weights.
-      mean: subtracted per channel, on a 0..1 scale.
-      std: divided by per channel.
-      train_crop: the crop in training; evaluation always crops the centre. "resized" takes a
-        square of a drawn share of the picture, see `video.drawn_square`.
-      train_flip: probability of mirroring a whole clip in training; evaluation never mirrors.
-      pixel_aspect: "square" scales frames whose pixels are not square (DVD, DV) to the shape that
-        players show; "stored" takes the grid as it is.
-      colour: "srgb" maps HDR (PQ, HLG) and wide gamuts to it, and applies the ICC profiles of still
-        pictures; "stored" takes the numbers as they are.
-      choice: which frames: "spread" evenly from the first to the last; "chunks" takes one of each
-        part of the film, in training a drawn one (`chunks.choose`), and takes a single picture for
-        a film of one frame; "run" takes frames that follow each other, the middle ones, in training
-        a drawn run (`chunks.run`).
-      fps: frames per second among which that choice is made; None takes those of the file. Frames
-        that are given as such are what they are.
-      shape: "square" cuts a square out; "stretch" shows the whole frame, its sides made equal.
-      augmentation: of scale and colours in training: "none", or a row of
-        `augmentation.AUGMENTATIONS`.
-    """
-
-    frames: int = 8
-    size: int = 224
-    antialias: bool = False
-    mean: RGB = CLIP_MEAN
-    std: RGB = CLIP_STD
-    train_crop: str = "random"
-    train_flip: float = 0.0
-    pixel_aspect: str = fields.added("square", before="stored")
-    colour: str = fields.added("srgb", before="stored")
-    choice: str = fields.added("spread", before="spread")
-    fps: float | None = fields.added(None, before=None)
-    shape: str = fields.added("square", before="square")
-    augmentation: str = fields.added("none", before="none")
-
-    def __post_init__(self):
-        fields.require(self.frames > 0, f"frames is {self.frames}, expected at least 1")
-        fields.require(self.size > 0, f"size is {self.size}, expected a positive number of pixels")
-        _require_std(self.std)
-        fields.require_choice("train_crop", self.train_crop, ("random", "centre", "resized"))
-        fields.require_choice("choice", self.choice, ("spread", "chunks", "run"))
-        fields.require_choice("shape", self.shape, ("square", "stretch"))
-        fields.require(
-            self.shape == "square" or self.train_crop == "centre",
-            f"train_crop is {self.train_crop!r} and shape 'stretch', which shows the whole frame; "
-            "expected train_crop 'centre'",
-        )
-        fields.require_choice("augmentation", self.augmentation, ("none", "dmvr"))
-        fields.require(
-            self.shape == "square" or self.augmentation == "none",
-            f"augmentation is {self.augmentation!r} and shape 'stretch', which shows the whole "
-            "frame; expected augmentation 'none'",
-        )
-        fields.require(
-            self.fps is None or 0 < self.fps < math.inf,
-            f"fps is {self.fps}, expected frames per second above 0, or None",
-        )
-        fields.require(
-            0 <= self.train_flip <= 1,
-            f"train_flip is {self.train_flip}, expected a probability from 0 to 1",
-        )
-        fields.require_choice("pixel_aspect", self.pixel_aspect, ("square", "stored"))
-        fields.require_choice("colour", self.colour, ("srgb", "stored"))
-
-
-@dataclasses.dataclass(frozen=True)
-class AudioSpec:
-    """Preprocessing of sound.
-
-    Attributes:
-      sample_rate_hz: rate the sound is resampled to; None keeps the file's own.
-      mel_bins: filters of the log-mel bank.
-      target_frames: length of each of the three time crops, of a slice or of the whole, in steps of
-        the bank.
-      mean: subtracted from the log-mel values.
-      std: twice this divides them.
-      mono: "mean" mixes all channels, "first" takes channel 0.
-      resampler: a `soxr_*` quality, or "sinc_hann", the windowed sinc of the reference.
-      train_crop: "random" draws the places in training, "first" keeps those of evaluation.
-      layout: "crops" are three time crops as channels, "slices" consecutive ones as clips, "whole"
-        is one stretch with time first.
-      clips: slices taken.
-      padding: of the last slice: "silence" is digital silence; "published" is 0 before it is
-        normalised, which is no silence, and at least one frame of it.
-      bank: "kaldi" is `fbank`, powers every 10 ms; "dmvr" and "vatt" are `magnitude_mel`, with one
-        logarithm or the other.
-    """
-
-    sample_rate_hz: int | None = 16000
-    mel_bins: int = 112
-    target_frames: int = 1036
-    mean: float = -4.2677393
-    std: float = 4.5689974
-    mono: str = "mean"
-    resampler: str = "soxr_hq"
-    train_crop: str = "random"
-    layout: str = fields.added("crops", before="crops")
-    clips: int = fields.added(1, before=1)
-    padding: str = fields.added("silence", before="silence")
-    bank: str = fields.added("kaldi", before="kaldi")
-
-    def __post_init__(self):
-        fields.require(
-            self.sample_rate_hz is None or self.sample_rate_hz >= 1000,
-            f"sample_rate_hz is {self.sample_rate_hz}, expected at least 1000",
-        )
-        fields.require(self.mel_bins > 0, f"mel_bins is {self.mel_bins}, expected at least 1")
-        fields.require(
-            self.target_frames > 0, f"target_frames is {self.target_frames}, expected at least 1"
-        )
-        fields.require(self.std > 0, f"std is {self.std}, expected a positive number")
-        fields.require_choice("mono", self.mono, ("mean", "first"))
-        fields.require_choice("resampler", self.resampler, RESAMPLERS)
-        fields.require_choice("train_crop", self.train_crop, ("random", "first"))
-        fields.require_choice("layout", self.layout, ("crops", "slices", "whole"))
-        fields.require(self.clips > 0, f"clips is {self.clips}, expected at least 1")
-        fields.require_choice("padding", self.padding, ("silence", "published"))
-        fields.require_choice("bank", self.bank, ("kaldi", "dmvr", "vatt"))
-        fields.require(
-            self.bank == "kaldi" or self.sample_rate_hz is not None,
-            f"bank is {self.bank!r}, whose steps are samples; expected a sample_rate_hz",
-        )
-
-
-Spec = ImageSpec | DepthSpec | ThermalSpec | VideoSpec | AudioSpec | text_spec.TextSpec
+Spec = ImageSpec | DepthSpec | ThermalSpec | VideoSpec | AudioSpec | ImuSpec | text_spec.TextSpec
 
 SPECS = {
     "image": ImageSpec,
@@ -288,6 +46,7 @@ SPECS = {
     "depth": DepthSpec,
     "thermal": ThermalSpec,
     "audio": AudioSpec,
+    "imu": ImuSpec,
     modalities.TEXT: text_spec.TextSpec,
 }
 
@@ -302,9 +61,11 @@ PRESETS: dict[str, dict[str, Spec]] = {
 
 # VALOR's augmentation of MSR-VTT, and of captions of MSVD, in place of `shape` and `train_crop`.
 CROP_FLIP = {"shape": "square", "train_crop": "resized", "train_flip": 0.5}
-# What pictures are normalised by: CLIP's encoders by its own, others by that of ImageNet.
+# What pictures are normalised by: CLIP's encoders by its own, others by that of ImageNet, thermal
+# pictures of ImageBind not at all.
 STATISTICS: dict[str, dict[str, RGB]] = {
     "clip": {"mean": CLIP_MEAN, "std": CLIP_STD},
+    "plain": {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)},  # 0..1
     "imagenet": {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)},
 }
 
@@ -340,7 +101,7 @@ def still(film: VideoSpec) -> ImageSpec:
 
 def draws_frames(spec: Spec) -> bool:
     """Whether training takes other parts of a file each time it decodes it."""
-    return isinstance(spec, VideoSpec) and spec.choice != "spread"
+    return isinstance(spec, VideoSpec) and (spec.choice != "spread" or spec.clip_s is not None)
 
 
 def shape(spec: Spec) -> tuple[int, ...]:
@@ -350,12 +111,20 @@ def shape(spec: Spec) -> tuple[int, ...]:
             return spec.clips, spec.mel_bins, spec.target_frames
         case AudioSpec(layout="whole"):
             return spec.target_frames, spec.mel_bins, 1
+        case AudioSpec(layout="windows"):
+            return spec.clips, spec.mel_bins, spec.target_frames, 1
         case AudioSpec():
             return spec.mel_bins, spec.target_frames, 3
-        case VideoSpec():
+        case VideoSpec(clip_s=None):
             return spec.frames, spec.size, spec.size, 3
+        case VideoSpec():
+            return spec.clips * spec.crops, spec.frames, spec.size, spec.size, 3
+        case ThermalSpec() | DepthSpec():
+            return spec.size, spec.size, spec.channels
         case PictureSpec():
             return spec.size, spec.size, 3
+        case ImuSpec():
+            return spec.samples, 6
     return (spec.context,)
 
 

@@ -26,8 +26,6 @@ PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 GREY_SPREAD = 48
 COLOURED = 0.1  # share of the pixels from which a picture is one of false colours
 
-transform = image.transform
-
 
 def decode(media: given.Media, spec: specs.ThermalSpec) -> np.ndarray:
     """Decodes a thermal picture to grey, or to RGB as it is where it has 8 bits.
@@ -61,6 +59,30 @@ def decode(media: given.Media, spec: specs.ThermalSpec) -> np.ndarray:
         reason = "is a picture of 8 bits without temperatures, shown as it is, not over the range"
         warnings.warn(errors.DataWarning(given.describe(media), reason), stacklevel=2)
     return found
+
+
+def transform(
+    decoded: np.ndarray, spec: specs.ThermalSpec, rng: np.random.Generator | None = None
+) -> np.ndarray:
+    """Resizes, crops and normalises as `image.transform`, to as many channels as the spec says.
+
+    One channel is the grey of the picture; of false colours, which have none, their brightness.
+
+    Args:
+      decoded: uint8 [h, w, 3] as `decode` gives it.
+      spec: size, kernel, antialias, levels, channels, mean and std.
+      rng: unused.
+
+    Returns:
+      float32 [s, s, channels].
+
+    Raises:
+      errors.DataError: as `image.transform`.
+    """
+    if spec.channels == 1 and not (decoded == decoded[..., :1]).all():
+        grey = np.asarray(Image.fromarray(decoded).convert("L"))
+        decoded = np.repeat(grey[..., None], 3, axis=2)
+    return image.transform(decoded, spec, rng)
 
 
 def _grey(found: Readings, spec: specs.ThermalSpec, name: str) -> np.ndarray:
