@@ -10,7 +10,7 @@ import numpy as np
 
 from lb_jax.convert import fields, rules
 from lb_jax.convert.rules import CONVOLUTION, LEADING_ONE, TRANSPOSED, Layout, Rule
-from lb_jax.core import paths
+from lb_jax.core import errors, paths
 from lb_jax.core.modalities import TEXT
 from lb_jax.core.words import counted
 from lb_jax.models import imagebind
@@ -174,7 +174,28 @@ _CHECKS = {
 
 
 def config_of(where: object, shapes: Shapes, stated: Mapping[str, Any] | None) -> ModelConfig:
-    """The towers of a state dict.
+    """The model of a state dict: texts and at least one other tower.
+
+    Args:
+      where, shapes, stated: see `towers_of`.
+
+    Raises:
+      CheckpointError: as `towers_of`, and for towers that are not there.
+    """
+    towers, words = towers_of(where, shapes, stated)
+    if words is None or not towers:
+        lacking = "no text tower" if words is None else "no tower besides that of texts"
+        raise errors.CheckpointError(
+            f"{where}: weights of ImageBind with {lacking}; give a file of the whole model."
+        )
+    with fields.told_of(where):
+        return imagebind.model(towers, words)
+
+
+def towers_of(
+    where: object, shapes: Shapes, stated: Mapping[str, Any] | None
+) -> tuple[dict[str, VisionConfig], TextConfig | None]:
+    """The towers that are in a state dict, by modality, and that of texts.
 
     Args:
       where: the file, for messages.
@@ -183,25 +204,20 @@ def config_of(where: object, shapes: Shapes, stated: Mapping[str, Any] | None) -
         heads, and of sound its size and stride; None where the sizes are the released ones.
 
     Raises:
-      CheckpointError: for towers that are not there, sizes that no shape and no argument tells, and
-        arguments that contradict the weights.
+      CheckpointError: for sizes that no shape and no argument tells, and arguments that contradict
+        the weights.
     """
     given = fields.section(stated or {}, "arguments", where)
     fields.require(fields.problems(given, _CHECKS, "arguments."), where)
-    read = _Read(shapes, given)
-    towers = {}
+    read, towers = _Read(shapes, given), {}
     with fields.told_of(where):
         for ours, size in imagebind.SIZES.items():
             theirs = OF_MODALITY[ours]
             if read.has(theirs):
                 towers[ours] = read.tower(theirs, ours, size)
         words = read.text() if read.has(TEXT) else None
-    if not (towers and words):
-        read.problems.insert(0, f"has {'no tower besides text' if words else 'no text tower'}")
-    fields.require(read.problems, where)
-    assert words is not None  # or the line before has said so
-    with fields.told_of(where):
-        return imagebind.model(towers, words)
+    fields.require(list(dict.fromkeys(read.problems)), where)  # stills and clips are one tower
+    return towers, words
 
 
 class _Read:

@@ -12,7 +12,7 @@ from lb_jax.convert.parts import Weights
 from lb_jax.convert.weights import Merged
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES, TEXT
-from lb_jax.models import families
+from lb_jax.models import families, imagebind
 
 # The reason why one tower, or the texts, cannot be held; None where they can.
 Reason = Callable[[Weights, str], str | None]
@@ -123,8 +123,16 @@ def _family(weights: Weights, name: str) -> str | None:
     return f"a tower of {weights.config.kind.name}"
 
 
-def _plain(weights: Weights, name: str) -> str | None:
+def _adapters(weights: Weights, name: str) -> str | None:
     return None if name == TEXT else _factors(weights, name)
+
+
+def _fixed(weights: Weights, name: str) -> str | None:
+    """The original's code takes pictures and motion of one size alone."""
+    if name in (TEXT, "audio"):
+        return None
+    found, wanted = (one[name].image_size for one in (weights.config.towers, imagebind.SIZES))
+    return None if found == wanted else f"inputs of {list(found)}, not {list(wanted)}"
 
 
 _ORDER = ("hf", "clip", "open_clip", "safetensors")  # which other format is named first
@@ -136,5 +144,9 @@ _OF_TOWER: dict[str, Sequence[Reason]] = {
 _OF_TEXT: dict[str, Sequence[Reason]] = {"hf": (_cleaning,)}
 # A family whose towers are of another form than a CLIP's: in place of both.
 _OF_FAMILY: dict[str, dict[str, Sequence[Reason]]] = {
-    families.IMAGEBIND.name: {"hf": (_plain,), "clip": (_family,), "open_clip": (_family,)}
+    families.IMAGEBIND.name: {
+        "hf": (_adapters, _fixed),
+        "clip": (_family,),
+        "open_clip": (_family,),
+    }
 }
