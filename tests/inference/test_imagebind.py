@@ -112,14 +112,14 @@ def test_some_modalities_are_the_same_model(released, model):
     np.testing.assert_array_equal(some.encode("depth", x), model.encode("depth", x))
     with pytest.raises(errors.ConfigError, match="this model has no 'audio'; it has depth, imu"):
         some.encode("audio", items(model, "audio", 1))
-    with pytest.raises(errors.ConfigError, match="choose some of them.*depth"):
+    with pytest.raises(errors.ConfigError, match=r"choose some of them.*depth"):
         lb_jax.load(released, modalities=["dept"])
     with pytest.raises(errors.ConfigError, match="choose some of them"):
         lb_jax.load(released, modalities=[TEXT])
 
 
 def test_a_clip_has_as_many_frames_as_its_patches(released):
-    with pytest.raises(errors.ConfigError, match="frames=4: a clip of .* has 2 frames"):
+    with pytest.raises(errors.ConfigError, match=r"frames=4: a clip of .* has 2 frames"):
         lb_jax.load(released, frames=4)
 
 
