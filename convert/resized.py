@@ -62,9 +62,7 @@ class Resized(Changed):
         """As `Weights.read`."""
         found, modality = self.inner.part(name, *how), name.removeprefix("towers/")
         if modality in self._names and POSITIONS in found:
-            before, after = (
-                weights.config.towers[modality].grid for weights in (self.inner, self)
-            )
+            before, after = (weights.config.towers[modality].grid for weights in (self.inner, self))
             if before != after:
                 table = jnp.asarray(found[POSITIONS])
                 found[POSITIONS] = np.asarray(adapt.resize_positions(table, before, after, KERNEL))

@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--size",
         type=int,
-        help="side of pictures, pixels, for stills and clips of ImageBind; positions are interpolated",
+        help="side of pictures in pixels, of stills and clips of ImageBind (docs/weights.md)",
     )
     parser.add_argument(
         "--verify",
