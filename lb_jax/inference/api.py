@@ -250,6 +250,11 @@ class Model(encoder.Encoder):
         has_axis = array.ndim == len(inner) + 2 and array.shape[2:] == inner and array.shape[1]
         return array.shape[1] if has_axis else None
 
+    def _at_once(self, modality: str) -> int:
+        shape = specs.shape(self.specs[modality])
+        clips = shape[0] if shape[1:] == self._item(modality) else 1
+        return max(1, self.batch_size // clips)
+
 
 def _chosen(weights: Weights, wanted: Collection[str] | None) -> tuple[str, ...]:
     """Modalities besides text, sorted.

@@ -148,6 +148,11 @@ class Encoder(comparing.Comparing, abilities.Able):
         del modality, array
         return None
 
+    def _at_once(self, modality: str) -> int:
+        """Items whose arrays are in memory together: a batch of them, or of their clips."""
+        del modality
+        return self.batch_size
+
     @abc.abstractmethod
     def _tower(self, modality: str) -> dict[str, Any]:
         """The parameters that a modality or the text needs."""
@@ -233,8 +238,9 @@ class Encoder(comparing.Comparing, abilities.Able):
         if modality == TEXT:
             return self._embed_texts(items, batch_size, space)
         vectors = [np.zeros((0, self.width_in(space)), np.float32)]
-        for i in range(0, len(items), self.batch_size):
-            array = self.preprocess(modality, items[i : i + self.batch_size])
+        step = self._at_once(modality)
+        for i in range(0, len(items), step):
+            array = self.preprocess(modality, items[i : i + step])
             vectors.append(self.encode(modality, array, batch_size=batch_size, space=space))
         return unit_vectors.Vectors.of(np.concatenate(vectors), self.family, space or self.space)
 

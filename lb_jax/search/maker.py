@@ -70,7 +70,7 @@ class Maker:
             frames=model.frames,
             settings=settings_lib.to_json(model.settings),
             space=model.space or "",
-            family=told(model.family),
+            family=family_of(model),
         )
 
     def load(self, source: str | None = None) -> "Encoder":
@@ -130,8 +130,9 @@ class Maker:
         return f"{self.source} ({family}{self.digest[:12]}{frames}{space}{reading})"
 
 
-def told(family: str) -> str:
-    """How a store names a family: empty for those that there were before it named them."""
+def family_of(model: "Encoder") -> str:
+    """How a store names the family of a model: empty for those it had before it named them."""
+    family = getattr(model, "family", "")
     return "" if family in UNTOLD.values() else family
 
 

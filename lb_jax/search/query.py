@@ -123,8 +123,8 @@ def find(
             store.maker,
             source=model.source,
             digest=model.digest,
-            family=maker.told(model.family),
-            space=model.space or "",
+            family=maker.family_of(model),
+            space=getattr(model, "space", None) or "",
         )
         other = store.maker.source != model.source
         search = f"search it with --model {store.maker.source}, or " if other else ""
