@@ -15,6 +15,7 @@ from lb_jax.convert import (
     lazy,
     open_clip,
     parts,
+    resized,
     torch_reader,
     verify,
     weights,
@@ -22,6 +23,7 @@ from lb_jax.convert import (
 )
 from lb_jax.core import errors, paths
 from lb_jax.core.modalities import TEXT
+from lb_jax.models import adapt
 from lb_jax.models import imagebind as towers
 from lb_jax.models.languagebind import LanguageBind
 from lb_jax.models.lora import LoraConfig
@@ -338,3 +340,45 @@ def test_a_start_from_open_clip(tmp_path):
 def test_a_start_needs_a_plain_image_tower(folder):
     with pytest.raises(errors.ConfigError, match="plain image tower"):
         imagebind_files.OpenClipStart(weights.open_weights(folder))
+
+
+def test_pictures_of_another_size(folder, tmp_path):
+    before = weights.open_weights(folder)
+    found = resized.Resized(before, 112)
+    assert found.config.towers["video"].image_size == (112, 112)
+    assert found.config.towers["depth"] == before.config.towers["depth"]
+    assert found.preprocess["image"]["size"] == found.preprocess["video"]["size"] == 112
+    table = found.part("towers/image")["position_embed"]
+    plain = before.part("towers/image")["position_embed"]
+    grids = [one.config.towers["image"].grid for one in (before, found)]
+    assert grids == [(16, 16), (8, 8)]
+    expected = adapt.resize_positions(plain, *grids, resized.KERNEL)
+    np.testing.assert_array_equal(table, expected)
+    assert found.digest != before.digest
+    write.write(found, tmp_path / "small", "safetensors")
+    again = weights.open_weights(tmp_path / "small")
+    np.testing.assert_array_equal(again.part("towers/image")["position_embed"], table)
+    with pytest.raises(errors.CheckpointError, match=r"inputs of \[112, 112\], not \[224, 224\]"):
+        write.write(found, tmp_path / "theirs", "hf")
+
+
+def test_a_size_of_as_many_patches_changes_no_number(folder):
+    before = weights.open_weights(folder)
+    found = resized.Resized(before, before.config.towers["image"].patch_size * 16 + 3)
+    for a, b in zip(
+        *(paths.flatten(w.part("towers/image")).values() for w in (before, found)), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_another_size_is_for_stills_and_clips_of_imagebind(folder, tmp_path):
+    plain = weights.open_weights(small.clip_folder(tmp_path / "clip"))
+    with pytest.raises(
+        errors.ConfigError, match="stills and clips of ImageBind; this is LanguageBind"
+    ):
+        resized.Resized(plain, 64)
+    for wrong in (3, 0, 56.0):
+        with pytest.raises(
+            errors.ConfigError, match="side of a square picture, at least 14 pixels"
+        ):
+            resized.Resized(weights.open_weights(folder), wrong)
