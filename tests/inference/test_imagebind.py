@@ -170,8 +170,6 @@ def test_vectors_of_two_families_do_not_compare(model, other):
 
 
 def test_vectors_know_their_family(model):
-    rows = model.embed(TEXT, ["a word"]) if model.config.text.vocab > 49407 else None
-    del rows
     found = model.encode("depth", items(model, "depth", 2))
     assert isinstance(found, unit_vectors.Vectors)
     assert found[0].family == model.fuse({"depth": found}).family == "ImageBind"
