@@ -207,12 +207,12 @@ class Attention(nnx.Module):
         self.q_proj, self.k_proj, self.v_proj, self.out_proj = map(
             linear, ("q_proj", "k_proj", "v_proj", "out_proj")
         )
-        self.bias_k = self.bias_v = None
-        if bias_kv:
-            self.bias_k, self.bias_v = (
-                nnx.Param(width**-0.5 * jax.random.normal(rngs.params(), (width,)))
-                for _ in range(2)
-            )
+        def row() -> nnx.Param | None:
+            if not bias_kv:
+                return None
+            return nnx.Param(width**-0.5 * jax.random.normal(rngs.params(), (width,)))
+
+        self.bias_k, self.bias_v = row(), row()
 
     def __call__(
         self,

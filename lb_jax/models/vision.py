@@ -185,9 +185,9 @@ class PatchEmbed(nnx.Module):
         shape = (*tube, *cfg.patch, cfg.kind.channels, cfg.width)
         self.kernel = nnx.Param(0.02 * jax.random.normal(rngs.params(), shape))
         self.bias = nnx.Param(jnp.zeros(cfg.width)) if cfg.kind.patch_bias else None
-        self.norm, self.dtype = None, dtype
-        if cfg.kind.stem_norm is not None:
-            self.norm = layers.LayerNorm(cfg.width, dtype=dtype, epsilon=cfg.kind.stem_norm)
+        self.dtype, epsilon = dtype, cfg.kind.stem_norm
+        norm = functools.partial(layers.LayerNorm, cfg.width, dtype=dtype)
+        self.norm = None if epsilon is None else norm(epsilon=epsilon)
 
     def __call__(self, patches: jax.Array) -> jax.Array:
         """[..., p] -> [..., d]; p is of a whole tube, or of one frame that stands for all of it."""

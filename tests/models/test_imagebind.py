@@ -13,7 +13,7 @@ from lb_jax.core import config as config_lib
 from lb_jax.core import errors, paths
 from lb_jax.core.modalities import TEXT
 from lb_jax.models import adapt, imagebind, layers
-from lb_jax.models.languagebind import LanguageBind, input_shape, model_config
+from lb_jax.models.languagebind import LanguageBind, input_shape, model_config, unit
 from lb_jax.models.lora import LoraConfig
 from lb_jax.models.vision import Form, VisionConfig, VisionTower, patchify
 from lb_jax.training import sharding
@@ -30,7 +30,7 @@ def built(cfg, options=()):
     graph, state = nnx.split(VisionTower(cfg, rngs=nnx.Rngs(params=0), **dict(options)))
     flat = paths.flatten(nnx.to_pure_dict(state))
     draw = np.random.default_rng(0).standard_normal
-    spread = {path: leaf + 0.3 * draw(leaf.shape).astype(np.float32) for path, leaf in flat.items()}
+    spread = {path: leaf + 0.1 * draw(leaf.shape).astype(np.float32) for path, leaf in flat.items()}
     return graph, paths.unflatten(spread)
 
 
@@ -39,7 +39,8 @@ def inputs(cfg, items=8):
 
 
 def loss(graph, params, x, **call):
-    return (nnx.merge(graph, params)(x, **call).embed ** 2).mean()
+    found = unit(nnx.merge(graph, params)(x, **call).embed)
+    return (found * jnp.cos(jnp.arange(found.size)).reshape(found.shape)).mean()
 
 
 def value_and_gradient(cfg, **options):
@@ -51,8 +52,7 @@ def value_and_gradient(cfg, **options):
 
 def require_close(one, other, bar):
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-        scale = max(1.0, float(np.abs(b).max()))
-        assert float(np.abs(np.asarray(a) - np.asarray(b)).max()) <= bar * scale
+        assert float(np.abs(np.asarray(a) - np.asarray(b)).max()) <= bar
 
 
 @pytest.mark.parametrize("name", CFGS)
@@ -108,10 +108,10 @@ def test_causal_attention_has_no_bias_row():
 
 
 def test_windows_that_overlap_are_those_of_a_strided_convolution():
-    graph, params = built(SOUND)
+    plain_form = dataclasses.replace(SOUND.form, stem_norm=None)
+    graph, params = built(dataclasses.replace(SOUND, form=plain_form))
     x = jnp.asarray(inputs(SOUND))
     embed = nnx.merge(graph, params).patch_embed
-    embed.norm = None
     found = embed(patchify(x, SOUND))[:, 0]
     plain = jax.lax.conv_general_dilated(
         x,
