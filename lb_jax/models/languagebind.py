@@ -133,14 +133,18 @@ class LanguageBind:
         return tuple(self.cfg.towers)
 
     def init(self, key: jax.Array) -> paths.Tree:
-        """Draws all parameters; the first tower fills `base`."""
+        """Draws all parameters; the first tower fills `base`, of a family with twins their one."""
         drawn = {}
         for i, (name, make) in enumerate(self._make.items()):
             drawn[name] = nnx.to_pure_dict(nnx.split(make(jax.random.fold_in(key, i)))[1])
         twins = [name for name in self.cfg.kind.twins if name in drawn]
-        drawn |= dict.fromkeys(twins, drawn[twins[0]])
+        for name in twins[1:]:
+            drawn[name] = drawn[twins[0]]
         towers, base = {}, {}
         for name in self.modalities:
+            if self.cfg.kind.twins and name not in twins:
+                towers[name] = drawn[name]  # shares nothing
+                continue
             towers[name] = without_base(drawn[name], base)
             base = base or {
                 path: leaf for path, leaf in paths.flatten(drawn[name]).items() if is_shared(path)

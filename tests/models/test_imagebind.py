@@ -173,10 +173,12 @@ def test_items_have_the_shapes_of_their_preprocessing():
 
 
 def test_a_drawn_model_has_one_tower_for_stills_and_clips():
-    small = {"image": STILL, "video": STILL, "imu": MOTION}
+    small = {"imu": MOTION, "image": STILL, "video": STILL}
     model = LanguageBind(imagebind.model(small, imagebind.text(16, 1, 2, 8, vocab=20, context=6)))
     params = model.init(jax.random.key(0))
     assert set(params["logit_scale"]) == {"imu", TEXT}
+    assert "blocks" in params["towers"]["imu"]  # its own, though as large
+    assert "blocks" not in params["towers"]["image"]
     for a, b in zip(
         jax.tree.leaves(model.tower(params, "image")),
         jax.tree.leaves(model.tower(params, "video")),
