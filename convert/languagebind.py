@@ -7,12 +7,12 @@ from typing import Any
 from lb_jax.convert import clip, fields
 from lb_jax.convert.parts import Weights
 from lb_jax.core import errors
-from lb_jax.core.modalities import MODALITIES
+from lb_jax.core.modalities import LANGUAGEBIND, MODALITIES
 from lb_jax.models.lora import LoraConfig
 from lb_jax.models.text import TextConfig
 from lb_jax.models.vision import VisionConfig
 
-MODEL_TYPES = {f"LanguageBind{name.capitalize()}": name for name in MODALITIES}
+MODEL_TYPES = {f"LanguageBind{name.capitalize()}": name for name in LANGUAGEBIND}
 VERSION_1_5 = "vl_new"  # the `clip_type` of 3-D patches with a class embedding per tube
 
 # What the LanguageBind configuration classes leave out of a config.json.

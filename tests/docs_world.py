@@ -110,16 +110,17 @@ def _write_film(path: Path) -> None:
 
 
 def _write_tables(folder: Path) -> None:
-    """Depth as `my.csv`, `train.csv` and `held_out.csv`, its files in `maps`; `own.csv`; texts."""
+    """Depth as `my.csv`, `train.csv` and `held_out.csv`, its files in `maps`; others; texts."""
     facts = json.loads((folder / CORPUS / "attributes.json").read_text("utf-8"))
     texts = json.loads((folder / CORPUS / "annotation.json").read_text("utf-8"))
     (folder / "maps").mkdir()
     rows = {"train": [], "test": []}
-    own = []
+    own, walks = [], []
     for name, fact in facts.items():
         depth, caption = f"maps/{name}.png", texts[name]["polish_mplug"]
         shutil.copy(folder / CORPUS / fact["files"]["depth"], folder / depth)
         rows[fact["split"]].append({"path": depth, "caption": caption})
+        walks.append({"imu": f"{CORPUS}/{fact['files']['imu']}", "caption": caption})
         if fact["split"] == "test":
             sound = f"{CORPUS}/{fact['files']['audio']}"
             files = {"depth": depth, "audio": sound}
@@ -129,6 +130,7 @@ def _write_tables(folder: Path) -> None:
         ("train", rows["train"]),
         ("held_out", rows["test"]),
         ("own", own),
+        ("walks", walks),
     ):
         _write_table(folder / f"{name}.csv", found)
     told = [{"id": row["depth"], "caption": row["caption"]} for row in own]

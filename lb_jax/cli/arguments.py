@@ -1,6 +1,7 @@
 """Argument parsing whose errors are one line, like every other mistake a user can make."""
 
 import argparse
+import dataclasses
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,14 +26,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_settings(parser: argparse.ArgumentParser, what: str = "files") -> None:
-    """Adds --depth-unit, --thermal-range and --thermal-unit: what files do not say themselves.
+    """Adds --depth-unit, --thermal-range, --imu-units and others: what files do not say themselves.
 
     Args:
       parser: of a command that reads media.
       what: whose they are, for the help text.
     """
     from lb_jax.media import specs
-    from lb_jax.media.sensors import depth_units
+    from lb_jax.media.sensors import cameras, depth_units, motion_units
 
     group = parser.add_argument_group(f"depth and thermal {what}")
     group.add_argument(
@@ -56,6 +57,39 @@ def add_settings(parser: argparse.ArgumentParser, what: str = "files") -> None:
         help=f"of numbers in thermal pictures: {', '.join(specs.THERMAL_UNITS)}, or kelvin per "
         "count such as 0.04 (default: auto; see docs/media.md)",
     )
+    group.add_argument(
+        "--depth-camera",
+        metavar="CAMERA",
+        help=f"of a model that takes disparity: {cameras.EXPECTED}",
+    )
+    motion = parser.add_argument_group(f"{what} of motion (accelerometer and gyroscope)")
+    motion.add_argument(
+        "--imu-units",
+        metavar="ACCEL,GYRO",
+        help=f"one of {', '.join(motion_units.ACCEL)}, and one of {', '.join(motion_units.GYRO)}, "
+        "such as g,deg/s (default: as the file says, or as its readings tell; see docs/media.md)",
+    )
+    motion.add_argument(
+        "--imu-rate", type=float, metavar="HZ", help="of files without a rate and without times"
+    )
+    motion.add_argument(
+        "--imu-columns",
+        metavar="NAMES",
+        help="the six columns in their order, separated by commas: accelerometer x, y, z, then "
+        "gyroscope; the times may come before them (default: by usual names)",
+    )
+    motion.add_argument(
+        "--imu-interpolate",
+        type=float,
+        metavar="SECONDS",
+        help="the longest gap that is filled in by straight lines (default: a gap is an error)",
+    )
+    motion.add_argument(
+        "--imu-short",
+        choices=("refuse", "hold", "repeat"),
+        help="what is done with less than a window of the model (default: what it states, refuse "
+        "as a rule)",
+    )
 
 
 def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -66,7 +100,7 @@ def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """
     from lb_jax.media.settings import Settings
 
-    names = ("depth_unit", "thermal_range", "thermal_unit")
+    names = [one.name for one in dataclasses.fields(Settings)]
     return Settings(**{name: getattr(arguments, name) for name in names}).given
 
 

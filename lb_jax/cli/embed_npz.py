@@ -206,7 +206,7 @@ def files(
     suffixes = MODALITIES[modality].suffixes
     for path in paths:
         if not Path(path).is_dir():
-            if Path(path).suffix.lower() in tables.FORMATS:
+            if Path(path).suffix.lower() in set(tables.FORMATS) - set(suffixes):
                 raise errors.DataError(
                     path,
                     "is a manifest, which an .npz does not take; give a store (-o FOLDER), or the "

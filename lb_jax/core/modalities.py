@@ -19,6 +19,7 @@ class Modality:
       text_kind: caption kind it is trained and scored with unless a config says otherwise
         (LanguageBind `scripts/*/train*.sh`).
       suffixes: file name endings that are taken for this modality when a folder is read.
+      in_languagebind: whether LanguageBind has a tower of it.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Modality:
     lora_targets: str
     text_kind: str
     suffixes: tuple[str, ...]
+    in_languagebind: bool = True
 
 
 _SPATIAL = r"blocks/attn/(q|k|v|out)_proj"
@@ -69,10 +71,12 @@ MODALITIES = {
             (*_PICTURE, ".npy", ".npz", ".irg", ".fff"),
         ),
         Modality("audio", False, _SPATIAL, "sound_mplug", _SOUND),
-        Modality("imu", False, _SPATIAL, "polish_mplug", _MOTION),
+        Modality("imu", False, _SPATIAL, "polish_mplug", _MOTION, in_languagebind=False),
     )
 }
 
+# Those that LanguageBind's weights, towers and recipes have.
+LANGUAGEBIND = tuple(m.name for m in MODALITIES.values() if m.in_languagebind)
 TEXT = "text"
 # Of VALOR's groups, such as "tva".
 LETTERS = {"t": TEXT, "v": "video", "a": "audio"}

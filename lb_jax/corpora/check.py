@@ -221,6 +221,8 @@ def _facts(modality: str, file: Ref, decoded: np.ndarray, spec: Any) -> dict[str
     """Size and duration."""
     if modality == "audio":
         return {"duration_s": audio.duration_s(decoded, spec)}
+    if modality == "imu":
+        return {"duration_s": len(decoded) / spec.grid_hz}
     height, width = decoded.shape[1:3] if MODALITIES[modality].has_frames else decoded.shape[:2]
     facts: dict[str, Any] = {"size": f"{width}x{height}"}
     if MODALITIES[modality].has_frames and not isinstance(file, tuple):

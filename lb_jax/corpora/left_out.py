@@ -31,8 +31,8 @@ UNCLEAR = (
     "if all are thermal, and --as 'REGEX=depth' or --as 'REGEX=thermal' for some"
 )
 NAMELESS = (
-    "arrays, which may hold anything; name them or their folder depth or thermal, or say it by "
-    "--as 'REGEX=depth'"
+    "arrays, which may hold anything; name them or their folder depth, thermal or imu, or say it "
+    "by --as 'REGEX=depth'"
 )
 UNKNOWN = "not among the endings of media"
 ENDINGS_TOLD = 8  # of those; the others are told together

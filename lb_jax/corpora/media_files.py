@@ -17,7 +17,7 @@ from lb_jax.core.modalities import MODALITIES
 from lb_jax.corpora import files as files_lib
 from lb_jax.corpora import left_out, tables
 from lb_jax.corpora.manifest import UNIT
-from lb_jax.media.sensors import depth_units, looks
+from lb_jax.media.sensors import depth_units, looks, motion_files
 from lb_jax.media.settings import NOTHING, Settings
 
 # A picture has the endings of three modalities; those that are told apart otherwise come after it.
@@ -30,6 +30,7 @@ DEPTH_ALONE, THERMAL_ALONE = (
 )
 # Endings that programs share with films: TypeScript, and streams of packets of 188 bytes.
 SHARED, PACKETS, SYNC = (".ts", ".mts"), ((0, 188), (4, 196)), 0x47
+TABLES = (".csv", ".tsv", ".parquet")  # of a manifest, or of motion: by their columns
 SAID = ("depth", "thermal")  # what such pictures are if the user wants nothing else
 
 
@@ -126,12 +127,33 @@ def _named(*words: str) -> Callable[[PurePath, Path], bool]:
     return applies
 
 
+def _named_motion(shown: PurePath, path: Path) -> bool:
+    """Arrays below a folder, or with a name of their own, that has such a word."""
+    del path
+    words = re.split(r"[^a-z0-9]+", shown.with_suffix("").as_posix().lower())
+    return shown.suffix.lower() in (".npy", ".npz") and not set(_MOTION_WORDS).isdisjoint(words)
+
+
+def _is_motion(shown: PurePath, path: Path) -> bool:
+    """A table or an archive of arrays that are plainly accelerometer and gyroscope."""
+    if shown.suffix.lower() not in (*TABLES, ".npz") or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            names = motion_files.columns_of(file)
+    except OSError:  # decoding it will say what is wrong, where it is asked for
+        return False
+    return names is not None and motion_files.is_motion(names)
+
+
 def _looks(like: str) -> Callable[[PurePath, Path], bool]:
     return lambda shown, path: shown.suffix.lower() in looks.FORMATS and looks.what(path) == like
 
 
+_MOTION_WORDS = ("imu", "motion", "accelerometer", "gyroscope")
 # First match wins. `--as` rules come before them.
 RULES = (
+    Rule("tables and arrays of accelerometer and gyroscope, by their names", _is_motion, ("imu",)),
     Rule("the endings of sound", _ends_in(MODALITIES["audio"].suffixes), ("audio",)),
     Rule("the endings of video", _is_film, ("video", "audio")),
     Rule("pictures in a folder, and arrays, named depth", _named("depth"), ("depth",)),
@@ -140,6 +162,7 @@ RULES = (
         _named("thermal", "infrared", "ir"),
         ("thermal",),
     ),
+    Rule(f"arrays named {', '.join(_MOTION_WORDS)}", _named_motion, ("imu",)),
     Rule(f"the endings {' '.join(DEPTH_ALONE)}", _ends_in(DEPTH_ALONE), ("depth",)),
     Rule(f"the endings {' '.join(THERMAL_ALONE)}", _ends_in(THERMAL_ALONE), ("thermal",)),
     Rule("other arrays", _ends_in(ARRAYS), (), left_out.NAMELESS),
@@ -272,7 +295,7 @@ def find(
         if argument.is_dir():
             folders.append(_absolute(argument))
             found = _in_folder(argument, rules, closed)
-        elif argument.suffix.lower() in tables.FORMATS:
+        elif argument.suffix.lower() in tables.FORMATS and not _is_motion(argument, argument):
             found = _in_manifest(argument, None if root is None else Path(root), rules, units)
         elif argument.exists():
             shown = PurePath(Path(os.path.abspath(argument)).parent.name, argument.name)

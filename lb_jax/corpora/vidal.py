@@ -12,13 +12,14 @@ from lb_jax.core.modalities import MODALITIES
 from lb_jax.corpora import captions, json_files
 from lb_jax.corpora.rows import EveryRow, Row
 
-# Our layout for audio; the others are those of the corpus (spec 8.7).
+# Our layout for audio and motion; the others are those of the corpus (spec 8.7).
 MEDIA_PATHS = {
     "video": "{clips}/{id}.mp4",
     "image": "{clips}/{id}_resize256_folder/{frame}.jpg",
     "depth": "{folder}/{id}_depth_f8glpn_folder/{frame}.png",
     "thermal": "{folder}/{id}_thermal_folder/{frame}.jpg",
     "audio": "{folder}_audio/{id}.wav",
+    "imu": "{folder}_imu/{id}.csv",
 }
 
 

@@ -61,6 +61,8 @@ TASKS = {
     "thermal/category": ("polish_mplug",),
     "thermal/temperature": ("polish_mplug",),
     "audio/source": ("sound_mplug",),
+    "imu/motion": ("polish_mplug",),
+    "imu/category": ("polish_mplug",),
 }
 
 

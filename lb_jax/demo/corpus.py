@@ -5,6 +5,7 @@ scenes_resize256_skip15/{id}_resize256_folder/{0..7}.jpg  its still frames
 scenes/{id}_depth_f8glpn_folder/{0..7}.png                their depth, uint16 millimetres
 scenes/{id}_thermal_folder/{0..7}.jpg                     their thermal pictures
 scenes_audio/{id}.wav                                     sound, mono, 16 kHz, 2 s
+scenes_imu/{id}.csv                                       motion, 100 Hz, 5 s around the film
 annotation.json, train.json, test.json                    VIDAL: all items, and the two splits
 attributes.json, prompts.json                             facts and prompts, for scoring only
 corpus.json                                               seed, items, version; written last
@@ -17,13 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from lb_jax.demo import captions, folder, media, render, scene, silhouettes, sound
+from lb_jax.demo import captions, folder, media, motion, render, scene, silhouettes, sound
 
-VERSION = 6  # raise it whenever the same seed gives other bytes
+VERSION = 7  # raise it whenever the same seed gives other bytes
 FOLDER = "scenes"
-FOLDERS = (f"{FOLDER}_resize256_skip15", FOLDER, f"{FOLDER}_audio")  # what the files lie in
+# What the files lie in.
+FOLDERS = (f"{FOLDER}_resize256_skip15", FOLDER, f"{FOLDER}_audio", f"{FOLDER}_imu")
 # A generator each, so that a change to one sensor leaves the others' bytes alone.
-_STREAMS = ("geometry", "rgb", "depth", "thermal", "sound", "captions", "still")
+_STREAMS = ("geometry", "rgb", "depth", "thermal", "sound", "captions", "still", "motion")
 
 
 def write_item(
@@ -39,14 +41,14 @@ def write_item(
         for number, stream in enumerate(_STREAMS)
     }
     silhouette = silhouettes.draw_pose(attributes.category, rng["geometry"])
-    masks = silhouettes.masks(
-        silhouette, scene.draw_path(attributes.motion, silhouette.extent, rng["geometry"])
-    )
+    path = scene.draw_path(attributes.motion, silhouette.extent, rng["geometry"])
+    masks = silhouettes.masks(silhouette, path)
     stills = list(scene.STILLS)
     frames = render.rgb(masks, attributes.colour, rng["rgb"])
     depth = render.depth(masks[stills], attributes.distance, rng["depth"])
     thermal = render.thermal(masks[stills], attributes.temperature, rng["thermal"])
     samples = sound.synthesise(attributes.source, rng["sound"])
+    readings = motion.sense(path, attributes.category, rng["motion"])
 
     name = f"scene{index:06d}"
     files = _files(name, int(rng["still"].integers(len(stills))))
@@ -55,6 +57,7 @@ def write_item(
     media.write_depth_pngs((out / files["depth"]).parent, depth)
     media.write_jpegs((out / files["thermal"]).parent, thermal)
     media.write_sound(out / files["audio"], samples, sound.SAMPLE_RATE_HZ)
+    media.write_motion(out / files["imu"], readings, motion.RATE_HZ)
     texts = {"folder": FOLDER} | captions.captions(attributes, rng["captions"])
     return name, texts, dataclasses.asdict(attributes) | {"files": files}
 
@@ -66,6 +69,7 @@ def _files(name: str, still: int) -> dict[str, str]:
         "depth": f"{FOLDER}/{name}_depth_f8glpn_folder/{still}.png",
         "thermal": f"{FOLDER}/{name}_thermal_folder/{still}.jpg",
         "audio": f"{FOLDER}_audio/{name}.wav",
+        "imu": f"{FOLDER}_imu/{name}.csv",
     }
 
 

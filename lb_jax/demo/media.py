@@ -26,6 +26,7 @@ _X264 = {
     "rc-lookahead": "0",  # looking ahead reads past small pictures, and the bytes differ by chance
     "threads": "1",
 }
+_SENSORS = (("accel", "m/s2"), ("gyro", "rad/s"))
 _AAC, _AAC_BITS = {"aac_coder": "fast"}, 64_000  # half the time of the usual one
 
 
@@ -82,6 +83,16 @@ def write_sound(path: Path, samples: np.ndarray, rate_hz: int) -> None:
     """Writes int16 [n] as a mono 16-bit wav."""
     # the name as bytes: soundfile takes no other that is not UTF-8
     soundfile.write(os.fsencode(path), samples, rate_hz, format="WAV", subtype="PCM_16")
+
+
+def write_motion(path: Path, readings: np.ndarray, rate_hz: int) -> None:
+    """Writes float [n, 6] in m/s2 and rad/s as CSV, with times, units and the rate."""
+    names = [f"{kind}_{axis} [{unit}]" for kind, unit in _SENSORS for axis in "xyz"]
+    lines = [f"# rate_hz: {rate_hz}", ",".join(("time_s", *names))]
+    times = np.arange(len(readings)) / rate_hz
+    for time, row in zip(times.tolist(), readings.tolist(), strict=True):
+        lines.append(f"{time:g}," + ",".join(f"{value:.4f}" for value in row))
+    path.write_bytes(("\n".join(lines) + "\n").encode("ascii"))
 
 
 def _pictures(container, frames: np.ndarray, rate_hz: int):

@@ -23,6 +23,7 @@ TEMPLATES: dict[str, tuple[str, str | None]] = {
     "depth": ("photo", "depth photo"),
     "thermal": ("photo", None),
     "audio": ("sound", None),
+    "imu": ("photo", "video"),  # what moves is seen
 }
 
 

@@ -39,6 +39,12 @@ def load(
     depth_unit: str | float | None = None,
     thermal_range: tuple[float, float] | None = None,
     thermal_unit: str | None = None,
+    depth_camera: str | float | None = None,
+    imu_units: str | None = None,
+    imu_rate: float | None = None,
+    imu_columns: str | None = None,
+    imu_interpolate: float | None = None,
+    imu_short: str | None = None,
 ) -> "Model":
     """Opens trained weights of any kind.
 
@@ -66,6 +72,9 @@ def load(
         millimetres as a rule.
       thermal_range: lowest and highest temperature that thermal pictures show, in kelvin.
       thermal_unit: how the numbers of thermal pictures are told, see docs/media.md.
+      depth_camera: of a model that takes disparity, see docs/media.md.
+      imu_units, imu_rate, imu_columns, imu_interpolate, imu_short: of motion, for a model that has
+        it; see docs/media.md.
 
     Raises:
       CheckpointError: when the weights are damaged, or do not fit their config.
@@ -74,7 +83,17 @@ def load(
         lacks, and modalities that it does not have.
     """
     dtype = programs.compute_dtype(dtype)
-    settings = settings_lib.Settings(depth_unit, thermal_range, thermal_unit)
+    settings = settings_lib.Settings(
+        depth_unit=depth_unit,
+        thermal_range=thermal_range,
+        thermal_unit=thermal_unit,
+        depth_camera=depth_camera,
+        imu_units=imu_units,
+        imu_rate=imu_rate,
+        imu_columns=imu_columns,
+        imu_interpolate=imu_interpolate,
+        imu_short=imu_short,
+    )
     weights = open_weights(source, config=config, merge_lora=merge_lora)
     if frames is not None and frames != frames_lib.trained(weights):
         weights = frames_lib.Interpolated(weights, frames)

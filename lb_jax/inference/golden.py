@@ -17,7 +17,8 @@ import numpy as np
 from lb_jax.core import checkpoint, errors, notices
 from lb_jax.core.modalities import TEXT
 from lb_jax.inference import encoder
-from lb_jax.media import given, specs
+from lb_jax.media import given, preprocess, specs
+from lb_jax.media.sensors import cameras
 
 FORMAT = "lb_jax-golden-1"
 SENTENCE = "a red circle moves to the left while a dog barks twice"
@@ -53,7 +54,8 @@ def media(modality: str) -> given.Media:
 
     Returns:
       uint8 [96, 128, 3] (image, thermal), uint16 [96, 128] in millimetres (depth), uint8
-      [12, 96, 128, 3] (video), (float32 [24000], 16000) (audio), a sentence (text).
+      [12, 96, 128, 3] (video), (float32 [24000], 16000) (audio), (float64 [1000, 6], 100) in m/s2
+      and rad/s (imu), a sentence (text).
     """
     t, y, x, c = np.ogrid[:12, :96, :128, :3]
     clip = ((7 * t + 3 * y + 2 * x + 50 * c + (x * y) // 16) % 256).astype(np.uint8)
@@ -65,9 +67,19 @@ def media(modality: str) -> given.Media:
         "thermal": clip[5],
         "depth": (500 + 30 * y[0] + 20 * x[0] + 0 * c[0])[..., 0].astype(np.uint16),
         "audio": (0.3 * wave, 16_000),
+        "imu": (_swaying(), 100.0),
         TEXT: SENTENCE,
     }
     return made[modality]
+
+
+def _swaying() -> np.ndarray:
+    """A sensor that sways about an axis: gravity turns against it as its gyroscope says."""
+    seconds = np.arange(1000) / 100
+    angle, turning = 0.8 * np.sin(2 * seconds), 1.6 * np.cos(2 * seconds)
+    nothing = np.zeros_like(seconds)
+    down = (0.5 * np.sin(9 * seconds), 9.8 * np.sin(angle), 9.8 * np.cos(angle))
+    return np.stack([*down, turning, nothing, nothing], axis=1)
 
 
 def array(model: encoder.Encoder, modality: str) -> np.ndarray:
@@ -178,6 +190,10 @@ def compare(model: encoder.Encoder, golden: dict[str, Any], modality: str) -> It
 def prepared(model: encoder.Encoder, modality: str) -> np.ndarray:
     """`media` as the encoder takes it, [1, ...], with nothing said about what it shows."""
     with notices.collected():  # the thermal picture has colours
+        spec = model.specs[modality]
+        if isinstance(spec, specs.DepthSpec) and spec.form == "disparity" and spec.focal_px is None:
+            known = dataclasses.replace(spec, **cameras.parse("kinect"))
+            return preprocess.preprocess(modality, [media(modality)], known)
         return model.preprocess(modality, [media(modality)])
 
 

@@ -1,4 +1,4 @@
-"""A video or a sound of any length -> times and vectors of its windows."""
+"""A video, a sound or motion of any length -> times and vectors of its windows."""
 
 import dataclasses
 import os
@@ -13,8 +13,8 @@ from lb_jax.core.modalities import MODALITIES
 from lb_jax.media import given, windows
 from lb_jax.media import specs as specs_lib
 
-MODALITIES_WITH_TIME = ("video", "audio", "depth")
-NAMED_BY_ENDING = ("video", "audio")  # films of depth are called like other films
+MODALITIES_WITH_TIME = ("video", "audio", "depth", "imu")
+NAMED_BY_ENDING = ("video", "audio", "imu")  # films of depth are called like other films
 
 
 class Encoder(Protocol):
@@ -50,7 +50,7 @@ class Moments:
     """The windows of a file.
 
     Attributes:
-      modality: "video", "audio" or "depth".
+      modality: "video", "audio", "depth" or "imu".
       start_s: float64 [n], seconds from where the file begins to be shown, as players count.
       end_s: float64 [n], at most the length of the file.
       vectors: float32 [n, e], unit norm.
@@ -119,6 +119,6 @@ def _by_ending(media: given.Media) -> str:
                 return name
     endings = [end for name in NAMED_BY_ENDING for end in MODALITIES[name].suffixes]
     raise errors.ConfigError(
-        f"embed_long: {given.describe(media)} does not say whether it is video or sound; give "
-        f"modality=, or a path ending in {', '.join(endings)}."
+        f"embed_long: {given.describe(media)} does not say whether it is video, sound or motion; "
+        f"give modality=, or a path ending in {', '.join(endings)}."
     )

@@ -1,11 +1,12 @@
 """Sound: resampling, log-mel, and its layout.
 
-That is the three time crops of LanguageBind (spec 5.3), the slices of VALOR (spec 2.2), or one
-stretch as MMV takes it (spec 2.2).
+That is the three time crops of LanguageBind (spec 5.3), the slices of VALOR (spec 2.2), one stretch
+as MMV takes it (spec 2.2), or the windows of ImageBind (spec 5.4).
 
 How its samples are read is `samples`.
 """
 
+import fractions
 import functools
 import math
 from collections.abc import Callable
@@ -54,14 +55,39 @@ def decode(
       end_s: None is the end of the file.
 
     Returns:
-      float32 [frames, mel], one frame per step of the bank.
+      As `of_wave`.
 
     Raises:
       errors.DataError: undecodable, cut off, no sound track, not finite, no sample between the two
         times, or shorter than 25 ms.
     """
     name = given.describe(media)
-    return log_mel(*samples.read(media, spec, start_s, end_s), spec, name)
+    return of_wave(*samples.read(media, spec, start_s, end_s), spec, name)
+
+
+def of_wave(wave: np.ndarray, rate_hz: int, spec: specs.AudioSpec, name: str) -> np.ndarray:
+    """Sound in the form that `transform` takes.
+
+    Args:
+      wave: float32 [n], mono.
+      rate_hz: of the samples.
+      spec: rate, resampler, number of filters and layout.
+      name: how errors call the sound.
+
+    Returns:
+      float32 [frames, mel], one frame per step of the bank; of "windows", which begin between the
+      steps, the samples at the rate of the spec, float32 [n].
+
+    Raises:
+      errors.DataError: shorter than 25 ms.
+    """
+    if spec.layout != "windows":
+        return log_mel(wave, rate_hz, spec, name)
+    assert spec.sample_rate_hz is not None  # of "windows" it is known
+    wave = resample(wave, rate_hz, spec.sample_rate_hz, spec.resampler)
+    if not fbank.num_frames(len(wave), spec.sample_rate_hz):
+        raise _too_short(len(wave), spec.sample_rate_hz, name)
+    return wave
 
 
 def log_mel(wave: np.ndarray, rate_hz: int, spec: specs.AudioSpec, name: str) -> np.ndarray:
@@ -85,16 +111,22 @@ def log_mel(wave: np.ndarray, rate_hz: int, spec: specs.AudioSpec, name: str) ->
     # The reference removes the mean of the whole sound here; the filter bank removes every frame's.
     mel = BANKS[spec.bank](wave, rate_hz, spec.mel_bins)
     if len(mel) == 0:
-        length_ms = 1000 * len(wave) / rate_hz
-        raise errors.DataError(
-            name,
-            f"lasts {length_ms:.1f} ms, expected at least {1000 * fbank.FRAME_S:.0f} ms of sound",
-        )
+        raise _too_short(len(wave), rate_hz, name)
     return mel
 
 
+def _too_short(count: int, rate_hz: int, name: str) -> errors.DataError:
+    return errors.DataError(
+        name,
+        f"lasts {1000 * count / rate_hz:.1f} ms, expected at least {1000 * fbank.FRAME_S:.0f} ms "
+        "of sound",
+    )
+
+
 def duration_s(decoded: np.ndarray, spec: specs.AudioSpec) -> float:
-    """How long a sound lasts, by the steps of its spectrogram."""
+    """How long a sound lasts, by the steps of its spectrogram or by its samples."""
+    if spec.layout == "windows" and spec.sample_rate_hz is not None:
+        return len(decoded) / spec.sample_rate_hz
     if spec.bank == "kaldi" or spec.sample_rate_hz is None:
         return 0.01 * len(decoded) + 0.015
     return magnitude_mel.HOP * len(decoded) / spec.sample_rate_hz
@@ -115,15 +147,18 @@ def transform(
     "whole": one stretch, the middle one in evaluation, a drawn one in training; a shorter clip is
     filled up with digital silence.
 
+    "windows": stretches of the samples, from the first place to the last, in training drawn ones;
+    a shorter sound gives itself so many times. Their spectrograms are padded behind their end.
+
     Args:
-      decoded: float32 [frames, mel].
+      decoded: float32 as `of_wave` gives it.
       spec: layout, target_frames, clips, padding, mean, std and train_crop.
       rng: draws the places; None takes the fixed ones. Always as many draws as there are crops or
         clips, whatever the length.
 
     Returns:
-      float32 [mel, target_frames, 3], [clips, mel, target_frames] or [target_frames, mel, 1],
-      (x - mean) / (2 std), lowest frequency first.
+      float32 [mel, target_frames, 3], [clips, mel, target_frames], [target_frames, mel, 1] or of
+      "windows" [clips, mel, target_frames, 1]: (x - mean) / (2 std), lowest frequency first.
     """
     return _LAYOUTS[spec.layout](decoded, spec, rng)
 
@@ -172,6 +207,50 @@ def _whole(
         decoded = np.concatenate([decoded, np.repeat(silence, length - len(decoded), axis=0)])
     taken = decoded[chunks.run(len(decoded), length, draw)]
     return np.ascontiguousarray(_normalised(taken, spec).T)[..., None]
+
+
+def _windows(
+    decoded: np.ndarray, spec: specs.AudioSpec, rng: np.random.Generator | None
+) -> np.ndarray:
+    draws = None if rng is None else rng.random(spec.clips)
+    if spec.train_crop == "first":
+        draws = None
+    assert spec.sample_rate_hz is not None  # of "windows" it is known
+    padding = np.float32((PADDING[spec.padding] - spec.mean) / (2 * spec.std))
+    out = np.full((spec.clips, spec.mel_bins, spec.target_frames, 1), padding, np.float32)
+    for place, (first, stop) in zip(out, bounds(len(decoded), spec, draws), strict=True):
+        mel = fbank.log_mel(decoded[first:stop], spec.sample_rate_hz, spec.mel_bins)
+        place[:, : len(mel), 0] = _normalised(mel, spec)
+    return out
+
+
+def bounds(
+    count: int, spec: specs.AudioSpec, draws: np.ndarray | None = None
+) -> list[tuple[int, int]]:
+    """First sample of each window and the one behind it (ImageBind spec 5.4 step 2).
+
+    Args:
+      count: of the samples, at the rate of the spec.
+      spec: clips, window_s, sample_rate_hz and bounds.
+      draws: one value in [0, 1) per window, the place inside its share; None spreads them.
+    """
+    assert spec.sample_rate_hz is not None  # of "windows" it is known
+    length = round(spec.window_s * spec.sample_rate_hz)
+    places, parts = max(count - length, 0), max(spec.clips - 1, 1)
+    if draws is not None:
+        shares = (np.arange(spec.clips) + draws) / spec.clips
+        firsts = [int(share * (places + 1)) for share in shares]
+    elif spec.bounds == "published":  # as PyTorchVideo: a fraction of what a float has rounded
+        over_s = fractions.Fraction(max(count / spec.sample_rate_hz - spec.window_s, 0.0)) / parts
+        window = fractions.Fraction(spec.window_s)
+        edges = [(over_s * k, over_s * k + window) for k in range(spec.clips)]
+        rate = spec.sample_rate_hz
+        return [(int(start * rate), min(int(stop * rate), count)) for start, stop in edges]
+    elif spec.clips == 1:
+        firsts = [places // 2]
+    else:
+        firsts = [places * k // parts for k in range(spec.clips)]
+    return [(first, min(first + length, count)) for first in firsts]
 
 
 _ANY_HZ = 48_000  # of silence, which is the same at every rate
@@ -266,4 +345,4 @@ def _sinc_weights(step: int, phases: int, first: int) -> tuple[int, np.ndarray]:
     return int(start) + reach, np.sinc(t) * window * cutoff
 
 
-_LAYOUTS = {"crops": _crops, "slices": _slices, "whole": _whole}
+_LAYOUTS = {"crops": _crops, "slices": _slices, "whole": _whole, "windows": _windows}

@@ -13,7 +13,7 @@ import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES
-from lb_jax.media import audio, given, image, specs, video
+from lb_jax.media import audio, given, image, imu, specs, video
 from lb_jax.media import clock as clock_lib
 from lb_jax.media import preprocess as preprocess_lib
 from lb_jax.media.sensors import depth_film
@@ -76,8 +76,8 @@ def decode(modality: str, clip: Clip, spec: specs.Spec) -> np.ndarray:
     """Decodes the stretch of a file to the compact form of its modality.
 
     Video takes `spec.frames` frames, first to last of those in the window; audio its samples, at
-    the file's own rate; an image out of a video file is the middle frame. A whole file gives what
-    `preprocess.decode` gives.
+    the file's own rate; motion its readings, brought to the rate of the spec; an image out of a
+    video file is the middle frame. A whole file gives what `preprocess.decode` gives.
 
     Args:
       modality: a key of `MODALITIES`.
@@ -104,7 +104,10 @@ def preprocess(modality: str, clip: Clip, spec: specs.Spec) -> np.ndarray:
     Raises:
       errors.DataError, errors.ConfigError: as `decode`.
     """
-    return preprocess_lib.transform(modality, decode(modality, clip, spec), spec)
+    decoded = decode(modality, clip, spec)
+    if isinstance(spec, specs.ImuSpec):
+        imu.warn_of_cut(decoded, spec, given.describe(clip.path))
+    return preprocess_lib.transform(modality, decoded, spec)
 
 
 def views(clip: Clip, spec: specs.VideoSpec, views: Views) -> np.ndarray:
@@ -183,6 +186,11 @@ def _audio(modality: str, clip: Clip, spec: specs.AudioSpec) -> np.ndarray:
     return audio.decode(clip.path, spec, start_s=clip.start_s, end_s=clip.end_s)
 
 
+def _imu(modality: str, clip: Clip, spec: specs.ImuSpec) -> np.ndarray:
+    del modality
+    return imu.decode(clip.path, spec, start_s=clip.start_s, end_s=clip.end_s)
+
+
 def _image(modality: str, clip: Clip, spec: specs.ImageSpec) -> np.ndarray:
     if Path(clip.path).suffix.lower() not in MODALITIES["video"].suffixes:
         return _still(modality, clip, spec)
@@ -220,4 +228,5 @@ _DECODERS: dict[str, Callable[..., np.ndarray]] = {
     "audio": _audio,
     "image": _image,
     "depth": _depth,
+    "imu": _imu,
 }

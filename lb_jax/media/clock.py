@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 from lb_jax.core import errors
-from lb_jax.media import chunks, given, tracks
+from lb_jax.media import chunks, given, tracks, views
 from lb_jax.media import display as display_lib
 
 
@@ -30,6 +30,7 @@ class Choice:
       fps: frames per second of a grid over the window; `pick` chooses among what it shows. None
         chooses among the frames of the file.
       read: frame and its display -> an array instead of what players show.
+      by_time: the frames of the window and when they are shown -> numbers, in place of `pick`.
     """
 
     pick: Callable[[int], np.ndarray]
@@ -42,11 +43,17 @@ class Choice:
     kind: str = "video"
     fps: float | None = None
     read: Callable[[av.VideoFrame, display_lib.Display], np.ndarray] | None = None
+    by_time: Callable[[views.Shown], np.ndarray] | None = None
 
     @property
     def is_whole(self) -> bool:
         """Whether the window is all of the file."""
         return (self.start_s, self.end_s) == (0.0, None)
+
+    @property
+    def needs_times(self) -> bool:
+        """Whether it goes by when frames are shown, not by their number alone."""
+        return self.fps is not None or self.by_time is not None
 
     def kept(self, display: display_lib.Display, frame: av.VideoFrame) -> np.ndarray:
         """What is kept of a decoded frame."""
@@ -104,7 +111,7 @@ class Clock:
         """
         self.require_frames(times)
         first, last = 0, len(times)
-        if not choice.is_whole or choice.standing or choice.fps is not None:
+        if not choice.is_whole or choice.standing or choice.needs_times:
             seconds = self.seconds(times)
             first, last = self.within(seconds, choice.start_s, choice.end_s, choice.standing)
             if first >= last:
@@ -136,11 +143,16 @@ class Clock:
           choice: of frames, its own window left out.
         """
         first, last = inside
-        if choice.fps is None:
+        if not choice.needs_times:
             return (first + choice.pick(last - first)).tolist()
         shown = seconds[first:last]
+        begins_s = max(window[0], shown[0])
         ends_s = min(self.length_s(seconds), math.inf if window[1] is None else window[1])
-        grid = first + chunks.on_grid(shown, max(window[0], shown[0]), ends_s, choice.fps)
+        if choice.by_time is not None:
+            taken = choice.by_time(views.Shown(shown, begins_s, ends_s, self.rate))
+            return (first + taken).tolist()
+        assert choice.fps is not None  # it needs times
+        grid = first + chunks.on_grid(shown, begins_s, ends_s, choice.fps)
         return grid[choice.pick(len(grid))].tolist()
 
     def within(

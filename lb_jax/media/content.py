@@ -1,4 +1,4 @@
-"""Refuses what decodes but shows nothing: silence, one colour, flat depth.
+"""Refuses what decodes but shows nothing: silence, one colour, flat depth, a dead sensor.
 
 Such samples teach nothing and, since they are all alike, are false matches of each other. Training
 and `lb-jax data check` refuse them; embedding does not, for there the user asked for that file.
@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from lb_jax.core import errors, modalities
-from lb_jax.media import specs
+from lb_jax.media import fbank, specs
 
 # 8-bit values of one picture or channel that lie this close are one colour: what JPEG makes of one.
 SAME_COLOUR = 2
@@ -37,14 +37,17 @@ def require_content(modality: str, decoded: np.ndarray, name: str, spec: specs.S
 
     Raises:
       errors.DataError: sound without anything above `SILENCE_LOG_MEL`, a picture of one colour, a
-        clip all of whose frames are such, depth that is everywhere the same.
+        clip all of whose frames are such, depth or motion that is everywhere the same.
     """
     reason = _MISSING[modality](decoded, spec)
     if reason:
         raise errors.DataError(name, f"{reason}; drop it from the corpus")
 
 
-def _silence(log_mel: np.ndarray, spec: specs.AudioSpec) -> str | None:
+def _silence(decoded: np.ndarray, spec: specs.AudioSpec) -> str | None:
+    log_mel = decoded
+    if spec.layout == "windows" and spec.sample_rate_hz is not None:
+        log_mel = fbank.log_mel(decoded, spec.sample_rate_hz, spec.mel_bins)
     loudest, silence = float(log_mel.max()), SILENCE_LOG_MEL[spec.bank]
     if loudest > silence:
         return None
@@ -71,6 +74,13 @@ def _flat(metres: np.ndarray) -> str | None:
     return None if high > low else f"has one depth everywhere ({low:g} m)"
 
 
+def _no_motion(readings: np.ndarray) -> str | None:
+    """A sensor has noise, and one that does not change by a bit is dead."""
+    if (readings.max(0) > readings.min(0)).any():
+        return None
+    return f"shows no motion, not even noise: all of its {len(readings)} readings are equal"
+
+
 def _nothing_missing(tokens: np.ndarray) -> str | None:
     """Empty texts are refused by the tokenizer already."""
     del tokens
@@ -86,5 +96,6 @@ _MISSING: dict[str, Callable[..., str | None]] = {
     "video": _of_any_spec(_colours_only),
     "depth": _of_any_spec(_flat),
     "audio": _silence,
+    "imu": _of_any_spec(_no_motion),
     modalities.TEXT: _of_any_spec(_nothing_missing),
 }

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 Picture = str | os.PathLike | bytes | Image.Image | np.ndarray
-# Samples with their rate are a sound, a sequence of pictures is a clip.
-Media = Picture | tuple[np.ndarray, int] | Sequence[Picture]
+# Samples with a rate are a sound, readings with one motion, a sequence of pictures is a clip.
+Media = Picture | tuple[np.ndarray, int | float] | Sequence[Picture]
 
 AGAIN = "download or export it again"
 

@@ -255,13 +255,16 @@ def square(
     return out
 
 
-def resize(x: np.ndarray, size: int, kernel: kernels.Kernel) -> np.ndarray:
+def resize(
+    x: np.ndarray, size: int, kernel: kernels.Kernel, sides: tuple[int, int] | None = None
+) -> np.ndarray:
     """Resizes the short side to `size` as `square` does, and cuts nothing off.
 
     Args:
       x: uint8 or float32 [h, w, 3].
       size: of the short side; the long one becomes `int(size * long / short)`.
       kernel: of the resize.
+      sides: height and width of what is returned; None is as above.
 
     Returns:
       float32 [h', w', 3], on the scale of `x`.
@@ -270,7 +273,7 @@ def resize(x: np.ndarray, size: int, kernel: kernels.Kernel) -> np.ndarray:
       errors.DataError: the long side is more than `MAX_ASPECT` times the short one.
     """
     height, width = x.shape[:2]
-    sides = resized_sides(height, width, size)
+    sides = resized_sides(height, width, size) if sides is None else sides
     down, right = (
         kernels.bands(kernel, before, after, 0, after)
         for before, after in zip((height, width), sides, strict=True)

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from lb_jax.core import errors, modalities
-from lb_jax.media import audio, depth, given, image, specs, thermal, video
+from lb_jax.media import audio, depth, given, image, imu, specs, thermal, video
 from lb_jax.media.sensors.depth_units import Measured
 from lb_jax.text import spec as text_spec
 from lb_jax.text import tokenizer
@@ -22,6 +22,7 @@ MODULES: dict[str, types.ModuleType] = {
     "depth": depth,
     "thermal": thermal,
     "audio": audio,
+    "imu": imu,
     modalities.TEXT: tokenizer,
 }
 
@@ -43,7 +44,8 @@ def decode(
 
     Returns:
       uint8 [h, w, 3] (image, thermal), float32 metres [h, w] (depth), uint8 [t, h, w, 3] (video),
-      float32 log-mel [frames, mel] (audio), int32 [context] (text).
+      float32 log-mel [frames, mel] or samples [n] (audio), float32 [n, 6] (imu), int32 [context]
+      (text).
 
     Raises:
       errors.DataError: the item cannot be used.
@@ -66,8 +68,9 @@ def transform(
       rng: random generator of training; None is evaluation, a pure function of the other arguments.
 
     Returns:
-      float32 [s, s, 3] (image, thermal, depth), [t, s, s, 3] (video), [mel, frames, 3] or, in
-      slices, [clips, mel, frames] (audio); int32 [context] (text).
+      What `specs.shape` says, float32: [s, s, 3] or [s, s, 1] (image, thermal, depth),
+      [t, s, s, 3] or [views, t, s, s, 3] (video), [mel, frames, 3] or other layouts (audio),
+      [samples, 6] (imu); int32 [context] (text).
 
     Raises:
       errors.ConfigError: no such modality.
@@ -85,12 +88,12 @@ def preprocess(
     """Preprocesses items for evaluation.
 
     Args:
-      modality: "image", "video", "depth", "thermal", "audio" or "text".
+      modality: "image", "video", "depth", "thermal", "audio", "imu" or "text".
       items: one item or a list of them: paths, bytes, PIL images, arrays, mixed as one likes. One
-        item is a batch of 1. A tuple (samples, rate) is one sound; an array is one item, not a
-        batch; a clip of still pictures is a list inside the list.
+        item is a batch of 1. A tuple (samples, rate) is one sound, (readings, rate) one motion; an
+        array is one item, not a batch; a clip of still pictures is a list inside the list.
       spec: the preprocessing; None takes that of `preset`.
-      preset: "default" or "reference".
+      preset: of `specs.PRESETS`.
 
     Returns:
       [b, ...] of what `transform` returns.
@@ -110,8 +113,16 @@ def preprocess(
     if isinstance(spec, text_spec.TextSpec):  # as a whole, so that an error names the text's place
         text_spec.require_clip(spec)
         return tokenizer.tokenize(batch, spec.context, spec.clean)
-    arrays = [transform(modality, decode(modality, item, spec), spec) for item in batch]
+    arrays = [transform(modality, _whole(modality, item, spec), spec) for item in batch]
     return np.stack(arrays) if len(arrays) > 1 else arrays[0][None]  # a view instead of a copy
+
+
+def _whole(modality: str, item: given.Media, spec: specs.Spec) -> np.ndarray:
+    """Decodes an item of which the user asked for nothing but itself."""
+    decoded = decode(modality, item, spec)
+    if isinstance(spec, specs.ImuSpec):
+        imu.warn_of_cut(decoded, spec, given.describe(item))
+    return decoded
 
 
 def as_batch(modality: str, items: given.Media | Sequence[given.Media]) -> list[given.Media]:

@@ -18,7 +18,7 @@ from lb_jax.media import windows as windows_lib
 from lb_jax.media.sensors import depth_units
 
 CHUNK_BYTES = 8 << 20  # of arrays that are sent at once
-LONG = ("video", "audio")  # modalities that are cut into windows
+LONG = ("video", "audio", "imu")  # modalities that are cut into windows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Reading(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Windows:
-    """Each modality by itself, video and sound in windows of equal length.
+    """Each modality by itself, video, sound and motion in windows of equal length.
 
     Attributes:
       specs: preprocessing by modality.

@@ -1,4 +1,4 @@
-"""What a user says about files that do not say it: unit of depth, scale of thermal pictures.
+"""What a user says about files that do not say it: units of depth, of temperatures, of motion.
 
 The same settings are taken by `lb_jax.load` and by every command that reads media; they become
 fields of the preprocessing specs, and a store keeps them beside its vectors.
@@ -11,7 +11,7 @@ from typing import Any
 
 from lb_jax.core import errors
 from lb_jax.media import specs
-from lb_jax.media.sensors import depth_units, temperatures
+from lb_jax.media.sensors import cameras, depth_units, motion_units, temperatures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +22,12 @@ class Settings:
       depth_unit: of integers, see `depth_units.parse`.
       thermal_range: lowest and highest temperature shown, in kelvin.
       thermal_unit: how stored numbers are told, one of `specs.THERMAL_UNITS`.
+      depth_camera: of which disparity is told, see `cameras.parse`.
+      imu_units: of accelerometer and gyroscope, see `motion_units.parse`.
+      imu_rate: readings per second of motion that says neither it nor times.
+      imu_columns: names of the columns, see `motion_columns.choose`.
+      imu_interpolate: the longest gap in seconds that is filled in.
+      imu_short: what is done with less than a window, see `specs.ImuSpec`.
 
     Raises:
       ConfigError: a value that is none.
@@ -30,6 +36,12 @@ class Settings:
     depth_unit: str | float | None = None
     thermal_range: Sequence[float] | None = None
     thermal_unit: str | None = None
+    depth_camera: str | float | None = None
+    imu_units: str | None = None
+    imu_rate: float | None = None
+    imu_columns: str | None = None
+    imu_interpolate: float | None = None
+    imu_short: str | None = None
 
     def __post_init__(self):
         for modality, fields in self.changes.items():
@@ -77,6 +89,11 @@ class Settings:
                     f"{where} has {has}. Leave it out."
                 )
             told = specs.to_dict(changed[modality]) | fields(value)
+            if name == "depth_camera" and told["form"] != "disparity":
+                raise errors.ConfigError(
+                    f"depth camera is {value}, which tells disparity; {where} takes depth in "
+                    "metres. Leave it out."
+                )
             changed[modality] = specs.from_dict(modality, told)
         return changed
 
@@ -97,6 +114,12 @@ CHANGES = {
     "depth_unit": ("depth", lambda value: depth_units.parse(value).fields),
     "thermal_range": ("thermal", lambda value: {"range_k": tuple(map(float, value))}),
     "thermal_unit": ("thermal", lambda value: {"unit": temperatures.named(value)}),
+    "depth_camera": ("depth", cameras.parse),
+    "imu_units": ("imu", motion_units.parse),
+    "imu_rate": ("imu", lambda value: {"rate_hz": float(value)}),
+    "imu_columns": ("imu", lambda value: {"columns": value}),
+    "imu_interpolate": ("imu", lambda value: {"interpolate_s": float(value)}),
+    "imu_short": ("imu", lambda value: {"short": value}),
 }
 
 

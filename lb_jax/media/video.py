@@ -15,7 +15,7 @@ import av
 import numpy as np
 
 from lb_jax.core import errors
-from lb_jax.media import augmentation, chunks, given, image, specs, stills, tracks
+from lb_jax.media import augmentation, chunks, given, image, specs, stills, tracks, views
 from lb_jax.media import clock as clock_lib
 from lb_jax.media import display as display_lib
 
@@ -55,7 +55,8 @@ def decode(
       rng: draws the frames in training, where `specs.draws_frames` says so; None takes fixed ones.
 
     Returns:
-      uint8 [t, h, w, 3]; frames repeat where the clip has fewer than asked for.
+      uint8 [t, h, w, 3]; frames repeat where the clip has fewer than asked for. With `clip_s`, the
+      frames of all windows.
 
     Raises:
       errors.DataError: no video track, damaged, cut off, too large, changing size, no frame between
@@ -84,7 +85,10 @@ def decode(
 
 def choice(spec: specs.VideoSpec, rng: np.random.Generator | None = None) -> clock_lib.Choice:
     """The choice of frames of a whole file that a spec asks for; see `decode` for `rng`."""
-    if spec.choice == "spread":
+    by_time = None
+    if spec.clip_s is not None:
+        pick, by_time = functools.partial(views.of_frames, spec=spec), views.picker(spec, rng)
+    elif spec.choice == "spread":
         pick = functools.partial(frame_indices, wanted=spec.frames)
     elif spec.choice == "run":
         draw = None if rng is None else float(rng.random())
@@ -98,6 +102,7 @@ def choice(spec: specs.VideoSpec, rng: np.random.Generator | None = None) -> clo
         pixel_aspect=spec.pixel_aspect,
         colour=spec.colour,
         fps=spec.fps,
+        by_time=by_time,
     )
 
 
@@ -151,8 +156,10 @@ def transform(
         `augmentation.draw`; None crops the centre and changes nothing.
 
     Returns:
-      float32 [t, s, s, 3].
+      float32 [t, s, s, 3]; with `clip_s` what `views.transform` gives, by its draws.
     """
+    if spec.clip_s is not None:
+        return views.transform(decoded, spec, rng)
     flip, place, drawn, plain = False, None, None, spec
     if rng is not None:
         down, right, mirror = rng.random(3)

@@ -233,6 +233,7 @@ def warm_up() -> None:
         container.mux(stream.encode(None))
     soundfile.write(sound, np.sin(np.arange(22_050)), 22_050, format="WAV")
     np.save(array, depth)
+    table, archive, columnar = golden_motion()
     for modality, data in (
         ("audio", sound.getvalue()),
         ("depth", cv2.imencode(".png", depth)[1].tobytes()),
@@ -240,6 +241,9 @@ def warm_up() -> None:
         ("image", cv2.imencode(".png", pixels)[1].tobytes()),
         ("thermal", cv2.imencode(".jpg", pixels)[1].tobytes()),
         ("video", clip.getvalue()),
+        ("imu", table),
+        ("imu", archive),
+        ("imu", columnar),
     ):
         job = Job("preprocess", modality, specs.preset(modality), data)
         for task in (_preprocess, _thumbnail) if modality != "audio" else (_preprocess,):
@@ -248,6 +252,22 @@ def warm_up() -> None:
             captions.view(captions.Viewing(modality, data, captions.usual_views()), Limits())
         with contextlib.suppress(errors.DataError):  # errors load modules as well
             preprocess.preprocess(modality, [data[: len(data) // 2]], job.spec)
+
+
+def golden_motion() -> tuple[bytes, bytes, bytes]:
+    """Motion as CSV, NPZ and Parquet: a sensor at rest, for six seconds."""
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    names = ("t", "ax [m/s2]", "ay", "az", "gx [rad/s]", "gy", "gz")
+    rows = np.zeros((600, 7))
+    rows[:, 0], rows[:, 3] = np.arange(600) / 100, 9.81
+    table, archive, columnar = io.StringIO(), io.BytesIO(), io.BytesIO()
+    np.savetxt(table, rows, delimiter=",", header=",".join(names), comments="", fmt="%g")
+    units = {"accel_unit": "m/s2", "gyro_unit": "rad/s", "rate_hz": 100}
+    np.savez(archive, accel=rows[:, 1:4], gyro=rows[:, 4:], **units)
+    pa.parquet.write_table(pa.table(dict(zip(names, rows.T, strict=True))), columnar)
+    return table.getvalue().encode(), archive.getvalue(), columnar.getvalue()
 
 
 def _preprocess(job: Job, limits: Limits) -> np.ndarray:
@@ -263,11 +283,17 @@ def _thumbnail(job: Job, limits: Limits) -> bytes:
     import cv2
 
     from lb_jax.media import clock as clock_lib
-    from lb_jax.media import preprocess, video
+    from lb_jax.media import imu, preprocess, video
+    from lb_jax.media.sensors import motion_picture
 
     if job.modality == "video":
         first = clock_lib.Choice(lambda count: np.array([0]), job.start_s, None, standing=True)
         pixels = video.choose(job.data, first)[0]
+    elif isinstance(job.spec, specs_lib.ImuSpec):
+        readings = imu.decode(job.data, dataclasses.replace(job.spec, short="hold"))
+        last = max(len(readings) - job.spec.samples, 0)
+        first = min(int(job.start_s * job.spec.grid_hz), last)
+        pixels = motion_picture.draw(readings[first : first + job.spec.samples])
     else:
         pixels = preprocess.decode(job.modality, job.data, job.spec)
     if job.modality == "depth":  # near is bright

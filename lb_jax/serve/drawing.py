@@ -235,7 +235,8 @@ def _card(found: Found) -> str:
     elif found.modality == "audio":
         shown = f'<audio controls preload="metadata" src="{source}"></audio>'
     else:
-        shown = f'<img loading="lazy" alt="" src="{poster}">'
+        at = f"{poster}?start_s={found.start_s:g}" if found.start_s is not None else poster
+        shown = f'<img loading="lazy" alt="" src="{at}">'
     scores = f"cosine {found.cosine:.3f}"
     if found.probability is not None:
         scores = f"probability {percent(found.probability)} · {scores}"

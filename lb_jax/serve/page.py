@@ -29,6 +29,7 @@ TITLES = {
     "audio": "Sounds",
     "depth": "Depth maps",
     "thermal": "Thermal images",
+    "imu": "Motion",
 }
 LABELS = "a dog\na car\na telephone\nrain"
 KEPT_S = 900  # uploads are removed after this time

@@ -19,7 +19,11 @@ from lb_jax.serve.service import Item
 
 JSON, FORM = "application/json", "multipart/form-data"
 # What files may say that they are; browsers and clients guess by the file's name.
-PART_TYPES = ("image/", "video/", "audio/", "application/octet-stream", "application/ogg")
+PART_TYPES = (
+    *("image/", "video/", "audio/", "application/octet-stream", "application/ogg"),
+    *("text/csv", "text/tab-separated-values", "application/vnd.ms-excel", "application/zip"),
+    *("application/vnd.apache.parquet", "application/x-parquet", "application/x-npz"),
+)
 # Parts of a message as OpenAI's API has them, and their kin: type, and field of the URL -> modality
 URL_PARTS = {f"{name}_url": name for name in MODALITIES}
 UPLOADS_ONLY = (

@@ -19,7 +19,7 @@ _WORDS = r"[^\s\x00-\x20\x7f-\xa0\ufeff]"
 # The same, and none of ASCII's punctuation, which is left out of a question.
 _SAID = r"[^\s\x00-/:-@\[-`{-\xa0\ufeff]"
 _BASE64 = "(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
-_DATA = "data:(?:(?:image|video|audio)/[a-z0-9.+-]+|application/octet-stream)?;base64,"
+_DATA = "data:(?:(?:image|video|audio)/[a-z0-9.+-]+|text/csv|application/octet-stream)?;base64,"
 _FOLDER = r"^/[^\x00]*$"
 
 _EVERYWHERE = ("unauthorized", "forbidden_host", "internal_error")

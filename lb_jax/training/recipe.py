@@ -13,7 +13,7 @@ from lb_jax.convert.parts import Weights
 from lb_jax.convert.sharing import shared_leaves
 from lb_jax.convert.weights import open_weights
 from lb_jax.core import errors, paths
-from lb_jax.core.modalities import MODALITIES, TEXT
+from lb_jax.core.modalities import LANGUAGEBIND, MODALITIES, TEXT
 from lb_jax.media import specs
 from lb_jax.models import adapt
 from lb_jax.models.architectures import architecture
@@ -33,7 +33,7 @@ def preprocessing(cfg: TrainConfig) -> dict[str, Any]:
 
 def image_side(cfg: TrainConfig, name: str) -> dict[str, int]:
     """The architecture's input side, for the modalities that are pictures."""
-    return {} if name == "audio" else {"size": architecture(cfg.arch).vision.image_size[0]}
+    return {} if name in ("audio", "imu") else {"size": architecture(cfg.arch).vision.image_size[0]}
 
 
 def input_size(spec: Any) -> tuple[int, int]:
@@ -77,6 +77,12 @@ def build(cfg: TrainConfig) -> tuple[ModelConfig, dict[str, Any]]:
             raise errors.ConfigError(
                 f"config.modalities: unknown {name!r}; known: "
                 f"{', '.join(MODALITIES)}.{errors.nearest(name, MODALITIES)}"
+            )
+        if name not in LANGUAGEBIND:
+            raise errors.ConfigError(
+                f"config.modalities: LanguageBind's towers see pictures and spectrograms, and have "
+                f"none for {name}; expected some of {', '.join(LANGUAGEBIND)}, or a recipe of a "
+                "model that has it."
             )
     text = architecture(cfg.arch).text
     if cfg.text_length > text.context:

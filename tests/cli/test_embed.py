@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from lb_jax.core.errors import DataError
-from lb_jax.core.modalities import MODALITIES
+from lb_jax.core.modalities import LANGUAGEBIND
 from lb_jax.inference import opening
 from lb_jax.media import faults
 from lb_jax.training.distributed import ADDRESS, COUNT, INDEX
@@ -252,7 +252,7 @@ def test_text_goes_through_a_real_model(call, tmp_path):
 
 @pytest.mark.golden
 @pytest.mark.skipif(not MEDIA.is_dir(), reason=f"no golden media in {MEDIA}")
-@pytest.mark.parametrize("modality", MODALITIES)
+@pytest.mark.parametrize("modality", LANGUAGEBIND)
 def test_golden_media_are_embedded(call, tmp_path, modality):
     files = sorted(map(str, MEDIA.glob(f"{modality}_*")))
     assert files

@@ -16,7 +16,7 @@ import pytest
 from lb_jax.convert.weights import open_weights
 from lb_jax.core import config as config_lib
 from lb_jax.core import errors, paths
-from lb_jax.core.modalities import MODALITIES
+from lb_jax.core.modalities import LANGUAGEBIND
 from lb_jax.media import specs
 from lb_jax.models.mmv import Mmv
 from lb_jax.models.valor import Valor
@@ -28,7 +28,7 @@ from lb_jax.training.config import SourceConfig
 FOLDER = pathlib.Path(__file__).parents[2] / "configs"
 SHEETS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
 # what may stand after the colon
-ARGUMENTS = {"finetune": tuple(MODALITIES), "audio": ("", "full"), "video": ("", "full")}
+ARGUMENTS = {"finetune": tuple(LANGUAGEBIND), "audio": ("", "full"), "video": ("", "full")}
 # the sheets of VALOR, of whose many rows a few are traced: each model, each task, each kind of data
 VALOR = {f"valor_{task}": tuple(published.rows(task)) for task in published.TASKS}
 TRACED = {
@@ -168,7 +168,7 @@ def test_huge_differs_from_large_in_what_its_title_says():
 
 
 def test_the_original_preprocessing_can_be_written():
-    for name in MODALITIES:
+    for name in LANGUAGEBIND:
         cfg = run("finetune", name)
         reference = specs.to_dict(specs.preset(name, "reference"))
         one = dataclasses.replace(cfg.modalities[name], preprocess=reference)
@@ -336,7 +336,7 @@ def test_a_trial_is_named_with_a_comma_or_a_colon():
 
 
 def test_own_data_is_of_its_modality():
-    for name in MODALITIES:
+    for name in LANGUAGEBIND:
         cfg = run("finetune", name)
         assert list(cfg.modalities) == [name]
         assert cfg.data.sources == {"main": SourceConfig("x.json", modality=name)}

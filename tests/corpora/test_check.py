@@ -10,7 +10,7 @@ from lb_jax.cli import main
 from lb_jax.corpora import check
 from lb_jax.corpora.sources import open_source
 from lb_jax.media import specs
-from tests.media import media_files
+from tests.media import media_files, motion
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_modalities_without_files_are_named(tmp_path, capfd):
     fields = {"folder": "f", "raw": "a dog"}
     (tmp_path / "rows.json").write_text(json.dumps({"x": fields}))
     assert main.main(["data", "check", str(tmp_path / "rows.json")]) == 2
-    assert "no file of image, video, depth, thermal, audio is there" in capfd.readouterr().err
+    assert "no file of image, video, depth, thermal, audio, imu is there" in capfd.readouterr().err
 
 
 def test_a_modality_that_comes_late_is_decoded(tmp_path, capfd):
@@ -109,3 +109,41 @@ def test_wrong_arguments_are_one_line(corpus, tmp_path, capfd, argument, reason)
     told = capfd.readouterr().err
     assert reason in told
     assert told.count("\n") == 1
+
+
+def test_a_manifest_of_films_and_motion_is_checked(tmp_path, capfd):
+    (tmp_path / "a.mp4").write_bytes(media_files.clip(20))
+    t, readings = motion.swaying()
+    good = "t,ax [m/s2],ay,az,gx [rad/s],gy,gz"
+    holes, swapped = readings.copy(), readings[:, [3, 4, 5, 0, 1, 2]]
+    holes[9] = np.nan
+    files = {
+        "good.csv": motion.table(t, readings, good),
+        "plain.csv": motion.table(t, readings),
+        "holes.csv": motion.table(t, holes, good),
+        "swapped.csv": motion.table(t, swapped, good),
+        "g.csv": motion.table(t, readings / motion.GRAVITY, good),
+        "short.csv": motion.table(t[:200], readings[:200], good),
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    rows = "".join(f"a.mp4,{name},someone walks {name[0]}\n" for name in files)
+    (tmp_path / "walks.csv").write_text(f"video,imu,caption\n{rows}")
+    report = tmp_path / "report.json"
+    command = ["data", "check", str(tmp_path / "walks.csv"), "--processes=1", f"--report={report}"]
+    assert main.main(command) == 0
+    printed = capfd.readouterr().out
+    assert "imu      2 good, 4 bad" in printed
+    assert "6.0 to 6.0 s, 12 s in all" in printed
+    told = json.loads(report.read_text())
+    bad = {one["path"].rpartition("/")[2]: one["reason"] for one in told["bad"]}
+    assert {name: reason.split(";")[0][:30] for name, reason in bad.items()} == {
+        "holes.csv": "has 1 gap without readings (Na",
+        "swapped.csv": "has gravity in the columns of ",
+        "g.csv": "has an accelerometer said to b",
+        "short.csv": "lasts 2.00 s, the model takes ",
+    }
+    assert [one["path"].rpartition("/")[2] for one in told["remarks"]] == ["plain.csv"] * 2
+    given = ["--imu-interpolate=0.05", "--imu-short=hold", "--only=imu"]
+    assert main.main([*command, *given]) == 0
+    assert "imu      4 good, 2 bad" in capfd.readouterr().out

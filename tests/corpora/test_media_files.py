@@ -10,7 +10,7 @@ from lb_jax.core.modalities import MODALITIES
 from lb_jax.corpora import left_out
 from lb_jax.corpora import media_files as sources
 from lb_jax.media import settings
-from tests.media import media_files
+from tests.media import media_files, motion
 
 ALL = tuple(MODALITIES)
 DEEP = media_files.picture(np.full((4, 4), 900, np.uint16))
@@ -27,6 +27,10 @@ FILES = {
     "rich_in_depths/a.jpg": (b"", ("image",)),
     "scene_infrared_1/x/a.jpg": (b"", ("thermal",)),
     "depth/a.mp3": (b"", ("audio",)),
+    "walk.csv": (b"t,ax,ay,az,gx,gy,gz\n1,2,3,4,5,6,7\n", ("imu",)),
+    "scans/run.npz": (motion.archive(accel=np.ones((9, 3)), gyro=np.ones((9, 3))), ("imu",)),
+    "imu_2/left.npy": (b"", ("imu",)),
+    "run.parquet": (motion.columnar(*motion.swaying(seconds=1)), ("imu",)),
 }
 
 
@@ -72,6 +76,7 @@ def test_own_rules_come_first_and_modalities_restrict(folder):
         "1 file (.png 1): depth that the model does not have",
         "1 file (.wav 1): audio left out by --modality",
         "1 file: .txt: not among the endings of media",
+        "4 files (.parquet 1, .csv 1, .npy 1, .npz 1): imu that the model does not have",
     ]
     assert f"{folder}/notes.txt: .txt: not among the endings of media" in left_out.named(
         found.left_out
@@ -86,6 +91,18 @@ def test_manifests_name_files_with_their_modality(folder, tmp_path):
     assert found == {"a.jpg": ("thermal",), "e.mp4": ("video", "audio")}
     found = kinds(sources.find([tmp_path / "wide.jsonl"], ALL, root=folder), folder)
     assert found == {"a.jpg": ("image",), "d.wav": ("audio",), "c.png": ("depth",)}
+
+
+def test_tables_of_captions_are_no_motion(folder, tmp_path):
+    (folder / "imu_2" / "captions.csv").write_text("path,caption\na.jpg,a cat\n")
+    found = sources.find([folder / "imu_2"], ALL)
+    assert kinds(found, folder) == {"imu_2/left.npy": ("imu",)}
+    assert found.skipped == ["1 file: .csv: not among the endings of media"]
+    alone = sources.find([folder / "walk.csv"], ALL)
+    assert kinds(alone, folder) == {"walk.csv": ("imu",)}
+    (tmp_path / "list.csv").write_text("imu,caption\nwalk.csv,someone walks\n")
+    found = sources.find([tmp_path / "list.csv"], ALL, root=folder)
+    assert kinds(found, folder) == {"walk.csv": ("imu",)}
 
 
 @pytest.mark.parametrize(
@@ -195,8 +212,9 @@ def test_deep_pictures_are_told_by_their_values(tmp_path):
     assert why.endswith(f"such as {tmp_path}/odd.png")
     assert all(option in why for option in ("--as", "--depth-unit", "--thermal-unit"))
     how = dict(found.told)
-    assert how.pop(("thermal", sources.RULES[3].what)) == 1
-    assert how.pop(("depth", sources.RULES[2].what)) == 1
+    rules = {one.modalities[0]: one.what for one in sources.RULES if "in a folder, and" in one.what}
+    assert how.pop(("thermal", rules["thermal"])) == 1
+    assert how.pop(("depth", rules["depth"])) == 1
     assert {kind for kind, _ in how} == {"depth", "thermal"}
 
 

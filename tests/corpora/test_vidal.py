@@ -83,6 +83,7 @@ def test_an_unreadable_file_is_refused(tmp_path):
         ("depth", "new_3", "new_3/abc_depth_f8glpn_folder/7.png"),
         ("thermal", "coco_vat_1", "coco_vat_1/abc_thermal_folder/7.jpg"),
         ("audio", "coco_vat_1", "coco_vat_1_audio/abc.wav"),
+        ("imu", "coco_vat_1", "coco_vat_1_imu/abc.csv"),
     ],
 )
 def test_media_lie_where_the_corpus_has_them(tmp_path, modality, folder, path):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import warnings
 
 import av
 import cv2
@@ -13,8 +14,10 @@ import pytest
 import soundfile
 
 from lb_jax.core import errors
+from lb_jax.core.modalities import MODALITIES
 from lb_jax.demo import corpus, scene
 from lb_jax.demo.silhouettes import SIDE
+from lb_jax.media import imu, specs
 
 ITEMS = 40
 
@@ -50,7 +53,7 @@ def test_another_seed_writes_other_bytes(folder, tmp_path):
 
 
 def test_there_are_no_files_but_the_promised(folder):
-    assert len(digests(folder)) == ITEMS * (1 + 8 + 8 + 8 + 1) + 6
+    assert len(digests(folder)) == ITEMS * (1 + 8 + 8 + 8 + 1 + 1) + 6
 
 
 def test_annotations_have_the_vidal_form(folder):
@@ -69,7 +72,7 @@ def test_annotations_have_the_vidal_form(folder):
 def test_attributes_name_values_and_files_that_exist(folder):
     for fact in read(folder / "attributes.json").values():
         assert all(fact[name] in values for name, values in scene.VALUES.items())
-        assert list(fact["files"]) == ["image", "video", "depth", "thermal", "audio"]
+        assert list(fact["files"]) == list(MODALITIES)
         assert all((folder / path).is_file() for path in fact["files"].values())
 
 
@@ -96,6 +99,9 @@ def test_media_decode_to_what_is_promised(folder):
     samples, rate = soundfile.read(folder / files["audio"], dtype="int16")
     assert rate == 16_000
     assert samples.shape == (32_000,)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # units and rate are said, and agree with the readings
+        assert imu.decode(folder / files["imu"], specs.ImuSpec()).shape == (2000, 6)
 
 
 def test_sensors_see_the_object_in_the_same_place(folder):

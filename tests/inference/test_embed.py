@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from lb_jax.core import errors
-from lb_jax.core.modalities import MODALITIES
+from lb_jax.core.modalities import LANGUAGEBIND
 from lb_jax.inference import api
 from tests.media import media_files
 
@@ -29,11 +29,16 @@ TOLERANCE = 1e-6
 
 
 def test_model_names_what_it_holds(model):
-    assert model.modalities == tuple(sorted(MODALITIES))
-    assert set(model.logit_scale) == set(MODALITIES)
-    assert set(model.specs) == {*MODALITIES, "text"}
+    assert model.modalities == tuple(sorted(LANGUAGEBIND))
+    assert set(model.logit_scale) == set(LANGUAGEBIND)
+    assert set(model.specs) == {*LANGUAGEBIND, "text"}
     assert model.specs["video"].frames == 2
     assert model.specs["audio"].mel_bins == 32
+
+
+def test_motion_is_refused_by_a_model_that_has_no_tower_of_it(model):
+    with pytest.raises(errors.ConfigError, match=r"'imu'.*audio, depth, image, thermal"):
+        model.embed("imu", (np.zeros((600, 6)), 100))
 
 
 @pytest.mark.parametrize("modality", ITEMS)

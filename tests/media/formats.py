@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageCms, PngImagePlugin
 
 from lb_jax.media.pictures import heic
-from tests.media import cameras, media_files
+from tests.media import cameras, media_files, motion
 
 
 def _picture(format: str, mode: str = "RGB", **options: object) -> Callable[[], bytes]:
@@ -264,7 +264,37 @@ FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "dvd": ("video", _film("mp4", "libx264", "yuv420p", aspect=fractions.Fraction(64, 45))),
     "film of depth": ("depth", _film("matroska", "ffv1", "gray16le")),
     "gif": ("video", functools.partial(media_files.animation, 12)),
+    "motion csv": ("imu", lambda: motion.table(*_swaying(), header=_UNITS)),
+    "motion csv of semicolons": (
+        "imu",
+        lambda: motion.table(*_swaying(), header=_UNITS).replace(b",", b";").replace(b".", b","),
+    ),
+    "motion csv without units": ("imu", lambda: motion.table(*_swaying())),
+    "motion parquet": ("imu", lambda: motion.columnar(*_swaying(), **_TOLD)),
+    "motion npz": (
+        "imu",
+        lambda: motion.archive(accel=_readings()[:, :3], gyro=_readings()[:, 3:], **_TOLD),
+    ),
+    "motion npz of one array": ("imu", lambda: motion.archive(imu=_readings(), fs=100)),
 }
+
+
+_UNITS = "t,ax [m/s2],ay,az,gx [rad/s],gy,gz"
+_TOLD = {"rate_hz": 100, "accel_unit": "m/s2", "gyro_unit": "rad/s"}
+
+
+def _swaying() -> tuple[np.ndarray, np.ndarray]:
+    return motion.swaying(seconds=5.0)
+
+
+def _readings() -> np.ndarray:
+    return _swaying()[1]
+
+
+def _with_a_gap() -> bytes:
+    times, readings = _swaying()
+    readings[100:120] = np.nan
+    return motion.table(times, readings, _UNITS)
 
 
 @functools.cache
@@ -322,4 +352,26 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes], str]] = {
     ),
     "npy pickled": ("depth", lambda: _saved(np.save, np.array([{}], object)), "is no array"),
     "film of colours": ("depth", _clip("mp4", "libx264"), "has no depth track"),
+    "motion npy": ("imu", lambda: _saved(np.save, _readings()), "says neither rate nor times"),
+    "motion turned": (
+        "imu",
+        lambda: motion.archive(accel=_readings()[:, :3].T, gyro=_readings()[:, 3:].T, **_TOLD),
+        "give its transpose",
+    ),
+    "motion with a gap": ("imu", _with_a_gap, "has 1 gap without readings"),
+    "motion of wrong units": (
+        "imu",
+        lambda: motion.table(_swaying()[0], _readings() / motion.GRAVITY, _UNITS),
+        "is gravity in g",
+    ),
+    "motion of swapped columns": (
+        "imu",
+        lambda: motion.table(_swaying()[0], _readings()[:, [3, 4, 5, 0, 1, 2]], _UNITS),
+        "the columns are swapped",
+    ),
+    "table of captions": (
+        "imu",
+        lambda: b"path,caption\na.jpg,a cat\n",
+        "has no column for accelerometer x",
+    ),
 }

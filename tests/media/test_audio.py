@@ -318,3 +318,68 @@ def test_sound_of_the_published_rate_is_the_same_in_both_presets():
 def test_the_sound_of_a_film_makes_slices():
     out = preprocess.preprocess("audio", media_files.clip(sound=True), preset="valor")
     assert out.shape == (1, 1, 64, 512)
+
+
+WINDOWS = specs.preset("audio", "imagebind")
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (160_000, [(0, 32_000), (64_000, 96_000), (128_000, 160_000)]),
+        (61_116, [(0, 32_000), (14_558, 46_558), (29_116, 61_116)]),
+        (32_000, [(0, 32_000)] * 3),
+        (11_200, [(0, 11_200)] * 3),
+    ],
+)
+def test_windows_of_sound_begin_where_they_should(count, expected):
+    assert audio.bounds(count, WINDOWS) == expected
+
+
+def test_published_windows_begin_up_to_a_sample_early():
+    published = dataclasses.replace(WINDOWS, bounds="published")
+    counts = np.random.default_rng(0).integers(33_000, 300_000, 500).tolist()
+    off = np.array(
+        [
+            np.subtract(audio.bounds(count, WINDOWS), audio.bounds(count, published))
+            for count in counts
+        ]
+    )
+    assert set(np.unique(off)) == {0, 1}
+    assert 0.1 < off[:, 1:, 0].mean() < 0.4
+
+
+def test_each_window_is_its_own_spectrogram_padded_behind():
+    wave = media_files.noise(61_116)
+    decoded = audio.decode((wave, 16_000), WINDOWS)
+    np.testing.assert_array_equal(decoded, wave)
+    found = audio.transform(decoded, WINDOWS)
+    assert found.shape == (3, 128, 204, 1)
+    for window, (first, stop) in zip(found[..., 0], audio.bounds(len(wave), WINDOWS), strict=True):
+        mel = fbank.log_mel(wave[first:stop], 16_000, 128)
+        np.testing.assert_allclose(window[:, :198], (mel.T + 4.268) / 9.138, atol=1e-6)
+        np.testing.assert_allclose(window[:, 198:], 4.268 / 9.138, atol=1e-6)
+    quiet = audio.transform(decoded, dataclasses.replace(WINDOWS, padding="silence"))
+    assert quiet[0, 0, -1, 0] < -1
+
+
+def test_windows_are_drawn_in_training_each_in_its_share():
+    wave = media_files.noise(160_000)
+    decoded = audio.decode((wave, 16_000), WINDOWS)
+    drawn = [audio.transform(decoded, WINDOWS, np.random.default_rng(seed)) for seed in (0, 1)]
+    assert np.abs(drawn[0] - drawn[1]).max() > 0.1
+    fixed = dataclasses.replace(WINDOWS, train_crop="first")
+    np.testing.assert_array_equal(
+        audio.transform(decoded, fixed, np.random.default_rng(0)),
+        audio.transform(decoded, WINDOWS),
+    )
+    bounds = audio.bounds(160_000, WINDOWS, np.array([0.999, 0.0, 0.5]))
+    places = 128_001
+    for number, (first, stop) in enumerate(bounds):
+        assert number / 3 * places - 1 <= first < (number + 1) / 3 * places
+        assert stop - first == 32_000
+
+
+def test_less_than_a_step_is_refused_in_windows_too():
+    with pytest.raises(errors.DataError, match=r"lasts 20\.0 ms, expected at least 25 ms"):
+        audio.decode((media_files.noise(320), 16_000), WINDOWS)

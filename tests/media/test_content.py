@@ -5,7 +5,7 @@ import pytest
 
 from lb_jax.core import errors
 from lb_jax.media import content, preprocess, specs
-from tests.media import media_files
+from tests.media import media_files, motion
 
 RATE = 16000
 TIME = np.arange(RATE) / RATE
@@ -15,6 +15,9 @@ AS_TAKEN = {
     else dataclasses.replace(specs.preset("audio", "mmv"), bank=bank)
     for bank in content.SILENCE_LOG_MEL
 }
+
+
+TOLD = {"rate": 100, "accel_unit": "m/s2", "gyro_unit": "rad/s"}
 
 
 def _tone(decibel, hz=1000.0):
@@ -57,6 +60,11 @@ EMPTY = {
     ),
     "flat depth": ("depth", lambda: np.full((9, 9), 2000, np.uint16), r"one depth.*2 m"),
     "flat depth with holes": ("depth", lambda: np.eye(9, dtype=np.uint16) * 2000, "one depth"),
+    "a dead sensor": (
+        "imu",
+        lambda: motion.archive(imu=np.tile([0, 0, 9.8, 0, 0, 0], (600, 1)), **TOLD),
+        "no motion, not even noise: all of its 2400 readings are equal",
+    ),
 }
 
 ENOUGH = {
@@ -65,6 +73,12 @@ ENOUGH = {
     "quiet noise": ("audio", lambda: (media_files.noise(RATE) * 0.01, RATE)),
     "faint texture": ("image", lambda: _colour(30, 3)),
     "one good frame": ("video", lambda: np.stack([_colour(0)] * 7 + [_colour(0, 9)])),
+    "a sensor at rest": (
+        "imu",
+        lambda: motion.archive(
+            imu=[0, 0, 9.8, 0, 0, 0] + 1e-3 * motion.swaying(shake=0)[1], **TOLD
+        ),
+    ),
     "two depths": ("depth", lambda: np.array([[1000, 1001]], np.uint16)),
     "a text": ("text", lambda: "a cat"),
 }
@@ -90,6 +104,13 @@ def test_the_threshold_is_the_tone_it_stands_for(bank):
     silence = preprocess.decode("audio", (np.zeros(RATE), RATE), AS_TAKEN[bank])
     with pytest.raises(errors.DataError, match="is silent"):
         content.require_content("audio", silence, "it", AS_TAKEN[bank])
+
+
+def test_silence_is_told_where_samples_are_kept():
+    spec = specs.preset("audio", "imagebind")
+    for wave, silent in ((_tone(-72), True), (_tone(-68), False)):
+        decoded = preprocess.decode("audio", (wave, RATE), spec)
+        assert (content._MISSING["audio"](decoded, spec) is not None) == silent
 
 
 def test_every_modality_is_checked():

@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import warnings
 
@@ -195,3 +196,36 @@ def test_distances_along_the_ray_become_depth_along_the_axis():
 def test_whole_numbers_of_any_width_and_order_are_units():
     for kind in (">u2", "<i2", "i4", ">u4", "u8"):
         np.testing.assert_allclose(depth.decode(MM.astype(kind), SPEC), MM / 1000, rtol=1e-6)
+
+
+DISPARITY = dataclasses.replace(specs.preset("depth", "imagebind"), focal_px=500.0, size=8)
+
+
+def test_disparity_is_baseline_times_focal_length_by_depth():
+    metres = np.full((8, 8), 2.0, np.float32)
+    metres[:4] = 5.0
+    found = depth.transform(depth.decode(metres, DISPARITY), DISPARITY)
+    assert found.shape == (8, 8, 1)
+    shares = 0.075 * 500 / metres / 75
+    np.testing.assert_allclose(found[..., 0], (shares - 0.0418) / 0.0295, atol=1e-4)
+
+
+def test_disparity_is_bounded_near_and_far():
+    metres = np.array([[0.02, 0.3], [80.0, 1e4]], np.float32).repeat(4, 0).repeat(4, 1)
+    found = depth.disparity(metres, np.clip(metres, 0.01, 50.0), DISPARITY)
+    np.testing.assert_allclose(found[::4, ::4], [[75, 75], [0.75, 0.75]], rtol=1e-5)
+
+
+def test_a_hole_is_far_or_near_as_the_spec_says():
+    metres = np.full((8, 8), 2.0, np.float32)
+    metres[3, 3] = 0
+    clipped = np.clip(metres, 0.01, 50.0)
+    assert depth.disparity(metres, clipped, DISPARITY)[3, 3] == 0
+    near = dataclasses.replace(DISPARITY, holes="near")
+    assert depth.disparity(metres, clipped, near)[3, 3] == 75
+
+
+def test_disparity_without_a_focal_length_is_asked_for():
+    spec = specs.preset("depth", "imagebind")
+    with pytest.raises(errors.DataError, match=r"focal length.*not known.*--depth-camera"):
+        depth.decode(np.full((8, 8), 2.0, np.float32), spec)

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lb_jax.core import errors, notices
+from lb_jax.core import errors, modalities, notices
 from lb_jax.media import preprocess
 from tests.media import formats
 
 PAGE = Path(__file__).parents[2] / "docs" / "media.md"
 # | modality | `file` | what becomes of it |
-ROW = re.compile(r"^\| (image|video|audio|depth|thermal) \| `([^`]+)`[^|]* \| ([^|]+) \|$", re.M)
+NAMES = "|".join(modalities.MODALITIES)
+ROW = re.compile(rf"^\| ({NAMES}) \| `([^`]+)`[^|]* \| ([^|]+) \|$", re.M)
 TABLE = {name: (modality, told) for modality, name, told in ROW.findall(PAGE.read_text("utf-8"))}
 
 

@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import io
 
 import cv2
@@ -260,3 +261,16 @@ def test_pixels_do_not_depend_on_the_threads_of_blas(sides):
         with threadpoolctl.threadpool_limits(threads, "blas"):
             found.append(image.square(picture, specs.ImageSpec(), kernel, white=255).tobytes())
     assert len(set(found)) == 1
+
+
+@pytest.mark.parametrize(("height", "width"), [(300, 200), (70, 90), (224, 400), (32, 32)])
+def test_bytes_are_resized_as_pillow_resizes_them(height, width):
+    pixels = media_files.scene(height, width)
+    spec = specs.ImageSpec(size=32, levels="bytes", **specs.STATISTICS["plain"])
+    sides = image.resized_sides(height, width, 32)
+    whole = np.asarray(Image.fromarray(pixels).resize(sides[::-1], Image.Resampling.BICUBIC))
+    top, left = image.centre(sides, 32)
+    expected = whole[top : top + 32, left : left + 32] / 255
+    np.testing.assert_allclose(image.transform(pixels, spec), expected, atol=1e-6)
+    smooth = image.transform(pixels, dataclasses.replace(spec, levels="float"))
+    assert np.abs(np.clip(smooth, 0, 1) - expected).max() < 3 / 255

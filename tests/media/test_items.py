@@ -8,7 +8,7 @@ import pytest
 
 from lb_jax.core import errors, notices
 from lb_jax.media import items, preprocess, specs, tracks
-from tests.media import media_files
+from tests.media import media_files, motion
 
 SPECS = {
     "video": specs.VideoSpec(
@@ -22,7 +22,7 @@ SILENT, LOUD = media_files.clip(), media_files.clip(sound=True)
 
 
 @pytest.mark.parametrize("modality", list(specs.SPECS))
-@pytest.mark.parametrize("preset", ["default", "valor"])
+@pytest.mark.parametrize("preset", ["default", "valor", "imagebind"])
 def test_the_shape_of_an_array_is_that_of_its_spec(modality, preset):
     made = {
         "image": lambda: media_files.picture(media_files.scene()),
@@ -30,9 +30,12 @@ def test_the_shape_of_an_array_is_that_of_its_spec(modality, preset):
         "depth": lambda: media_files.picture(np.arange(500, 2900, dtype=np.uint16).reshape(40, 60)),
         "video": lambda: SILENT,
         "audio": lambda: media_files.sound(media_files.noise(20000)),
+        "imu": lambda: motion.table(*motion.swaying()),
         "text": lambda: "a cat",
     }
     spec = specs.preset(modality, preset)
+    if isinstance(spec, specs.DepthSpec):  # of a disparity
+        spec = dataclasses.replace(spec, focal_px=500.0)
     if modality == "text" and preset == "valor":
         assert specs.shape(spec) == (spec.context,)
     else:

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import json
 import os
@@ -12,7 +13,7 @@ import soundfile
 from lb_jax.core import errors, modalities
 from lb_jax.media import fbank, preprocess, specs
 from tests import goldens
-from tests.media import media_files, sounds
+from tests.media import media_files, motion, sounds
 
 GOLDEN = goldens.FOLDER / "preprocess"
 PICTURE_TOLERANCE = 4e-3
@@ -30,6 +31,7 @@ ITEMS = {
     ),
     "video": media_files.clip,
     "audio": lambda: media_files.sound(media_files.noise(20000)),
+    "imu": lambda: motion.table(*motion.swaying()),
     "text": lambda: "a cat",
 }
 SHAPES = {
@@ -38,6 +40,7 @@ SHAPES = {
     "depth": (224, 224, 3),
     "video": (8, 224, 224, 3),
     "audio": (112, 1036, 3),
+    "imu": (2000, 6),
     "text": (77,),
 }
 
@@ -182,8 +185,15 @@ LARGE = {
     ),
     "video": lambda: media_files.clip(60, rough=True),
     "audio": lambda: media_files.sound(media_files.noise(200_000).reshape(-1, 2), 44100),
+    "imu": lambda: motion.table(*motion.swaying(1000.0, 60)),
     "text": lambda: "a cat & a dog – both asleep" * 9,
 }
+
+
+def _spec(modality, preset):
+    spec = specs.preset(modality, preset)
+    is_depth = isinstance(spec, specs.DepthSpec)
+    return dataclasses.replace(spec, focal_px=500.0) if is_depth else spec  # of a disparity
 
 
 def _digests(order, preset):
@@ -192,12 +202,12 @@ def _digests(order, preset):
     for modality in order:
         media = Path(modality)
         item = media.read_text() if modality == "text" else media
-        array = preprocess.preprocess(modality, item, preset=preset)
+        array = preprocess.preprocess(modality, item, _spec(modality, preset))
         found[modality] = hashlib.sha256(array.tobytes()).hexdigest()
     return found
 
 
-@pytest.mark.parametrize("preset", ["default", "reference"])
+@pytest.mark.parametrize("preset", ["default", "reference", "imagebind"])
 def test_arrays_are_bitwise_the_same_in_any_process_order_and_batch(preset, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert set(LARGE) == set(preprocess.MODULES)
@@ -219,6 +229,7 @@ def test_arrays_are_bitwise_the_same_in_any_process_order_and_batch(preset, tmp_
         assert json.loads(there.stdout) == here
     for modality in LARGE:
         item = Path(modality).read_text() if modality == "text" else Path(modality)
-        three = preprocess.preprocess(modality, [item, ITEMS[modality](), item], preset=preset)
+        spec = _spec(modality, preset)
+        three = preprocess.preprocess(modality, [item, ITEMS[modality](), item], spec)
         for array in (three[0], three[2]):
             assert hashlib.sha256(array.tobytes()).hexdigest() == here[modality]

@@ -3,7 +3,12 @@ import pytest
 from lb_jax.core import errors
 from lb_jax.media import settings, specs
 
-SPECS = {"depth": specs.DepthSpec(), "thermal": specs.ThermalSpec(), "video": specs.VideoSpec()}
+SPECS = {
+    "depth": specs.DepthSpec(),
+    "thermal": specs.ThermalSpec(),
+    "video": specs.VideoSpec(),
+    "imu": specs.ImuSpec(),
+}
 
 
 def test_settings_become_fields_of_the_specs():
@@ -12,6 +17,36 @@ def test_settings_become_fields_of_the_specs():
     assert found["depth"] == specs.DepthSpec(unit_m=0.001, rotated_bits=3)
     assert found["thermal"] == specs.ThermalSpec(range_k=(273.15, 323.15), unit="kelvin")
     assert found["video"] is SPECS["video"]
+
+
+def test_settings_of_motion_become_fields_of_its_spec():
+    given = settings.Settings(
+        imu_units="g, deg/s",
+        imu_rate=50,
+        imu_columns="a,b,c,d,e,f",
+        imu_interpolate=0.1,
+        imu_short="hold",
+    )
+    assert given.apply(SPECS, "model")["imu"] == specs.ImuSpec(
+        accel_unit="g",
+        gyro_unit="deg/s",
+        rate_hz=50.0,
+        columns="a,b,c,d,e,f",
+        interpolate_s=0.1,
+        short="hold",
+    )
+    assert settings.from_json(settings.to_json(given)) == given
+    assert " --imu-units g, deg/s --imu-rate 50" in given.options
+    half = settings.Settings(imu_units="auto,dps").apply(SPECS, "model")["imu"]
+    assert half == specs.ImuSpec(gyro_unit="deg/s")
+
+
+def test_a_camera_is_for_models_that_take_disparity():
+    taken = {"depth": specs.preset("depth", "imagebind")}
+    found = settings.Settings(depth_camera="kinect").apply(taken, "model")["depth"]
+    assert (found.focal_px, found.baseline_m) == (518.86, 0.075)
+    with pytest.raises(errors.ConfigError, match="takes depth in metres"):
+        settings.Settings(depth_camera="kinect").apply(SPECS, "model")
 
 
 def test_settings_survive_json():
@@ -34,6 +69,13 @@ def test_settings_are_told_as_options():
         ({"depth_unit": 0}, "depth unit is 0"),
         ({"thermal_range": (300, 280)}, "range_k"),
         ({"thermal_unit": "kelvins"}, "Did you mean 'kelvin'"),
+        ({"depth_camera": "kinekt"}, "Did you mean 'kinect'"),
+        ({"imu_units": "g"}, "expected two with a comma"),
+        ({"imu_units": "g,rpm"}, "imu units is|imu units are"),
+        ({"imu_rate": 0}, "rate_hz"),
+        ({"imu_columns": "a,b"}, "columns are"),
+        ({"imu_interpolate": -1}, "interpolate_s"),
+        ({"imu_short": "pad"}, "short is"),
     ],
 )
 def test_wrong_settings_are_refused(given, reason):

@@ -34,6 +34,7 @@ def test_reference_differs_from_default_only_where_stated():
         "depth": {"antialias"},
         "video": {"train_flip", "pixel_aspect", "colour"},
         "audio": {"mono", "resampler"},
+        "imu": set(),
         "text": set(),
     }
 
@@ -70,6 +71,29 @@ def test_an_unknown_modality_is_refused_with_the_nearest_name():
         ("video", {"choice": "chunk"}),
         ("video", {"fps": 0}),
         ("video", {"shape": "stretched"}),
+        ("image", {"levels": "bits"}),
+        ("image", {"levels": "bytes", "antialias": False}),
+        ("depth", {"levels": "bytes"}),
+        ("depth", {"channels": 2}),
+        ("depth", {"form": "inverse"}),
+        ("depth", {"baseline_m": 0}),
+        ("depth", {"focal_px": -1.0}),
+        ("depth", {"max_disparity": 0}),
+        ("depth", {"holes": "far"}),
+        ("thermal", {"channels": 4}),
+        ("audio", {"window_s": 0.0}),
+        ("audio", {"bounds": "early"}),
+        ("audio", {"layout": "windows", "bank": "dmvr"}),
+        ("audio", {"window_s": 20.0, "layout": "windows"}),
+        ("imu", {"samples": 0}),
+        ("imu", {"window_s": 0.0}),
+        ("imu", {"rate_hz": -1.0}),
+        ("imu", {"accel_unit": "N"}),
+        ("imu", {"gyro_unit": "rpm"}),
+        ("imu", {"columns": "a,b"}),
+        ("imu", {"interpolate_s": -0.1}),
+        ("imu", {"short": "pad"}),
+        ("imu", {"train_crop": "first"}),
         ("text", {"context": 2}),
         ("text", {"tokens": "pieces"}),
     ],
@@ -114,7 +138,8 @@ def test_fields_of_depth_that_came_later_change_its_digest_where_they_are_set():
     assert "missing" not in specs.told(spec)
     changed = dataclasses.replace(spec, missing=(65535,))
     assert specs.digest(changed) != digest
-    plain = repr(changed).replace(", kernel='bicubic'", "")
+    plain = repr(changed).replace(", kernel='bicubic', levels='float'", "")
+    plain = plain.partition(", form='metres'")[0] + ")"
     assert specs.told(changed) == plain.replace(", rotated_bits=0, ray_focal=None", "")
 
 
@@ -124,3 +149,36 @@ def test_the_digest_follows_how_files_are_read(monkeypatch):
     after = {name: specs.digest(spec) for name, spec in specs.PRESETS["reference"].items()}
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"audio", "video"}
+
+
+def test_the_presets_of_imagebind_differ_where_stated():
+    names = ("imagebind", "imagebind_reference", "imagebind_200hz")
+    plain, *others = (
+        {m: specs.to_dict(specs.preset(m, name)) for m in specs.SPECS} for name in names
+    )
+    changed = [
+        {m: {f for f in plain[m] if plain[m][f] != other[m][f]} for m in plain} for other in others
+    ]
+    assert changed == [
+        {
+            "image": {"colour"},
+            "video": {"pixel_aspect", "colour", "bounds"},
+            "depth": {"antialias", "holes"},
+            "thermal": {"stretch"},
+            "audio": {"bounds"},
+            "imu": set(),
+            "text": set(),
+        },
+        {m: {"window_s"} if m == "imu" else set() for m in plain},
+    ]
+    assert {m: specs.shape(specs.preset(m, "imagebind")) for m in specs.SPECS} == {
+        "image": (224, 224, 3),
+        "video": (15, 2, 224, 224, 3),
+        "depth": (224, 224, 1),
+        "thermal": (224, 224, 1),
+        "audio": (3, 128, 204, 1),
+        "imu": (2000, 6),
+        "text": (77,),
+    }
+    assert specs.preset("imu").grid_hz == 400
+    assert specs.preset("imu", "imagebind_200hz").grid_hz == 200

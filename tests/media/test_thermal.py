@@ -1,5 +1,6 @@
 """Thermal pictures: readings of any range become the grey pictures that the corpus is made of."""
 
+import dataclasses
 import io
 import struct
 import warnings
@@ -292,3 +293,33 @@ def test_colours_of_16_bits_are_a_rendering():
     with pytest.warns(errors.DataWarning, match="false colours"):
         found = thermal.decode(content, SPEC)
     np.testing.assert_array_equal(found, colours[..., ::-1] >> 8)
+
+
+GREY = dataclasses.replace(specs.preset("thermal", "imagebind"), size=8)
+
+
+def test_one_channel_is_the_grey_from_0_to_1():
+    grey = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
+    picture = np.repeat(grey[..., None], 3, axis=2)
+    found = thermal.transform(picture, GREY)
+    assert found.shape == (8, 8, 1)
+    np.testing.assert_allclose(found[..., 0], grey / 255, atol=1e-6)
+    clip = dataclasses.replace(GREY, **specs.STATISTICS["clip"])
+    expected = (grey / 255 - specs.CLIP_MEAN[0]) / specs.CLIP_STD[0]
+    np.testing.assert_allclose(thermal.transform(picture, clip)[..., 0], expected, atol=1e-5)
+
+
+def test_one_channel_of_false_colours_is_their_brightness():
+    picture = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    expected = picture @ [0.299, 0.587, 0.114] / 255
+    np.testing.assert_allclose(thermal.transform(picture, GREY)[..., 0], expected, atol=0.005)
+
+
+@pytest.mark.parametrize("levels", ["float", "bytes"])
+def test_one_channel_equals_each_of_three(levels):
+    grey = np.random.default_rng(0).integers(0, 256, (30, 41), np.uint8)
+    picture = np.repeat(grey[..., None], 3, axis=2)
+    one = dataclasses.replace(GREY, levels=levels)
+    three = dataclasses.replace(one, channels=3)
+    found = thermal.transform(picture, one)
+    np.testing.assert_array_equal(thermal.transform(picture, three), np.repeat(found, 3, axis=2))

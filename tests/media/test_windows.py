@@ -1,14 +1,15 @@
 """Windows of one pass against decoding every stretch by itself."""
 
+import dataclasses
 import tracemalloc
 
 import numpy as np
 import pytest
 
-from lb_jax.core import errors
+from lb_jax.core import errors, notices
 from lb_jax.media import clips, specs, video, windows
 from lb_jax.media import clock as clock_lib
-from tests.media import media_files
+from tests.media import media_files, motion
 
 VIDEO = specs.VideoSpec(size=32, frames=4)
 AUDIO = specs.AudioSpec(mel_bins=16, target_frames=32)
@@ -47,6 +48,37 @@ def test_windows_of_sound_are_its_clips(rate_hz, window_s, stride_s, tmp_path):
     np.testing.assert_allclose([one.start_s for one in found], expected, atol=1.01 / rate_hz)
 
 
+@pytest.mark.parametrize(("window_s", "stride_s"), LENGTHS)
+@pytest.mark.parametrize("rate_hz", [400.0, 137.0])
+def test_windows_of_motion_are_its_clips(rate_hz, window_s, stride_s, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(motion.table(*motion.swaying(rate_hz)))
+    spec = specs.ImuSpec(samples=80, window_s=0.5, short="hold")
+    with notices.collected():
+        found = _equal_to_clips("imu", path, spec, window_s, stride_s)
+    length_s = round(6 * rate_hz) / rate_hz
+    expected = windows.starts(length_s, window_s, stride_s or window_s)
+    np.testing.assert_allclose([one.start_s for one in found], expected)
+    assert all(one.array.shape == (80, 6) for one in found)
+    assert found[-1].end_s <= length_s + 1e-9
+
+
+def test_windows_of_motion_say_what_they_leave_out():
+    t, readings = motion.swaying(seconds=20)
+    spec = specs.ImuSpec(accel_unit="m/s2", gyro_unit="rad/s")
+    media = motion.table(t, readings)
+    with notices.collected() as warned:
+        found = list(windows.windows("imu", media, spec, 5.0, 2.5))
+    assert [one.start_s for one in found] == [0, 2.5, 5, 7.5, 10, 12.5, 15]
+    assert not warned
+    with notices.collected() as warned:
+        assert len(list(windows.windows("imu", media, spec, 10.0))) == 2
+    [told] = warned
+    assert "lasts 10.0 s, of which the model takes the 5 s in the middle" in told.reason
+    with pytest.raises(errors.DataError, match=r"lasts 2\.00 s from 0 s to 2 s, the model takes 5"):
+        list(windows.windows("imu", media, spec, 2.0))
+
+
 def test_sound_of_a_video_is_cut_too(tmp_path):
     path = tmp_path / "a.mp4"
     path.write_bytes(media_files.clip(60, sound=True))
@@ -67,6 +99,18 @@ def test_sound_of_a_video_is_cut_too(tmp_path):
 )
 def test_last_window_ends_with_the_file(length_s, window_s, stride_s, expected):
     assert windows.starts(length_s, window_s, stride_s) == expected
+
+
+@pytest.mark.parametrize("rate_hz", [16000, 22050])
+@pytest.mark.parametrize(("window_s", "stride_s"), LENGTHS)
+def test_windows_of_sound_in_windows_are_its_clips(rate_hz, window_s, stride_s, tmp_path):
+    path = tmp_path / "a.wav"
+    path.write_bytes(media_files.sound(media_files.noise(6 * rate_hz + 17), rate_hz))
+    spec = dataclasses.replace(
+        specs.preset("audio", "imagebind"), mel_bins=16, target_frames=40, window_s=0.3
+    )
+    for one in _equal_to_clips("audio", path, spec, window_s, stride_s):
+        assert one.array.shape == (3, 16, 40, 1)
 
 
 def test_memory_does_not_grow_with_length():

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 from lb_jax.core import errors
-from lb_jax.core.modalities import MODALITIES, TEXT
+from lb_jax.core.modalities import LANGUAGEBIND, MODALITIES, TEXT
 from lb_jax.evaluation.benchmarks import prompts
 from lb_jax.evaluation.metrics import java_scorers, scoring
 from lb_jax.media.clips import Views
@@ -229,7 +229,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     ),
     "ave": Benchmark("AVE", _tasks("image->audio", share=_PART)),
     "smoke": Benchmark(
-        "README samples", _tasks(*(f"{name}->text" for name in MODALITIES)), pairs=True
+        "README samples", _tasks(*(f"{name}->text" for name in LANGUAGEBIND)), pairs=True
     ),
 }
 

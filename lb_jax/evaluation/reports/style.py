@@ -3,10 +3,10 @@
 CSS = """
 :root { color-scheme: light dark; --page: #f6f6f3; --card: #fff; --ink: #1c1c1a; --soft: #62625d; --line: #deded8;
   --accent: #2a6fc9; --good: #16794a; --bad: #b3392d;
-  --image: #2a78d6; --video: #d95f26; --depth: #128a62; --thermal: #c8447f; --audio: #a97500; }
+  --image: #2a78d6; --video: #d95f26; --depth: #128a62; --thermal: #c8447f; --audio: #a97500; --imu: #5b5fc7; }
 @media (prefers-color-scheme: dark) { :root { --page: #161615; --card: #20201e; --ink: #ecece8; --soft: #a3a39c;
   --line: #393936; --accent: #6aa8f5; --good: #4cc38a; --bad: #f0796d;
-  --image: #5b9ff0; --video: #ec7d48; --depth: #2fb98a; --thermal: #e873a5; --audio: #d3a02b; } }
+  --image: #5b9ff0; --video: #ec7d48; --depth: #2fb98a; --thermal: #e873a5; --audio: #d3a02b; --imu: #9a9df0; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
 main { max-width: 1120px; margin: 0 auto; padding: 24px 20px 64px; }
@@ -42,7 +42,8 @@ polyline { fill: none; stroke-width: 2; stroke-linejoin: round; }
 .s-video { stroke: var(--video); background: var(--video); } .s-depth { stroke: var(--depth);
   background: var(--depth); }
 .s-thermal { stroke: var(--thermal); background: var(--thermal); }
-.s-audio { stroke: var(--audio); background: var(--audio); } .s-text { stroke: var(--soft); background: var(--soft); }
+.s-audio { stroke: var(--audio); background: var(--audio); }
+.s-imu { stroke: var(--imu); background: var(--imu); } .s-text { stroke: var(--soft); background: var(--soft); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 5px 10px; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }

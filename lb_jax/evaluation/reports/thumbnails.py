@@ -1,6 +1,7 @@
 """Small pictures of media files of any modality, for pages."""
 
 import base64
+import dataclasses
 import functools
 import io
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from lb_jax.media import clips, preprocess, specs
+from lb_jax.media.sensors import motion_picture
 
 SIDE_PX = 112
 
@@ -40,29 +42,38 @@ _DRAWN = {
     "depth": _draw_depth,
     "video": lambda frames: frames[len(frames) // 2],
     "audio": _draw_audio,
+    "imu": motion_picture.draw,
 }
+WHOLE = ("audio", "imu")  # squeezed into the square: what lies at their edges counts
 
 
 def draw(modality: str, clip: clips.Clip) -> np.ndarray:
     """Draws a stretch of a file as a thumbnail.
 
-    Pictures as they are, the middle frame of a clip, depth in colours, sound as its spectrogram.
+    Pictures as they are, the middle frame of a clip, depth in colours, sound as its spectrogram,
+    motion as curves.
 
     Returns:
-      uint8 `[SIDE_PX, SIDE_PX, 3]`, the centre square; a spectrogram is squeezed into the square
-      instead.
+      uint8 `[SIDE_PX, SIDE_PX, 3]`, the centre square; a spectrogram and curves are squeezed into
+      the square instead.
 
     Raises:
       DataError: the file cannot be decoded.
     """
-    return _square(modality, clips.decode(modality, clip, specs.preset(modality)))
+    return _square(modality, clips.decode(modality, clip, _spec(modality)))
+
+
+def _spec(modality: str) -> specs.Spec:
+    """What is drawn is all of an item, of motion also what is shorter than a window."""
+    spec = specs.preset(modality)
+    return dataclasses.replace(spec, short="hold") if isinstance(spec, specs.ImuSpec) else spec
 
 
 def _square(modality: str, decoded: np.ndarray) -> np.ndarray:
     whole = Image.fromarray(np.ascontiguousarray(_DRAWN[modality](decoded)))
     side = min(whole.size)
     left, top = (whole.width - side) // 2, (whole.height - side) // 2
-    box = None if modality == "audio" else (left, top, left + side, top + side)
+    box = None if modality in WHOLE else (left, top, left + side, top + side)
     return np.asarray(whole.resize((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS, box=box))
 
 
@@ -78,7 +89,7 @@ def data_uri_of(modality: str, media: Any) -> str:
     Raises:
       DataError: they cannot be decoded.
     """
-    return _uri(_square(modality, preprocess.decode(modality, media, specs.preset(modality))))
+    return _uri(_square(modality, preprocess.decode(modality, media, _spec(modality))))
 
 
 def strip_uri(film: clips.Clip, frames: int) -> str:

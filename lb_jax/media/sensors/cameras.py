@@ -45,7 +45,8 @@ def parse(given: str | float) -> dict[str, Any]:
     is_named = baseline_m is not None or not (colon or name)
     if focal is None or not is_named:
         raise errors.ConfigError(
-            f"depth camera is {given!r}; expected {EXPECTED}.{errors.nearest(name, CAMERAS)}"
+            f"depth camera is {given!r}; expected {EXPECTED}."
+            f"{errors.nearest(name or pixels, CAMERAS)}"
         )
     return {"focal_px": focal} | ({} if baseline_m is None else {"baseline_m": baseline_m})
 

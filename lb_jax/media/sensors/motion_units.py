@@ -15,6 +15,8 @@ import re
 
 import numpy as np
 
+from lb_jax.core import errors
+
 GRAVITY = 9.80665  # m/s2
 AUTO = "auto"
 # What a stored number is multiplied by.
@@ -34,9 +36,11 @@ WRITTEN = {
     "gravity": "g",
     "mg": "mg",
     "millig": "mg",
+    "milli-g": "mg",
     "rads": "rad/s",
     "rad": "rad/s",
     "radps": "rad/s",
+    "radsec": "rad/s",
     "rps": "rad/s",
     "rads-1": "rad/s",
     "radianspersecond": "rad/s",
@@ -44,11 +48,13 @@ WRITTEN = {
     "deg": "deg/s",
     "dps": "deg/s",
     "degps": "deg/s",
+    "degsec": "deg/s",
     "degs-1": "deg/s",
     "degreespersecond": "deg/s",
 }
 
 SLOW_S = 0.5  # over which shaking is averaged out
+TURN_S = 0.2  # and over which turning is followed: people turn about once a second
 NEAR = (0.8, 1.25)  # of gravity: what a scale that is off, and a body that moves, still show
 # No sensor that people wear turns faster: the largest range that is sold is 4000 degrees a second.
 FASTEST_RAD = 70.0
@@ -82,6 +88,30 @@ def named(given: str, units: dict[str, float]) -> str | None:
     return found if found in units else None
 
 
+def parse(given: str) -> dict[str, str]:
+    """Reads what a user writes for the units of both sensors, such as `g,deg/s`.
+
+    Returns:
+      Fields of `specs.ImuSpec`.
+
+    Raises:
+      ConfigError: anything else.
+    """
+    parts = [part.strip() for part in str(given).split(",")]
+    kinds = (("accel_unit", ACCEL), ("gyro_unit", GYRO))
+    if len(parts) == len(kinds):
+        units = {
+            field: AUTO if part == AUTO else named(part, known)
+            for part, (field, known) in zip(parts, kinds, strict=True)
+        }
+        if None not in units.values():
+            return {field: unit for field, unit in units.items() if unit is not None}
+    raise errors.ConfigError(
+        f"imu units are {given!r}; expected two with a comma: {', '.join((*ACCEL, AUTO))}, then "
+        f"{', '.join((*GYRO, AUTO))}, such as g,deg/s."
+    )
+
+
 def strength(accel: np.ndarray, rate_hz: float) -> float:
     """The steady part of an acceleration, in its own unit: gravity, where the sensor shows it.
 
@@ -90,6 +120,12 @@ def strength(accel: np.ndarray, rate_hz: float) -> float:
       rate_hz: of the readings.
     """
     return float(np.median(np.linalg.norm(_slow(accel, rate_hz), axis=1)))
+
+
+def unrest(values: np.ndarray, rate_hz: float) -> float:
+    """By which share the strength of the steady part of readings [n, 3] varies."""
+    lengths = np.linalg.norm(_slow(values, rate_hz), axis=1)
+    return float(lengths.std() / max(lengths.mean(), 1e-12))
 
 
 def gravity_in(steady: float) -> str | None:
@@ -125,13 +161,13 @@ def rotation(accel: np.ndarray, gyro: np.ndarray, rate_hz: float) -> Seen | None
 
 def _by_gravity(accel: np.ndarray, gyro: np.ndarray, rate_hz: float) -> Seen | None:
     """Compares how the direction of gravity changed with how rotation changes it: -w x g."""
-    block = max(int(SLOW_S * rate_hz), 1)
-    steady = _slow(accel, rate_hz)
+    block = max(int(TURN_S * rate_hz), 1)
+    steady = _slow(accel, rate_hz, TURN_S)
     length = np.linalg.norm(steady, axis=1, keepdims=True)
     if len(steady) < 4 or length.min() <= 0:
         return None
     down = steady / length  # [blocks, 3]
-    turn = _slow(gyro, rate_hz) * (block / rate_hz)
+    turn = _slow(gyro, rate_hz, TURN_S) * (block / rate_hz)
     between, middle = (turn[1:] + turn[:-1]) / 2, (down[1:] + down[:-1]) / 2
     changed, said = np.diff(down, axis=0), -np.cross(between, middle)
     if np.abs(changed).sum() < TURNED_RAD or not (said**2).sum() > 0:
@@ -146,9 +182,9 @@ def _by_gravity(accel: np.ndarray, gyro: np.ndarray, rate_hz: float) -> Seen | N
     return None
 
 
-def _slow(values: np.ndarray, rate_hz: float) -> np.ndarray:
-    """Means of consecutive blocks of `SLOW_S`, [blocks, 3]; one of all where it is shorter."""
-    block = max(int(SLOW_S * rate_hz), 1)
+def _slow(values: np.ndarray, rate_hz: float, block_s: float = SLOW_S) -> np.ndarray:
+    """Means of consecutive blocks, [blocks, 3]; one of all where it is shorter."""
+    block = max(int(block_s * rate_hz), 1)
     count = len(values) // block
     if count == 0:
         return values.mean(axis=0, keepdims=True)

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from lb_jax.core import errors
-from lb_jax.core.modalities import MODALITIES
+from lb_jax.core.modalities import LANGUAGEBIND, MODALITIES
 from lb_jax.evaluation.benchmarks import prompts, splits
 from lb_jax.evaluation.benchmarks.layouts import annotations
 from lb_jax.evaluation.benchmarks.layouts.files import Files, folder, inside, is_text
@@ -315,7 +315,7 @@ def smoke(root: Path) -> splits.Split:
         annotations.no_folder(root, "assets")
     for place, text in enumerate(SMOKE_TEXTS):
         reading.add(str(place), "the README", texts=(text,))
-    for modality in MODALITIES:
+    for modality in LANGUAGEBIND:
         files = Files(root, modality, (f"assets/{modality}",), deep=False)
         for id_ in reading.ids:
             reading.find(modality, files, id_)
