@@ -137,7 +137,8 @@ def mask(context: int) -> np.ndarray:
 
 def leaf_shapes(cfg: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Path -> shape, one tower for stills and clips."""
-    model, found = LanguageBind(cfg), {f"logit_scale/{name}": () for name in cfg.scaled}
+    model = LanguageBind(cfg)
+    found: dict[str, tuple[int, ...]] = {f"logit_scale/{name}": () for name in cfg.scaled}
     for theirs, several in TOWERS.items():
         name = next((one for one in several if one == TEXT or one in cfg.towers), None)
         if name is not None:

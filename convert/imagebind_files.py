@@ -108,9 +108,11 @@ class ImageBindWeights(Weights):
         for path, found in self._places.items():
             inside = path.removeprefix(f"{top}/")
             if inside != path and how.wanted(inside):
-                one = how.layer is not None and is_stacked(inside)
                 dtype = how.dtype or rules.stored(self.tensors, found)
-                wanted[inside] = [found[how.layer]] if one else found, dtype
+                if how.layer is not None and is_stacked(inside):
+                    wanted[inside] = [found[how.layer]], dtype
+                else:
+                    wanted[inside] = found, dtype
         return paths.unflatten(rules.leaves(self.where, self.tensors, wanted))
 
 

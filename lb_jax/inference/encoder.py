@@ -142,7 +142,6 @@ class Encoder(comparing.Comparing, abilities.Able):
     def _check_input(self, modality: str, array: np.ndarray) -> None:
         """Raises `ConfigError` for an array that the tower does not take."""
 
-    @abc.abstractmethod
     def _clips(self, modality: str, array: np.ndarray) -> int | None:
         """Clips of an item of an array that `_check_input` let pass; None without such an axis."""
         del modality, array

@@ -207,6 +207,7 @@ class Attention(nnx.Module):
         self.q_proj, self.k_proj, self.v_proj, self.out_proj = map(
             linear, ("q_proj", "k_proj", "v_proj", "out_proj")
         )
+
         def row() -> nnx.Param | None:
             if not bias_kv:
                 return None
