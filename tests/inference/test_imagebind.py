@@ -8,9 +8,10 @@ import pytest
 
 import lb_jax
 from lb_jax.convert import imagebind_files, weights, write
-from lb_jax.core import errors
+from lb_jax.core import errors, notices
 from lb_jax.core.modalities import TEXT
-from lb_jax.inference import api, unit_vectors
+from lb_jax.inference import api, golden, unit_vectors
+from lb_jax.media import specs
 from lb_jax.models.languagebind import input_shape
 from lb_jax.search.maker import Maker
 from tests.convert import imagebind_weights, small
@@ -185,3 +186,17 @@ def test_scaled_vectors_are_imagebind_s_alone(other):
 def test_open_weights_and_load_agree_on_what_it_is(released):
     assert isinstance(weights.open_weights(released), imagebind_files.ImageBindWeights)
     assert isinstance(lb_jax.load(released / "imagebind.pth"), api.Model)
+
+
+@pytest.mark.parametrize("name", ["audio", "depth", "image", "imu", "thermal", "video"])
+def test_files_of_every_modality_go_through(released, name):
+    model = lb_jax.load(released, batch_size=4, depth_camera="kinect")
+    item = golden.media(name)
+    with notices.collected():
+        one, both = model.embed(name, [item]), model.embed(name, [item, item])
+        x = model.preprocess(name, [item])
+    assert one.family == "ImageBind"
+    np.testing.assert_allclose(np.linalg.norm(one, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(both, one[[0, 0]], atol=1e-6)
+    np.testing.assert_allclose(model.encode(name, x), one, atol=1e-6)
+    assert x.shape[1:] == specs.shape(model.specs[name])
