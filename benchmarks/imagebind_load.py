@@ -5,8 +5,8 @@
 Writes a file of the released sizes with random numbers (4.8 GB, removed at the end) as PyTorch
 writes it. A process of its own then opens it for one modality and brings the tower to the device;
 what counts is the largest resident set from then on above what was resident before, over the
-tower's bytes. It may be at most 1.2 for the first of the modalities; of small towers the interpreter's
-own growth is the larger part.
+tower's bytes. It may be at most 1.2 for the first of the modalities; of small towers what tracing
+and compiling take is the larger part.
 """
 
 import argparse
