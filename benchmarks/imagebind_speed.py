@@ -81,8 +81,10 @@ def ours(cfg, size: int) -> Callable[[], np.ndarray]:
 
     text = TextConfig(8, 1, 1, 8, embed_dim=cfg.embed_dim, vocab=8, context=8)  # not used
     model = LanguageBind(ModelConfig({"image": cfg}, text))
-    params = {"base": {}, "towers": {"image": paths.unflatten(drawn(cfg))}}
-    params, x = jax.device_put((params, pixels(cfg, size)))
+    leaves, x = drawn(cfg), jax.device_put(pixels(cfg, size))
+    # one by one, so that each host copy goes before the next leaf comes
+    tower = {path: jax.block_until_ready(jax.device_put(leaves.pop(path))) for path in list(leaves)}
+    params = {"base": {}, "towers": {"image": paths.unflatten(tower)}}
     run = jax.jit(lambda params, x: model.encode(params, "image", x))
     return lambda: np.asarray(run(params, x))
 
@@ -93,15 +95,20 @@ def theirs(cfg, size: int) -> Callable[[], np.ndarray]:
     from torch.nn import functional
 
     leaves = {path: torch.from_numpy(array) for path, array in drawn(cfg).items()}
+    fused = {  # as nn.MultiheadAttention keeps them
+        name: torch.cat([leaves.pop(f"blocks/attn/{one}_proj/{name}") for one in "qkv"], -1)
+        for name in ("kernel", "bias")
+    }
+    fused["kernel"] = fused["kernel"].mT.contiguous()
     x = torch.from_numpy(pixels(cfg, size)).permute(0, 3, 1, 2).contiguous()
     kernel = leaves.pop("patch_embed/kernel")
     if cfg.tube_size:
         kernel = kernel.sum(0)
     kernel = kernel.permute(3, 2, 0, 1).contiguous()
-    weights = {  # a linear layer's lies transposed in torch
-        path: leaf.mT.contiguous() if path.endswith("kernel") else leaf
-        for path, leaf in leaves.items()
-    }
+    weights = {}  # a linear layer's lies transposed in torch
+    for path in list(leaves):
+        leaf = leaves.pop(path)
+        weights[path] = leaf.mT.contiguous() if path.endswith("kernel") else leaf
 
     def norm(x, path: str, layer: int | None = None):
         scale, bias = (pick(f"{path}/{name}", layer) for name in ("scale", "bias"))
@@ -109,11 +116,6 @@ def theirs(cfg, size: int) -> Callable[[], np.ndarray]:
 
     def pick(path: str, layer: int | None):
         return weights[path] if layer is None else weights[path][layer]
-
-    fused = {  # as nn.MultiheadAttention keeps them
-        name: torch.cat([weights[f"blocks/attn/{one}_proj/{name}"] for one in "qkv"], 1)
-        for name in ("kernel", "bias")
-    }
 
     def block(x, layer: int):
         y = norm(x, "blocks/norm1", layer)
