@@ -101,7 +101,12 @@ def _parse(argv: Sequence[str], name: str, out: str | None = None) -> argparse.N
     add_settings(parser)
     file_arguments.add_unused(parser, "embedded")
     add = file_arguments.add_read(parser, "stores").add_argument
-    add("--window", type=float, metavar="S", help="seconds of video or sound a row (default: 10)")
+    add(
+        "--window",
+        type=float,
+        metavar="S",
+        help="seconds of video, sound or motion a row (default: 10)",
+    )
     add("--stride", type=float, metavar="S", help="from one window to the next (default: --window)")
     add("--prune", action="store_true", help="remove files that are gone from the folders")
     add(

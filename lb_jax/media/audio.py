@@ -220,6 +220,7 @@ def _windows(
     out = np.full((spec.clips, spec.mel_bins, spec.target_frames, 1), padding, np.float32)
     for place, (first, stop) in zip(out, bounds(len(decoded), spec, draws), strict=True):
         mel = fbank.log_mel(decoded[first:stop], spec.sample_rate_hz, spec.mel_bins)
+        mel = mel[: spec.target_frames]
         place[:, : len(mel), 0] = _normalised(mel, spec)
     return out
 

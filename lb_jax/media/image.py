@@ -161,7 +161,8 @@ def _of_bytes(decoded: np.ndarray, spec: specs.PictureSpec) -> np.ndarray:
 
     The passes have no plain form in floats: how Pillow rounds its weights is part of them.
     """
-    sides = resized_sides(*decoded.shape[:2], spec.size)
+    height, width = decoded.shape[:2]
+    sides = resized_sides(height, width, spec.size)
     top, left = centre(sides, spec.size)
     channels = specs.shape(spec)[-1]
     planes = decoded if channels == 3 else np.ascontiguousarray(decoded[..., 0])

@@ -6,6 +6,7 @@ fields of the preprocessing specs, and a store keeps them beside its vectors.
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -67,7 +68,12 @@ class Settings:
     @property
     def options(self) -> str:
         """As a command line has them, each with a blank before it."""
-        return "".join(f" {option_of(name)} {_words(value)}" for name, value in self.given.items())
+        words = (
+            " ".join(shlex.quote(one) for one in _listed(value)) for value in self.given.values()
+        )
+        return "".join(
+            f" {option_of(name)} {told}" for name, told in zip(self.given, words, strict=True)
+        )
 
     def apply(self, found: Mapping[str, specs.Spec], where: str) -> dict[str, specs.Spec]:
         """Specs by modality with these settings.
@@ -139,4 +145,8 @@ def to_json(settings: Settings) -> str:
 
 
 def _words(value: Any) -> str:
-    return " ".join(f"{one:g}" for one in value) if isinstance(value, list) else f"{value}"
+    return " ".join(_listed(value))
+
+
+def _listed(value: Any) -> list[str]:
+    return [f"{one:g}" for one in value] if isinstance(value, list) else [f"{value}"]

@@ -109,7 +109,7 @@ def run(
       arguments: see `media_files.find`.
       model: what `lb_jax.load` returned, or takes.
       uri: of the store, a folder or a place on object storage.
-      window_s: length of the windows that video and sound are cut into.
+      window_s: length of the windows that video, sound and motion are cut into.
       stride_s: from the beginning of one to that of the next; None is `window_s`.
       **settings: those of `update`.
 

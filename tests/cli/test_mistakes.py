@@ -31,6 +31,26 @@ MISTAKES = {
         f"{EMBED}depth {{media}}/picture.png",
         r"picture\.png: is 8-bit with channels R/G/B; expected one 16-bit channel",
     ),
+    "motion of a model without it": (
+        f"{EMBED}imu {{media}}/picture.png",
+        r"no 'imu'.*audio, depth, image, thermal, video",
+    ),
+    "settings of motion for a model without it": (
+        "embed --model={model} -o {tmp}/store {media}/picture.png --imu-rate=100",
+        r"imu rate is 100\S*, which is for imu; .* has .*depth.*Leave it out",
+    ),
+    "a camera for depth in metres": (
+        "embed --model={model} -o {tmp}/store {media}/picture.png --depth-camera=kinect",
+        r"depth camera is kinect, which tells disparity; .*takes depth in metres",
+    ),
+    "units of motion that are none": (
+        "embed --model={model} -o {tmp}/store {media}/picture.png --imu-units=g",
+        r"imu units are 'g'; expected two with a comma",
+    ),
+    "motion in a run of LanguageBind": (
+        f"train --config={FINETUNE}:imu --workdir={{tmp}}/run",
+        r"takes one of image, .*audio after a colon.*not 'imu'",
+    ),
     "sound as video": (f"{EMBED}video {{media}}/sound.wav", r"sound\.wav: .*video"),
     "picture as sound": (f"{EMBED}audio {{media}}/picture.png", r"picture\.png: "),
     "every file bad": (

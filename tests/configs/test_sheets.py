@@ -176,6 +176,13 @@ def test_the_original_preprocessing_can_be_written():
         assert recipe.build(cfg)[1][name] == specs.preset(name, "reference")
 
 
+def test_a_modality_that_languagebind_has_not_is_refused():
+    cfg = run("finetune", "image")
+    cfg = dataclasses.replace(cfg, modalities={"imu": train_config.ModalityRecipe()})
+    with pytest.raises(errors.ConfigError, match=r"have none for imu; expected some of image"):
+        recipe.build(cfg)
+
+
 def test_own_data_needs_a_known_modality():
     with pytest.raises(errors.ConfigError, match=r"one of image, video, .*finetune\.py:.*got none"):
         sheet("finetune")

@@ -60,13 +60,15 @@ def test_usual_members(tmp_path):
         "in/a": {"JPG": b"picture", "mp4": b"clip", "json": json.dumps(told).encode(), "cls": b"3"},
         "b": {"flac": b"sound", "txt": b"\xef\xbb\xbfa dog", "json": json.dumps(told).encode()},
         "c": {"depth.png": b"d", "thermal.jpg": b"t", "mplug.txt": b" \n"},
+        "d": {"imu.csv": b"m", "csv": b"no media"},
         ".hidden": {"jpg": b"x"},
     }
     source = WebDataset(shard(tmp_path / "x.tar", samples))
-    assert source.modalities == ("image", "video", "depth", "thermal", "audio")
+    assert source.modalities == ("image", "video", "depth", "thermal", "audio", "imu")
     assert source.text_kinds == ("caption", "raw", "mplug")
-    a, b, c = (source[n] for n in range(len(source)))
-    assert [row.id for row in (a, b, c)] == ["x/in/a", "x/b", "x/c"]
+    a, b, c, d = (source[n] for n in range(len(source)))
+    assert [row.id for row in (a, b, c, d)] == ["x/in/a", "x/b", "x/c", "x/d"]
+    assert dict(d.media) == {"imu": (b"m",)}
     assert dict(a.media) == {"image": (b"picture",), "video": (b"clip",)}
     assert a.texts == {"caption": ("a", "b"), "raw": "t"}
     assert dict(b.media) == {"audio": (b"sound",)}

@@ -9,9 +9,11 @@ import pytest
 from lb_jax.core import errors
 from lb_jax.corpora.quarantine import Quarantine
 from lb_jax.corpora.rows import Row
+from lb_jax.corpora.sources import open_source
+from lb_jax.demo import corpus
 from lb_jax.feed import pipeline
 from lb_jax.media import specs
-from lb_jax.media.specs import ImageSpec
+from lb_jax.media.specs import ImageSpec, ImuSpec
 from lb_jax.text import tokenizer
 from lb_jax.training import worker
 from tests.media import media_files
@@ -295,3 +297,25 @@ def test_frames_are_drawn_by_seed_and_number():
     assert len({media(number).tobytes() for number in range(6)} | {media(0, 1).tobytes()}) > 5
     with pytest.raises(errors.ConfigError, match=r"set data\.cache=none"):
         pipeline.Loader([(Films(1), 1.0)], "video", spec, "mplug", ENCODE, seed=0, cache=True)
+
+
+def test_motion_of_the_demo_is_fed_with_a_drawn_window(tmp_path):
+    """VIDAL's layout carries it; three modalities of one item share their row and caption."""
+    corpus.write_corpus(tmp_path, seed=0, items=20, workers=1)
+    sources = [(open_source(tmp_path / "train.json"), 1.0)]
+    spec = ImuSpec(samples=200, window_s=4.0)
+
+    def loaded(seed):
+        loader = pipeline.Loader(sources, "imu", spec, "polish_mplug", ENCODE, seed=seed)
+        batches = pipeline.Batches(
+            pipeline.BatchLoader({"imu": loader}, {"imu": 4}, threads=0, process=(0, 1)),
+            Quarantine(tmp_path / "bad.jsonl", 0.0),
+        )
+        return next(batches)["imu"]
+
+    one, again, other = loaded(0), loaded(0), loaded(1)
+    [name] = [key for key in one if key != "text" and one[key].ndim == 3]
+    assert one[name].shape == (4, 200, 6)
+    np.testing.assert_array_equal(one[name], again[name])
+    assert np.abs(one[name] - other[name]).max() > 0.1
+    assert 8 < np.linalg.norm(one[name][..., :3].mean(1), axis=-1).mean() < 11

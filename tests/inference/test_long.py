@@ -7,9 +7,10 @@ import pytest
 
 from lb_jax.core import errors
 from lb_jax.inference import api, frames, long
-from lb_jax.media import clips
+from lb_jax.media import clips, specs
 from lb_jax.text import sentences
-from tests.media import media_files
+from tests.inference import fake
+from tests.media import media_files, motion
 
 
 @pytest.mark.parametrize(("modality", "name"), [("video", "a.mp4"), ("audio", "a.wav")])
@@ -29,6 +30,21 @@ def test_moments_are_the_clips_embedded_one_by_one(model, modality, name, tmp_pa
         np.testing.assert_array_equal(model.encode(modality, array[None])[0], vector)
     assert not found.is_interpolated
     assert (found.frames, found.trained_frames) == ((2, 2) if modality == "video" else (None, None))
+
+
+def test_moments_of_motion_are_windows_of_the_recording(tmp_path):
+    t, readings = motion.swaying(seconds=12)
+    path = tmp_path / "walk.csv"
+    path.write_bytes(motion.table(t, readings, "t,ax [m/s2],ay,az,gx [rad/s],gy,gz"))
+    spec = specs.ImuSpec()
+    encoder = fake.Fake(imu=spec)
+    found = long.embed(encoder, path, window_s=5.0, stride_s=2.5)  # told by its ending
+    assert (found.modality, found.frames) == ("imu", None)
+    np.testing.assert_allclose(found.start_s, [0, 2.5, 5, 7])
+    np.testing.assert_allclose(found.end_s, [5, 7.5, 10, 12])
+    for start_s, vector in zip(found.start_s, found.vectors, strict=True):
+        array = clips.preprocess("imu", clips.Clip(path, start_s, start_s + 5.0), spec)
+        np.testing.assert_array_equal(encoder.encode("imu", array[None])[0], vector)
 
 
 def test_one_window_is_the_whole_file(model, tmp_path):

@@ -53,6 +53,12 @@ def file_of(name):
     return path
 
 
+def clip_s(film, spec):
+    """Seconds of a window, as where the last one begins tells them."""
+    last_s = film["starts"][-1]
+    return round(film["duration"] - last_s, 6) if last_s > 0 else spec.clip_s
+
+
 def changed(modality, preset, **fields):
     return dataclasses.replace(specs.preset(modality, preset), **fields)
 
@@ -69,7 +75,7 @@ def test_stills_are_resized_as_pillow_resizes_bytes(arrays, preset):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_views_of_a_film_are_those_of_the_reference(arrays, preset):
+def test_views_of_a_film_are_those_of_the_reference(arrays, told, preset):
     names = numbered(arrays, "video", "_index")
     assert names
     for name in names:
@@ -78,6 +84,7 @@ def test_views_of_a_film_are_those_of_the_reference(arrays, preset):
         number, size = int(whole.rsplit("_", 1)[1]), arrays[whole].shape[-1]
         crops = len(arrays[f"{name}_sub"]) // clips
         spec = changed("video", preset, clips=clips, frames=frames, crops=crops, size=size)
+        spec = dataclasses.replace(spec, clip_s=clip_s(told[name], spec))
         [found] = preprocess.preprocess("video", file_of(name), spec)
         moved = np.moveaxis(found, -1, 1)  # [views, 3, t, s, s]
         step = size // arrays[f"{name}_sub"].shape[-1]
@@ -94,6 +101,7 @@ def test_frames_of_a_film_are_those_of_the_reference(arrays, told, preset):
     for name in numbered(arrays, "video", "_index"):
         index = arrays[f"{name}_index"]
         spec = changed("video", preset, clips=len(index), frames=index.shape[1])
+        spec = dataclasses.replace(spec, clip_s=clip_s(told[name], spec))
         pick, seen = views.picker(spec), []
         choice = clock_lib.Choice(
             len,
@@ -121,6 +129,8 @@ def test_windows_of_sound_are_those_of_the_reference(arrays, told, preset):
         expected = np.moveaxis(arrays[f"{name}_mel"], 1, -1)  # [clips, mel, frames, 1]
         clips, mel_bins, frames, _ = expected.shape
         spec = changed("audio", preset, clips=clips, mel_bins=mel_bins, target_frames=frames)
+        longest = max(np.diff(arrays[f"{one}_bounds"]).max() for one in names)
+        spec = dataclasses.replace(spec, window_s=float(longest / spec.sample_rate_hz))
         wave = audio.decode(media, spec)
         assert len(wave) == told[name]["samples_16k"]
         bounds = audio.bounds(len(wave), spec)

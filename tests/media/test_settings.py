@@ -36,7 +36,7 @@ def test_settings_of_motion_become_fields_of_its_spec():
         short="hold",
     )
     assert settings.from_json(settings.to_json(given)) == given
-    assert " --imu-units g, deg/s --imu-rate 50" in given.options
+    assert " --imu-units 'g, deg/s' --imu-rate 50 --imu-columns a,b,c" in given.options
     half = settings.Settings(imu_units="auto,dps").apply(SPECS, "model")["imu"]
     assert half == specs.ImuSpec(gyro_unit="deg/s")
 

@@ -84,7 +84,6 @@ def test_an_unknown_modality_is_refused_with_the_nearest_name():
         ("audio", {"window_s": 0.0}),
         ("audio", {"bounds": "early"}),
         ("audio", {"layout": "windows", "bank": "dmvr"}),
-        ("audio", {"window_s": 20.0, "layout": "windows"}),
         ("imu", {"samples": 0}),
         ("imu", {"window_s": 0.0}),
         ("imu", {"rate_hz": -1.0}),

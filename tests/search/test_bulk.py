@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from lb_jax.corpora import media_files as sources
-from lb_jax.media import decoders, preprocess, readings
+from lb_jax.media import decoders, preprocess, readings, specs
 from lb_jax.search import bulk, upgrade
 from lb_jax.search.store import Store
 from tests.inference import fake
-from tests.media import media_files
+from tests.media import media_files, motion
 from tests.search import runs, stores
-from tests.search.runs import named, rows, update
+from tests.search.runs import listed, named, rows, update
 
 pytest.importorskip("lancedb")
 
@@ -166,3 +166,32 @@ def test_warnings_of_decoding_come_to_the_summary_and_into_a_list(tmp_path):
     assert again.unchanged == 4
     assert not again.remarks
     assert len(summary.warnings.read_text().splitlines()) == 3
+
+
+def test_long_recordings_of_motion_become_timed_rows(tmp_path):
+    folder = tmp_path / "walks"
+    folder.mkdir()
+    said = "t,ax [m/s2],ay,az,gx [rad/s],gy,gz"
+    t, readings = motion.swaying(seconds=4.5)
+    (folder / "a.csv").write_bytes(motion.table(t, readings, said))
+    (folder / "b.parquet").write_bytes(motion.columnar(t[:200], readings[:200]))
+    readings[9] = np.nan
+    (folder / "c.csv").write_bytes(motion.table(t, readings, said))
+    (folder / "captions.csv").write_text("path,caption\na.csv,someone walks\n")
+    model = fake.Fake(imu=specs.ImuSpec(samples=100, window_s=1.0))
+    summary, stored, _ = update(folder, tmp_path / "s", model, quarantine=tmp_path / "q.jsonl")
+    assert [(row["path"][-9:], row["start_s"], row["end_s"]) for row in stored] == [
+        *[("lks/a.csv", start, start + 1.0) for start in (0.0, 1.0, 2.0, 3.0, 3.5)],
+        *[("b.parquet", start, start + 1.0) for start in (0.0, 1.0)],
+    ]
+    assert {row["modality"] for row in stored} == {"imu"}
+    [bad] = listed(tmp_path / "q.jsonl")
+    assert bad["path"].endswith("c.csv")
+    assert "has 1 gap without readings" in bad["reason"]
+    assert {reason.partition(" taken")[0] for _, reason in summary.remarks} == {
+        "accelerometer",
+        "gyroscope",
+    }
+    again, _, other = update(folder, tmp_path / "s", fake.Fake(imu=model.specs["imu"]),
+                             quarantine=tmp_path / "q.jsonl")  # fmt: skip
+    assert (again.unchanged, other.encoded) == (2, 0)

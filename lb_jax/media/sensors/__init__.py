@@ -1,4 +1,4 @@
-"""Files of depth and thermal cameras: their formats, units, temperatures.
+"""Files of depth and thermal cameras and of motion: their formats, units, temperatures, clocks.
 
-May import what `media` may. Read first: `depth_files`, then `radiometric`.
+May import what `media` may. Read first: `depth_files`, then `radiometric`, `motion_files`.
 """

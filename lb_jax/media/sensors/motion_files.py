@@ -253,10 +253,11 @@ def _table(
     chosen = _chosen(names, columns, name)
     values = np.stack([arrays[names[place]] for place in chosen.channels], axis=1)
     _require_count(len(values), name)
-    times = None if chosen.time is None else _from_first(arrays[names[chosen.time]])
-    unit = chosen.time_unit
-    if times is not None and arrays[names[chosen.time]].dtype.kind == "M":
-        unit = "ns"
+    if chosen.time is None:
+        return Recording(values.astype(np.float64), units=chosen.units)
+    told = arrays[names[chosen.time]]
+    unit = "ns" if told.dtype.kind == "M" else chosen.time_unit
+    times = _from_first(told)
     return Recording(values.astype(np.float64), times, unit, None, chosen.units)
 
 

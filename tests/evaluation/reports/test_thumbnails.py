@@ -4,8 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
+from lb_jax.core import notices
 from lb_jax.evaluation.reports import thumbnails
 from lb_jax.media import clips
+from tests.media import motion
 
 
 @pytest.mark.parametrize("modality", ["image", "video", "depth", "thermal", "audio"])
@@ -15,6 +17,17 @@ def test_every_modality_has_a_thumbnail(media_corpus, modality):
     assert picture.shape == (thumbnails.SIDE_PX, thumbnails.SIDE_PX, 3)
     assert picture.dtype == np.uint8
     assert picture.std() > 10
+
+
+def test_motion_is_drawn_as_curves(tmp_path):
+    t, readings = motion.swaying(seconds=2)  # less than a window is drawn too
+    (tmp_path / "a.csv").write_bytes(motion.table(t, readings))
+    with notices.collected():
+        picture = thumbnails.draw("imu", clips.Clip(tmp_path / "a.csv"))
+        again = thumbnails.data_uri_of("imu", (readings, 100))
+    assert picture.shape == (thumbnails.SIDE_PX, thumbnails.SIDE_PX, 3)
+    assert picture.std() > 10
+    assert again.startswith("data:image/jpeg;base64,")
 
 
 def test_depth_thumbnails_show_near_bright_and_no_reading_black(tmp_path):
