@@ -96,7 +96,9 @@ def ours(network: str, what: str, size: int, way: str) -> Callable[[], Any]:
     from flax import nnx
 
     from lb_jax.models import convolution
+    from lb_jax.training import host_memory
 
+    host_memory.keep()
     params, data = jax.device_put((drawn(network), batch(network, size)))
     if what == "forward":
         graph, _ = graph_of(network, way)
@@ -112,9 +114,11 @@ def ours(network: str, what: str, size: int, way: str) -> Callable[[], Any]:
         return optax.apply_updates(trained, updates), moments, state
 
     held = [trained, jax.jit(adam.init)(trained), state]
+    run = step.lower(*held, *data).compile()
+    host_memory.reserve(run)
 
     def take() -> None:
-        held[:] = jax.block_until_ready(step(*held, *data))
+        held[:] = jax.block_until_ready(run(*held, *data))
 
     return take
 

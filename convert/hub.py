@@ -55,6 +55,11 @@ def local(source: str | Path) -> Path:
     return _downloaded(str(source))
 
 
+def called(source: str | Path) -> str:
+    """How messages and stores name weights: the absolute path of files, a name as it was given."""
+    return str(Path(source).absolute()) if os.path.exists(source) else str(source)
+
+
 @functools.cache
 def _downloaded(name: str) -> Path:
     """Fetches one form of a repository's weights; its licence is printed once."""

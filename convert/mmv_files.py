@@ -104,15 +104,17 @@ class MmvWeights:
 
 
 def open_mmv(path: str | Path) -> MmvWeights:
-    """Opens a released file, a folder that holds one, or a checkpoint of this package.
+    """Opens a released file, a folder that holds one, a checkpoint of ours or its work directory.
 
     Raises:
       CheckpointError: for weights of another system, or that are damaged.
     """
-    path = Path(path)
+    path = checkpoint.within(path)
     if is_ours(path):
         return _stored(path)
     file = path / RELEASED if path.is_dir() else path
+    if not file.exists():
+        checkpoint.require_finished(path)
     found = _arrays(file, haiku_reader.read_haiku(file))
     cfg = config_of(file, {name: tensor.shape for name, tensor in found.items()})
     try:
@@ -340,7 +342,7 @@ def save(
 
 def words_of(path: Path) -> Path | None:
     """The file of the words beside the weights of a folder or file; None without one."""
-    path = Path(path)
+    path = checkpoint.within(path)
     file = (path if path.is_dir() else path.parent) / words.FILE
     return file if file.is_file() else None
 

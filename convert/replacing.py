@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from lb_jax.core import errors
+from lb_jax.core import checkpoint, errors
 
 
 def require(
@@ -17,7 +17,7 @@ def require(
     """Refuses a format that has no place for a model, and a folder that holds something else.
 
     Args:
-      source: the weights that are read.
+      source: the weights that are read; of a work directory, the checkpoint in it.
       folder: to write; a model of the same kind or an empty folder that is there is replaced.
       to: the format.
       formats: those that a model of this kind can be written in.
@@ -36,7 +36,7 @@ def require(
             f"{source}: weights of {what}, which --to={to} has no place for; choose "
             f"{' or '.join(formats)}."
         )
-    source, folder = Path(source).resolve(), Path(folder).resolve()
+    source, folder = checkpoint.within(source).resolve(), Path(folder).resolve()
     if folder in (source, *source.parents):
         raise errors.CheckpointError(
             f"{folder}: the weights are read from it, which writing would delete; choose another "

@@ -91,23 +91,28 @@ class ValorWeights:
 
 
 def open_valor(
-    path: str | Path, config: Mapping[str, Any] | str | Path | None = None
+    path: str | Path,
+    config: Mapping[str, Any] | str | Path | None = None,
+    *,
+    called: str | None = None,
 ) -> ValorWeights:
-    """Opens a released folder, one file of weights, or a checkpoint of this package.
+    """Opens a released folder, one file of weights, a checkpoint of ours or its work directory.
 
     Args:
       path: folder or file.
       config: the options, or their file, where they do not lie beside the weights.
+      called: how messages name it, where it was given by a name.
 
     Raises:
       CheckpointError: for weights of another system, without options, or that do not fit them.
       ConfigError: for options of a checkpoint that has its own.
     """
-    path = Path(path)
+    path = checkpoint.within(path)
     if is_ours(path):
         if config is not None:
             raise errors.ConfigError(
-                f"{path}: a checkpoint of this package has its own config; leave config out."
+                f"{called or path}: a checkpoint of this package has its own config; leave config "
+                "out."
             )
         return _stored(path)
     file = _weights_file(path)
@@ -221,7 +226,12 @@ FORMATS: dict[str, Callable[[ValorWeights, Path], None]] = {
 
 
 def convert(
-    source: Path, folder: Path, to: str, config: str | Path | None = None
+    source: Path,
+    folder: Path,
+    to: str,
+    config: str | Path | None = None,
+    *,
+    called: str | None = None,
 ) -> tuple[ValorWeights, ValorWeights]:
     """Writes a VALOR model in one of `FORMATS`.
 
@@ -230,6 +240,7 @@ def convert(
       folder: to write; a VALOR model or an empty folder that is there is replaced.
       to: the format.
       config: the options, where they do not lie beside the weights.
+      called: as `open_valor` takes it.
 
     Returns:
       What was read, and what was written, opened again.
@@ -239,7 +250,7 @@ def convert(
       CheckpointError: for weights that do not fit, or a folder that holds something else.
     """
     source, folder = replacing.require(source, folder, to, FORMATS, "VALOR", is_valor)
-    read = open_valor(source, config)
+    read = open_valor(source, config, called=called)
     with checkpoint.replacing(folder) as partial:  # with its vocabulary or not at all
         FORMATS[to](read, partial)
         if (vocabulary := vocabulary_of(source)) is not None:
@@ -249,7 +260,7 @@ def convert(
 
 def vocabulary_of(path: Path) -> Path | None:
     """The file of the vocabulary beside the weights of a folder or file; None without one."""
-    path = Path(path)
+    path = checkpoint.within(path)
     folder = path if path.is_dir() else path.parent
     above = [folder.parent] if folder.name == CHECKPOINTS else []
     found = (one / wordpiece.FILE for one in (folder, *above))

@@ -50,16 +50,16 @@ def open_weights(
     if isinstance(source, Mapping):
         sources = {**source}
     else:
-        path = checkpoint_folder(hub.local(source))
+        path = checkpoint.within(hub.local(source))
         if valor_folder.is_valor(path):
             raise errors.ConfigError(
-                f"{path}: a VALOR model, which is not made of towers in one space; open it with "
+                f"{source}: a VALOR model, which is not made of towers in one space; open it with "
                 "lb_jax.load, or give an encoder, such as LanguageBind's."
             )
         if is_ours(path):
             if config is not None:
                 raise errors.ConfigError(
-                    f"{path}: a checkpoint of this package has its own config."
+                    f"{source}: a checkpoint of this package has its own config; leave config out."
                 )
             stored = Stored(path)
             return Merged(stored) if merge_lora else stored
@@ -76,13 +76,13 @@ def open_weights(
                 f"{', '.join(MODALITIES)}.{errors.nearest(str(modality), MODALITIES)}"
             )
     local = {modality: hub.local(one) for modality, one in sources.items()}
-    for path in map(checkpoint_folder, local.values()):
+    for path in map(checkpoint.within, local.values()):
         if is_ours(path):
             raise errors.ConfigError(
                 f"{path}: a checkpoint of this package, which says itself what its modalities are; "
                 "give it alone, not in a mapping; convert takes some of them with --only."
             )
-        if imagebind_files.find(path) is not None:
+        if None not in sources and imagebind_files.find(path) is not None:
             raise errors.ConfigError(
                 f"{path}: {families.IMAGEBIND.name}'s weights, whose vectors do not compare with "
                 f"those of {families.LANGUAGEBIND.name}'s towers; give them alone, not in a "
@@ -91,11 +91,6 @@ def open_weights(
     opened = [open_source(path, modality, config) for modality, path in local.items()]
     published = Published({one.modality: one for one in opened})
     return Merged(published) if merge_lora else published
-
-
-def checkpoint_folder(path: Path) -> Path:
-    """The inference checkpoint at `path`, which may also be the work directory that holds one."""
-    return path / "checkpoint" if (path / "checkpoint" / checkpoint.CONFIG).is_file() else path
 
 
 def is_ours(path: Path) -> bool:

@@ -30,7 +30,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # workers share that of the p
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 # Modules of long tests: begun first, they leave no worker waiting for another at the end.
-LONG = ("test_drill", "test_equality", "test_loop", "test_multihost")
+LONG = ("test_drill", "test_equality", "test_loop", "test_multihost", "test_resume")
 
 
 def pytest_addoption(parser):

@@ -69,12 +69,14 @@ def main(argv: Sequence[str]) -> None:
     # jax takes a second to import; wrong arguments are told before
     from lb_jax.convert import hub, mmv_files, resized, valor_folder, verify, weights, write
 
-    if len(arguments.source) == 1 and valor_folder.is_valor(hub.local(arguments.source[0])):
-        convert_valor(arguments)
-        return
-    if len(arguments.source) == 1 and mmv_files.is_mmv(hub.local(arguments.source[0])):
-        convert_mmv(arguments)
-        return
+    if len(arguments.source) == 1:
+        path = checkpoint.within(hub.local(arguments.source[0]))
+        if valor_folder.is_valor(path):
+            convert_valor(arguments, path)
+            return
+        if mmv_files.is_mmv(path):
+            convert_mmv(arguments, path)
+            return
     stored = weights.open_weights(sources(arguments.source), config=arguments.config)
     chosen = weights.Only(stored, arguments.only) if arguments.only else stored
     chosen = resized.Resized(chosen, arguments.size) if arguments.size is not None else chosen
@@ -94,21 +96,21 @@ def main(argv: Sequence[str]) -> None:
             print(f"  {name}: embeddings differ by at most {difference:.1e}")
 
 
-def convert_valor(arguments) -> None:
-    """The same for a VALOR model, which has options of its own and no modalities to choose.
+def convert_valor(arguments, path: Path) -> None:
+    """The same for the VALOR model at a path, which has options of its own and is one whole.
 
     Raises:
       ConfigError: for a format or an option that is not for it.
     """
-    from lb_jax.convert import hub, valor_folder
+    from lb_jax.convert import valor_folder
 
     if arguments.only or arguments.merge_lora or arguments.size:
         raise errors.ConfigError(
             f"{arguments.source[0]}: a VALOR model, which is written whole; leave out --only, "
             "--merge-lora and --size."
         )
-    source = hub.local(arguments.source[0])
-    read, written = valor_folder.convert(source, arguments.out, arguments.to, arguments.config)
+    given = {"config": arguments.config, "called": arguments.source[0]}
+    read, written = valor_folder.convert(path, arguments.out, arguments.to, **given)
     print(f"{arguments.out}: VALOR, {', '.join(read.config.towers)} and text, as {arguments.to}")
     print(f"  not used by the model and kept: {counted(len(read.unused), 'tensor')}")
     if arguments.verify:
@@ -116,21 +118,20 @@ def convert_valor(arguments) -> None:
             print(f"  {name}: differ by at most {difference:.1e}")
 
 
-def convert_mmv(arguments) -> None:
-    """The same for an MMV model, whose file says all that there is to say.
+def convert_mmv(arguments, path: Path) -> None:
+    """The same for the MMV model at a path, whose file says all that there is to say.
 
     Raises:
       ConfigError: for a format or an option that is not for it.
     """
-    from lb_jax.convert import hub, mmv_files
+    from lb_jax.convert import mmv_files
 
     if arguments.only or arguments.merge_lora or arguments.config or arguments.size:
         raise errors.ConfigError(
             f"{arguments.source[0]}: an MMV model, which is written whole and needs no config; "
             "leave out --only, --merge-lora, --config and --size."
         )
-    source = hub.local(arguments.source[0])
-    read, written = mmv_files.convert(source, arguments.out, arguments.to)
+    read, written = mmv_files.convert(path, arguments.out, arguments.to)
     print(f"{arguments.out}: MMV, {', '.join(read.config.towers)}, as {arguments.to}")
     print(f"  {counted(len(read.places), 'tensor')}, graph {read.config.graph.kind}")
     if arguments.verify:

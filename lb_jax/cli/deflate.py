@@ -132,10 +132,9 @@ def _model_of(given: str) -> Path:
     from lb_jax.inference import opening
 
     path = hub.local(given)
-    found = opening.find_mmv(path)
-    if found is not None:
-        return found
-    if opening.find_valor(path) is not None:
+    if opening.is_mmv(path):
+        return path
+    if opening.is_valor(path):
         what = "a VALOR model, which reads a picture as a film of one frame"
     else:
         weights.open_weights(given)

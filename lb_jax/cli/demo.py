@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lb_jax.cli import calibrate, demo_caption, demo_corpus, demo_mmv, evaluate, train
-from lb_jax.cli.arguments import Parser, make_folder
+from lb_jax.cli.arguments import make_folder
 from lb_jax.core import checkpoint, errors, logging, modalities
 
 # What the report holds the headline numbers against.
@@ -31,27 +31,15 @@ def main(argv: Sequence[str]) -> None:
     if argv and argv[0] in PARTS:
         PARTS[argv[0]](argv[1:])
         return
-    parser = Parser(
+    arguments = demo_corpus.options(
         "demo",
         "Writes a corpus of real media files, pretrains, binds every modality, "
         "evaluates, and writes report.html.",
+        argv,
+        items=demo_corpus.ITEMS,
+        seed_of="of the corpus and of both runs",
+        items_are="size of the corpus",
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("build/demo"),
-        help="folder for everything (default: build/demo)",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of the corpus and of both runs (default: 0)"
-    )
-    parser.add_argument(
-        "--items",
-        type=int,
-        default=demo_corpus.ITEMS,
-        help=f"size of the corpus (default: {demo_corpus.ITEMS})",
-    )
-    arguments = parser.parse_args(argv)
     run(arguments.out, seed=arguments.seed, items=arguments.items)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lb_jax.cli import demo_corpus, train
-from lb_jax.cli.arguments import Parser, make_folder
+from lb_jax.cli.arguments import make_folder
 from lb_jax.core import checkpoint, logging
 
 ITEMS = 4000
@@ -29,25 +29,16 @@ TARGETS = {
 
 def main(argv: Sequence[str]) -> None:
     """`lb-jax demo caption --out DIR`."""
-    parser = Parser(
+    arguments = demo_corpus.options(
         "demo caption",
         "Draws films with sound, trains a small VALOR that writes of them, lets it write of films "
         "that it has not seen from sight and sound, sight alone and sound alone, and writes "
         "report.html.",
+        argv,
+        items=ITEMS,
+        seed_of="of the films and of the run",
+        items_are="number of films",
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("build/demo-caption"),
-        help="folder for everything (default: build/demo-caption)",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of the films and of the run (default: 0)"
-    )
-    parser.add_argument(
-        "--items", type=int, default=ITEMS, help=f"number of films (default: {ITEMS})"
-    )
-    arguments = parser.parse_args(argv)
     run(arguments.out, seed=arguments.seed, items=arguments.items)
 
 

@@ -1,5 +1,6 @@
 """`lb-jax demo corpus`: a drawn corpus as files."""
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,27 @@ from lb_jax.core import logging
 
 ITEMS = 2560
 KINDS = ("scenes", "films", "narrated")
+
+
+def options(
+    name: str, description: str, argv: Sequence[str], *, items: int, seed_of: str, items_are: str
+) -> argparse.Namespace:
+    """The options of a demo that draws a corpus: --out, --seed and --items.
+
+    Args:
+      name: of the command; "demo mmv" works in `build/demo-mmv`.
+      description: what it does, for the help text.
+      argv: arguments.
+      items: the usual number.
+      seed_of: what the seed is of, for the help text.
+      items_are: what the number is of, for the help text.
+    """
+    parser, out = Parser(name, description), Path("build", name.replace(" ", "-"))
+    add = parser.add_argument
+    add("--out", type=Path, default=out, help=f"folder for everything (default: {out})")
+    add("--seed", type=int, default=0, help=f"{seed_of} (default: 0)")
+    add("--items", type=int, default=items, help=f"{items_are} (default: {items})")
+    return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str]) -> None:

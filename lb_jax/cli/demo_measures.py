@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 
-C = 1e-2  # of the classifiers: weight of the errors, see `metrics.svm`
-LABELLED = 320  # films for training that the classifiers learn from
-SHOWN = 480  # films for training whose stills a classifier learns from
-STILLS = 960  # films for training whose stills the image tower is fitted on
+ERRORS = 3.2  # weight of the errors of all that a classifier learns from, see `metrics.svm`
+LABELLED = 320  # films for training that the classifiers of films learn from
 SEEN, PASSES = 60, 6  # films in a batch that an untrained model sees, and how often it sees them
 AUDIO, IMAGE, TEXT, VIDEO = "audio", "image", "text", "video"
 
@@ -52,6 +50,20 @@ def read(folder: Path) -> dict[str, Films]:
     return found
 
 
+class Ready:
+    """Films made ready for models, each only once for all models that take it alike."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Any, np.ndarray] = {}
+
+    def __call__(self, model: Any, modality: str, films: Films) -> np.ndarray:
+        """As `model.preprocess` of the files; not to be changed."""
+        key = (modality, model.specs[modality], tuple(films.paths))
+        if key not in self._kept:
+            self._kept[key] = model.preprocess(modality, films.paths)
+        return self._kept[key]
+
+
 def write_stills(films: Films, folder: Path) -> None:
     """The middle frame of each film as a picture of its name."""
     from lb_jax.demo import media
@@ -63,13 +75,13 @@ def write_stills(films: Films, folder: Path) -> None:
         media.write_png(folder / f"{path.stem}.png", video.choose(path, middle)[0])
 
 
-def save_untrained(model: Any, folder: Path, films: Films, seed: int) -> None:
+def save_untrained(model: Any, folder: Path, films: Films, seed: int, ready: Ready) -> None:
     """The networks of a model at random weights, as a checkpoint; see `training.untrained`."""
     from lb_jax.convert import mmv_files
     from lb_jax.media import specs
     from lb_jax.training import untrained
 
-    arrays = {name: model.preprocess(name, films.paths) for name in (VIDEO, AUDIO)}
+    arrays = {name: ready(model, name, films) for name in (VIDEO, AUDIO)}
     batches = [
         {name: one[first : first + SEEN] for name, one in arrays.items()}
         for first in range(0, len(films), SEEN)
@@ -103,8 +115,10 @@ def accuracies(
     classes, column = np.unique(right, return_inverse=True)
     labels = column[:, None] == np.arange(len(classes))
     rows = np.stack(list(tests.values()), axis=1)  # [m, tests, f]
-    found = svm.scores(train[:, None], labels, rows.reshape(-1, 1, rows.shape[-1]), C)
-    said = classes[found.argmax(1)].reshape(len(rows), len(tests))
+    found = svm.scores(
+        train[:, None], labels, rows.reshape(-1, 1, rows.shape[-1]), ERRORS / len(train)
+    )
+    said = classes[found.argmax(1)].reshape(-1, len(tests))
     return dict(zip(tests, (said == np.array(expected)[:, None]).mean(0).tolist(), strict=True))
 
 
@@ -113,7 +127,7 @@ def recall(queries: np.ndarray, items: np.ndarray) -> float:
     return float(((queries @ items.T).argmax(1) == np.arange(len(items))).mean())
 
 
-def probes(model: Any, films: Mapping[str, Films]) -> dict[str, float]:
+def probes(model: Any, films: Mapping[str, Films], ready: Ready) -> dict[str, float]:
     """ "modality/kind" -> accuracy on held-out films, learnt from a few labelled ones."""
     learnt, asked = films["train"][:LABELLED], films["test"]
     found = {}
@@ -121,10 +135,7 @@ def probes(model: Any, films: Mapping[str, Films]) -> dict[str, float]:
         (VIDEO, ("motion", "category", "colour")),
         (AUDIO, ("source", "motion")),
     ):
-        rows = [
-            model.features(modality, model.preprocess(modality, one.paths))
-            for one in (learnt, asked)
-        ]
+        rows = [model.features(modality, ready(model, modality, one)) for one in (learnt, asked)]
         for kind in kinds:
             found[f"{modality}/{kind}"] = accuracy(
                 rows[0], learnt.labels(kind), rows[1], asked.labels(kind)
@@ -135,7 +146,8 @@ def probes(model: Any, films: Mapping[str, Films]) -> dict[str, float]:
 def stills(model: Any, naive: Any, folders: Mapping[str, Path], films: Mapping[str, Films]) -> Any:
     """What each way to look at a still makes of the category, by the video network's classifier.
 
-    The classifier learns from stills that the video network sees as films in which nothing moves.
+    The classifier learns from the stills of all films for training, which the video network sees as
+    films in which nothing moves: with few of them it tells less than the towers differ.
 
     Args:
       model, naive: with a fitted image tower, and with one that is not.
@@ -145,7 +157,7 @@ def stills(model: Any, naive: Any, folders: Mapping[str, Path], films: Mapping[s
     Returns:
       Way -> accuracy on held-out films.
     """
-    learnt, asked = films["train"][:SHOWN], films["test"]
+    learnt, asked = films["train"], films["test"]
     pictures = {
         split: model.preprocess(IMAGE, [folders[split] / f"{one.stem}.png" for one in part.paths])
         for split, part in (("train", learnt), ("test", asked))
@@ -165,17 +177,16 @@ def stills(model: Any, naive: Any, folders: Mapping[str, Path], films: Mapping[s
     return accuracies(shown("train", count), right, ways, expected)
 
 
-def sound_to_film(model: Any, films: Films) -> tuple[float, np.ndarray]:
+def sound_to_film(model: Any, films: Films, ready: Ready) -> tuple[float, np.ndarray]:
     """R@1 of films by their sounds, and the film that each sound finds."""
     heard, seen = (
-        model.encode(name, model.preprocess(name, films.paths), space="va")
-        for name in (AUDIO, VIDEO)
+        model.encode(name, ready(model, name, films), space="va") for name in (AUDIO, VIDEO)
     )
     return recall(heard, seen), (heard @ seen.T).argmax(1)
 
 
-def text_to_film(model: Any, films: Films) -> float:
+def text_to_film(model: Any, films: Films, ready: Ready) -> float:
     """R@1 of films by what is typed to find them, in the space of all modalities."""
     asked = model.embed(TEXT, [one.query for one in films.facts], space="vat")
-    seen = model.encode(VIDEO, model.preprocess(VIDEO, films.paths), space="vat")
+    seen = model.encode(VIDEO, ready(model, VIDEO, films), space="vat")
     return recall(asked, seen)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lb_jax.cli import deflate, demo_corpus, demo_measures, train
-from lb_jax.cli.arguments import Parser, make_folder
+from lb_jax.cli.arguments import make_folder
 from lb_jax.core import checkpoint, logging
 
 ITEMS = 3000
@@ -32,26 +32,17 @@ TARGETS = {
 
 def main(argv: Sequence[str]) -> None:
     """`lb-jax demo mmv --out DIR`."""
-    parser = Parser(
+    arguments = demo_corpus.options(
         "demo mmv",
         "Draws films whose sound follows what they show, trains small networks on them without a "
         "label or caption, and others with what is said in half of them, makes an image tower of "
         "the video network, and measures what was learnt beside the same networks at random "
         "weights; writes report.html.",
+        argv,
+        items=ITEMS,
+        seed_of="of the films and of the runs",
+        items_are="number of films",
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("build/demo-mmv"),
-        help="folder for everything (default: build/demo-mmv)",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of the films and of the runs (default: 0)"
-    )
-    parser.add_argument(
-        "--items", type=int, default=ITEMS, help=f"number of films (default: {ITEMS})"
-    )
-    arguments = parser.parse_args(argv)
     run(arguments.out, seed=arguments.seed, items=arguments.items)
 
 
@@ -102,7 +93,7 @@ def run(out: Path, *, seed: int, items: int, settings: Sequence[str] = ()) -> di
     stills = {split: out / "stills" / split for split in found}
     with timed("stills"):
         for split, part in found.items():
-            demo_measures.write_stills(part[: demo_measures.STILLS], stills[split])
+            demo_measures.write_stills(part, stills[split])
     with timed("deflate"):
         for folder, given in (
             (out / "checkpoint", [f"--images={stills['train']}", f"--seed={seed}", *FIT]),
@@ -140,22 +131,22 @@ def _measured(out: Path, films: Any, stills: Any, seed: int) -> tuple[dict[str, 
     """What is measured, and the film that the sound of each held-out one finds."""
     from lb_jax.inference import mmv
 
-    model = mmv.load(out / "checkpoint", batch_size=BATCH_SIZE)
+    model, ready = mmv.load(out / "checkpoint", batch_size=BATCH_SIZE), demo_measures.Ready()
     if not (out / "random" / checkpoint.CONFIG).exists():
         learnt = films["train"][: demo_measures.LABELLED]
-        demo_measures.save_untrained(model, out / "random", learnt, seed)
+        demo_measures.save_untrained(model, out / "random", learnt, seed, ready)
     random, naive, narrated = (
         mmv.load(out / name, batch_size=BATCH_SIZE)
         for name in ("random", "naive", f"{RUNS['narrated']}/checkpoint")
     )
-    sound, hits = demo_measures.sound_to_film(model, films["test"])
+    sound, hits = demo_measures.sound_to_film(model, films["test"], ready)
     measured = {
-        "probes": demo_measures.probes(model, films),
-        "random": demo_measures.probes(random, films),
+        "probes": demo_measures.probes(model, films, ready),
+        "random": demo_measures.probes(random, films, ready),
         "stills": demo_measures.stills(model, naive, stills, films),
         "recall": {
             "sound->film": sound,
-            "text->film": demo_measures.text_to_film(narrated, films["test"]),
+            "text->film": demo_measures.text_to_film(narrated, films["test"], ready),
         },
     }
     return measured, hits

@@ -24,19 +24,17 @@ def run(arguments: argparse.Namespace) -> None:
     """
     out, modality = Path(arguments.out), arguments.modality
     left_out: dict[str, list[Path]] = {}
-    if modality == TEXT:
-        from lb_jax.text import tokenizer
-
-        items = arguments.items
-        tokenizer.tokenize(items)  # an error names the text by its place among the arguments
-    else:
-        items = list(files(arguments.items, modality, left_out))
+    items = arguments.items
+    if modality != TEXT:
+        items = list(files(items, modality, left_out))
 
     # jax takes a second to import; wrong arguments are told before
     from lb_jax.inference import opening
 
     source = shipped.instead_of(arguments.model, "embed")
     model = opening.load_encoder(source, **arguments.loading)
+    if modality == TEXT:
+        model.reader.tokenize(items)  # an error names the text by its place among the arguments
     make_folder(out.parent, "--out")
     done = read(out, model.digest, modality)
     hashes = {item: content_hash(item, modality) for item in items}

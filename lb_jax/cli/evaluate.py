@@ -308,8 +308,7 @@ def _tasks(embeds, writer, progress, *, read: Callable, tasks: Sequence, setting
     from lb_jax.evaluation.benchmarks import table as benchmarks
 
     corpus = read((embeds or writer).modalities)
-    folder = embeds.folder if embeds else Path(writer.source)
-    corpus_arguments.warn_of_training(corpus, folder, corpus.root)
+    corpus_arguments.warn_of_training(corpus, (embeds or writer).folder, corpus.root)
     names = tuple(dict.fromkeys(name for task in tasks for name in task.media))
     row = benchmarks.Benchmark(str(corpus.root), tasks, by_caption=corpus.by_caption)
     split = corpus.as_split(names)

@@ -40,8 +40,9 @@ def main(argv: Sequence[str]) -> None:
         return
     cfg, values = parse(argv)
     # jax takes a second to import; wrong arguments are told before
-    from lb_jax.training import compiled, distributed, loop
+    from lb_jax.training import compiled, distributed, host_memory, loop
 
+    host_memory.keep()
     compiled.keep()
     if values.multihost:
         distributed.start()

@@ -163,6 +163,12 @@ def is_complete(folder: Path) -> bool:
         return False
 
 
+def within(path: str | Path) -> Path:
+    """The checkpoint at a path, which may also be the work directory of a run that holds one."""
+    folder = Path(path) / "checkpoint"
+    return folder if (folder / CONFIG).is_file() else Path(path)
+
+
 def require_finished(folder: Path) -> None:
     """Says of the work directory of a run that its checkpoint is not written yet.
 

@@ -35,14 +35,24 @@ def one_of_several() -> None:
     threadpoolctl.threadpool_limits(1, "blas")
 
 
+# Files of Linux, in /dev, that are there with an accelerator.
+DEVICES = {"TPU": ("accel[0-9]*", "vfio/[0-9]*"), "GPU": ("nvidia[0-9]*", "kfd")}
+
+
+def has_device(*kinds: str) -> bool:
+    """Whether there may be one of these rows of `DEVICES`, asked without starting JAX."""
+    names = (name for kind in kinds for name in DEVICES[kind])
+    return any(next(Path("/dev").glob(name), None) for name in names)
+
+
 def quiet_libtpu() -> None:
     """Keeps `libtpu`, where it is installed to plan for TPUs, from complaining that there is none.
 
     JAX loads it whenever it starts. Without a TPU it asks the environment what machine this is, and
     writes five lines to stderr when it finds no answer. Call before JAX starts its backends.
     """
-    if any(next(Path("/dev").glob(names), None) for names in ("accel[0-9]*", "vfio/[0-9]*")):
-        return  # a TPU may be here
+    if has_device("TPU"):
+        return
     os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
     os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
     os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # several processes may plan at once

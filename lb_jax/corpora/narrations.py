@@ -4,6 +4,7 @@ They come from a JSON of recognised speech (`asr`), from subtitle files in a fol
 that a row names. A row says where its own lie; they are read when they are asked for, as media are.
 """
 
+import contextlib
 import dataclasses
 import re
 import warnings
@@ -21,6 +22,8 @@ from lb_jax.corpora.subtitles import Narrations
 
 # Rows that are looked at to tell whether narrations are of this corpus at all.
 LOOKED_AT = 1000
+NAMED = 3  # films without narrations that are named
+LACKING = (subtitles.Files(), Narrations())  # what a row has where others have narrations
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]+)*")
 
 
@@ -42,7 +45,7 @@ def read(row: Row) -> Narrations | None:
 
     Returns:
       None where the corpus knows of no narration. Of a film without one where others may have it,
-      none are said, and an `errors.DataWarning` tells.
+      none are said. Where its narration is there and says nothing, an `errors.DataWarning` tells.
 
     Raises:
       errors.DataError: its narration cannot be read.
@@ -50,12 +53,38 @@ def read(row: Row) -> Narrations | None:
     if row.narrations is None:
         return None
     found = row.narrations.read()
-    if not found.texts:
+    if not found.texts and row.narrations not in LACKING:
         warnings.warn(
             errors.DataWarning(row.id, "has no narration; taken as a film without text"),
             stacklevel=2,
         )
     return found
+
+
+def without(source: Source, numbers: Sequence[int] | np.ndarray) -> str | None:
+    """How many films have no narration where others have one, and which, in words.
+
+    Args:
+      source: the corpus.
+      numbers: of its rows with films; of more than `LOOKED_AT` so many are looked at.
+
+    Returns:
+      None where all have one, or the corpus knows of no narration.
+    """
+    some = np.linspace(0, len(numbers) - 1, min(len(numbers), LOOKED_AT)).astype(int)
+    found = []
+    for place in some:
+        with contextlib.suppress(errors.DataError):  # told of when the row is loaded
+            row = source[int(numbers[place])]
+            found += [row.id] if row.narrations in LACKING else []
+    if not found:
+        return None
+    first = ", ".join(found[:NAMED]) + (", …" if len(found) > NAMED else "")
+    seen = "" if len(some) == len(numbers) else " that were looked at"
+    return (
+        f"{len(found)} of {counted(len(some), 'film')}{seen} without narration ({first}); they are "
+        "taken as films without text"
+    )
 
 
 def nearest(narrations: Narrations, start_s: float, end_s: float, count: int) -> list[int]:

@@ -20,14 +20,14 @@ from pathlib import Path
 
 import numpy as np
 
-from lb_jax.demo import folder, media, render, scene, silhouettes, sound
+from lb_jax.demo import film as film_lib
+from lb_jax.demo import folder, scene
 from lb_jax.text import wordpiece
 
 VERSION = 1  # raise it whenever the same seed gives other bytes
 FOLDER = "films"
 SPLITS = ("train", "test")
 COLUMNS = ("video", "caption", "question", "answer")
-_STREAMS = ("geometry", "rgb", "sound", "question")  # a generator each
 
 # Kind of word -> value -> how a caption says it; the last word is the one that counts.
 WORDS: Mapping[str, Mapping[str, str]] = {
@@ -45,14 +45,8 @@ QUESTIONS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Film:
-    """The facts of a film; every field but `split` is a value of `WORDS`."""
-
-    split: str
-    category: str
-    colour: str
-    motion: str
-    source: str
+class Film(film_lib.Film):
+    """The facts of a film, and what is said of it."""
 
     @property
     def words(self) -> dict[str, str]:
@@ -92,21 +86,11 @@ def write_item(out: Path, seed: int, index: int, film: Film) -> tuple[str, Film,
     Returns:
       Its id, its facts, and its row of the table.
     """
-    rng = {
-        stream: np.random.default_rng([seed, index, number])
-        for number, stream in enumerate(_STREAMS)
-    }
-    silhouette = silhouettes.draw_pose(film.category, rng["geometry"])
-    path = scene.draw_path(film.motion, silhouette.extent, rng["geometry"])
-    frames = render.rgb(silhouettes.masks(silhouette, path), film.colour, rng["rgb"])
-    samples = sound.synthesise(film.source, rng["sound"])
-    name = f"film{index:06d}"
+    rng, name = film_lib.generators(seed, index), f"film{index:06d}"
     file = f"{FOLDER}/{name}.mp4"
-    media.write_film(
-        out / file, frames, samples, rate_hz=scene.FRAME_RATE_HZ, sound_hz=sound.SAMPLE_RATE_HZ
-    )
-    kind = tuple(WORDS)[rng["question"].integers(len(WORDS))]
-    question = QUESTIONS[kind][rng["question"].integers(len(QUESTIONS[kind]))]
+    film_lib.write(out / file, film, rng)
+    kind = tuple(WORDS)[rng["words"].integers(len(WORDS))]
+    question = QUESTIONS[kind][rng["words"].integers(len(QUESTIONS[kind]))]
     cells = (file, film.caption, question, film.words[kind])
     return name, film, dict(zip(COLUMNS, cells, strict=True))
 

@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lb_jax.demo import folder, media, render, scene, silhouettes, sound, words
+from lb_jax.demo import film as film_lib
+from lb_jax.demo import folder, scene, sound, words
 from lb_jax.text.words import Words
 
 VERSION = 1  # raise it whenever the same seed gives other bytes
 SPLITS = ("train", "test")
-_STREAMS = ("geometry", "rgb", "sound", "speech")  # a generator each
 
 LOUDER_DB = 40.0  # for a way from the left edge to the right one
 HIGHER = 1.3  # octaves, for one from the bottom edge to the top one
@@ -40,14 +40,9 @@ SMALL_TALK = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Film:
-    """The facts of a film; every field but `split` and `narrated` is one of `scene.VALUES`."""
+class Film(film_lib.Film):
+    """The facts of a film, and whether it is talked about."""
 
-    split: str
-    category: str
-    colour: str
-    motion: str
-    source: str
     narrated: bool
 
     @property
@@ -117,23 +112,13 @@ def write_item(out: Path, seed: int, index: int, film: Film) -> tuple[str, Film]
     Returns:
       Its id and its facts.
     """
-    rng = {
-        stream: np.random.default_rng([seed, index, number])
-        for number, stream in enumerate(_STREAMS)
-    }
-    silhouette = silhouettes.draw_pose(film.category, rng["geometry"])
-    path = scene.draw_path(film.motion, silhouette.extent, rng["geometry"])
-    frames = render.rgb(silhouettes.masks(silhouette, path), film.colour, rng["rgb"])
-    samples = heard(sound.synthesise(film.source, rng["sound"]), path)
-    name = f"film{index:06d}"
+    rng, name = film_lib.generators(seed, index), f"film{index:06d}"
     place = out / film.split / f"{name}.mp4"
-    media.write_film(
-        place, frames, samples, rate_hz=scene.FRAME_RATE_HZ, sound_hz=sound.SAMPLE_RATE_HZ
-    )
+    film_lib.write(place, film, rng, heard)
     if film.narrated:
         cues = (
             f"00:00:{start:06.3f} --> 00:00:{end:06.3f}\n{text}\n"
-            for start, end, text in narration(film, rng["speech"])
+            for start, end, text in narration(film, rng["words"])
         )
         place.with_suffix(".vtt").write_text("\n".join(("WEBVTT\n", *cues)), encoding="utf-8")
     return name, film

@@ -1,11 +1,13 @@
 """Scores a model on one split of a labelled corpus, or on own data.
 
 Each file and text is embedded once, the rest is arithmetic. A file that cannot be used is listed
-and takes no part; too many stop the evaluation.
+and takes no part; too many stop the evaluation. An item whose caption the model cannot read takes
+no part either, and a class that it cannot read is never chosen.
 """
 
 import dataclasses
 import functools
+import itertools
 import pathlib
 import time
 import typing
@@ -18,7 +20,7 @@ from lb_jax.core import modalities as rows
 from lb_jax.core.words import counted
 from lb_jax.corpora.quarantine import BAD_RATE_FROM
 from lb_jax.evaluation import familiar, labelled
-from lb_jax.evaluation.benchmarks.splits import UNREADABLE, Problem
+from lb_jax.evaluation.benchmarks.splits import ANNOTATION, UNREADABLE, Problem
 from lb_jax.evaluation.metrics import emergent, retrieval, zero_shot
 from lb_jax.evaluation.metrics import scoring as rows_of
 
@@ -169,19 +171,28 @@ def evaluate(
                 (f"{task.name}_shuffled", task, shuffled) for task in tasks if task.modality == name
             ]
 
-    scores, confusion = {}, {}
+    scores, confusion, unread = {}, {}, []
     for trial, task, task_embeddings in trials:
-        prompts = [
-            np.stack([vector[text] for text in wordings]) for wordings in task.prompts.values()
-        ]
+        spoken = {
+            name: [vector[text] for text in wordings if text in vector]
+            for name, wordings in task.prompts.items()
+        }
+        prompts = [np.stack(one) for one in spoken.values() if one]
+        unread += [f"{task.name}: {name}" for name, one in spoken.items() if not one]
+        if not prompts:
+            continue
+        items, weights = zero_shot.against(
+            task_embeddings, zero_shot.class_weights(prompts), [*map(bool, spoken.values())]
+        )
         given = [corpus.attributes[id_].get(task.attribute) for id_ in ids[task.modality]]
         known = [i for i, label in enumerate(given) if label is not None]
         labels, classes = [given[i] for i in known], tuple(task.prompts)
-        scores[trial], counts = zero_shot.score(
-            task_embeddings[known], zero_shot.class_weights(prompts), labels, classes
-        )
+        scores[trial], counts = zero_shot.score(items[known], weights, labels, classes)
         confusion[trial] = Confusion(classes, counts)
 
+    reason = "the model can read none of its prompts; the class is never chosen"
+    problems = [Problem(ANNOTATION, name, reason, rows.TEXT) for name in dict.fromkeys(unread)]
+    embedded = dataclasses.replace(embedded, problems=(*embedded.problems, *problems))
     return Result(
         metrics={
             "zero_shot": scores,
@@ -212,12 +223,24 @@ def _embed(
     """The items, and the vector of every caption and of `more` texts."""
     every = {name: captions_of(corpus, name, corpus.having(name)) for name in names}
     texts = list(dict.fromkeys([*(text for name in names for text in every[name]), *more]))
-    vector = dict(zip(texts, run(rows.TEXT, texts), strict=True))
+    vector, unread = run.texts(corpus, texts)
     ids, embeddings, spoken, problems = {}, {}, {}, list(corpus.problems)
     for name in names:
         ids[name], embeddings[name], unusable = run.files(corpus, name)
         problems += unusable
         said = captions_of(corpus, name, ids[name])
+        is_read = np.array([caption in vector for caption in said])
+        problems += [
+            Problem(ANNOTATION, id_, f"its caption {unread[caption]}; left out", name)
+            for id_, caption in zip(ids[name], said, strict=True)
+            if caption in unread
+        ]
+        if not is_read.any():
+            raise errors.DataError(
+                corpus.root, f"the model can read the caption of no item with {name}"
+            )
+        ids[name], said = (tuple(itertools.compress(one, is_read)) for one in (ids[name], said))
+        embeddings[name] = embeddings[name][is_read]
         spoken[name] = np.stack([vector[caption] for caption in said])
     return Embedded(corpus, ids, embeddings, spoken, problems=tuple(problems)), vector
 
@@ -290,6 +313,25 @@ class _Embedder:
         chunks = [one for one in chunks if len(one)]
         return rows_of.SCORINGS[self.scoring](np.concatenate(chunks)) if chunks else NOTHING
 
+    def texts(
+        self, corpus: labelled.Labelled, texts: list[str]
+    ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+        """The row of each text that the model can read, and why it cannot read the others.
+
+        Raises:
+          DataError: there are texts, and it can read none.
+        """
+        unread: dict[str, str] = {}
+
+        def refuse(text: str, error: errors.DataError) -> None:
+            unread[text] = error.reason
+
+        kept, found = self._usable(rows.TEXT, texts, lambda text: text, refuse)
+        if texts and not kept:
+            reason = next(iter(unread.values()))
+            raise errors.DataError(corpus.root, f"the model can read no text: the first {reason}")
+        return dict(zip(kept, found, strict=True)), unread
+
     def files(
         self, corpus: labelled.Labelled, name: str
     ) -> tuple[tuple[str, ...], np.ndarray, list[Problem]]:
@@ -298,33 +340,49 @@ class _Embedder:
         Raises:
           DataError: nothing can be used, or more cannot than `max_bad_rate` allows.
         """
-        kept: list[str] = []
         problems: list[Problem] = []
         items = list(corpus.having(name))
         earlier = [one for one in corpus.problems if one.modality == name]
         total = len(items) + len(earlier)
         files = counted(total, f"{name} file")
 
-        def embed(ids: list[str]) -> np.ndarray:
-            try:
-                media = [corpus.media(id_, name) for id_ in ids]
-                found = np.asarray(_EMBED[self.scoring](self.model, name, media))
-            except errors.DataError as error:
-                if len(ids) > 1:  # one after the other tells which
-                    parts = [one for id_ in ids if len(one := embed([id_]))]
-                    return np.concatenate(parts) if parts else NOTHING
-                problems.append(Problem(UNREADABLE, error.path, error.reason, name))
-                bad = len(problems) + len(earlier)
-                if total >= BAD_RATE_FROM and bad > self.max_bad_rate * total:
-                    raise self._too_many(corpus, name, problems, f"{bad} of {files}") from error
-                return NOTHING
-            kept.extend(ids)
-            return found
+        def refuse(id_: str, error: errors.DataError) -> None:
+            del id_  # the error names the file
+            problems.append(Problem(UNREADABLE, error.path, error.reason, name))
+            bad = len(problems) + len(earlier)
+            if total >= BAD_RATE_FROM and bad > self.max_bad_rate * total:
+                raise self._too_many(corpus, name, problems, f"{bad} of {files}") from error
 
-        found = self(name, items, embed)
+        kept, found = self._usable(name, items, lambda id_: corpus.media(id_, name), refuse)
         if not kept:
             raise self._too_many(corpus, name, problems, f"all {files}")
         return tuple(kept), found, problems
+
+    def _usable(
+        self,
+        what: str,
+        items: list[str],
+        media: Callable[[str], typing.Any],
+        refuse: Callable[[str, errors.DataError], None],
+    ) -> tuple[list[str], np.ndarray]:
+        """Embeds items: those that can be, and their rows; `refuse` is told of the others."""
+        kept: list[str] = []
+
+        def embed(chunk: list[str]) -> np.ndarray:
+            try:
+                given = [media(one) for one in chunk]
+                found = np.asarray(_EMBED[self.scoring](self.model, what, given))
+            except errors.DataError as error:
+                if len(chunk) > 1:  # one after the other tells which
+                    parts = [part for one in chunk if len(part := embed([one]))]
+                    return np.concatenate(parts) if parts else NOTHING
+                refuse(chunk[0], error)
+                return NOTHING
+            kept.extend(chunk)
+            return found
+
+        found = self(what, items, embed)
+        return kept, found
 
     def _too_many(self, corpus, name: str, problems: Sequence[Problem], count: str):
         first = problems[0]

@@ -37,7 +37,7 @@ class Films(items.Items):
       words: n.
       seed: of the run; with a sample's number it decides row, place, crop and colours.
       clip_s: length of a stretch.
-      candidates: K; 0 reads no narrations.
+      candidates: K; 0 reads no narrations. How many films have none is told once, here.
       needs: modalities without which a film is of no use, such as "audio".
       cache, drop_to: see `pipeline.Loader`; a cache is for films that are no longer than a stretch.
 
@@ -64,6 +64,9 @@ class Films(items.Items):
         self._words, self.clip_s, self.candidates = words, clip_s, candidates
         self.needs = tuple(needs)
         self._keeps, self._lengths = cache, keeping.Kept({}, cache)
+        for source, rows in zip(self._sources, self._rows, strict=True) if candidates else ():
+            if told := narrations.without(source, rows):
+                warnings.warn(errors.DataWarning(source.where, told), stacklevel=2)
 
     def load(
         self, corpus: int, number: int, rng: np.random.Generator

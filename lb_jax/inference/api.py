@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lb_jax.convert import hub
 from lb_jax.convert.parts import Weights
 from lb_jax.convert.weights import open_weights
 from lb_jax.core import errors
@@ -97,7 +98,6 @@ def load(
     weights = open_weights(source, config=config, merge_lora=merge_lora)
     if frames is not None and frames != frames_lib.trained(weights):
         weights = frames_lib.Interpolated(weights, frames)
-    named = weights.where if isinstance(source, Mapping) else str(source)
     return Model(
         weights,
         dtype=dtype,
@@ -105,7 +105,7 @@ def load(
         devices=devices,
         batch_size=batch_size,
         settings=settings,
-        source=str(Path(named).absolute()) if Path(named).exists() else named,
+        source=hub.called(weights.where if isinstance(source, Mapping) else source),
         modalities=modalities,
     )
 

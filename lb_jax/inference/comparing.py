@@ -12,14 +12,14 @@ from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
 from lb_jax.evaluation import calibrations
 from lb_jax.evaluation.metrics.calibration import Calibration
-from lb_jax.inference import parameters, probability, unit_vectors
+from lb_jax.inference import probability, unit_vectors
 from lb_jax.models import families
 
 
 class Comparing(abc.ABC):
     """The part of an `encoder.Encoder` that takes vectors."""
 
-    _weights: parameters.Weights
+    source: str
 
     @property
     def family(self) -> str:
@@ -107,7 +107,7 @@ class Comparing(abc.ABC):
           ConfigError: when there are none, saying which command fits them.
           CheckpointError: when they are damaged, or of other weights.
         """
-        return probability.read(self.folder, str(self._weights.where), self.stated_digest)
+        return probability.read(self.folder, self.source, self.stated_digest)
 
     def match_probability(
         self,

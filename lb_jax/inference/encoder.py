@@ -76,9 +76,9 @@ class Encoder(comparing.Comparing, abilities.Able):
         if batch_size < 1:
             raise errors.ConfigError(f"batch_size is {batch_size}, expected at least 1.")
         self.dtype, self.settings = dtype, settings
-        self.specs = settings.apply(stated, str(weights.where))
-        self._stated, self._weights, self._each = stated, weights, batch_size
         self.source = str(weights.where) if source is None else source
+        self.specs = settings.apply(stated, self.source)
+        self._stated, self._weights, self._each = stated, weights, batch_size
         devices = jax.local_devices() if devices is None else devices
         self._mesh = Mesh(np.array(devices), (programs.AXIS,))
         self._parameters = parameters.Parameters(weights, kept, self._mesh)

@@ -36,7 +36,7 @@ class Interpolated(Changed):
         clips = [name for name in towers if MODALITIES[name].has_frames]
         if not clips:
             raise errors.ConfigError(
-                f"frames={frames} is for video; {weights.where} has {', '.join(sorted(towers))}."
+                f"frames={frames} is for video; the model has {', '.join(sorted(towers))}."
             )
         if not isinstance(frames, int) or frames < 1:
             raise errors.ConfigError(f"frames is {frames!r}, expected a whole number above 0.")

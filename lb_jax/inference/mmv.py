@@ -46,7 +46,8 @@ def load(
     """Opens an MMV model, as it was released or as a checkpoint of this package.
 
     Args:
-      source: file or folder of weights; texts need `words.txt` beside them.
+      source: file or folder of weights, or the work directory of a run; texts need `words.txt`
+        beside the weights.
       dtype: of compute; parameters and statistics are float32.
       preset: "default" is the preset "mmv" of `lb_jax.media.specs`; our own checkpoints bring
         theirs.
@@ -66,15 +67,14 @@ def load(
             f"preset is {preset!r}, and an MMV model has {' and '.join(PRESETS)} alone; leave it "
             "out."
         )
-    local = hub.local(source)
     return MmvModel(
-        mmv_files.open_mmv(local),
+        mmv_files.open_mmv(hub.local(source)),
         dtype=programs.compute_dtype(dtype),
         space=space,
         devices=devices,
         batch_size=batch_size,
         frames=frames,
-        source=str(Path(source).absolute()) if Path(source).exists() else str(source),
+        source=hub.called(source),
     )
 
 
@@ -99,13 +99,14 @@ class MmvModel(encoder.Encoder):
         source: str | None = None,
     ):
         self.config = weights.config
-        self._space = spaces.chosen(self.config, space, weights.where)
+        called = weights.where if source is None else source
+        self._space = spaces.chosen(self.config, space, called)
         stated = read_specs(weights)
         video = stated.get("video")
         self._trained = video.frames if isinstance(video, specs.VideoSpec) else None
         super().__init__(
             weights,
-            with_frames(stated, frames, weights.where),
+            with_frames(stated, frames, called),
             dtype=dtype,
             kept=np.float32,
             devices=devices,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lb_jax.convert import hub, mmv_files, valor_folder, weights
-from lb_jax.core import errors
+from lb_jax.core import checkpoint, errors
 from lb_jax.inference import api, mmv, valor
 from lb_jax.inference.encoder import Encoder
 
@@ -21,34 +21,34 @@ class Kind(NamedTuple):
     Attributes:
       module: whose `load` opens it.
       title: what messages call a model of it.
-      find: where the model of a folder, a work directory or a file lies; None for another system's.
+      is_one: whether a folder, a work directory or a file holds one.
     """
 
     module: types.ModuleType
     title: str
-    find: Callable[[Path], Path | None]
+    is_one: Callable[[Path], bool]
 
 
-def find_valor(path: Path) -> Path | None:
-    """Where the VALOR model of a folder, a work directory or a file lies; None for another."""
-    if path.is_file():
-        folder = path.parent
+def is_valor(path: Path) -> bool:
+    """Whether a folder, a work directory or a file holds a VALOR model."""
+    folder = checkpoint.within(path)
+    if folder.is_file():
+        folder = folder.parent
         folder = folder.parent if folder.name == valor_folder.CHECKPOINTS else folder
-        return path if valor_folder.is_valor(folder) else None
-    return next((one for one in (path, path / "checkpoint") if valor_folder.is_valor(one)), None)
+    return valor_folder.is_valor(folder)
 
 
-def find_mmv(path: Path) -> Path | None:
-    """Where the MMV model of a folder, a work directory or a file lies; None for another."""
-    return next((one for one in (path, path / "checkpoint") if mmv_files.is_mmv(one)), None)
+def is_mmv(path: Path) -> bool:
+    """Whether a folder, a work directory or a file holds an MMV model."""
+    return mmv_files.is_mmv(checkpoint.within(path))
 
 
 # In the order in which they are asked; what none of them knows is LanguageBind's or a CLIP.
 KINDS: dict[str, Kind] = {
-    WRITES: Kind(valor, "a VALOR model", find_valor),
-    "mmv": Kind(mmv, "an MMV model", find_mmv),
+    WRITES: Kind(valor, "a VALOR model", is_valor),
+    "mmv": Kind(mmv, "an MMV model", is_mmv),
 }
-LANGUAGEBIND = Kind(api, "an encoder with one space", lambda path: path)
+LANGUAGEBIND = Kind(api, "an encoder with one space", lambda path: True)
 
 
 @functools.wraps(api.load)
@@ -61,7 +61,7 @@ def load(source: str | Path | Mapping[str, str | Path], **options: Any):
       ConfigError: for an option that the model does not have.
       CheckpointError, ConfigError: as those.
     """
-    kind, where = _kind(source)
+    kind = _kind(source)
     given = {name: value for name, value in options.items() if value is not None}
     known = inspect.signature(kind.module.load).parameters
     if strange := [name for name in given if name not in known]:
@@ -69,7 +69,7 @@ def load(source: str | Path | Mapping[str, str | Path], **options: Any):
             f"{source} is {kind.title}, which has no option {', '.join(strange)}; it has "
             f"{', '.join(name for name in known if name != 'source')}."
         )
-    return kind.module.load(where, **given)
+    return kind.module.load(source, **given)
 
 
 def load_encoder(source: str | Path | Mapping[str, str | Path], **options: Any) -> Encoder:
@@ -79,7 +79,7 @@ def load_encoder(source: str | Path | Mapping[str, str | Path], **options: Any) 
       ConfigError: for a model that writes.
       CheckpointError, ConfigError: as `load`.
     """
-    kind, _ = _kind(source)
+    kind = _kind(source)
     if kind is KINDS[WRITES]:
         raise errors.ConfigError(
             f"{source}: {kind.title}, which is not made of towers in one space; open it with "
@@ -100,26 +100,24 @@ def load_writer(source: str | Path, **options: Any) -> valor.ValorModel:
       CheckpointError, ConfigError: as `valor.load`.
     """
     where = hub.local(source)
-    path = find_valor(where)
-    if path is None and options.get("config") is None and _is_encoder(where):
+    if not is_valor(where) and options.get("config") is None and _is_encoder(where):
         raise errors.ConfigError(
             f"{source}: an encoder, which gives vectors and does not write; give a model with a "
             "decoder: a VALOR model."
         )
-    return valor.load(where if path is None else path, **options)
+    return valor.load(source, **options)
 
 
-def _kind(source: str | Path | Mapping[str, str | Path]) -> tuple[Kind, Any]:
-    """What a source is of, and what its `load` takes."""
+def _kind(source: str | Path | Mapping[str, str | Path]) -> Kind:
+    """What a source is of."""
     if isinstance(source, Mapping):
-        return LANGUAGEBIND, source
+        return LANGUAGEBIND
     local = hub.local(source)
-    found = ((kind, kind.find(local)) for kind in KINDS.values())
-    return next(((kind, path) for kind, path in found if path), (LANGUAGEBIND, source))
+    return next((kind for kind in KINDS.values() if kind.is_one(local)), LANGUAGEBIND)
 
 
 def _is_encoder(path: Path) -> bool:
-    if find_mmv(path) is not None:
+    if is_mmv(path):
         return True
     try:
         weights.open_weights(path)

@@ -49,7 +49,8 @@ def load(
     """Opens a VALOR model, as it was released or as a checkpoint of this package.
 
     Args:
-      source: folder or file of weights, with `vocab.txt` beside them.
+      source: folder or file of weights, with `vocab.txt` beside them, or the work directory of a
+        run; "captioner" is that of the package.
       dtype: of compute; parameters are float32.
       preset: "default", or "reference": preprocessing and scores as the original has them.
       config: the options of the run, where they do not lie beside the weights.
@@ -66,9 +67,10 @@ def load(
         raise errors.ConfigError(f"batch_size is {batch_size}, expected at least 1.")
     dtype = programs.compute_dtype(dtype)
     path = hub.local(source)
-    weights = valor_folder.open_valor(path, config)
+    weights = valor_folder.open_valor(path, config, called=str(source))
     found = valor_specs.of_weights(weights, preset, {"video": frames, "audio": clips})
-    return ValorModel(weights, read_vocabulary(path, weights.config), found, dtype, batch_size)
+    vocabulary, called = read_vocabulary(path, weights.config), hub.called(source)
+    return ValorModel(weights, vocabulary, found, dtype, batch_size, called)
 
 
 def read_vocabulary(path: Path, cfg: ValorConfig) -> wordpiece.WordPiece:
@@ -105,7 +107,7 @@ class ValorModel(abilities.Able):
       vocabulary: tokens of its texts.
       dtype: of compute.
       batch_size: items that are seen and written about at once.
-      source: folder or file of the weights.
+      source: what `load` was given: a name, or the absolute path of files.
     """
 
     lack = abilities.OF_WRITERS
@@ -117,10 +119,11 @@ class ValorModel(abilities.Able):
         found: valor_specs.Found,
         dtype: Any = jnp.float32,
         batch_size: int = BATCH_SIZE,
+        source: str | None = None,
     ):
         self.config, self.vocabulary, self.dtype = weights.config, vocabulary, dtype
         self.specs, self.batch_size = found.specs, batch_size
-        self.source = str(weights.where)
+        self.source = str(weights.where) if source is None else source
         self._weights, self._mask = weights, MASKS[found.preset]
         late = bool(weights.options.get("late_fusion"))
         self._programs = valor_programs.compiled(self.config, jnp.dtype(dtype), late, self._mask)
@@ -131,6 +134,12 @@ class ValorModel(abilities.Able):
             f"{', '.join(self.groups)}; width {self.config.embed_dim}, "
             f"{jnp.dtype(self.dtype).name})"
         )
+
+    @property
+    def folder(self) -> Path | None:
+        """The checkpoint of this package that it was read from; None for other weights."""
+        where = self._weights.where
+        return where if valor_folder.is_ours(where) else None
 
     @property
     def modalities(self) -> tuple[str, ...]:

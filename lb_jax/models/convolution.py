@@ -93,9 +93,11 @@ class Conv(nnx.Module):
         self.strides = tuple(strides or (1,) * len(window))
         self.dtype, self.convolution = dtype, convolution
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Runs the layer, in the compute dtype."""
-        x, kernel = x.astype(self.dtype), self.kernel[...].astype(self.dtype)
+    def __call__(
+        self, x: jax.Array, order: Callable[[jax.Array], jax.Array] = lambda kernel: kernel
+    ) -> jax.Array:
+        """Runs the layer, in the compute dtype; `order` brings the kernel's channels into x's."""
+        x, kernel = x.astype(self.dtype), order(self.kernel[...]).astype(self.dtype)
         return CONVOLUTIONS[self.convolution].convolve(x, kernel, self.strides)
 
 
@@ -166,18 +168,19 @@ class BatchNorm(nnx.Module):
         scale, bias = self.scale[...], self.bias[...]
         if counted is None:
             mean, var = self.running.mean.average[...], self.running.var.average[...]
-            return _scaled(x, mean, jax.lax.rsqrt(var + EPSILON), scale, bias).astype(self.dtype)
+            return ((x - mean) * (scale * jax.lax.rsqrt(var + EPSILON)) + bias).astype(self.dtype)
         weight = counted.astype(jnp.float32)
         count = weight.sum() * math.prod(x.shape[1:-1])
-        weight = (weight / jnp.maximum(count, 1)).reshape(-1, *(1,) * (x.ndim - 1))
+        weight = (weight / jnp.maximum(count, 1))[:, None]
         y, mean, var = normalise(x, weight, scale, bias)
         self.running.mean.update(mean, count > 0)
         self.running.var.update(var, count > 0)
         return y.astype(self.dtype)
 
 
-def _scaled(x, mean, rate, scale, bias) -> jax.Array:
-    return (x - mean) * (scale * rate) + bias
+def _of_items(x: jax.Array) -> jax.Array:
+    """[b, *places, c] -> [b, c], the sum over the places of each item."""
+    return x.sum(tuple(range(1, x.ndim - 1)))
 
 
 @jax.custom_vjp
@@ -186,12 +189,14 @@ def normalise(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Normalises each channel by its own mean and variance, with a gradient that keeps x alone.
 
-    What differentiation finds by itself keeps several arrays of x's size and goes over them a third
-    longer (docs/benchmarks.md).
+    What differentiation finds by itself keeps several arrays of x's size. Sums are of each item
+    first, which cores share; numbers of channels are known before the pass that reads them, else
+    CPUs compute them anew for every element; no two passes read the same x - mean, which would
+    then be written down (docs/benchmarks.md).
 
     Args:
       x: [b, *places, c].
-      weight: of each item in mean and variance, [b, *1, 1]; over all places their sum is 1, or 0.
+      weight: of each item in mean and variance, [b, 1]; over all places their sum is 1, or 0.
       scale, bias: [c].
 
     Returns:
@@ -201,20 +206,27 @@ def normalise(
 
 
 def _normalise(x, weight, scale, bias):
-    axes = tuple(range(x.ndim - 1))
-    mean = (weight * x).sum(axes)
-    var = (weight * jnp.square(x - mean)).sum(axes)
+    mean = (weight * _of_items(x)).sum(0)
+    var = (weight * _of_items(jnp.square(x - mean))).sum(0)
     rate = jax.lax.rsqrt(var + EPSILON)
-    return (_scaled(x, mean, rate, scale, bias), mean, var), (x, weight, mean, rate, scale)
+    factor = scale * rate
+    factor, offset = jax.lax.optimization_barrier((factor, bias - mean * factor))
+    return (x * factor + offset, mean, var), (x, weight, mean, rate, scale)
 
 
 def _normalise_back(kept, gradients):
     x, weight, mean, rate, scale = kept
-    gradient, axes = gradients[0], tuple(range(x.ndim - 1))
-    of_bias = gradient.sum(axes)
-    of_scale = (gradient * (x - mean)).sum(axes) * rate
-    through_statistics = weight * (of_bias + (x - mean) * (rate * of_scale))
-    return scale * rate * (gradient - through_statistics), None, of_scale, of_bias
+    gradient = gradients[0]
+    sums, products = jax.lax.optimization_barrier((_of_items(gradient), _of_items(gradient * x)))
+    of_bias = sums.sum(0)
+    of_scale = (products - mean * sums).sum(0) * rate
+    # scale rate (gradient - weight (of_bias + (x - mean) rate of_scale)), in terms of x
+    factor = scale * rate
+    slope = factor * rate * of_scale
+    offset = factor * of_bias - mean * slope
+    factor, slope, offset = jax.lax.optimization_barrier((factor, slope, offset))
+    weight = weight.reshape(-1, *(1,) * (x.ndim - 1))
+    return factor * gradient - weight * (x * slope + offset), None, of_scale, of_bias
 
 
 normalise.defvjp(_normalise, _normalise_back)

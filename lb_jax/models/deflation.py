@@ -6,6 +6,7 @@ clip; `training.deflating` brings it closer where there are ends and gates.
 """
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from lb_jax.core import paths
-from lb_jax.models import s3d
+from lb_jax.models import s3d, tsm
 from lb_jax.models.s3d import S3DConfig
 from lb_jax.models.tsm import TSMConfig
 
@@ -61,12 +62,7 @@ def stills(cfg: S3DConfig | TSMConfig, images: jax.Array, frames: int | None = N
 
 def _of_tsm(cfg: TSMConfig) -> tuple[TSMConfig, Changes]:
     """No shift; but its two groups swap places, so the channels that conv1 takes must too."""
-
-    def swapped(kernel: jax.Array) -> jax.Array:
-        count = int(kernel.shape[2] * cfg.shift)
-        first, middle, last = jnp.split(kernel, (count, kernel.shape[2] - count), axis=2)
-        return jnp.concatenate([last, middle, first], axis=2)
-
+    swapped = functools.partial(tsm.swap_ends, share=cfg.shift, axis=-2)
     return dataclasses.replace(cfg, shift=0.0), ((r"groups/\d+/\d+/conv1/kernel", swapped),)
 
 

@@ -35,6 +35,7 @@ SHARED = (
 )
 
 INITIAL_TEMPERATURE = 0.07
+SHORTEST = 1e-12  # length of a vector that has no direction any more (ImageBind spec 3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,9 +207,9 @@ def input_shape(cfg: ModelConfig, name: str) -> tuple[int, ...]:
 
 
 def unit(x: jax.Array) -> jax.Array:
-    """Divides the last axis by its length, in float32."""
+    """Divides the last axis by its length, in float32: x / max(|x|, `SHORTEST`), so zeros stay."""
     x = x.astype(jnp.float32)
-    return x * jax.lax.rsqrt((x * x).sum(-1, keepdims=True))
+    return x * jax.lax.rsqrt(jnp.maximum((x * x).sum(-1, keepdims=True), SHORTEST**2))
 
 
 def is_shared(path: str) -> bool:

@@ -14,7 +14,20 @@ from flax import nnx
 from lb_jax.core import errors
 from lb_jax.models.convolution import CONVOLUTIONS, BatchNorm, Conv, Features, require_shape
 
-Shift = Callable[[jax.Array], jax.Array]
+
+class Shift(NamedTuple):
+    """What becomes of the input of a block's first convolution.
+
+    Attributes:
+      move: of the input, [n, h, w, i] -> same.
+      order: of the kernel's input channels, [*window, i, o] -> same.
+    """
+
+    move: Callable[[jax.Array], jax.Array]
+    order: Callable[[jax.Array], jax.Array]
+
+
+NO_SHIFT = Shift(lambda x: x, lambda kernel: kernel)
 
 # Behind the trunk's last norm and ReLU; the last group's own map lies before them.
 LAST = "final"
@@ -136,8 +149,8 @@ class Block(nnx.Module):
             x = jax.nn.relu(getattr(self, f"norm{i}")(x, counted))
             if i == 1:
                 added = added if self.shortcut is None else self.shortcut(x)
-                x = shift(x)
-            x = getattr(self, f"conv{i}")(x)
+                x = shift.move(x)
+            x = getattr(self, f"conv{i}")(x, shift.order if i == 1 else NO_SHIFT.order)
         return x + added
 
 
@@ -148,7 +161,7 @@ class Trunk(nnx.Module):
       cfg: channels, blocks, stem and inputs, of a `ResNetConfig` or TSM's.
       bottleneck: see `ResNetConfig`.
       always_project: whether the first block of every group has a convolution for its input, or
-        only where the number of channels changes.
+        only where channels or places change.
     """
 
     def __init__(
@@ -168,11 +181,12 @@ class Trunk(nnx.Module):
         for i, (channels, count) in enumerate(zip(cfg.channels, cfg.blocks, strict=True)):
             made = {}
             for j in range(count):
+                stride = 2 if i and not j else 1
                 made[str(j)] = Block(
                     width,
                     channels,
-                    stride=2 if i and not j else 1,
-                    project=not j and (always_project or width != channels),
+                    stride=stride,
+                    project=not j and (always_project or width != channels or stride > 1),
                     bottleneck=bottleneck,
                     **options,
                 )
@@ -182,7 +196,7 @@ class Trunk(nnx.Module):
         self.final_norm = BatchNorm(width, dtype=dtype)
 
     def run(
-        self, x: jax.Array, counted: jax.Array | None, shift: Shift = lambda x: x
+        self, x: jax.Array, counted: jax.Array | None, shift: Shift = NO_SHIFT
     ) -> dict[str, jax.Array]:
         """The maps behind `stem`, each of `groups/0` … and `final`.
 

@@ -72,29 +72,56 @@ class TSMConfig:
         return dataclasses.replace(self, channels=channels, stem=times * self.stem)
 
 
-def temporal_shift(x: jax.Array, share: float, axis: int = 1) -> jax.Array:
-    """Brings channels of the next and the last frame into each frame.
+def shifted_count(channels: int, share: float) -> int:
+    """Of so many channels, how many come from the next frame; as many from the last."""
+    return int(channels * share)
 
-    The last channels of the next frame become the first, the first channels of the last frame
-    become the last; the two groups swap places. Beyond the ends are zeros.
+
+def swap_ends(x: jax.Array, share: float, axis: int = -1) -> jax.Array:
+    """The first channels and the last, as many as are shifted, in each other's place."""
+    count = shifted_count(x.shape[axis], share)
+    first, middle, last = jnp.split(x, (count, x.shape[axis] - count), axis=axis)
+    return jnp.concatenate([last, middle, first], axis=axis)
+
+
+def shift_in_place(x: jax.Array, share: float, axis: int = 1) -> jax.Array:
+    """Brings channels of the next and the last frame into each frame; each keeps its place.
+
+    The last channels become the next frame's, the first channels the last frame's. Beyond the ends
+    are zeros. One pass over memory on CPUs, where the pieces joined anew are three.
 
     Args:
       x: [..., c].
       share: of the channels that each group has.
       axis: of time.
     """
-    count = int(x.shape[-1] * share)
+    count = shifted_count(x.shape[-1], share)
     if not count:
         return x
-    first, middle, last = jnp.split(x, (count, x.shape[-1] - count), axis=-1)
+    channel = jnp.arange(x.shape[-1])
 
-    def moved(part: jax.Array, by: int) -> jax.Array:
-        inside = jax.lax.slice_in_dim(part, max(-by, 0), part.shape[axis] - max(by, 0), axis=axis)
-        widths = [(0, 0)] * part.ndim
+    def moved(by: int) -> jax.Array:
+        inside = jax.lax.slice_in_dim(x, max(-by, 0), x.shape[axis] - max(by, 0), axis=axis)
+        widths = [(0, 0)] * x.ndim
         widths[axis] = (max(by, 0), max(-by, 0))
         return jnp.pad(inside, widths)
 
-    return jnp.concatenate([moved(last, -1), middle, moved(first, 1)], axis=-1)
+    is_last = channel >= x.shape[-1] - count
+    return jnp.where(channel < count, moved(1), jnp.where(is_last, moved(-1), x))
+
+
+def temporal_shift(x: jax.Array, share: float, axis: int = 1) -> jax.Array:
+    """Brings channels of the next and the last frame into each frame, as published.
+
+    The last channels of the next frame become the first, the first channels of the last frame
+    become the last; the two groups swap places. The tower swaps its kernels' channels instead.
+
+    Args:
+      x: [..., c].
+      share: of the channels that each group has.
+      axis: of time.
+    """
+    return swap_ends(shift_in_place(x, share, axis), share)
 
 
 class TSM(resnet.Trunk):
@@ -113,16 +140,19 @@ class TSM(resnet.Trunk):
         layout = LAYOUTS[self.cfg.layout]
         sizes = {"b": video.shape[0], "t": video.shape[1]}
 
-        def shift(rows: jax.Array) -> jax.Array:
+        def move(rows: jax.Array) -> jax.Array:
             x = rearrange(rows, f"{layout.rows} -> {layout.apart}", **sizes)
-            x = temporal_shift(x, self.cfg.shift, axis=layout.apart.split().index("t"))
+            x = shift_in_place(x, self.cfg.shift, axis=layout.apart.split().index("t"))
             return rearrange(x, f"{layout.apart} -> {layout.rows}")
+
+        def order(kernel: jax.Array) -> jax.Array:
+            return swap_ends(kernel, self.cfg.shift, axis=-2)
 
         if counted is not None:
             counted = repeat(counted, f"b -> {layout.rows.removesuffix(' h w c')}", t=sizes["t"])
         rows = rearrange(video, f"b t h w c -> {layout.rows}")
         maps = {
             name: rearrange(one, f"{layout.rows} -> b t h w c", **sizes)
-            for name, one in self.run(rows, counted, shift).items()
+            for name, one in self.run(rows, counted, resnet.Shift(move, order)).items()
         }
         return Features(maps[resnet.LAST].astype(jnp.float32).mean((1, 2, 3)), maps)

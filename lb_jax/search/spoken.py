@@ -43,13 +43,13 @@ def find(
       where: which rows to look at.
 
     Raises:
-      ConfigError: without words.
+      ConfigError: without words, or for a vector as `Store.direction`.
       DataError: the store has no captions.
     """
     captions = require(store)
     if words is None:
         raise errors.ConfigError("captions are searched for words; give a sentence.")
-    vector = vector / np.linalg.norm(vector)
+    vector = store.direction(vector)
     looked = count
     while True:
         said = captions.search(words, looked, where)

@@ -202,6 +202,27 @@ class Store:
         rows.sort(key=lambda row: (row.path, _time(row.start_s)))
         return [row for row in rows if row.path == rows[0].path]
 
+    def direction(self, vector: np.ndarray) -> np.ndarray:
+        """A query's vector, [e] of any length above 0, at length 1: float64 [e].
+
+        Raises:
+          ConfigError: for a vector of another width, family or without a direction.
+        """
+        family = getattr(vector, "family", None)  # of one that a model gave
+        if family not in (None, self.maker.kind):
+            raise errors.ConfigError(
+                f"search: a vector of {family}, and {self.uri} holds those of {self.maker.kind}; "
+                "vectors of two families do not compare. Embed the query with the store's model."
+            )
+        vector = np.asarray(vector, np.float64)
+        length = np.linalg.norm(vector)
+        if vector.shape != (self.maker.width,) or not 0 < length < math.inf:
+            raise errors.ConfigError(
+                f"search takes one vector of width {self.maker.width} that is finite and not "
+                f"zero; got shape {list(vector.shape)} and length {length:g}."
+            )
+        return vector / length
+
     def search(
         self,
         vector: np.ndarray,
@@ -221,23 +242,10 @@ class Store:
         Raises:
           ConfigError: for a vector of another width, family or without a direction, and k below 1.
         """
-        family = getattr(vector, "family", None)  # of one that a model gave
-        if family not in (None, self.maker.kind):
-            raise errors.ConfigError(
-                f"search: a vector of {family}, and {self.uri} holds those of {self.maker.kind}; "
-                "vectors of two families do not compare. Embed the query with the store's model."
-            )
-        vector = np.asarray(vector, np.float64)
-        length = np.linalg.norm(vector)
-        if vector.shape != (self.maker.width,) or not 0 < length < math.inf:
-            raise errors.ConfigError(
-                f"search takes one vector of width {self.maker.width} that is finite and not "
-                f"zero; got shape {list(vector.shape)} and length {length:g}."
-            )
+        nearest = self.direction(vector).astype(np.float32)
         if k < 1:
             raise errors.ConfigError(f"search: k is {k}; it must be at least 1.")
-        vector = (vector / length).astype(np.float32)
-        found = self._rows.nearest(vector, k, where.sql(), exact=exact)
+        found = self._rows.nearest(nearest, k, where.sql(), exact=exact)
         distances = found["_distance"].to_numpy().astype(np.float64)
         columns = [found[name].to_pylist() for name in rows_lib.HIT]
         hits = [

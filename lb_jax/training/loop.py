@@ -24,6 +24,7 @@ from lb_jax.training import (
     distributed,
     families,
     flops,
+    host_memory,
     loggers,
     sharding,
     stopping,
@@ -131,6 +132,8 @@ def _run(
 
     # 4. Compiled before data is decoded: worker processes would only wait.
     step = stop.run(program.lower(state, on_devices, key).compile)
+    if mesh.devices.flat[0].platform == "cpu":
+        host_memory.reserve(step)
     batches = make_batches(cfg, readers, workdir, mesh)
     if position:
         batches.set_state(distributed.of_this_process(position))

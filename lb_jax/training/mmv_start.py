@@ -54,7 +54,7 @@ def vocabulary(cfg: TrainConfig) -> Words | None:
     if given and given != CORPUS:
         return Words.read(given)
     start = Path(cfg.init_from)
-    if not given and cfg.init_from and start.exists() and (file := _beside(start)):
+    if not given and cfg.init_from and start.exists() and (file := mmv_files.words_of(start)):
         return Words.read(file)
     return None
 
@@ -91,7 +91,7 @@ def required_vocabulary(cfg: TrainConfig, rows: int) -> Words:
             )
     elif found is None and run.word_vectors:
         found = word_vectors.known(run.word_vectors, rows)
-    elif found is None and cfg.init_from and (file := _beside(hub.local(cfg.init_from))):
+    elif found is None and cfg.init_from and (file := mmv_files.words_of(hub.local(cfg.init_from))):
         found = Words.read(file)
     if found is None:
         where = f" and none beside {cfg.init_from}" if cfg.init_from else ""
@@ -110,12 +110,6 @@ def required_vocabulary(cfg: TrainConfig, rows: int) -> Words:
     return found
 
 
-def _beside(path: Path) -> Path | None:
-    """The words of weights, or of the checkpoint of a work directory."""
-    found = (mmv_files.words_of(one) for one in (path / "checkpoint", path))
-    return next((one for one in found if one), None)
-
-
 def opened(cfg: TrainConfig) -> mmv_files.MmvWeights | None:
     """The model that a run starts from, if it starts from one.
 
@@ -124,9 +118,7 @@ def opened(cfg: TrainConfig) -> mmv_files.MmvWeights | None:
     """
     if not cfg.init_from:
         return None
-    path = hub.local(cfg.init_from)
-    within = path / "checkpoint"
-    return mmv_files.open_mmv(within if mmv_files.is_ours(within) else path)
+    return mmv_files.open_mmv(hub.local(cfg.init_from))
 
 
 def drawn_params(cfg: TrainConfig, model: Mmv) -> paths.Tree:

@@ -55,7 +55,7 @@ def vocabulary(cfg: TrainConfig) -> WordPiece | None:
     if given:
         return WordPiece.read(given)
     for start in (cfg.init_from, settings(cfg).bases.get(TEXT, "")):
-        if start and Path(start).exists() and (file := _beside(Path(start))):
+        if start and Path(start).exists() and (file := valor_folder.vocabulary_of(Path(start))):
             return WordPiece.read(file)
     return None
 
@@ -68,7 +68,9 @@ def required_vocabulary(cfg: TrainConfig, shape: ValorConfig) -> WordPiece:
       CheckpointError: when it is not that of the model's size.
     """
     start = cfg.init_from or settings(cfg).bases.get(TEXT, "")
-    file = _beside(hub.local(start)) if start and not settings(cfg).vocabulary else None
+    file = None
+    if start and not settings(cfg).vocabulary:
+        file = valor_folder.vocabulary_of(hub.local(start))
     found = WordPiece.read(file) if file else vocabulary(cfg)
     if found is None:
         where = f" and none beside {start}" if start else ""
@@ -90,12 +92,6 @@ def _letters() -> WordPiece:
     return WordPiece(wordpiece.vocabulary_of(wordpiece.PROMPTS.values()))
 
 
-def _beside(path: Path) -> Path | None:
-    """The vocabulary of weights, or of the checkpoint of a work directory."""
-    found = (valor_folder.vocabulary_of(one) for one in (path, path / "checkpoint"))
-    return next((one for one in found if one), None)
-
-
 def opened(cfg: TrainConfig) -> ValorWeights | None:
     """The model that a run starts from, if it starts from one.
 
@@ -104,9 +100,7 @@ def opened(cfg: TrainConfig) -> ValorWeights | None:
     """
     if not cfg.init_from:
         return None
-    path = hub.local(cfg.init_from)
-    within = path / "checkpoint"
-    return valor_folder.open_valor(within if valor_folder.is_valor(within) else path)
+    return valor_folder.open_valor(hub.local(cfg.init_from))
 
 
 def drawn_params(cfg: TrainConfig, model: Valor) -> paths.Tree:

@@ -78,6 +78,17 @@ def test_norms_of_untrained_networks_have_seen_data(ran):
     assert moved == {path for path in drawn if "mean" in path}
 
 
+def test_films_are_made_ready_once(ran, monkeypatch):
+    model = mmv.load(ran[0] / "run")
+    films, ready, made = demo_measures.read(ran[0] / "films")["test"][:2], demo_measures.Ready(), []
+    whole = model.preprocess
+    monkeypatch.setattr(model, "preprocess", lambda *one: made.append(one) or whole(*one))
+    for _ in range(2):
+        for name in ("video", "audio"):
+            np.testing.assert_array_equal(ready(model, name, films), whole(name, films.paths))
+    assert len(made) == 2
+
+
 def test_a_classifier_tells_what_features_hold():
     rng = np.random.default_rng(0)
     kinds = np.array(["a", "b", "c"])[np.arange(60) % 3]

@@ -1,6 +1,7 @@
 """Commands with an MMV model: embed, search, evaluate; the space is the store's, and is told."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -64,6 +65,16 @@ def test_vectors_in_a_file_are_of_the_space_that_is_asked_for(call, mmv, films, 
     assert not (tmp_path / "u.npz").exists()
 
 
+def test_a_text_without_a_known_word_is_told_by_its_place_before_any_is_embedded(
+    call, mmv, tmp_path
+):
+    line = f"embed 'a cat' 'a dog' qwertz --modality text --model {mmv} --batch-size 1"
+    result = call(f"{line} -o {{tmp}}/x.npz")
+    assert (result.status, len(result.err.splitlines())) == (2, 1)
+    assert "text 2: has no word that the model knows (found 'qwertz', and it knows" in result.err
+    assert not (tmp_path / "x.npz").exists()
+
+
 def test_a_model_with_one_space_takes_no_other(call, films):
     result = call(f"embed {films} --model {{model}} --space va -o {{tmp}}/store")
     assert result.status == 2
@@ -77,6 +88,16 @@ def test_linear_classifiers_learn_on_its_features(call, mmv, tmp_path):
     assert result.status == 0, result.err
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["benchmarks"]["esc50"]["tasks"]["audio->class"]["metrics"]["top1"] > 0.5
+
+
+def test_the_checkpoint_of_a_work_directory_is_converted(call, mmv, tmp_path):
+    shutil.copytree(mmv, tmp_path / "run" / "checkpoint")
+    result = call("convert {tmp}/run {tmp}/out --to orbax --verify")
+    assert result.status == 0, result.err
+    assert opening.load(tmp_path / "out").digest == opening.load(mmv).digest
+    inside = call("convert {tmp}/run {tmp}/run --to safetensors")
+    assert inside.status == 2
+    assert "the weights are read from it" in inside.err
 
 
 def test_what_is_served_is_of_the_space(mmv):

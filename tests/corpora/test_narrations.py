@@ -52,7 +52,30 @@ def test_subtitles_beside_the_films_of_a_folder_are_theirs(films):
         source.require(["caption"])
 
 
-def test_a_film_without_narration_is_told(films):
+def test_films_without_narration_are_counted(films):
+    source = sources.open_source(films)
+    assert narrations.without(source, [0, 1]) is None
+    assert narrations.without(source, range(4)) == (
+        "1 of 4 films without narration (d.mp4); they are taken as films without text"
+    )
+    for name in "efgh":
+        (films / f"{name}.mp4").write_bytes(b"x")
+    told = narrations.without(sources.open_source(films), range(8))
+    assert told.startswith("5 of 8 films without narration (d.mp4, e.mp4, f.mp4, …); ")
+
+
+def test_of_many_films_some_are_looked_at(films, monkeypatch):
+    monkeypatch.setattr(narrations, "LOOKED_AT", 2)
+    told = narrations.without(sources.open_source(films), range(4))
+    assert told.startswith("1 of 2 films that were looked at without narration (d.mp4)")
+
+
+def test_a_narration_that_says_nothing_is_told(films):
+    (films / "d.srt").write_text(CUE.format(""))
+    source = sources.open_source(films, narrations=_asr(films.parent / "asr.json", "a"))
+    with notices.collected() as told:
+        assert narrations.read(source[3]) == Narrations()
+    assert told == []
     with notices.collected() as told:
         found = narrations.read(sources.open_source(films)[3])
     assert found == Narrations()
@@ -71,8 +94,8 @@ def test_a_manifest_names_subtitles_in_a_column(films):
     path.write_text("video,said\nfilms/a.mp4,films/a.srt\nfilms/d.mp4,\nfilms/d.mp4,no.srt\n")
     source = sources.open_source(path, columns={"narrations": "said"})
     assert narrations.read(source[0]).texts == ("a",)
-    with pytest.warns(errors.DataWarning, match="1: has no narration"):
-        assert narrations.read(source[1]) == Narrations()
+    assert narrations.read(source[1]) == Narrations()
+    assert narrations.without(source, [0, 1, 2]).startswith("1 of 3 films without narration (")
     with pytest.raises(errors.DataError, match=r"no\.srt: cannot be read"):
         narrations.read(source[2])
     assert narrations.read(sources.open_source(path)[0]) is None

@@ -124,3 +124,51 @@ def test_not_finite_embeddings_are_refused(corpus, planted, monkeypatch):
     )
     with pytest.raises(errors.DataError, match="not finite"):
         evaluate.evaluate(planted, corpus)
+
+
+@pytest.fixture
+def illiterate(planted, monkeypatch):
+    """The planted model, which cannot read of "car" and of the caption and sound of item 3."""
+    embed = planted.embed
+
+    def reading(modality, items):
+        for place, text in enumerate(items) if modality == "text" else ():
+            if text.split()[-1] in ("car", "item3"):
+                raise errors.DataError(f"text {place}", "has no word that is known")
+        return embed(modality, items)
+
+    monkeypatch.setattr(planted, "embed", reading)
+    return planted
+
+
+def test_what_the_model_cannot_read_is_left_out_and_told(corpus, illiterate):
+    """An item by its caption; a class stays, and is never chosen."""
+    result = evaluate.evaluate(illiterate, corpus)
+    for name in MODALITIES:
+        assert len(result.ids[name]) == 11
+        assert "item3" not in result.ids[name]
+        assert result.metrics["retrieval"][name]["text_to_x"]["R@1"] == 1
+    row = result.metrics["zero_shot"]["image/category"]
+    assert row["per_class"] == {"bird": 1.0, "car": 0.0, "clock": 1.0}
+    assert (row["n"], row["chance"]) == (11, 1 / 3)
+    matrix = result.confusion["image/category"]
+    assert not matrix.counts[:, matrix.classes.index("car")].any()
+    assert result.metrics["zero_shot"]["video/motion"]["top1"] == 1
+    told = {(one.name, one.modality): one.reason for one in result.problems}
+    left_out = "its caption has no word that is known; left out"
+    never = "the model can read none of its prompts; the class is never chosen"
+    tasks = ("image/category", "video/category", "audio/category")
+    assert told == {
+        **{("item3", name): left_out for name in MODALITIES},
+        **{(f"{task}: car", "text"): never for task in tasks},
+    }
+    assert result.metrics["problems"] == [vars(one) for one in result.problems]
+
+
+def test_a_model_that_can_read_nothing_is_told(corpus, planted, monkeypatch):
+    def reading(modality, items):
+        raise errors.DataError("text 0", "has no word that is known")
+
+    monkeypatch.setattr(planted, "embed", reading)
+    with pytest.raises(errors.DataError, match="can read no text: the first has no word that is"):
+        evaluate.evaluate(planted, corpus)

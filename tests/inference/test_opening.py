@@ -1,21 +1,52 @@
 """`lb_jax.load`: who needs a model that writes gets one, or one line."""
 
+import json
+
 import numpy as np
 import pytest
 
 from lb_jax.convert import torch_writer
-from lb_jax.core import errors
-from lb_jax.inference import encoder, opening, valor
+from lb_jax.core import checkpoint, errors
+from lb_jax.inference import api, encoder, mmv, opening, valor
 from tests.convert import small
 from tests.inference import mmv_models, tiny, valor_models
 
+SAVED = {api: tiny.save, mmv: mmv_models.save, valor: valor_models.save}
 
-def test_a_model_that_writes_is_opened_by_its_folder_or_work_directory(tmp_path):
+
+@pytest.mark.parametrize("module", SAVED, ids=lambda one: one.__name__.rpartition(".")[2])
+def test_each_kind_is_opened_by_its_folder_or_work_directory(tmp_path, module):
+    folder = SAVED[module](tmp_path / "run" / "checkpoint")
+    (tmp_path / "run" / "config.json").write_text(json.dumps(dict.fromkeys(checkpoint.RUN)))
+    found = [load(one) for load in (module.load, opening.load) for one in (folder.parent, folder)]
+    assert len({one.digest for one in found}) == 1
+    assert [one.source for one in found] == 2 * [str(folder.parent), str(folder)]
+    assert {one.folder for one in found} == {folder}
+
+
+def test_a_model_that_writes_is_opened_with_its_options(tmp_path):
     valor_models.save(tmp_path / "run" / "checkpoint")
-    for source in (tmp_path / "run", tmp_path / "run" / "checkpoint"):
-        found = opening.load_writer(source, batch_size=2)
-        assert isinstance(found, valor.ValorModel)
-        assert found.batch_size == 2
+    assert opening.load_writer(tmp_path / "run", batch_size=2).batch_size == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        ("captioner", {"config": {}}, "captioner: a checkpoint of this package has its own config"),
+        ("demo", {"config": {}}, "demo: a checkpoint of this package has its own config"),
+        ("demo", {"space": "va"}, "demo is an encoder with one space, which has no option space"),
+    ],
+)
+def test_a_model_that_has_a_name_is_told_by_it(name, options, told):
+    with pytest.raises(errors.ConfigError, match=told):
+        opening.load(name, **options)
+    assert opening.load(name).source == name
+
+
+@pytest.mark.parametrize("module", [mmv, valor], ids=["mmv", "valor"])
+def test_a_run_without_a_checkpoint_is_told(tmp_path, module):
+    with pytest.raises(errors.CheckpointError, match="a run that has written no checkpoint yet"):
+        module.load(begun(tmp_path / "run"))
 
 
 def bare(folder):

@@ -124,8 +124,9 @@ def test_training_normalises_by_the_batch_and_its_places():
 
 @pytest.mark.parametrize("there", [(1, 1, 1, 1), (1, 0, 1, 1), (0, 0, 0, 0)])
 def test_the_gradient_of_normalising_is_that_of_its_definition(there):
-    x, weight = drawn(4, 3, 5, 2), jnp.array(there, jnp.float32).reshape(4, 1, 1, 1)
-    weight /= max(15 * sum(there), 1)
+    x = 1 + drawn(4, 3, 5, 2)
+    each = jnp.array(there, jnp.float32)[:, None] / max(15 * sum(there), 1)
+    weight = each.reshape(4, 1, 1, 1)
     scale, bias, ahead = (drawn(*shape, key=i) for i, shape in enumerate([(2,), (2,), x.shape]))
 
     def plain(x, scale, bias):
@@ -134,7 +135,7 @@ def test_the_gradient_of_normalising_is_that_of_its_definition(there):
         return (x - mean) / jnp.sqrt(var + convolution.EPSILON) * scale + bias
 
     def ours(x, scale, bias):
-        return convolution.normalise(x, weight, scale, bias)[0]
+        return convolution.normalise(x, each, scale, bias)[0]
 
     both = [jax.vjp(function, x, scale, bias) for function in (plain, ours)]
     both = [(value, back(ahead)) for value, back in both]

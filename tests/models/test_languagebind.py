@@ -10,7 +10,7 @@ import pytest
 from lb_jax.core import errors, paths
 from lb_jax.models.adapt import adapt_tower, resize_matrix, resize_positions
 from lb_jax.models.architectures import ARCHITECTURES, architecture
-from lb_jax.models.languagebind import LanguageBind, ModelConfig, is_shared
+from lb_jax.models.languagebind import LanguageBind, ModelConfig, is_shared, unit
 from lb_jax.models.lora import LoraConfig
 from lb_jax.models.text import TextConfig
 from lb_jax.models.vision import VisionConfig
@@ -50,6 +50,16 @@ def test_a_fully_tuned_tower_brings_everything(params):
     x = jnp.ones((2, 8, 8, 3))
     own = {"base": {}, "towers": {"image": MODEL.tower(params, "image")}}
     np.testing.assert_array_equal(MODEL.encode(own, "image", x), MODEL.encode(params, "image", x))
+
+
+def test_what_has_no_direction_stays_zero_and_spoils_no_gradient():
+    rows = np.array([[0, 0], [3, 4], [1e-30, 0]], np.float32)
+    found = unit(jnp.asarray(rows))
+    np.testing.assert_allclose(found, [[0, 0], [0.6, 0.8], [0, 0]], atol=1e-7)
+    gradient = jax.grad(lambda x: (unit(x) * rows[::-1]).sum())(jnp.asarray(rows))
+    assert np.isfinite(gradient).all()
+    counted = jax.grad(lambda x: unit(x)[1].sum())(jnp.asarray(rows))
+    np.testing.assert_array_equal(counted[0], 0)
 
 
 def test_embeddings_are_unit_float32(params):

@@ -46,6 +46,13 @@ def test_the_shift_takes_from_next_and_last_frame_and_swaps():
     np.testing.assert_array_equal(tsm.temporal_shift(x, 0.2), x)  # less than a channel
 
 
+def test_kernels_that_swap_make_up_for_channels_that_stay():
+    x, kernel = (jax.random.normal(jax.random.key(i), s) for i, s in enumerate([(2, 3, 8), (8, 5)]))
+    published = tsm.temporal_shift(x, 0.25) @ kernel
+    ours = tsm.shift_in_place(x, 0.25) @ tsm.swap_ends(kernel, 0.25, axis=-2)
+    np.testing.assert_allclose(ours, published, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("trains", [False, True])
 def test_layouts_are_one_function(trains):
     counted = jnp.array([True, False]) if trains else None
@@ -88,15 +95,18 @@ def test_wider_towers_have_wider_stems():
     assert tsm.TSMConfig().wider(2).width == 4096
 
 
-def test_shortcuts_convolve_where_the_width_changes():
-    cfg = resnet.ResNetConfig((8, 16), (2, 2), bottleneck=False, stem=8)
+def test_shortcuts_convolve_where_the_shape_changes():
+    cfg = resnet.ResNetConfig((8, 16, 16), (2, 2, 2), bottleneck=False, stem=8)
     made = nnx.eval_shape(lambda: resnet.AudioResNet(cfg, rngs=nnx.Rngs(params=0)))
     shortcuts = {
         f"{i}/{j}": block.shortcut is not None
         for i, group in made.groups.items()
         for j, block in group.items()
     }
-    assert shortcuts == {"0/0": False, "0/1": False, "1/0": True, "1/1": False}
+    changes = {"1/0", "2/0"}  # channels and places, and places alone
+    assert shortcuts == {f"{i}/{j}": f"{i}/{j}" in changes for i in range(3) for j in range(2)}
+    sound = resnet.AudioResNet(cfg, rngs=nnx.Rngs(params=0))
+    assert sound(jnp.zeros((1, 16, 8, 1))).pooled.shape == (1, 16)
 
 
 @pytest.mark.parametrize(

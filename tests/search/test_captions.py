@@ -106,6 +106,12 @@ def test_both_rankings_are_made_one(told):
         find(told, None, by="both")
 
 
+@pytest.mark.parametrize("by", ["vector", "caption", "both"])
+def test_a_vector_without_a_direction_is_refused(told, by):
+    with pytest.raises(errors.ConfigError, match=r"not zero; got shape .* and length 0"):
+        query.find(told, asker(), 0 * AXIS, words="dog", by=by)
+
+
 def test_probabilities_stay_those_of_the_vector(told):
     curves = {"image": "10 -6", "audio": "20 -2", "video": "10 -5"}
     everything = {"where": Filter(), "model": asker(**curves)}

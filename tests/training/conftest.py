@@ -31,7 +31,7 @@ def corpus_dir(tmp_path_factory):
     return out
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_run(corpus_dir):
     """Three modalities with LoRA and every dropout, and caption pairs; batches of two sizes."""
     lora = LoraConfig(rank=2, dropout=0.1)
@@ -56,7 +56,7 @@ def tiny_run(corpus_dir):
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_run(tiny_run):
     """One modality of it, with both dropouts: what is not about several takes half the time."""
     return dataclasses.replace(
@@ -65,3 +65,48 @@ def small_run(tiny_run):
         paraphrase=None,
         trainable=tuple(rule for rule in tiny_run.trainable if "video" not in rule[0]),
     )
+
+
+@pytest.fixture(scope="session")
+def cached_run(tiny_run):
+    """The three modalities again, decoded once."""
+    return dataclasses.replace(tiny_run, data=dataclasses.replace(tiny_run.data, cache="memory"))
+
+
+@pytest.fixture(scope="session")
+def valor_texts(corpus_dir, tmp_path_factory):
+    """Folder of the captions, questions and vocabulary of the run of VALOR."""
+    from tests.training import valor_runs
+
+    return valor_runs.write_texts(tmp_path_factory.mktemp("valor"), corpus_dir)
+
+
+@pytest.fixture(scope="session")
+def valor_run(valor_texts, corpus_dir):
+    from tests.training import valor_runs
+
+    return valor_runs.run(valor_texts, corpus_dir)
+
+
+@pytest.fixture(scope="session")
+def mmv_run(tmp_path_factory):
+    from tests.training import mmv_runs
+
+    return mmv_runs.films(tmp_path_factory.mktemp("films"))
+
+
+def _trained(name):
+    """The work directory of a whole run of a fixture."""
+
+    @pytest.fixture(scope="session", name=f"{name}_trained")
+    def trained(request, tmp_path_factory):
+        from lb_jax.training import loop
+
+        workdir = tmp_path_factory.mktemp(name) / "unbroken"
+        loop.run(request.getfixturevalue(f"{name}_run"), workdir)
+        return workdir
+
+    return trained
+
+
+cached_trained, valor_trained, mmv_trained = map(_trained, ("cached", "valor", "mmv"))

@@ -87,10 +87,10 @@ def start():
     for side, arrays in mmv.batch_shapes(CFG, model.cfg)["items"].items():
         batch[side] = {
             name: {
-                "float32": lambda one: rng.normal(size=one.shape).astype(np.float32),
-                "int32": lambda one: rng.integers(0, 20, one.shape).astype(np.int32),
-                "bool": lambda one: rng.random(one.shape) < 0.7,
-            }[one.dtype.name](one)
+                "f": lambda one: rng.normal(size=one.shape).astype(np.float32),
+                "i": lambda one: rng.integers(0, 20, one.shape).astype(np.int32),
+                "b": lambda one: rng.random(one.shape) < 0.7,
+            }[one.dtype.kind](one)
             for name, one in arrays.items()
         }
     return paths.unflatten(flat), {"items": batch}

@@ -42,8 +42,10 @@ if sys.argv[3:]:
 sys.exit(main.main(["train", f"--config={sys.argv[1]}", f"--workdir={sys.argv[2]}"]))
 """
 SHEET = """
-import json
+import importlib, json
 from lb_jax.training import config
+if {module!r}:
+    importlib.import_module({module!r})
 def get_config():
     return config.as_config_dict(config.from_config_dict(json.loads({text!r})))
 """
@@ -62,12 +64,18 @@ def cfg(small_run, corpus_dir):
     return dataclasses.replace(small_run, steps=30, save_every=3, probe=probe)
 
 
-class Drill:
-    """Runs of one sheet; they share what they compiled."""
+def write_sheet(folder, cfg, module=""):
+    """A sheet of the run; it imports a module first, such as one that registers a size."""
+    path = folder / "sheet.py"
+    path.write_text(SHEET.format(text=json.dumps(config_lib.to_dict(cfg)), module=module))
+    return path
 
-    def __init__(self, folder, cfg):
-        self.sheet = folder / "sheet.py"
-        self.sheet.write_text(SHEET.format(text=json.dumps(config_lib.to_dict(cfg))))
+
+class Drill:
+    """Runs of one sheet, see `write_sheet`; they share what they compiled."""
+
+    def __init__(self, folder, cfg, module=""):
+        self.sheet = write_sheet(folder, cfg, module)
         self.environment = os.environ | {
             "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2",
             "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),

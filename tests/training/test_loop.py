@@ -16,7 +16,6 @@ import pytest
 from lb_jax.convert.weights import open_weights
 from lb_jax.core import checkpoint, errors, logging
 from lb_jax.core import config as config_lib
-from lb_jax.feed import pipeline
 from lb_jax.training import config as train_config
 from lb_jax.training import loop, replay
 from lb_jax.training.config import SourceConfig
@@ -28,29 +27,6 @@ def figures(workdir):
         {name: value for name, value in row.items() if not name.startswith("perf/")}
         for row in logging.read_metrics(workdir / "metrics.jsonl")
     ]
-
-
-def test_run_of_several_modalities_that_breaks_off_ends_bitwise_as_the_unbroken_one(
-    tiny_run, tmp_path, monkeypatch
-):
-    cfg = dataclasses.replace(tiny_run, data=dataclasses.replace(tiny_run.data, cache="memory"))
-    loop.run(cfg, tmp_path / "unbroken")
-    whole, taken = pipeline.Batches.__next__, []
-
-    def fourth_fails(self):
-        taken.append(0)
-        return whole(self) if len(taken) < 4 else 1 / 0
-
-    monkeypatch.setattr(pipeline.Batches, "__next__", fourth_fails)
-    with pytest.raises(ZeroDivisionError):
-        loop.run(cfg, tmp_path / "broken")
-    monkeypatch.undo()
-    loop.run(cfg, tmp_path / "broken")
-    digests = [open_weights(tmp_path / name).digest for name in ("unbroken", "broken")]
-    assert digests[0] == digests[1]
-    rows = [figures(tmp_path / name) for name in ("unbroken", "broken")]
-    assert rows[0] == rows[1]
-    assert [row["step"] for row in rows[0]] == list(range(cfg.steps))
 
 
 def test_bad_file_is_quarantined_and_the_run_goes_on(tiny_run, corpus_dir, tmp_path):

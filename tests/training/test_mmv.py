@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +18,6 @@ from lb_jax.objectives import mil_nce
 from lb_jax.training import config as train_config
 from lb_jax.training import (
     families,
-    loop,
     mmv,
     mmv_loss,
     plan,
@@ -59,6 +60,58 @@ def test_devices(shape, plain):
     assert_close(gradient, plain_gradient, 1e-5 / mil_nce.TEMPERATURE)
     assert any("/running/" in path for path in paths.flatten(metrics[step_lib.RUNNING]))
     assert not any("/running/" in path for path in paths.flatten(gradient))
+
+
+# The step on meshes argv[1:] against one device, all of it in float64, so that rounding is no cause
+# of a difference: largest error of loss and statistics, and of the gradient, and the types.
+WIDE = """
+import json, sys
+import jax, jax.numpy as jnp, numpy as np
+jax.config.update("jax_enable_x64", True)
+jnp.float32 = jnp.float64  # what the package says where it computes in float32
+import dataclasses
+from lb_jax.core import paths
+from tests.training import mmv_runs
+mmv_runs.CFG = dataclasses.replace(mmv_runs.CFG, dtype="float64")
+def wide(leaf):
+    return leaf.astype(np.float64) if leaf.dtype == np.float32 else leaf
+start = jax.tree.map(wide, mmv_runs.start())
+mmv_runs.start = lambda: start
+def flat(found):
+    (_, metrics), gradient = jax.device_get(found)
+    return [paths.flatten(one) for one in (metrics, gradient)]
+def error(found, expected):
+    whole = np.sqrt(sum(np.linalg.norm(one) ** 2 for one in expected.values()))
+    assert found.keys() == expected.keys()
+    return max(
+        float(np.linalg.norm(found[path] - one) / max(np.linalg.norm(one), 1e-3 * whole))
+        for path, one in expected.items()
+    )
+trainable, batch = start
+plain = flat(mmv_runs.plain_gradient()(trainable, {}, batch, jax.random.key(0)))
+for mesh in json.loads(sys.argv[1]):
+    found = flat(mmv_runs.as_run(tuple(mesh)))
+    leaves = {path: leaf for one in found for path, leaf in one.items()}
+    types = {str(leaf.dtype) for path, leaf in leaves.items() if not path.startswith("present/")}
+    print(json.dumps([mesh, *map(error, found, plain), sorted(types)]))
+"""
+
+
+def test_without_rounding_any_mesh_is_one_device():
+    """Data, fsdp and tensor meshes: value, statistics and gradient to far below 1e-5."""
+    meshes = [[8, 1, 1], [1, 8, 1], [1, 1, 8], [2, 2, 2]]
+    done = subprocess.run(
+        [sys.executable, "-c", WIDE, json.dumps(meshes)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [mesh for mesh, *_ in found] == meshes
+    for mesh, value, gradient, types in found:
+        assert types == ["float64"], mesh
+        assert max(value, gradient) < 1e-9, (mesh, value, gradient)
 
 
 def test_loss_is_the_sum_of_its_pairs_over_the_items_that_have_both(plain):
@@ -166,33 +219,14 @@ def test_a_tower_that_is_frozen_reads_its_statistics_and_keeps_them():
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return mmv_runs.films(tmp_path_factory.mktemp("films"))
+def run(mmv_run):
+    return mmv_run
 
 
 @pytest.fixture(scope="module")
-def trained(run, tmp_path_factory):
+def trained(mmv_trained):
     """The work directory of a whole run."""
-    workdir = tmp_path_factory.mktemp("runs") / "unbroken"
-    loop.run(run, workdir)
-    return workdir
-
-
-def test_run_that_breaks_off_ends_bitwise_as_the_unbroken_one(run, trained, tmp_path, monkeypatch):
-    whole, taken = pipeline.Batches.__next__, []
-
-    def fourth_fails(self):
-        taken.append(0)
-        return whole(self) if len(taken) < 4 else 1 / 0
-
-    monkeypatch.setattr(pipeline.Batches, "__next__", fourth_fails)
-    with pytest.raises(ZeroDivisionError):
-        loop.run(run, tmp_path)
-    monkeypatch.undo()
-    loop.run(run, tmp_path)
-    digests = [mmv_files.open_mmv(one / "checkpoint").digest for one in (trained, tmp_path)]
-    assert digests[0] == digests[1]
-    assert figures(trained) == figures(tmp_path)
+    return mmv_trained
 
 
 def test_result_is_a_model_with_its_words_and_statistics(run, trained):

@@ -1,9 +1,6 @@
 """Whole runs of VALOR on real files, by the loop of every run."""
 
 import dataclasses
-import json
-import os
-import signal
 
 import jax
 import jax.numpy as jnp
@@ -21,121 +18,35 @@ from lb_jax.training import families, loop, program, published, sharding, valor
 from lb_jax.training.config import (
     DataConfig,
     ModalityRecipe,
-    OptimConfig,
     ParaphraseConfig,
-    SourceConfig,
-    TrainConfig,
 )
 from lb_jax.training.valor_config import GroupingConfig, ValorRun
 from tests.convert import small
 from tests.convert.test_valor_bases import bert_file
 from tests.inference import valor_models
-from tests.training.test_drill import STEP, Drill
 from tests.training.test_loop import figures
-
-ARCH = "VALOR-test"
-# what the sheet of another process needs to know that size
-REGISTERED = f"""
-from lb_jax.models import valor_architectures
-from tests.inference import valor_models
-valor_architectures.VALOR_ARCHITECTURES[{ARCH!r}] = valor_models.CONFIG
-"""
-ITEMS = 32  # of the corpus, each with two questions
-FOLDERS = {"video": "scenes_resize256_skip15", "audio": "scenes_audio"}
-EVERYTHING = GroupingConfig(("tva", "ta"), ("tva",), alpha=1.5)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def architecture():
-    """A size that compiles in seconds."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(valor_architectures.VALOR_ARCHITECTURES, ARCH, valor_models.CONFIG)
-        yield
+from tests.training.valor_runs import FOLDERS, ITEMS
 
 
 @pytest.fixture(scope="module")
-def folder(corpus_dir, tmp_path_factory):
-    """Captions and questions of the demo's corpus as VALOR writes them, and a vocabulary."""
-    folder = tmp_path_factory.mktemp("valor")
-    rows = json.loads((corpus_dir / "train.json").read_text())
-    told = [{"video_id": one, "desc": row["polish_mplug"]} for one, row in rows.items()]
-    assert len(rows) == ITEMS
-    asked = {
-        one: [
-            {"question": "what is seen", "answer": ["a dog", "rain"], "question_id": f"{one} {n}"}
-            for n in range(2)
-        ]
-        for one in rows
-    }
-    (folder / "captions.json").write_text(json.dumps(told))
-    (folder / "questions.json").write_text(json.dumps(asked))
-    wordpiece.WordPiece(valor_models.VOCABULARY).write(folder)
-    return folder
+def folder(valor_texts):
+    return valor_texts
 
 
 @pytest.fixture(scope="module")
-def run(folder, corpus_dir):
-    source = SourceConfig(str(folder / "captions.json"), str(corpus_dir), FOLDERS)
-    return TrainConfig(
-        arch=ARCH,
-        modalities={
-            "video": ModalityRecipe(preprocess={"frames": 1, "size": 16}),
-            "audio": ModalityRecipe(preprocess={"clips": 1}),
-        },
-        trainable=published.trains(EVERYTHING, prompts=True),
-        steps=6,
-        batch_size=8,
-        text_length=16,
-        data=DataConfig({"main": source}),
-        optim=OptimConfig(lr=1e-3, warmup_steps=0, weight_decay=0.01, clip_norm=5.0),
-        valor=ValorRun(EVERYTHING, vocabulary=str(folder), inference={"video": 2, "audio": 1}),
-        log_every=1,
-        save_every=2,
-    )
+def run(valor_run):
+    return valor_run
 
 
 @pytest.fixture(scope="module")
-def trained(run, tmp_path_factory):
+def trained(valor_trained):
     """The work directory of a whole run."""
-    workdir = tmp_path_factory.mktemp("runs") / "unbroken"
-    loop.run(run, workdir)
-    return workdir
+    return valor_trained
 
 
-def test_run_that_breaks_off_ends_bitwise_as_the_unbroken_one(run, trained, tmp_path, monkeypatch):
-    whole, taken = pipeline.Batches.__next__, []
-
-    def fourth_fails(self):
-        taken.append(0)
-        return whole(self) if len(taken) < 4 else 1 / 0
-
-    monkeypatch.setattr(pipeline.Batches, "__next__", fourth_fails)
-    with pytest.raises(ZeroDivisionError):
-        loop.run(run, tmp_path)
-    monkeypatch.undo()
-    loop.run(run, tmp_path)
-    digests = [valor_folder.open_valor(one / "checkpoint").digest for one in (trained, tmp_path)]
-    assert digests[0] == digests[1]
-    rows = figures(trained)
-    assert rows == figures(tmp_path)
-    assert [row["step"] for row in rows] == list(range(run.steps))
+def test_figures_name_every_part_of_the_loss(trained):
     each = {"loss/align/tva", "loss/align/ta", "loss/caption/tva"}
-    assert each | {"loss", "lr", "temperature", "grad_norm"} <= rows[-1].keys()
-
-
-def test_a_killed_process_goes_on_bitwise(run, trained, tmp_path):
-    drill = Drill(tmp_path, run)
-    drill.sheet.write_text(f"{REGISTERED}{drill.sheet.read_text()}")
-    drill.environment = dict(os.environ)
-    status, told = drill(tmp_path / "killed", STEP, int(signal.SIGKILL), 4, 0.0)
-    assert status == -signal.SIGKILL, told
-    status, told = drill(tmp_path / "killed")
-    assert status == 0, told
-    digests = [
-        valor_folder.open_valor(one / "checkpoint").digest for one in (trained, tmp_path / "killed")
-    ]
-    assert digests[0] == digests[1]
-    assert figures(trained) == figures(tmp_path / "killed")
+    assert each | {"loss", "lr", "temperature", "grad_norm"} <= figures(trained)[-1].keys()
 
 
 def test_result_opens_and_writes_with_the_counts_of_inference(run, trained, corpus_dir):

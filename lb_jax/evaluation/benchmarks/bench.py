@@ -2,6 +2,7 @@
 
 An item that lacks a modality of a task, or whose file cannot be decoded, takes no part in that
 task; it is listed among the problems by name, and the number of items stands beside every figure.
+A class whose prompts the model cannot read is never chosen: its items count, as wrong.
 """
 
 import collections
@@ -28,7 +29,7 @@ from lb_jax.evaluation.benchmarks.splits import (
     Split,
 )
 from lb_jax.evaluation.benchmarks.table import Benchmark, Settings, Task
-from lb_jax.evaluation.metrics import retrieval, scoring
+from lb_jax.evaluation.metrics import retrieval, scoring, zero_shot
 from lb_jax.media.clips import Clip, Views
 from lb_jax.text.readers import Reader
 
@@ -152,6 +153,8 @@ class Bench:
                 return f"the model has no {modality}"
             if not self.split.media.get(modality):
                 return f"no file of {modality}"
+        if TEXT in task.query + task.target and self.row.prompts and not any(self._spoken.values()):
+            return "the model can read the prompts of no class"
         usable = len(self._ids(task))
         if usable < 2:
             return f"{counted(usable, 'item')} with all of it, expected at least 2"
@@ -190,6 +193,8 @@ class Bench:
         if TEXT in task.query + task.target:
             said = self.split.labels if self.row.prompts else self.split.texts
             ids = [id_ for id_ in ids if id_ in said]
+            if self.row.prompts and (TEXT,) not in (task.query, task.target):  # beside others
+                ids = [id_ for id_ in ids if self._spoken[self.split.labels[id_][0]]]
         clips = [self.split.media.get(name, {}) for name in task.media]
         ids = [id_ for id_ in ids if all(id_ in one for one in clips)]
         for name in task.media:
@@ -226,9 +231,28 @@ class Bench:
         return scoring.SCORINGS[kind](np.stack([self._texts[text] for text in texts]))
 
     @functools.cached_property
-    def weights(self) -> np.ndarray:
-        """Class weights float32 `[c, e]`, unit rows."""
-        return self._mean_of(list(self._prompts.values()), "cosine")
+    def _spoken(self) -> dict[str, list[str]]:
+        """Label -> those of its prompts that the model can read; tells of the others."""
+        found = {}
+        for label, texts in self._prompts.items():
+            found[label], wrong, _ = _sorted_out(texts, self._embedder.reader)
+            if wrong:
+                what = "goes by the others" if found[label] else "is never chosen"
+                reason = (
+                    f"{len(wrong)} of {counted(len(texts), 'prompt')} cannot be read (the first "
+                    f"{wrong[0].partition(';')[0]}); the class {what}"
+                )
+                self.found.append(Problem(ANNOTATION, label, reason, TEXT))
+        return found
+
+    @functools.cached_property
+    def _weights(self) -> np.ndarray:
+        """Unit rows float32 `[c, e]` of the classes that can be read, in their order."""
+        return self._mean_of(list(filter(None, self._spoken.values())), "cosine")
+
+    def against_classes(self, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Unit rows of items `[n, v, e]` and classes as `zero_shot.against` has them."""
+        return zero_shot.against(items, self._weights, [*map(bool, self._spoken.values())])
 
     def samples(self) -> dict[str, np.ndarray]:
         """Modality, text among them -> unit rows of up to `SAMPLED` items that were embedded."""
@@ -258,7 +282,7 @@ class Bench:
             return self._mean_of([self.split.texts[id_] for id_ in ids], kind)
         labels = [self.split.labels[id_][0] for id_ in ids]
         some = {label: i for i, label in enumerate(dict.fromkeys(labels))}
-        rows = self._mean_of([self._prompts[label] for label in some], kind)
+        rows = self._mean_of([self._spoken[label] for label in some], kind)
         return rows[[some[label] for label in labels]]
 
     def _mean_of(self, groups: Sequence[Sequence[str]], kind: str) -> np.ndarray:
@@ -303,20 +327,27 @@ def _usable(split: Split, embedder: Embedder) -> tuple[dict[str, tuple[str, ...]
     """Captions that the model can read by item, and what is wrong with the others or cut short."""
     texts, problems = {}, []
     for id_, captions in split.texts.items():
-        kept, cut, reader = [], 0, embedder.reader
-        for caption in captions:
-            try:
-                cut += reader.is_cut(caption)
-            except errors.DataError as error:
-                problems.append(Problem(ANNOTATION, id_, f"a text {error.reason}; left out", TEXT))
-            else:
-                kept.append(caption)
+        kept, wrong, cut = _sorted_out(captions, embedder.reader)
+        problems += [Problem(ANNOTATION, id_, f"a text {why}; left out", TEXT) for why in wrong]
         if kept:
             texts[id_] = tuple(kept)
         if cut:
             reason = f"{cut} of {counted(len(captions), 'text')} longer than the context, and cut"
             problems.append(Problem(TRUNCATED, id_, reason, TEXT))
     return texts, problems
+
+
+def _sorted_out(texts: Sequence[str], reader: Reader) -> tuple[list[str], list[str], int]:
+    """Texts that can be read, why the others cannot, and how many are longer than the context."""
+    kept, wrong, cut = [], [], 0
+    for text in texts:
+        try:
+            cut += reader.is_cut(text)
+        except errors.DataError as error:
+            wrong.append(error.reason)
+        else:
+            kept.append(text)
+    return kept, wrong, cut
 
 
 def _captions(bench: Bench, task: Task, ids: Sequence[str]) -> _Compared:
@@ -349,13 +380,13 @@ def _by_dual_softmax(bench: Bench, task: Task, ids: Sequence[str]) -> _Compared:
 
 
 def _classes(bench: Bench, task: Task, ids: Sequence[str]) -> _Compared:
-    items, weights = bench.side(task.query, task.target, ids, "cosine"), bench.weights
+    items, weights = bench.against_classes(bench.side(task.query, task.target, ids, "cosine"))
     labels = bench.labels(ids).argmax(1)
     return protocols.classify(items, weights, labels, bench.alike()), items.mean(1), weights, None
 
 
 def _several_classes(bench: Bench, task: Task, ids: Sequence[str]) -> _Compared:
-    items, weights = bench.side(task.query, task.target, ids, "cosine"), bench.weights
+    items, weights = bench.against_classes(bench.side(task.query, task.target, ids, "cosine"))
     outcome = protocols.rank_several(items, weights, bench.labels(ids))
     return outcome, items.mean(1), weights, None
 

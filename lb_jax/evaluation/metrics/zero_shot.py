@@ -22,14 +22,40 @@ def class_weights(prompts: Sequence[np.ndarray]) -> np.ndarray:
     return scoring.unit(np.stack([scoring.unit(texts).mean(axis=0) for texts in prompts]))
 
 
+NEVER = -3.0  # score of a class that is never chosen; a cosine is at least -1
+
+
+def against(
+    items: np.ndarray, weights: np.ndarray, is_read: Sequence[bool]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of items and of all classes whose dot product is the score.
+
+    Where the model can read no prompt of some class both have one number more, so that the class
+    scores `NEVER`.
+
+    Args:
+      items: unit rows `[..., e]`.
+      weights: unit rows `[r, e]` of the classes that are read, in their order.
+      is_read: bool `[c]`, r times true.
+
+    Returns:
+      Float32 `[..., e]` and `[c, e]`, or e + 1.
+    """
+    is_read = np.array(is_read)
+    if is_read.all():
+        return items, weights
+    rows = np.zeros((len(is_read), weights.shape[1] + 1), np.float32)
+    rows[is_read, :-1], rows[~is_read, -1] = weights, NEVER
+    return np.concatenate([items, np.ones_like(items[..., :1])], -1), rows
+
+
 def score(
     embeddings: np.ndarray, weights: np.ndarray, labels: Sequence[str], classes: Sequence[str]
 ) -> tuple[dict, np.ndarray]:
     """Classifies items.
 
     Args:
-      embeddings: unit rows `[n, e]`.
-      weights: `class_weights`, `[c, e]`.
+      embeddings, weights: `[n, e]` and `[c, e]`, of `class_weights` and `against`.
       labels: true class name of each item.
       classes: the c class names.
 

@@ -122,6 +122,57 @@ def test_meaningless_vectors_give_chance(monkeypatch, tmp_path, name):
         assert abs(value - chance) < 5 * np.sqrt(chance / count), task.task
 
 
+class Illiterate(Planted):
+    """Cannot read the texts that it is told."""
+
+    def __init__(self, split, row, unread):
+        super().__init__(split, row)
+        self.unread, self.reader = unread, self
+
+    def is_cut(self, text):
+        if text in self.unread:
+            raise errors.DataError("text 0", "has no word that is known; give it others")
+        return False
+
+    def texts(self, texts):
+        assert not {*texts} & self.unread
+        return super().texts(texts)
+
+
+@pytest.mark.parametrize("name", ["esc50", "k400", "audioset"])
+def test_a_class_that_the_model_cannot_read_is_never_chosen(written, name):
+    """Its items count as wrong, and it is named; of another class fewer prompts change nothing."""
+    row, split = BENCHMARKS[name], layouts.LAYOUTS[name].read(written / name)
+    texts = row.prompts.texts()
+    label = split.labels[split.ids[0]][0]
+    partly = next(one for one in texts if one != label and not {*texts[one]} & {*texts[label]})
+    unread = {*texts[label], *texts[partly][1:]}
+    result = run(written, name, Illiterate, unread=unread)
+    (task,) = result.tasks.values()
+    assert task.ids == split.ids
+    its = [label in split.labels[id_] for id_ in split.ids]
+    if task.outcome.headline == "mAP":
+        found = dict(zip(result.classes, task.outcome.per_class, strict=True))
+        assert found.pop(label) == pytest.approx(np.mean(its))
+        assert {one for one in found.values() if one is not None} == {1.0}
+    else:
+        assert task.outcome.metrics["top1"] == pytest.approx(1 - np.mean(its))
+        assert result.classes.index(label) not in task.outcome.predicted
+        assert (task.outcome.rank[its] == len(result.classes)).all()
+    told = {one.name: one.reason for one in result.problems if one.kind == "annotation"}
+    count = len(texts[label])
+    first = f"{count} of {count} prompt{'s' * (count > 1)} cannot be read (the first has no word "
+    assert told.pop(label) == f"{first}that is known); the class is never chosen"
+    assert all(one.endswith("the class goes by the others") for one in told.values())
+    assert {*told} == ({partly} if len(texts[partly]) > 1 else set())
+
+
+def test_a_model_that_can_read_no_class_is_told(written):
+    unread = {text for texts in BENCHMARKS["esc50"].prompts.texts().values() for text in texts}
+    result = run(written, "esc50", Illiterate, unread=unread)
+    assert result.left_out == {"audio->text": "the model can read the prompts of no class"}
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "smoke"])
 def test_one_item_taken_for_another(written, name):
     """Media of one item look like those of another: one query in n fails, in each direction."""
