@@ -78,20 +78,6 @@ def load(
     )
 
 
-class Vectors(np.ndarray):
-    """Vectors [n, e] that know their space; slices know it too, results of arithmetic need not.
-
-    Attributes:
-      space: where they lie; None where that is not known.
-    """
-
-    space: str | None
-
-    def __array_finalize__(self, made_of: Any) -> None:
-        """How numpy makes views and results."""
-        self.space = getattr(made_of, "space", None)
-
-
 class MmvModel(encoder.Encoder):
     """A trained MMV model.
 
@@ -137,6 +123,11 @@ class MmvModel(encoder.Encoder):
             f"MmvModel({self.source!r}: {', '.join(self.inputs)}; space {self.space}, width "
             f"{self.width}, {jnp.dtype(self.dtype).name})"
         )
+
+    @property
+    def family(self) -> str:
+        """Its system."""
+        return "MMV"
 
     @property
     def space(self) -> str:
@@ -221,20 +212,6 @@ class MmvModel(encoder.Encoder):
         self._require(modality)
         return self.config.towers[modality].width
 
-    def embed(
-        self,
-        modality: str,
-        items: Any,
-        *,
-        batch_size: int | None = None,
-        space: str | None = None,
-    ) -> Vectors:
-        """As `Encoder.embed`; the vectors know their space, by which `similarity` goes."""
-        found = super().embed(modality, items, batch_size=batch_size, space=space)
-        vectors = found.view(Vectors)
-        vectors.space = space or self.space
-        return vectors
-
     def similarity(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Cosine of every pair of unit vectors of one space: [n, e] and [m, e] -> [n, m].
 
@@ -242,6 +219,7 @@ class MmvModel(encoder.Encoder):
           ConfigError: for arrays that are not [n, e] and [m, e], or vectors of two spaces, naming
             the spaces.
         """
+        unit_vectors.require_family("similarity", self.family, a=a, b=b)
         told = [getattr(x, "space", None) for x in (a, b)]
         widths = [np.shape(x)[-1] for x in (a, b) if np.ndim(x) == 2]
         is_other = None not in told and told[0] != told[1]

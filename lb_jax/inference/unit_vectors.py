@@ -1,8 +1,12 @@
-"""What is made of vectors alone: cosines of pairs, one vector from several."""
+"""What is made of vectors alone: cosines of pairs, one vector from several.
+
+Vectors that a model gave know their family, so those of two are never compared.
+"""
 
 import collections
 import numbers
 from collections.abc import Mapping
+from typing import Any, Self
 
 import numpy as np
 
@@ -10,6 +14,50 @@ from lb_jax.core import errors
 from lb_jax.models import languagebind
 
 UNIT_TOLERANCE = 0.01  # of a length; vectors stored in half precision are within
+
+
+class Vectors(np.ndarray):
+    """Vectors [n, e] that know where they lie; slices know it too, results of arithmetic need not.
+
+    Attributes:
+      family: of the model that gave them; None where that is not known.
+      space: of a model with several; None of others.
+    """
+
+    family: str | None
+    space: str | None
+
+    def __array_finalize__(self, made_of: Any) -> None:
+        """How numpy makes views and results."""
+        self.family = getattr(made_of, "family", None)
+        self.space = getattr(made_of, "space", None)
+
+    @classmethod
+    def of(cls, rows: np.ndarray, family: str, space: str | None = None) -> Self:
+        """The same rows with what is known of them."""
+        found = np.asarray(rows).view(cls)
+        found.family, found.space = family, space
+        return found
+
+
+def require_family(what: str, family: str, **rows: Any) -> None:
+    """Checks that vectors are of one family, as far as they know theirs.
+
+    Args:
+      what: is done with them.
+      family: of the model that does it.
+      **rows: the vectors, by name.
+
+    Raises:
+      ConfigError: naming both families.
+    """
+    for name, one in rows.items():
+        other = getattr(one, "family", None)
+        if other not in (None, family):
+            raise errors.ConfigError(
+                f"{what}: {name} is of {other} and the model of {family}; vectors of two families "
+                f"lie in two spaces and do not compare. Embed both with one model."
+            )
 
 
 def similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -73,3 +121,12 @@ def require_unit(what: str, **rows: np.ndarray) -> None:
                 f"{length.flat[np.argmax(~np.isclose(length, 1, atol=UNIT_TOLERANCE))]:.3g}; "
                 "divide each by its length."
             )
+
+
+def require_scales(source: str, scales: Mapping[str, float]) -> None:
+    """Raises `ConfigError` for a model whose vectors the original leaves at length 1."""
+    if not scales:
+        raise errors.ConfigError(
+            f"scaled: the vectors of {source} have no temperature of their own; leave it out, and "
+            "take `logits`."
+        )
