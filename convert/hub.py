@@ -25,6 +25,8 @@ WEIGHTS = (
     ("open_clip_pytorch_model.bin",),
     ("adapter_model.safetensors",),
     ("adapter_model.bin",),
+    ("imagebind_huge.pth",),
+    ("imagebind.pth",),
 )
 # What says so, and how, when a request is made again.
 RETRYING = "huggingface_hub.utils._http"

@@ -12,6 +12,7 @@ from lb_jax.convert.parts import Weights
 from lb_jax.convert.weights import Merged
 from lb_jax.core import errors
 from lb_jax.core.modalities import MODALITIES, TEXT
+from lb_jax.models import families, imagebind
 
 # The reason why one tower, or the texts, cannot be held; None where they can.
 Reason = Callable[[Weights, str], str | None]
@@ -40,6 +41,7 @@ def obstacles(weights: Weights, to: str) -> dict[str, list[str]]:
     found = {}
     for name in (*weights.config.towers, TEXT):
         rows = _OF_TEXT if name == TEXT else _OF_TOWER
+        rows = _OF_FAMILY.get(weights.config.kind.name, rows)
         if why := [told for reason in rows.get(to, ()) if (told := reason(weights, name))]:
             found[name] = why
     return found
@@ -117,6 +119,22 @@ def _cleaning(weights: Weights, name: str) -> str | None:
     return f"the cleaning {texts.cleaning(spec)!r}, which CLIP's own tokenizer has not"
 
 
+def _family(weights: Weights, name: str) -> str | None:
+    return f"a tower of {weights.config.kind.name}"
+
+
+def _adapters(weights: Weights, name: str) -> str | None:
+    return None if name == TEXT else _factors(weights, name)
+
+
+def _fixed(weights: Weights, name: str) -> str | None:
+    """The original's code takes pictures and motion of one size alone."""
+    if name in (TEXT, "audio"):
+        return None
+    found, wanted = (one[name].image_size for one in (weights.config.towers, imagebind.SIZES))
+    return None if found == wanted else f"inputs of {list(found)}, not {list(wanted)}"
+
+
 _ORDER = ("hf", "clip", "open_clip", "safetensors")  # which other format is named first
 _OF_TOWER: dict[str, Sequence[Reason]] = {
     "hf": (_numbers,),
@@ -124,3 +142,11 @@ _OF_TOWER: dict[str, Sequence[Reason]] = {
     "open_clip": (_factors, _time, _tubes, _activations),
 }
 _OF_TEXT: dict[str, Sequence[Reason]] = {"hf": (_cleaning,)}
+# A family whose towers are of another form than a CLIP's: in place of both.
+_OF_FAMILY: dict[str, dict[str, Sequence[Reason]]] = {
+    families.IMAGEBIND.name: {
+        "hf": (_adapters, _fixed),
+        "clip": (_family,),
+        "open_clip": (_family,),
+    }
+}

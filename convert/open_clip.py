@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lb_jax.convert import fields, rules
-from lb_jax.convert.rules import CONVOLUTION, TRANSPOSED, Rule
+from lb_jax.convert.rules import CONVOLUTION, Rule
 from lb_jax.core import errors
 from lb_jax.models.text import TextConfig
 from lb_jax.models.vision import VisionConfig
@@ -16,20 +16,11 @@ from lb_jax.models.vision import VisionConfig
 OPENAI = ("input_resolution", "context_length", "vocab_size")
 IGNORED = (*OPENAI, "attn_mask")
 
-_QKV = ("q_proj", "k_proj", "v_proj")
-
 
 def _blocks(ours: str, theirs: str) -> tuple[Rule, ...]:
-    fused = []
-    for k, name in enumerate(_QKV):
-        here = rf"{ours}attn/{name}"
-        fused += [
-            Rule(f"{here}/kernel", f"{theirs}attn.in_proj_weight", TRANSPOSED, (k, len(_QKV))),
-            Rule(f"{here}/bias", f"{theirs}attn.in_proj_bias", part=(k, len(_QKV))),
-        ]
     return (
         *rules.norm(rf"{ours}norm([12])", rf"{theirs}ln_\1"),
-        *fused,
+        *rules.fused(f"{ours}attn/", f"{theirs}attn."),
         *rules.linear(rf"{ours}attn/out_proj", rf"{theirs}attn.out_proj"),
         *rules.linear(rf"{ours}mlp/fc1", rf"{theirs}mlp.c_fc"),
         *rules.linear(rf"{ours}mlp/fc2", rf"{theirs}mlp.c_proj"),

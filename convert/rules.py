@@ -78,6 +78,21 @@ def linear(ours: str, theirs: str) -> tuple[Rule, Rule]:
     )
 
 
+_QKV = ("q_proj", "k_proj", "v_proj")
+
+
+def fused(ours: str, theirs: str) -> list[Rule]:
+    """The rows of the three projections of attention, which torch keeps as one `in_proj`."""
+    found = []
+    for k, name in enumerate(_QKV):
+        part = (k, len(_QKV))
+        found += [
+            Rule(f"{ours}{name}/kernel", f"{theirs}in_proj_weight", TRANSPOSED, part),
+            Rule(f"{ours}{name}/bias", f"{theirs}in_proj_bias", part=part),
+        ]
+    return found
+
+
 @dataclasses.dataclass(frozen=True)
 class Place:
     """Where a leaf, or one layer of a stacked leaf, lies in a foreign file.

@@ -43,7 +43,7 @@ def leaf_origins(weights: Weights) -> Iterator[tuple[str, str, str]]:
             yield f"base/{path}", groups.pop(0)[0], path
         yield from ((f"towers/{name}/{path}", name, path) for group in groups for name in group)
     yield from ((f"{TEXT}/{path}", TEXT, path) for path in paths.flatten(model.shapes(TEXT)))
-    yield from ((f"logit_scale/{name}", "logit_scale", name) for name in model.modalities)
+    yield from ((f"logit_scale/{name}", "logit_scale", name) for name in weights.config.scaled)
 
 
 def _equal_groups(weights: Weights, names: Sequence[str], path: str) -> list[list[str]]:

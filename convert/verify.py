@@ -14,7 +14,7 @@ from lb_jax.convert.safetensors_reader import read_safetensors
 from lb_jax.convert.weights import open_weights
 from lb_jax.core import paths
 from lb_jax.core.modalities import TEXT
-from lb_jax.models.languagebind import LanguageBind, ModelConfig
+from lb_jax.models.languagebind import LanguageBind, ModelConfig, input_shape
 
 BATCH = 2
 
@@ -43,7 +43,7 @@ def _again(model: LanguageBind, folder: Path, to: str, name: str, x: np.ndarray)
         exported = jax.export.deserialize((folder / f"{name}.stablehlo").read_bytes())
         tensors: dict[str, LazyTensor] = read_safetensors(folder / f"{name}.safetensors")
         return np.asarray(exported.call({path: t.read() for path, t in tensors.items()}, x))
-    if to in ("hf", "clip", "open_clip"):
+    if to in ("hf", "clip", "open_clip") and model.cfg.family is None:
         several = len(model.modalities) > 1
         one = model.modalities[0] if name == TEXT else name
         return embed(open_weights({one: folder / one if several else folder}), name, x)
@@ -77,9 +77,7 @@ def random_input(model: LanguageBind, name: str) -> np.ndarray:
         ids[:, text.context // 2 :] = 0
         ids[:, text.context // 2] = text.vocab - 1
         return ids
-    tower = model.cfg.towers[name]
-    frames = (tower.frames,) if tower.frames > 1 else ()
-    return rng.standard_normal((BATCH, *frames, *tower.image_size, 3), np.float32)
+    return rng.standard_normal((BATCH, *input_shape(model.cfg, name)), np.float32)
 
 
 def _on_device(params: paths.Tree) -> paths.Tree:

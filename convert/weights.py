@@ -11,13 +11,20 @@ from typing import Any
 import jax
 import numpy as np
 
-from lb_jax.convert import hub, orbax_reader, rules, safetensors_reader, valor_folder
+from lb_jax.convert import (
+    hub,
+    imagebind_files,
+    orbax_reader,
+    rules,
+    safetensors_reader,
+    valor_folder,
+)
 from lb_jax.convert.lazy import LazyTensor
 from lb_jax.convert.parts import Changed, Reading, Weights, is_stacked, tower_leaf
 from lb_jax.convert.source import CONFIG, Source, open_source
 from lb_jax.core import checkpoint, errors, paths
 from lb_jax.core.modalities import MODALITIES, TEXT
-from lb_jax.models import lora
+from lb_jax.models import families, lora
 from lb_jax.models.languagebind import LanguageBind, ModelConfig, model_config
 
 
@@ -56,6 +63,9 @@ def open_weights(
                 )
             stored = Stored(path)
             return Merged(stored) if merge_lora else stored
+        if imagebind_files.find(path) is not None:
+            whole = imagebind_files.ImageBindWeights(path, config)
+            return Merged(whole) if merge_lora else whole
         sources = {None: path}
     if not sources:
         raise errors.ConfigError("no weights: give a mapping of modalities to their sources.")
@@ -71,6 +81,12 @@ def open_weights(
             raise errors.ConfigError(
                 f"{path}: a checkpoint of this package, which says itself what its modalities are; "
                 "give it alone, not in a mapping; convert takes some of them with --only."
+            )
+        if None not in sources and imagebind_files.find(path) is not None:
+            raise errors.ConfigError(
+                f"{path}: {families.IMAGEBIND.name}'s weights, whose vectors do not compare with "
+                f"those of {families.LANGUAGEBIND.name}'s towers; give them alone, not in a "
+                "mapping, and choose some of their modalities with modalities=."
             )
     opened = [open_source(path, modality, config) for modality, path in local.items()]
     published = Published({one.modality: one for one in opened})
@@ -217,7 +233,7 @@ class Only(Changed):
                 "some of those it has."
             )
         kept = {name: tower for name, tower in towers.items() if name in modalities}
-        self.config = ModelConfig(kept, weights.config.text)
+        self.config = dataclasses.replace(weights.config, towers=kept)
         names = {*kept, TEXT}
         self.preprocess = {name: one for name, one in weights.preprocess.items() if name in names}
         self.origin = {name: one for name, one in weights.origin.items() if name in names}
@@ -233,7 +249,7 @@ class Only(Changed):
         if name != "logit_scale":
             return self.inner.part(name, *how)
         return self.inner.part(
-            name, how.dtype, lambda path: path in self.config.towers and how.wanted(path), how.layer
+            name, how.dtype, lambda path: path in self.config.scaled and how.wanted(path), how.layer
         )
 
 
@@ -249,7 +265,7 @@ class Merged(Changed):
         towers = weights.config.towers.items()
         self._lora = {name: one.lora for name, one in towers if one.lora}
         plain = {name: dataclasses.replace(one, lora=None) for name, one in towers}
-        self.config = ModelConfig(plain, weights.config.text)
+        self.config = dataclasses.replace(weights.config, towers=plain)
 
     @functools.cached_property
     def digest(self) -> str:
@@ -315,7 +331,7 @@ def _require_fit(folder: Path, stored: Mapping[str, tuple[int, ...]], config: Mo
       CheckpointError: naming what is missing, unexpected or of another shape.
     """
     model = LanguageBind(config)
-    expected = {f"logit_scale/{name}": () for name in model.modalities}
+    expected = {f"logit_scale/{name}": () for name in config.scaled}
     expected |= {f"{TEXT}/{path}": shape for path, shape in _shapes(model, TEXT)}
     shared = set()
     for name in model.modalities:

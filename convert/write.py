@@ -28,6 +28,7 @@ import orbax.checkpoint as ocp
 
 from lb_jax.convert import (
     clip,
+    imagebind_files,
     languagebind,
     limits,
     open_clip,
@@ -43,7 +44,9 @@ from lb_jax.convert.weights import Merged
 from lb_jax.core import checkpoint, errors, paths
 from lb_jax.core import config as config_lib
 from lb_jax.core.modalities import MODALITIES, TEXT
-from lb_jax.models.languagebind import LanguageBind
+from lb_jax.models import families
+from lb_jax.models import imagebind as imagebind_towers
+from lb_jax.models.languagebind import LanguageBind, input_shape
 
 _NEEDED = {"stablehlo": "flatbuffers"}  # by jax.export, which does not ask for it
 Pieces = Iterator[np.ndarray]  # of a leaf, in order along its leading axis
@@ -55,6 +58,7 @@ _WRITTEN = re.compile(
     rf"(({_ANY_MODALITY})/)?((preprocessor_|tokenizer_)?config\.json|model\.safetensors)"
     rf"|(({_ANY_MODALITY})/)?(tokenizer|vocab|modules)\.json|(({_ANY_MODALITY})/)?merges\.txt"
     r"|(calibration|golden)\.json"
+    r"|imagebind(_huge)?\.pth"
     rf"|(({_ANY_MODALITY})/)?open_clip_(config\.json|model\.safetensors)"
     rf"|inputs\.json|({_ANY_MODALITY}|{TEXT})\.(safetensors|stablehlo)"
     rf"|{checkpoint.ORBAX}/.*"
@@ -112,8 +116,9 @@ def write(weights: Weights, folder: Path, to: str) -> Report:
     limits.require(weights, to)
     _require_replaceable(folder, weights.files)
     report = Report()
+    of_family = _OF_FAMILY.get(weights.config.kind.name, {})
     with checkpoint.replacing(folder) as partial:
-        FORMATS[to](weights, partial, report)
+        of_family.get(to, FORMATS[to])(weights, partial, report)
     return report
 
 
@@ -273,6 +278,14 @@ def _has_vocabulary(weights: Weights) -> bool:
     return weights.config.text.vocab >= tokenizer_files.VOCABULARY
 
 
+def _imagebind(weights: Weights, folder: Path, report: Report) -> None:
+    written = imagebind_files.write_released(weights, folder)
+    report.tensors, report.parameters = written
+    lacking = [name for name in imagebind_towers.SIZES if name not in weights.config.towers]
+    strict = ", strict=False" if lacking else ""
+    report.notes.append(f"opened by load_state_dict(torch.load(…){strict}) of ImageBind's own code")
+
+
 def _without_vocabulary(weights: Weights) -> list[str]:
     """A note where there is nothing that makes tokens of texts."""
     if _has_vocabulary(weights):
@@ -372,11 +385,13 @@ def _symbolic_input(model: LanguageBind, name: str) -> jax.ShapeDtypeStruct:
     batch = jax.export.symbolic_shape("b")
     if name == TEXT:
         return jax.ShapeDtypeStruct((*batch, model.cfg.text.context), jnp.int32)
-    tower = model.cfg.towers[name]
-    frames = (tower.frames,) if tower.frames > 1 else ()
-    return jax.ShapeDtypeStruct((*batch, *frames, *tower.image_size, 3), jnp.float32)
+    return jax.ShapeDtypeStruct((*batch, *input_shape(model.cfg, name)), jnp.float32)
 
 
+# What a family has in place of a format below.
+_OF_FAMILY: dict[str, dict[str, Callable[[Weights, Path, Report], None]]] = {
+    families.IMAGEBIND.name: {"hf": _imagebind}
+}
 FORMATS: dict[str, Callable[[Weights, Path, Report], None]] = {
     "safetensors": _safetensors,
     "orbax": _orbax,

@@ -13,7 +13,7 @@ from lb_jax.core.words import counted
 FORMATS = {  # and what opens each
     "safetensors": "lb_jax.load, lb-jax",
     "orbax": "the same",
-    "hf": "LanguageBind's own code",
+    "hf": "LanguageBind's or ImageBind's own code",
     "clip": "transformers' Auto classes and sentence-transformers; image, depth, thermal",
     "open_clip": "OpenCLIP; plain towers",
     "stablehlo": "jax.export; one program per tower",
@@ -26,7 +26,7 @@ def main(argv: Sequence[str]) -> None:
     parser = Parser(
         "convert",
         "Weights in and out: SRC is a hub name, a folder or a file of LanguageBind, CLIP, "
-        "OpenCLIP, VALOR or MMV weights, or a checkpoint of this package.",
+        "OpenCLIP, ImageBind, VALOR or MMV weights, or a checkpoint of this package.",
     )
     parser.add_argument(
         "source",
@@ -51,7 +51,12 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--config",
         help="for weights without one: a JSON file, or the name of an OpenCLIP model such as "
-        "ViT-B-32-quickgelu",
+        "ViT-B-32-quickgelu, or imagebind_huge",
+    )
+    parser.add_argument(
+        "--size",
+        type=int,
+        help="side of pictures in pixels, of stills and clips of ImageBind (docs/weights.md)",
     )
     parser.add_argument(
         "--verify",
@@ -62,7 +67,7 @@ def main(argv: Sequence[str]) -> None:
     make_folder(arguments.out.parent, "DST")
 
     # jax takes a second to import; wrong arguments are told before
-    from lb_jax.convert import hub, mmv_files, valor_folder, verify, weights, write
+    from lb_jax.convert import hub, mmv_files, resized, valor_folder, verify, weights, write
 
     if len(arguments.source) == 1:
         path = checkpoint.within(hub.local(arguments.source[0]))
@@ -74,6 +79,7 @@ def main(argv: Sequence[str]) -> None:
             return
     stored = weights.open_weights(sources(arguments.source), config=arguments.config)
     chosen = weights.Only(stored, arguments.only) if arguments.only else stored
+    chosen = resized.Resized(chosen, arguments.size) if arguments.size is not None else chosen
     opened = weights.Merged(chosen) if arguments.merge_lora else chosen
     report = write.write(opened, arguments.out, arguments.to)
     print(f"{arguments.out}: {', '.join(opened.config.towers)} and text, as {arguments.to}")
@@ -98,10 +104,10 @@ def convert_valor(arguments, path: Path) -> None:
     """
     from lb_jax.convert import valor_folder
 
-    if arguments.only or arguments.merge_lora:
+    if arguments.only or arguments.merge_lora or arguments.size:
         raise errors.ConfigError(
-            f"{arguments.source[0]}: a VALOR model, which is written whole; leave out --only and "
-            "--merge-lora."
+            f"{arguments.source[0]}: a VALOR model, which is written whole; leave out --only, "
+            "--merge-lora and --size."
         )
     given = {"config": arguments.config, "called": arguments.source[0]}
     read, written = valor_folder.convert(path, arguments.out, arguments.to, **given)
@@ -120,10 +126,10 @@ def convert_mmv(arguments, path: Path) -> None:
     """
     from lb_jax.convert import mmv_files
 
-    if arguments.only or arguments.merge_lora or arguments.config:
+    if arguments.only or arguments.merge_lora or arguments.config or arguments.size:
         raise errors.ConfigError(
             f"{arguments.source[0]}: an MMV model, which is written whole and needs no config; "
-            "leave out --only, --merge-lora and --config."
+            "leave out --only, --merge-lora, --config and --size."
         )
     read, written = mmv_files.convert(path, arguments.out, arguments.to)
     print(f"{arguments.out}: MMV, {', '.join(read.config.towers)}, as {arguments.to}")

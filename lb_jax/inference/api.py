@@ -1,7 +1,8 @@
-"""LanguageBind as `lb_jax.load` gives it: `load`, and what it returns."""
+"""LanguageBind, CLIP and ImageBind as `lb_jax.load` gives them: `load`, and what it returns."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ def load(
     devices: Sequence[jax.Device] | None = None,
     batch_size: int = BATCH_SIZE,
     frames: int | None = None,
+    modalities: Collection[str] | None = None,
     depth_unit: str | float | None = None,
     thermal_range: tuple[float, float] | None = None,
     thermal_unit: str | None = None,
@@ -63,6 +65,9 @@ def load(
       batch_size: items that each device encodes at once; halved when its memory runs out.
       frames: of a video, instead of as many as it was trained with; the time embedding is
         interpolated, see `lb_jax.inference.frames`.
+      modalities: those that are wanted besides text; None is all. Towers are read when they are
+        first used, so this saves nothing but mistakes, and the vectors are those of the whole
+        model.
       depth_unit: of depth maps of whole numbers: metres per unit, or the name of a data set or
         camera ("tum", "kitti", …), see docs/media.md; otherwise what the checkpoint states,
         millimetres as a rule.
@@ -75,8 +80,8 @@ def load(
     Raises:
       CheckpointError: when the weights are damaged, or do not fit their config.
       ConfigError: for text towers that differ, a name that is not to be had, another dtype, frames
-        for a model without video, and a unit or range that is none or of a modality that the model
-        lacks.
+        for a model without video, a unit or range that is none or of a modality that the model
+        lacks, and modalities that it does not have.
     """
     dtype = programs.compute_dtype(dtype)
     settings = settings_lib.Settings(
@@ -101,11 +106,12 @@ def load(
         batch_size=batch_size,
         settings=settings,
         source=hub.called(weights.where if isinstance(source, Mapping) else source),
+        modalities=modalities,
     )
 
 
 class Model(encoder.Encoder):
-    """A trained LanguageBind.
+    """A trained LanguageBind, CLIP or ImageBind.
 
     Attributes:
       config: shape of the towers (`ModelConfig`).
@@ -122,7 +128,9 @@ class Model(encoder.Encoder):
         batch_size: int = BATCH_SIZE,
         settings: settings_lib.Settings = settings_lib.NOTHING,
         source: str | None = None,
+        modalities: Collection[str] | None = None,
     ):
+        self._chosen = _chosen(weights, modalities)
         super().__init__(
             weights,
             identity.read_specs(weights, preset),
@@ -143,7 +151,12 @@ class Model(encoder.Encoder):
     @property
     def modalities(self) -> tuple[str, ...]:
         """Modalities besides text, sorted."""
-        return tuple(sorted(self.config.towers))
+        return self._chosen
+
+    @property
+    def family(self) -> str:
+        """What its vectors compare with, by name."""
+        return self.config.kind.name
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -172,7 +185,27 @@ class Model(encoder.Encoder):
 
     @functools.cached_property
     def logit_scale(self) -> dict[str, float]:
-        """Log of the inverse temperature by modality."""
+        """Log of what multiplies the cosine of a modality and a text, by modality.
+
+        It is the inverse temperature of the modality; of a family whose outputs have one each, the
+        product of its own and that of the text.
+        """
+        if not self.config.kind.own_scales:
+            return self._log_scales
+        scales = self.output_scale
+        return {name: math.log(scales.get(name, 1.0) * scales[TEXT]) for name in self.modalities}
+
+    @functools.cached_property
+    def output_scale(self) -> dict[str, float]:
+        """What the original multiplies vectors of length 1 by; empty where it leaves them so."""
+        family = self.config.kind
+        if not family.own_scales:
+            return {}
+        most = family.ceiling or math.inf
+        return {name: min(math.exp(log), most) for name, log in self._log_scales.items()}
+
+    @functools.cached_property
+    def _log_scales(self) -> dict[str, float]:
         return {name: float(scale) for name, scale in self._parameters.part("logit_scale").items()}
 
     def feature_width(self, modality: str) -> int:
@@ -192,7 +225,7 @@ class Model(encoder.Encoder):
         return self._programs[what]
 
     def _require(self, modality: str) -> None:
-        if modality != TEXT and modality not in self.config.towers:
+        if modality != TEXT and modality not in self.modalities:
             known = (*self.modalities, TEXT)
             raise errors.ConfigError(
                 f"this model has no {modality!r}; it has "
@@ -207,13 +240,55 @@ class Model(encoder.Encoder):
             fits = fits and (not array.size or (array.min() >= 0 and array.max() < limit))
             expected = f"whole numbers [n, up to {self.config.text.context}] below {limit}"
         else:
-            tower = self.config.towers[modality]
-            frames = [tower.frames] if MODALITIES[modality].has_frames else []
-            inner = (*frames, *tower.image_size, 3)
-            fits = array.shape[1:] == inner and array.dtype.kind in "fV"  # V: bfloat16
-            expected = f"floating point [n, {', '.join(map(str, inner))}]"
+            inner = self._item(modality)
+            fits = array.shape[1:] == inner or self._clips(modality, array) is not None
+            fits = fits and array.dtype.kind in "fV"  # V: bfloat16
+            sides = f"{', '.join(map(str, inner))}]"
+            expected = f"floating point [n, {sides}"
+            expected += f" or [n, clips, {sides}" if self._has_clips(modality) else ""
         if not fits:
             raise errors.ConfigError(
                 f"encode: {modality} takes {expected}, as model.preprocess gives it; got "
                 f"{array.dtype} {list(array.shape)}."
             )
+
+    def _item(self, modality: str) -> tuple[int, ...]:
+        """Shape of what the tower of a modality takes at once."""
+        tower = self.config.towers[modality]
+        frames = [tower.frames] if MODALITIES[modality].has_frames else []
+        return (*frames, *tower.frame)
+
+    def _has_clips(self, modality: str) -> bool:
+        """Whether an item may be several clips, each of which is seen by itself."""
+        return modality in self.config.kind.clips
+
+    def _clips(self, modality: str, array: np.ndarray) -> int | None:
+        if modality == TEXT or not self._has_clips(modality):
+            return None
+        inner = self._item(modality)
+        has_axis = array.ndim == len(inner) + 2 and array.shape[2:] == inner and array.shape[1]
+        return array.shape[1] if has_axis else None
+
+    def _at_once(self, modality: str) -> int:
+        shape = specs.shape(self.specs[modality])
+        clips = shape[0] if shape[1:] == self._item(modality) else 1
+        return max(1, self.batch_size // clips)
+
+
+def _chosen(weights: Weights, wanted: Collection[str] | None) -> tuple[str, ...]:
+    """Modalities besides text, sorted.
+
+    Raises:
+      ConfigError: for none, or some that the weights do not have.
+    """
+    known = tuple(sorted(weights.config.towers))
+    if wanted is None:
+        return known
+    named = [wanted] if isinstance(wanted, str) else list(wanted)
+    strange = [name for name in named if name not in (*known, TEXT)]
+    if strange or not {*named} - {TEXT}:
+        raise errors.ConfigError(
+            f"modalities={wanted!r}: {weights.where} has {', '.join(known)}; choose some of them."
+            f"{errors.nearest(strange[0], known) if strange else ''}"
+        )
+    return tuple(name for name in known if name in named)

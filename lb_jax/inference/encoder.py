@@ -18,14 +18,12 @@ from jax.sharding import Mesh, PartitionSpec
 
 from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
-from lb_jax.evaluation import calibrations
-from lb_jax.evaluation.metrics.calibration import Calibration
 from lb_jax.inference import (
     abilities,
+    comparing,
     identity,
     long,
     parameters,
-    probability,
     programs,
     unit_vectors,
 )
@@ -37,7 +35,7 @@ from lb_jax.text.readers import Reader
 MEMORY_RAN_OUT = "RESOURCE_EXHAUSTED"  # how XLA begins to say so
 
 
-class Encoder(abilities.Able, abc.ABC):
+class Encoder(comparing.Comparing, abilities.Able):
     """A trained model that gives vectors. Towers are read from disk and compiled when first used.
 
     Args:
@@ -100,11 +98,6 @@ class Encoder(abilities.Able, abc.ABC):
         """Length of its vectors."""
 
     @property
-    def space(self) -> str | None:
-        """Where its vectors lie, of a model that has several spaces; None of others."""
-        return None
-
-    @property
     @abc.abstractmethod
     def reader(self) -> Reader:
         """How it reads texts.
@@ -147,6 +140,16 @@ class Encoder(abilities.Able, abc.ABC):
     @abc.abstractmethod
     def _check_input(self, modality: str, array: np.ndarray) -> None:
         """Raises `ConfigError` for an array that the tower does not take."""
+
+    def _clips(self, modality: str, array: np.ndarray) -> int | None:
+        """Clips of an item of an array that `_check_input` let pass; None without such an axis."""
+        del modality, array
+        return None
+
+    def _at_once(self, modality: str) -> int:
+        """Items whose arrays are in memory together: a batch of them, or of their clips."""
+        del modality
+        return self.batch_size
 
     @abc.abstractmethod
     def _tower(self, modality: str) -> dict[str, Any]:
@@ -233,10 +236,11 @@ class Encoder(abilities.Able, abc.ABC):
         if modality == TEXT:
             return self._embed_texts(items, batch_size, space)
         vectors = [np.zeros((0, self.width_in(space)), np.float32)]
-        for i in range(0, len(items), self.batch_size):
-            array = self.preprocess(modality, items[i : i + self.batch_size])
+        step = self._at_once(modality)
+        for i in range(0, len(items), step):
+            array = self.preprocess(modality, items[i : i + step])
             vectors.append(self.encode(modality, array, batch_size=batch_size, space=space))
-        return np.concatenate(vectors)
+        return unit_vectors.Vectors.of(np.concatenate(vectors), self.family, space or self.space)
 
     def _embed_texts(
         self, texts: Sequence[str], batch_size: int | None, space: str | None
@@ -249,7 +253,7 @@ class Encoder(abilities.Able, abc.ABC):
         is_whole = np.bincount(split.text, minlength=len(texts)) == 1
         total[is_whole] = rows[is_whole[split.text]]
         total[~is_whole] = np.asarray(languagebind.unit(total[~is_whole]))
-        return total
+        return unit_vectors.Vectors.of(total, self.family, space or self.space)
 
     def embed_long(
         self,
@@ -292,31 +296,46 @@ class Encoder(abilities.Able, abc.ABC):
         array: np.ndarray,
         *,
         unit: bool = True,
+        scaled: bool = False,
         batch_size: int | None = None,
         space: str | None = None,
     ) -> np.ndarray:
         """Embeds arrays that are preprocessed already: float32 [n, e].
 
         Where the memory of the devices runs out, batches are halved from then on, with a warning.
+        Several clips of an item give the mean of their vectors of length 1.
 
         Args:
           modality: one of `modalities`, or "text".
           array: [n, ...] as `preprocess` gives it.
-          unit: whether the vectors have length 1, or the one that the tower gives them.
+          unit: whether the vectors have length 1, or the one that the tower gives them; that of
+            several clips is as long as their mean.
+          scaled: what the original gives: vectors of length 1, the mean of them where there are
+            several clips, times `output_scale`.
           batch_size: items at once on all devices together, each size compiled when first used;
             None is `self.batch_size`. Other sizes may differ in the last bits.
           space: of a model that has several; None is the one that it was loaded for.
 
         Raises:
           ConfigError: for an array of another shape or type than `preprocess` gives, a space that
-            is none of the modality's, or a batch size that the devices cannot share.
+            is none of the modality's, or a batch size that the devices cannot share; `scaled` of a
+            model whose vectors have no temperature.
           CheckpointError: for embeddings that are not finite.
         """
         self._check(modality, space)
         array = np.asarray(array)
         self._check_input(modality, array)
-        run, width = self._program("encode" if unit else "project", space), self.width_in(space)
-        return self._in_batches(run, self._tower(modality), modality, array, width, batch_size)
+        if scaled:
+            unit_vectors.require_scales(self.source, self.output_scale)
+        clips = self._clips(modality, array)
+        what = "encode" if unit or scaled or clips is not None else "project"
+        run, width = self._program(what, space), self.width_in(space)
+        rows = self._of_items(run, modality, array, clips, width, batch_size)
+        if scaled:
+            rows = rows * np.float32(self.output_scale.get(modality, 1.0))
+        elif clips is not None and unit:
+            rows = np.asarray(languagebind.unit(rows))
+        return unit_vectors.Vectors.of(rows, self.family, space or self.space)
 
     def features(self, modality: str, array: np.ndarray) -> np.ndarray:
         """What a tower's projection takes, for classifiers on frozen features.
@@ -333,8 +352,25 @@ class Encoder(abilities.Able, abc.ABC):
         """
         width, array = self.feature_width(modality), np.asarray(array)
         self._check_input(modality, array)
-        run, params = self._program("features", None), self._tower(modality)
-        return self._in_batches(run, params, modality, array, width, None)
+        run, clips = self._program("features", None), self._clips(modality, array)
+        return self._of_items(run, modality, array, clips, width, None)
+
+    def _of_items(
+        self,
+        run: Callable[..., jax.Array],
+        modality: str,
+        array: np.ndarray,
+        clips: int | None,
+        width: int,
+        batch_size: int | None,
+    ) -> np.ndarray:
+        """Runs a program on all items, the mean over their clips: float32 [n, width]."""
+        params = self._tower(modality)
+        if clips is None:
+            return self._in_batches(run, params, modality, array, width, batch_size)
+        array = array.reshape(-1, *array.shape[2:])
+        rows = self._in_batches(run, params, modality, array, width, batch_size)
+        return rows.reshape(-1, clips, width).mean(axis=1)
 
     def _in_batches(
         self,
@@ -395,91 +431,3 @@ class Encoder(abilities.Able, abc.ABC):
                 "infinity; check the array, or write the checkpoint again."
             )
         return vectors
-
-    def similarity(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Cosine of every pair of unit vectors: [n, e] and [m, e] -> [n, m].
-
-        Raises:
-          ConfigError: for arrays that are not [n, e] and [m, e].
-        """
-        return unit_vectors.similarity(a, b)
-
-    def logits(self, modality: str, a: np.ndarray, text: np.ndarray) -> np.ndarray:
-        """Cosine times the modality's inverse temperature, once: what training's softmax saw."""
-        self._check(modality)
-        if modality == TEXT:
-            raise errors.ConfigError(
-                f"logits: temperatures belong to {', '.join(self.modalities)}; name the modality "
-                "of the first vectors."
-            )
-        return self.similarity(a, text) * np.exp(np.float32(self.logit_scale[modality]))
-
-    @functools.cached_property
-    def calibration(self) -> calibrations.Calibrations:
-        """The curves from similarity to probability that lie beside the weights.
-
-        Raises:
-          ConfigError: when there are none, saying which command fits them.
-          CheckpointError: when they are damaged, or of other weights.
-        """
-        return probability.read(self.folder, self.source, self.stated_digest)
-
-    def match_probability(
-        self,
-        modality: str,
-        a: np.ndarray,
-        b: np.ndarray,
-        other: str = TEXT,
-        *,
-        prior: float = 0.5,
-    ) -> np.ndarray:
-        """How likely pairs of vectors belong together: [n, e] and [m, e] -> float64 [n, m].
-
-        It is the probability of a pair drawn so that a share `prior` of pairs match. With the usual
-        one half, 0.9 means: of such scores, nine come from an item with its own text for each one
-        that comes from an item with the text of another. Where one of a thousand candidates is the
-        right one, give `prior=1e-3`. It holds for data like those the curve was fitted to
-        (`calibration.data`); the error on held-out items is in `calibration.pairs`.
-
-        Args:
-          modality: of the rows of `a`, unit vectors.
-          a: [n, e].
-          b: [m, e], unit vectors of `other`.
-          other: another modality, or "text".
-          prior: share of the pairs that match, above 0 and below 1.
-
-        Raises:
-          ConfigError: without a calibration of the pair, for a prior out of range, and for arrays
-            that are not unit vectors of one length.
-          CheckpointError: for a calibration that is damaged or of other weights.
-        """
-        return probability.match(self._curve(modality, other), a, b, prior)
-
-    def threshold(self, modality: str, other: str = TEXT, *, prior: float = 0.5) -> float:
-        """The similarity at which a pair is as likely to match as not.
-
-        Raises:
-          ConfigError: as `match_probability`.
-          CheckpointError: as `match_probability`.
-        """
-        return self._curve(modality, other).threshold(prior)
-
-    def _curve(self, modality: str, other: str) -> Calibration:
-        self._check(modality)
-        self._check(other)
-        return probability.curve(self.calibration, modality, other)
-
-    def fuse(
-        self, vectors: Mapping[str, np.ndarray], weights: Mapping[str, float] | None = None
-    ) -> np.ndarray:
-        """One vector from whatever is there: the weighted mean of unit vectors, made unit again.
-
-        Args:
-          vectors: by modality (text allowed), each [n, e].
-          weights: by modality; all equal when None.
-
-        Raises:
-          ConfigError: for no vectors, different numbers of them, a weight missing, numbers that are
-            not finite, or a mean of length 0, which has no direction.
-        """
-        return unit_vectors.fuse(vectors, weights)

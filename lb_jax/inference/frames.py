@@ -15,7 +15,6 @@ import numpy as np
 from lb_jax.convert.parts import Changed, Reading, Weights
 from lb_jax.core import errors, paths
 from lb_jax.core.modalities import MODALITIES
-from lb_jax.models.languagebind import ModelConfig
 
 TABLES = re.compile(r"blocks/temporal_embed")  # [l, steps, d]
 TUBE_TABLES = re.compile(r"blocks/temporal_embed|class_embed")
@@ -41,10 +40,15 @@ class Interpolated(Changed):
             )
         if not isinstance(frames, int) or frames < 1:
             raise errors.ConfigError(f"frames is {frames!r}, expected a whole number above 0.")
+        if fixed := [name for name in clips if towers[name].kind.stills]:
+            raise errors.ConfigError(
+                f"frames={frames}: a clip of {weights.where} has {towers[fixed[0]].frames} frames, "
+                "as many as its patches; leave it out."
+            )
         super().__init__(weights)
         self.frames = frames
         changed = {name: dataclasses.replace(towers[name], frames=frames) for name in clips}
-        self.config = ModelConfig({**towers, **changed}, weights.config.text)
+        self.config = dataclasses.replace(weights.config, towers={**towers, **changed})
         self.preprocess = {
             name: {**fields, **({"frames": frames} if name in clips else {})}
             for name, fields in weights.preprocess.items()

@@ -20,7 +20,7 @@ from lb_jax.convert import hub, mmv_files
 from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
 from lb_jax.inference import encoder, programs, spaces, unit_vectors
-from lb_jax.inference.vectors import Vectors, counts, of_space, space_of
+from lb_jax.inference.unit_vectors import Vectors, counts, space_of
 from lb_jax.media import passes, specs
 from lb_jax.models.languagebind import unit
 from lb_jax.models.mmv import HEADS, Mmv, MmvConfig
@@ -126,6 +126,11 @@ class MmvModel(encoder.Encoder):
         )
 
     @property
+    def family(self) -> str:
+        """Its system."""
+        return "MMV"
+
+    @property
     def space(self) -> str:
         """Where its vectors lie, unless a call asks for another."""
         return self._space
@@ -208,18 +213,6 @@ class MmvModel(encoder.Encoder):
         self._require(modality)
         return self.config.towers[modality].width
 
-    def embed(
-        self,
-        modality: str,
-        items: Any,
-        *,
-        batch_size: int | None = None,
-        space: str | None = None,
-    ) -> Vectors:
-        """As `Encoder.embed`; the vectors know their space, by which `similarity` goes."""
-        found = super().embed(modality, items, batch_size=batch_size, space=space)
-        return of_space(found, space or self.space)
-
     def similarity(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Cosine of every pair of unit vectors of one space: [n, e] and [m, e] -> [n, m].
 
@@ -227,6 +220,7 @@ class MmvModel(encoder.Encoder):
           ConfigError: for arrays that are not [n, e] and [m, e], or vectors of two spaces, naming
             the spaces.
         """
+        unit_vectors.require_family("similarity", self.family, a=a, b=b)
         if np.ndim(a) == np.ndim(b) == 2:
             self._require_one_space("similarity", a, b)
         return unit_vectors.similarity(np.asarray(a), np.asarray(b))
@@ -251,7 +245,7 @@ class MmvModel(encoder.Encoder):
         told = {space_of(one) for one in vectors.values()}
         self._require_one_space("fuse", *vectors.values())
         found = super().fuse(vectors, weights)
-        return of_space(found, *told) if len(told) == 1 else found
+        return Vectors.of(found, self.family, *told)
 
     def _require_one_space(self, what: str, *parts: np.ndarray) -> None:
         """Raises for vectors of two spaces, by what they know or by their length."""

@@ -1,8 +1,12 @@
-"""What is made of vectors alone: cosines of pairs, one vector from several."""
+"""What is made of vectors alone: cosines of pairs, one vector from several.
+
+Vectors that a model gave know their family, so those of two are never compared.
+"""
 
 import collections
 import numbers
 from collections.abc import Mapping
+from typing import Any, Self
 
 import numpy as np
 
@@ -10,6 +14,81 @@ from lb_jax.core import errors
 from lb_jax.models import languagebind
 
 UNIT_TOLERANCE = 0.01  # of a length; vectors stored in half precision are within
+
+
+class Vectors(np.ndarray):
+    """Vectors [n, e] that know where they lie; slices know it too, results of arithmetic need not.
+
+    Joined (`np.concatenate`, `stack`, `vstack`, `append`) they know what all of them know alike.
+    Those of two families or spaces do not join, which is a `ConfigError`.
+
+    Attributes:
+      family: of the model that gave them; None where that is not known.
+      space: of a model with several; None of others.
+    """
+
+    family: str | None
+    space: str | None
+
+    def __array_finalize__(self, made_of: Any) -> None:
+        """How numpy makes views and results."""
+        self.family = getattr(made_of, "family", None)
+        self.space = getattr(made_of, "space", None)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """What numpy's functions do; all that join arrays come to `np.concatenate`."""
+        if func is not np.concatenate:
+            return super().__array_function__(func, types, args, kwargs)
+        parts = args[0] if args else next(iter(kwargs.values()))
+        told = {(getattr(one, "family", None), space_of(one)) for one in parts}
+        if len(told - {(None, None)}) > 1:
+            raise errors.ConfigError(
+                f"concatenate: vectors of {counts(*parts)}, which lie in two spaces and do not "
+                "compare; embed all in one, with one model."
+            )
+        found = super().__array_function__(func, types, args, kwargs)
+        return found if len(told) > 1 else Vectors.of(found, *told.pop())
+
+    @classmethod
+    def of(cls, rows: np.ndarray, family: str | None, space: str | None = None) -> Self:
+        """The same rows with what is known of them."""
+        found = np.asarray(rows).view(cls)
+        found.family, found.space = family, space
+        return found
+
+
+def space_of(found: Any) -> str | None:
+    """The space that vectors are known to lie in; None where that is not known."""
+    return getattr(found, "space", None)
+
+
+def counts(*parts: Any) -> str:
+    """How many numbers a vector of each has and where it lies, in words, each kind once."""
+    told = dict.fromkeys((*np.shape(one)[-1:], space_of(one)) for one in parts)
+    return " and ".join(
+        " ".join([f"{width} numbers", *([f"of {space!r}"] if space else [])])
+        for width, space in told
+    )
+
+
+def require_family(what: str, family: str, **rows: Any) -> None:
+    """Checks that vectors are of one family, as far as they know theirs.
+
+    Args:
+      what: is done with them.
+      family: of the model that does it.
+      **rows: the vectors, by name.
+
+    Raises:
+      ConfigError: naming both families.
+    """
+    for name, one in rows.items():
+        other = getattr(one, "family", None)
+        if other not in (None, family):
+            raise errors.ConfigError(
+                f"{what}: {name} is of {other} and the model of {family}; vectors of two families "
+                f"lie in two spaces and do not compare. Embed both with one model."
+            )
 
 
 def similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -73,3 +152,12 @@ def require_unit(what: str, **rows: np.ndarray) -> None:
                 f"{length.flat[np.argmax(~np.isclose(length, 1, atol=UNIT_TOLERANCE))]:.3g}; "
                 "divide each by its length."
             )
+
+
+def require_scales(source: str, scales: Mapping[str, float]) -> None:
+    """Raises `ConfigError` for a model whose vectors the original leaves at length 1."""
+    if not scales:
+        raise errors.ConfigError(
+            f"scaled: the vectors of {source} have no temperature of their own; leave it out, and "
+            "take `logits`."
+        )

@@ -101,8 +101,26 @@ def linear_matrix(source: int, target: int) -> np.ndarray:
     return np.maximum(0.0, 1 - np.abs(place[:, None] - np.arange(source)))
 
 
-# LanguageBind's; VALOR's.
-KERNELS = {"bicubic": resize_matrix, "bilinear": linear_matrix}
+def plain_cubic_matrix(source: int, target: int) -> np.ndarray:
+    """Weights [target, source] of one axis: cubic with a = -0.75, not widened when shrinking.
+
+    Four taps, the edge repeated; equal to torch's `interpolate(mode="bicubic")` (ImageBind spec
+    1.4).
+    """
+    centre = (np.arange(target) + 0.5) * source / target - 0.5
+    taps = np.floor(centre).astype(int)[:, None] + np.arange(-1, 3)
+    weights = np.zeros((target, source))
+    rows = np.broadcast_to(np.arange(target)[:, None], taps.shape)
+    np.add.at(weights, (rows, taps.clip(0, source - 1)), cubic(centre[:, None] - taps, -0.75))
+    return weights
+
+
+# LanguageBind's; VALOR's; ImageBind's.
+KERNELS = {
+    "bicubic": resize_matrix,
+    "bilinear": linear_matrix,
+    "plain_bicubic": plain_cubic_matrix,
+}
 
 
 def cubic(x: np.ndarray, a: float = -0.5) -> np.ndarray:

@@ -7,7 +7,8 @@
     logit_scale/<modality>   log of the inverse temperature
 
 The overlay of `base` and `towers/<modality>` is that modality's tower; a fully tuned tower simply
-brings everything.
+brings everything. LanguageBind's models, CLIPs and ImageBind's are configurations of this; to which
+family a model belongs says which temperatures it has (`families`).
 """
 
 import dataclasses
@@ -22,7 +23,7 @@ from flax import nnx
 from lb_jax.core import config as config_lib
 from lb_jax.core import errors, paths
 from lb_jax.core.modalities import MODALITIES, TEXT
-from lb_jax.models import layers
+from lb_jax.models import families, layers
 from lb_jax.models.text import TextConfig, TextTower
 from lb_jax.models.vision import VisionConfig, VisionTower
 
@@ -39,15 +40,25 @@ SHORTEST = 1e-12  # length of a vector that has no direction any more (ImageBind
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """The vision towers by modality, and the text tower they are bound to."""
+    """The vision towers by modality, and the text tower they are bound to.
+
+    `family` is a row of `families.FAMILIES`; None is LanguageBind's.
+    """
 
     towers: dict[str, VisionConfig]
     text: TextConfig
+    family: str | None = dataclasses.field(default=None, repr=False, metadata=config_lib.OPTIONAL)
 
     def __hash__(self):  # programs are kept by config
-        return hash((frozenset(self.towers.items()), self.text))
+        return hash((frozenset(self.towers.items()), self.text, self.family))
 
     def __post_init__(self):
+        known = families.FAMILIES
+        if self.family is not None and self.family not in known:
+            raise errors.ConfigError(
+                f"unknown family {self.family!r}; known: "
+                f"{', '.join(known)}.{errors.nearest(self.family, known)}"
+            )
         for name, tower in self.towers.items():
             if name not in MODALITIES:
                 raise errors.ConfigError(
@@ -59,6 +70,17 @@ class ModelConfig:
                     f"{name} projects to {tower.embed_dim} dimensions and text to "
                     f"{self.text.embed_dim}; they must be equal."
                 )
+
+    @property
+    def kind(self) -> families.Family:
+        """The family."""
+        return families.FAMILIES[self.family or families.LANGUAGEBIND.name]
+
+    @property
+    def scaled(self) -> tuple[str, ...]:
+        """What has a temperature: every modality, or those outputs that have one of their own."""
+        own = self.kind.own_scales
+        return tuple(name for name in own or self.towers if name in self.towers or name == TEXT)
 
 
 class LanguageBind:
@@ -112,18 +134,24 @@ class LanguageBind:
         return tuple(self.cfg.towers)
 
     def init(self, key: jax.Array) -> paths.Tree:
-        """Draws all parameters; the first tower fills `base`."""
+        """Draws all parameters; the first tower fills `base`, of a family with twins their one."""
         drawn = {}
         for i, (name, make) in enumerate(self._make.items()):
             drawn[name] = nnx.to_pure_dict(nnx.split(make(jax.random.fold_in(key, i)))[1])
+        twins = [name for name in self.cfg.kind.twins if name in drawn]
+        for name in twins[1:]:
+            drawn[name] = drawn[twins[0]]
         towers, base = {}, {}
         for name in self.modalities:
+            if self.cfg.kind.twins and name not in twins:
+                towers[name] = drawn[name]  # shares nothing
+                continue
             towers[name] = without_base(drawn[name], base)
             base = base or {
                 path: leaf for path, leaf in paths.flatten(drawn[name]).items() if is_shared(path)
             }
             towers[name] = without_base(drawn[name], base)
-        scales = {name: jnp.log(1 / INITIAL_TEMPERATURE) for name in self.modalities}
+        scales = {name: jnp.log(1 / INITIAL_TEMPERATURE) for name in self.cfg.scaled}
         return {
             "base": paths.unflatten(base),
             "towers": towers,
@@ -169,6 +197,13 @@ def _abstract(kind: type, tower: Any, options: tuple) -> tuple[nnx.GraphDef, dic
     make = functools.partial(_build, kind, tower, **dict(options))
     graph, state = nnx.split(nnx.eval_shape(make, jax.random.key(0)))
     return graph, paths.flatten(nnx.to_pure_dict(state))
+
+
+def input_shape(cfg: ModelConfig, name: str) -> tuple[int, ...]:
+    """Shape of one preprocessed item of a modality, as its tower takes it."""
+    tower = cfg.towers[name]
+    frames = (tower.frames,) if tower.frames > 1 and MODALITIES[name].has_frames else ()
+    return (*frames, *tower.frame)
 
 
 def unit(x: jax.Array) -> jax.Array:

@@ -170,6 +170,8 @@ class Attention(nnx.Module):
       causal: no token sees a later one.
       attention: a row of `ATTENTION`.
       dropout: share of the weights that is dropped when a key is given.
+      bias_kv: whether one more key and value, the same for all items and queries, stand behind
+        those of the tokens; they are learned and not projected (ImageBind spec 1.5).
       path, lora: as for `LoraConfig.at`.
     """
 
@@ -184,9 +186,12 @@ class Attention(nnx.Module):
         causal: bool = False,
         attention: str = "xla",
         dropout: float = 0.0,
+        bias_kv: bool = False,
         path: str = "",
         lora: LoraConfig | None = None,
     ):
+        if bias_kv and causal:
+            raise ValueError("a causal tower has no bias key and value")
         self.heads, self.causal, self.attention, self.dropout = heads, causal, attention, dropout
         given = {"k_proj": inputs or width, "v_proj": inputs or width}
 
@@ -202,6 +207,13 @@ class Attention(nnx.Module):
         self.q_proj, self.k_proj, self.v_proj, self.out_proj = map(
             linear, ("q_proj", "k_proj", "v_proj", "out_proj")
         )
+
+        def row() -> nnx.Param | None:
+            if not bias_kv:
+                return None
+            return nnx.Param(width**-0.5 * jax.random.normal(rngs.params(), (width,)))
+
+        self.bias_k, self.bias_v = row(), row()
 
     def __call__(
         self,
@@ -228,6 +240,7 @@ class Attention(nnx.Module):
             rearrange(project(one, key=drop), "b n (h c) -> b n h c", h=self.heads)
             for (project, one), drop in zip(given, keys[:3], strict=True)
         )
+        k, v = behind(k, self.bias_k), behind(v, self.bias_v)  # [b, m + 1, h, c] where they are
         if key is None or not self.dropout:
             attend = ATTENTION[self.attention]
         else:
@@ -259,6 +272,14 @@ class Attention(nnx.Module):
             for one, ((_, v), _) in zip(jnp.split(weights, ends, axis=-1), parts, strict=True)
         ]
         return self.out_proj(rearrange(sum(found[1:], found[0]), "b h n c -> b n (h c)"))
+
+
+def behind(x: jax.Array, row: nnx.Param | None) -> jax.Array:
+    """Keys or values [b, m, h, c] and one more behind them, [h c], in all items; None adds none."""
+    if row is None:
+        return x
+    one = row[...].astype(x.dtype).reshape(1, 1, *x.shape[2:])
+    return jnp.concatenate([x, jnp.broadcast_to(one, (len(x), *one.shape[1:]))], axis=1)
 
 
 class KeysValues(NamedTuple):

@@ -19,7 +19,8 @@ class TextConfig:
 
     Transformer size, vocabulary, longest input in tokens, and size e of the shared space; `end` is
     the token at whose first place a text is pooled, where that is not the largest of the text, as
-    in a vocabulary with tokens added behind it.
+    in a vocabulary with tokens added behind it; `epsilon` is that of all norms, where it is not
+    `layers.LAYER_NORM_EPSILON`.
     """
 
     width: int
@@ -31,6 +32,9 @@ class TextConfig:
     context: int = 77
     activation: str = "gelu"
     end: int | None = dataclasses.field(default=None, repr=False, metadata=config_lib.OPTIONAL)
+    epsilon: float | None = dataclasses.field(
+        default=None, repr=False, metadata=config_lib.OPTIONAL
+    )
 
     def __post_init__(self):
         if self.end is not None and not 0 <= self.end < self.vocab:
@@ -42,12 +46,18 @@ class TextConfig:
                 f"a text tower of width {self.width} does not split into {self.heads} heads."
             )
 
+    @property
+    def norms(self) -> dict[str, float]:
+        """The epsilon of all norms, as `layers.LayerNorm` takes it."""
+        return {"epsilon": self.epsilon or layers.LAYER_NORM_EPSILON}
+
 
 class TextBlock(layers.Block):
     """[b, n, d] -> same: causal attention, MLP."""
 
     def __init__(self, cfg: TextConfig, *, rngs: nnx.Rngs, dtype, attention: str = "xla"):
         options = {"rngs": rngs, "dtype": dtype, "attention": attention, "causal": True}
+        options |= cfg.norms
         super().__init__(cfg.width, cfg.heads, cfg.mlp_dim, cfg.activation, **options)
 
 
@@ -79,7 +89,7 @@ class TextTower(Tower):
             0.01 * jax.random.normal(rngs.params(), (cfg.context, cfg.width))
         )
         self.blocks = self.stack(TextBlock, cfg, rngs)
-        self.final_norm = layers.LayerNorm(cfg.width, dtype=self.dtype)
+        self.final_norm = layers.LayerNorm(cfg.width, dtype=self.dtype, **cfg.norms)
         self.proj = self.projection(cfg, rngs)
 
     def __call__(self, ids: jax.Array, **options: Any) -> layers.TowerOutput:

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from einops import rearrange
 from flax import nnx
 
@@ -19,6 +20,11 @@ from lb_jax.core import errors
 from lb_jax.models import layers
 from lb_jax.models.lora import LoraConfig
 from lb_jax.models.stack import Tower
+
+
+def _later() -> Any:
+    """A field that came later: what was stored before has none of it."""
+    return dataclasses.field(default=None, repr=False, metadata=config_lib.OPTIONAL)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +38,12 @@ class Form:
       epsilon: of all norms.
       dropout: share that training drops of the embedded tokens and in every block, see
         `layers.Block`.
+      patch: rows and columns of a patch that is no square; None goes by `patch_size`.
+      stride: from one patch to the next, in both directions; None is the patch itself, so that
+        patches lie side by side.
+      stem_norm: epsilon of a norm of the embedded patches; None for no such norm.
+      bias_kv: whether attention has a key and a value of its own, see `layers.Attention`.
+      stills: whether a tube takes one frame for all of its own.
     """
 
     channels: int = 3
@@ -39,6 +51,11 @@ class Form:
     pre_norm: bool = True
     epsilon: float = layers.LAYER_NORM_EPSILON
     dropout: float = 0.0
+    patch: tuple[int, int] | None = _later()
+    stride: int | None = _later()
+    stem_norm: float | None = _later()
+    bias_kv: bool | None = _later()
+    stills: bool | None = _later()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,11 +101,35 @@ class VisionConfig:
                 f"{self.frames} frames do not split into tubes of {self.tube_size}; choose a "
                 "tube_size that divides the number of frames, or 0."
             )
+        if self.kind.stills and self.steps != 1:
+            raise errors.ConfigError(
+                f"{self.frames} frames are {self.steps} tubes, and a still is one; expected "
+                f"frames={self.tube_size or 1}."
+            )
+
+    @property
+    def patch(self) -> tuple[int, int]:
+        """Rows and columns of a patch."""
+        return self.kind.patch or (self.patch_size, self.patch_size)
+
+    @property
+    def strides(self) -> tuple[int, int]:
+        """Rows and columns from one patch to the next."""
+        stride = self.kind.stride
+        return (stride, stride) if stride else self.patch
 
     @property
     def grid(self) -> tuple[int, int]:
         """Patches per column and per row."""
-        return self.image_size[0] // self.patch_size, self.image_size[1] // self.patch_size
+        sizes = zip(self.image_size, self.patch, self.strides, strict=True)
+        rows, columns = ((size - patch) // stride + 1 for size, patch, stride in sizes)
+        return rows, columns
+
+    @property
+    def frame(self) -> tuple[int, ...]:
+        """Shape of one frame, [h, w, c]; of a signal, which has one row, [n, c]."""
+        sides = self.image_size[1:] if self.image_size[0] == 1 else self.image_size
+        return (*sides, self.kind.channels)
 
     @property
     def kind(self) -> Form:
@@ -118,6 +159,7 @@ class VisionBlock(layers.Block):
         self.temporal = cfg.temporal
         size = (cfg.width, cfg.heads, cfg.mlp_dim, cfg.activation)
         form = {"epsilon": cfg.kind.epsilon, "dropout": cfg.kind.dropout}
+        form["bias_kv"] = bool(cfg.kind.bias_kv)
         super().__init__(*size, path="blocks/attn", **options, **form)
 
     def __call__(self, x: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
@@ -133,23 +175,29 @@ class VisionBlock(layers.Block):
 
 
 class PatchEmbed(nnx.Module):
-    """Patches [..., p] -> tokens [..., d]: a strided convolution.
+    """Patches [..., p] -> tokens [..., d]: a strided convolution, and the norm of its form.
 
     The kernel is [kt, kh, kw, c, d] or [kh, kw, c, d].
     """
 
     def __init__(self, cfg: VisionConfig, *, rngs: nnx.Rngs, dtype):
         tube = (cfg.tube_size,) if cfg.tube_size else ()
-        shape = (*tube, cfg.patch_size, cfg.patch_size, cfg.kind.channels, cfg.width)
+        shape = (*tube, *cfg.patch, cfg.kind.channels, cfg.width)
         self.kernel = nnx.Param(0.02 * jax.random.normal(rngs.params(), shape))
         self.bias = nnx.Param(jnp.zeros(cfg.width)) if cfg.kind.patch_bias else None
-        self.dtype = dtype
+        self.dtype, epsilon = dtype, cfg.kind.stem_norm
+        norm = functools.partial(layers.LayerNorm, cfg.width, dtype=dtype)
+        self.norm = None if epsilon is None else norm(epsilon=epsilon)
 
     def __call__(self, patches: jax.Array) -> jax.Array:
-        """[..., p] -> [..., d]."""
-        kernel = self.kernel[...].reshape(-1, self.kernel.shape[-1])
-        y = patches.astype(self.dtype) @ kernel.astype(self.dtype)
-        return y if self.bias is None else y + self.bias[...].astype(self.dtype)
+        """[..., p] -> [..., d]; p is of a whole tube, or of one frame that stands for all of it."""
+        kernel = self.kernel[...]
+        if patches.shape[-1] < kernel.size // kernel.shape[-1]:
+            kernel = kernel.sum(0)  # the same as repeating the frame
+        y = patches.astype(self.dtype) @ kernel.reshape(-1, kernel.shape[-1]).astype(self.dtype)
+        if self.bias is not None:
+            y += self.bias[...].astype(self.dtype)
+        return y if self.norm is None else self.norm(y)
 
 
 class VisionTower(Tower):
@@ -232,13 +280,17 @@ class VisionTower(Tower):
 def patchify(pixels: jax.Array, cfg: VisionConfig) -> jax.Array:
     """Cuts pixels [b, h, w, c] or [b, t, h, w, c] into flat patches [b, t, n, p], rows first.
 
+    A signal is [b, n, c]. Of a tower for stills with tubes, one frame gives patches of one frame.
+
     Raises:
       ValueError: when the shape is not what the tower takes.
     """
-    frames = pixels.shape[1] if pixels.ndim == 5 else 1
     size = (*cfg.image_size, cfg.kind.channels)
-    given = ("b", cfg.frames, *size) if cfg.frames > 1 else ("b", *size)
-    allowed = {cfg.frames} if cfg.tube_size else {1, cfg.frames}
+    given = ("b", *((cfg.frames,) if cfg.frames > 1 else ()), *cfg.frame)
+    if len(given) == pixels.ndim == 3:
+        pixels = pixels[:, None]  # its one row
+    frames = pixels.shape[1] if pixels.ndim == 5 else 1
+    allowed = {cfg.frames} if cfg.tube_size and not cfg.kind.stills else {1, cfg.frames}
     if pixels.ndim not in (4, 5) or pixels.shape[-3:] != size or frames not in allowed:
         raise ValueError(
             f"input of shape {pixels.shape} where the tower takes "
@@ -247,14 +299,17 @@ def patchify(pixels: jax.Array, cfg: VisionConfig) -> jax.Array:
         )
     if pixels.ndim == 4:
         pixels = pixels[:, None]
-    rows, columns = cfg.grid
-    pixels = pixels[:, :, : rows * cfg.patch_size, : columns * cfg.patch_size]
+    (rows, columns), (kh, kw), strides = cfg.grid, cfg.patch, cfg.strides
+    if strides != cfg.patch:  # windows that overlap are laid side by side
+        for axis, count, side, stride in ((2, rows, kh, strides[0]), (3, columns, kw, strides[1])):
+            places = np.arange(count)[:, None] * stride + np.arange(side)
+            pixels = jnp.take(pixels, places.reshape(-1), axis=axis)
     return rearrange(
-        pixels,
+        pixels[:, :, : rows * kh, : columns * kw],
         "b (t kt) (r kh) (s kw) c -> b t (r s) (kt kh kw c)",
-        kt=cfg.tube_size or 1,
-        kh=cfg.patch_size,
-        kw=cfg.patch_size,
+        kt=min(cfg.tube_size or 1, frames),
+        kh=kh,
+        kw=kw,
     )
 
 

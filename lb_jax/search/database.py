@@ -39,6 +39,7 @@ MODEL_ROW = pa.schema(
         ("turn", pa.int64()),
         ("created", pa.string()),
         ("fit", pa.string()),
+        ("family", pa.string()),
     ]
 )
 
@@ -203,7 +204,7 @@ class Database:
                 maker.name, schema=rows.schema(maker.width), exist_ok=True
             )
             models = self._connection.open_table(MODELS)
-            _add_column(models, "settings", "space")
+            _add_column(models, "settings", "space", "family")
             row_of = pa.schema([MODEL_ROW.field(name) for name in models.schema.names])
             models.add(pa.Table.from_pylist([row], schema=row_of))
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from lb_jax.inference.encoder import Encoder
 
 PREFIX = "vectors_"  # of the name of a table
+# The families that a store does not name: without a space of their own, and with one.
+UNTOLD = {False: "LanguageBind", True: "MMV"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Maker:
       frames: of a window of video, where they are not as many as in training (`lb_jax.load`).
       settings: of files, given to `lb_jax.load`; see `lb_jax.media.settings.to_json`.
       space: where the vectors lie, of a model that has several; empty for others.
+      family: of the model; empty for those that there were before stores told it, see `kind`.
     """
 
     digest: str
@@ -44,6 +47,7 @@ class Maker:
     frames: int | None = None
     settings: str = ""
     space: str = ""
+    family: str = ""
 
     @classmethod
     def of(cls, model: "Encoder", window_s: float, stride_s: float) -> "Maker":
@@ -66,6 +70,7 @@ class Maker:
             frames=model.frames,
             settings=settings_lib.to_json(model.settings),
             space=model.space or "",
+            family=family_of(model),
         )
 
     def load(self, source: str | None = None) -> "Encoder":
@@ -84,6 +89,11 @@ class Maker:
     def reading(self) -> settings_lib.Settings:
         """The settings of files."""
         return settings_lib.from_json(self.settings)
+
+    @property
+    def kind(self) -> str:
+        """The family by name."""
+        return self.family or UNTOLD[bool(self.space)]
 
     @property
     def name(self) -> str:
@@ -116,7 +126,14 @@ class Maker:
         frames = f", {counted(self.frames, 'frame')}" if self.frames else ""
         reading = f", {self.reading}" if self.settings else ""
         space = f", space {self.space}" if self.space else ""
-        return f"{self.source} ({self.digest[:12]}{frames}{space}{reading})"
+        family = f"{self.family}, " if self.family else ""
+        return f"{self.source} ({family}{self.digest[:12]}{frames}{space}{reading})"
+
+
+def family_of(model: "Encoder") -> str:
+    """How a store names the family of a model: empty for those it had before it named them."""
+    family = getattr(model, "family", "")
+    return "" if family in UNTOLD.values() else family
 
 
 # field of a maker: how it is told, and the option of a command line that sets it
@@ -136,6 +153,11 @@ LOADED = {"frames", "space", "settings"}
 
 def differing(holds: Maker, given: Maker) -> str:
     """Why vectors of two makers of other digests do not compare, in words."""
+    if holds.kind != given.kind:
+        return (
+            f"holds vectors of {holds.kind} ({holds}), not of {given.kind} ({given}); those of two "
+            "families lie in two spaces and do not compare"
+        )
     if holds.source == given.source:
         return (
             f"holds vectors of {holds}, which has other weights now, or files are prepared "
@@ -149,6 +171,7 @@ def refusal(uri: str, holds: Maker, given: Maker) -> str:
     values = {name: (getattr(holds, name), getattr(given, name)) for name in SETTINGS}
     differ = {name: pair for name, pair in values.items() if pair[0] != pair[1]}
     other_loading = holds.source == given.source and bool(LOADED & differ.keys())
+    other_loading = other_loading and holds.kind == given.kind
     upgrade = f"go over to it with `lb-jax index upgrade {uri} {given.options}`"
     if holds.digest != given.digest and not other_loading:
         return f"{differing(holds, given)}. Give another store with -o, or {upgrade}."

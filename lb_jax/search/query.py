@@ -119,7 +119,13 @@ def find(
       DataError: when the store is of another model, or has no captions where they are asked.
     """
     if model.digest != store.maker.digest:
-        given = dataclasses.replace(store.maker, source=model.source, digest=model.digest)
+        given = dataclasses.replace(
+            store.maker,
+            source=model.source,
+            digest=model.digest,
+            family=maker.family_of(model),
+            space=getattr(model, "space", None) or "",
+        )
         other = store.maker.source != model.source
         search = f"search it with --model {store.maker.source}, or " if other else ""
         raise errors.DataError(

@@ -206,8 +206,14 @@ class Store:
         """A query's vector, [e] of any length above 0, at length 1: float64 [e].
 
         Raises:
-          ConfigError: for a vector of another width or without a direction.
+          ConfigError: for a vector of another width, family or without a direction.
         """
+        family = getattr(vector, "family", None)  # of one that a model gave
+        if family not in (None, self.maker.kind):
+            raise errors.ConfigError(
+                f"search: a vector of {family}, and {self.uri} holds those of {self.maker.kind}; "
+                "vectors of two families do not compare. Embed the query with the store's model."
+            )
         vector = np.asarray(vector, np.float64)
         length = np.linalg.norm(vector)
         if vector.shape != (self.maker.width,) or not 0 < length < math.inf:
@@ -234,7 +240,7 @@ class Store:
           exact: compare every row, whether there is an index or not.
 
         Raises:
-          ConfigError: for a vector of another width or without a direction, and k below 1.
+          ConfigError: for a vector of another width, family or without a direction, and k below 1.
         """
         nearest = self.direction(vector).astype(np.float32)
         if k < 1:

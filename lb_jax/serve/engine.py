@@ -61,6 +61,7 @@ class Served:
       calibrated: curves from cosine to probability; or why there are none.
       reader: how it reads texts; None where it reads none.
       captioner: the model that writes; None without.
+      family, space: see `Encoder`.
     """
 
     name: str
@@ -74,6 +75,8 @@ class Served:
     calibrated: calibrations.Calibrations | str
     reader: readers.Reader | None = None
     captioner: captions.Captioner | None = None
+    family: str = "LanguageBind"
+    space: str | None = None
 
     @property
     def calibration(self) -> calibrations.Calibrations:
@@ -260,6 +263,8 @@ def describe(model: "Encoder", name: str) -> Served:
         logit_scale=model.logit_scale,
         calibrated=calibrated,
         reader=model.reader if TEXT in model.inputs else None,
+        family=model.family,
+        space=model.space,
     )
 
 

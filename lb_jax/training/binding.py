@@ -14,7 +14,7 @@ from lb_jax.core import config as config_lib
 from lb_jax.core.modalities import TEXT
 from lb_jax.corpora import seen
 from lb_jax.feed import pipeline
-from lb_jax.models.languagebind import LanguageBind, ModelConfig
+from lb_jax.models.languagebind import LanguageBind, ModelConfig, input_shape
 from lb_jax.objectives import ring
 from lb_jax.training import accumulate, compute, data, recipe, sharding
 from lb_jax.training import optimizer as optimizer_lib
@@ -91,9 +91,7 @@ def batch_shapes(cfg: TrainConfig, model_cfg: ModelConfig) -> dict[str, dict[str
         if cfg.data.text_cache:
             text = jax.ShapeDtypeStruct((size, model_cfg.text.embed_dim), jnp.float32)
         if name != TEXT:
-            tower = model_cfg.towers[name]
-            frames = (tower.frames,) if tower.frames > 1 else ()
-            media = jax.ShapeDtypeStruct((size, *frames, *tower.image_size, 3), jnp.float32)
+            media = jax.ShapeDtypeStruct((size, *input_shape(model_cfg, name)), jnp.float32)
         found[name] = {"media": media, "text": text}
     return found
 

@@ -150,6 +150,12 @@ def initial_params(cfg: TrainConfig, model: LanguageBind) -> paths.Tree:
     if not _same_factors(weights.config.towers, model.cfg.towers):
         weights = open_weights(cfg.init_from, merge_lora=True)
     source = LanguageBind(weights.config)
+    if source.cfg.kind != model.cfg.kind:
+        raise errors.ConfigError(
+            f"config.init_from: {weights.where} is of {source.cfg.kind.name}, whose towers are of "
+            f"another form than {model.cfg.kind.name}'s, of which this run is; start from weights "
+            "of the same family, or from an OpenCLIP."
+        )
     if source.cfg.text != model.cfg.text:
         raise errors.ConfigError(
             f"config.arch={cfg.arch!r} does not fit {weights.where}: its text tower is "

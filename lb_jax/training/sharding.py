@@ -24,7 +24,7 @@ RULES = (
     (r".*/lora_[ab]", ()),
     (r".*/(q|k|v)_proj/kernel|.*/fc1/kernel", ("fsdp", "tensor")),
     (r".*/out_proj/kernel|.*/fc2/kernel", ("tensor", "fsdp")),
-    (r".*/(q|k|v)_proj/bias|.*/fc1/bias", ("tensor",)),
+    (r".*/(q|k|v)_proj/bias|.*/attn/bias_[kv]|.*/fc1/bias", ("tensor",)),
     (r".*/token_embed/embedding|.*/proj/kernel|.*/patch_embed/kernel", ("fsdp", None)),
     (r".*", ()),
 )

@@ -11,7 +11,7 @@ import lb_jax
 from lb_jax.convert import mmv_files
 from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
-from lb_jax.inference import features, mmv, opening, vectors
+from lb_jax.inference import features, mmv, opening, unit_vectors
 from lb_jax.inference.embedder import Embedder
 from lb_jax.media import passes, specs
 from lb_jax.media.clips import Clip
@@ -172,7 +172,7 @@ def test_fused_vectors_know_their_space(model):
     "join", [np.concatenate, np.stack, np.vstack, np.hstack, lambda two: np.append(*two, axis=0)]
 )
 def test_vectors_of_one_space_are_joined_and_of_two_are_not(join):
-    a, b = (vectors.of_space(np.eye(2, 3), space) for space in ("va", "vt"))
+    a, b = (unit_vectors.Vectors.of(np.eye(2, 3), "MMV", space) for space in ("va", "vt"))
     joined = join([a, a[:2]])
     np.testing.assert_array_equal(joined, join([np.eye(2, 3)] * 2))
     assert joined.space == "va"

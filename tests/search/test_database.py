@@ -100,7 +100,7 @@ def test_two_processes_add_to_a_store_that_neither_found(uri):
 
 
 def test_store_of_before_there_were_settings_goes_on(store, uri):
-    lancedb.connect(uri).open_table(database.MODELS).drop_columns(["settings", "space"])
+    lancedb.connect(uri).open_table(database.MODELS).drop_columns(["settings", "space", "family"])
     store.add(stores.rows(stores.unit(3)))
     old = Store.create(uri, MAKER)
     assert (old.maker, len(old)) == (MAKER, 3)

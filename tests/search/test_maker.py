@@ -5,6 +5,8 @@ import dataclasses
 import pytest
 
 from lb_jax.core import errors
+from lb_jax.inference import unit_vectors
+from lb_jax.search import maker, query
 from lb_jax.search.store import Store
 from tests.search import stores
 from tests.search.stores import MAKER, OTHER, TUM
@@ -63,3 +65,32 @@ def test_the_space_is_kept_with_the_vectors(uri):
     other = dataclasses.replace(OTHER, source=MAKER.source, space="va")
     with pytest.raises(errors.DataError, match=r"made with space vat, not va.*or --space vat"):
         Store.create(uri, other)
+
+
+def test_vectors_of_another_family_are_refused_by_name(store, uri):
+    ours = dataclasses.replace(OTHER, family="ImageBind")
+    with pytest.raises(errors.DataError) as refused:
+        Store.create(uri, ours)
+    for part in ("LanguageBind (models/first", "ImageBind (models/second", "two families"):
+        assert part in str(refused.value)
+    with pytest.raises(errors.DataError, match=r"vectors of MMV .* not of ImageBind"):
+        raise errors.DataError(
+            uri, maker.refusal(uri, dataclasses.replace(MAKER, space="va"), ours)
+        )
+
+
+def test_the_family_is_kept_with_the_vectors(uri):
+    Store.create(uri, dataclasses.replace(MAKER, family="ImageBind"))
+    opened = Store.open(uri)
+    assert (opened.maker.family, opened.maker.kind) == ("ImageBind", "ImageBind")
+    vector = unit_vectors.Vectors.of(stores.unit(1), "LanguageBind")[0]
+    with pytest.raises(errors.ConfigError, match=r"of LanguageBind, and .* those of ImageBind"):
+        opened.search(vector, 1)
+    assert opened.search(unit_vectors.Vectors.of(stores.unit(1), "ImageBind")[0], 1) == []
+
+
+def test_a_question_to_a_store_of_another_family_is_refused_by_name(uri):
+    opened = Store.create(uri, dataclasses.replace(MAKER, family="ImageBind"))
+    model = stores.FakeModel("models/other", 1)
+    with pytest.raises(errors.DataError, match=r"vectors of ImageBind .* not of LanguageBind"):
+        query.find(opened, model, stores.unit(1)[0])

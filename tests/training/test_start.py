@@ -17,6 +17,7 @@ from lb_jax.models.languagebind import LanguageBind
 from lb_jax.models.lora import LoraConfig
 from lb_jax.training import recipe
 from lb_jax.training.config import ModalityRecipe
+from tests.convert import imagebind_weights
 from tests.inference import tiny
 
 
@@ -162,4 +163,10 @@ def test_run_does_not_start_from_texts_cleaned_otherwise(source, tmp_path):
     clean = {"clean": "canonicalize"}
     other = changed(source, tmp_path / "a", lambda one: one.update(text=clean))
     with pytest.raises(errors.ConfigError, match="takes texts cleaned by 'canonicalize'"):
+        start(other, depth=tiny.RUN.modalities["depth"])
+
+
+def test_run_does_not_start_from_another_family(tmp_path):
+    other = imagebind_weights.write(tmp_path)
+    with pytest.raises(errors.ConfigError, match=r"is of ImageBind, .* form than LanguageBind's"):
         start(other, depth=tiny.RUN.modalities["depth"])
