@@ -17,6 +17,7 @@ from lb_jax.core.errors import DataError
 from lb_jax.core.modalities import LANGUAGEBIND
 from lb_jax.inference import opening
 from lb_jax.media import faults
+from lb_jax.text import readers, spec
 from lb_jax.training.distributed import ADDRESS, COUNT, INDEX
 from tests import goldens
 from tests.inference import fake
@@ -32,6 +33,7 @@ class Counting:
         self.digest, self.asked, self.batch_size = digest, [], 32
 
     preprocessing, width = "p" * 16, 2
+    reader = readers.Pieces(spec.TextSpec())
 
     def preprocess(self, modality, items):
         self.asked += items
