@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from lb_jax.core import host_memory
+
 # Tests compile much and compute little: one LLVM module for each program and, where jaxlib still
 # has them (0.12 does not), the plain emitters compile in a third of the time. Plain emitters take
 # minutes where a fusion uses one value again and again: see `plain_step.jit`.
@@ -28,6 +30,9 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # workers share that of the p
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="lb_jax-tests-")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+
+# A process of many programs gives its memory back, whatever a run in it asks for.
+host_memory.SETTINGS = ()
 
 # Modules of long tests: begun first, they leave no worker waiting for another at the end.
 LONG = ("test_drill", "test_equality", "test_loop", "test_multihost", "test_resume")
