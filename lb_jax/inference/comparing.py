@@ -60,13 +60,17 @@ class Comparing(abc.ABC):
     def _check(self, modality: str, space: str | None = None) -> None:
         """Raises `ConfigError` for what the model does not embed, or not in that space."""
 
+    def _require_comparable(self, what: str, **rows: np.ndarray) -> None:
+        """Raises `ConfigError` for vectors that say nothing of each other, or not to this model."""
+        unit_vectors.require_family(what, self.family, **rows)
+
     def similarity(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Cosine of every pair of unit vectors: [n, e] and [m, e] -> [n, m].
 
         Raises:
           ConfigError: for arrays that are not [n, e] and [m, e], and vectors of another family.
         """
-        unit_vectors.require_family("similarity", self.family, a=a, b=b)
+        self._require_comparable("similarity", a=a, b=b)
         return unit_vectors.similarity(a, b)
 
     def logits(
@@ -138,7 +142,7 @@ class Comparing(abc.ABC):
             that are not unit vectors of one length.
           CheckpointError: for a calibration that is damaged or of other weights.
         """
-        unit_vectors.require_family("match_probability", self.family, a=a, b=b)
+        self._require_comparable("match_probability", a=a, b=b)
         return probability.match(self._curve(modality, other), a, b, prior)
 
     def threshold(self, modality: str, other: str = TEXT, *, prior: float = 0.5) -> float:
@@ -168,6 +172,8 @@ class Comparing(abc.ABC):
           ConfigError: for no vectors, different numbers of them, a weight missing, numbers that are
             not finite, a mean of length 0, which has no direction, or vectors of another family.
         """
-        unit_vectors.require_family("fuse", self.family, **vectors)
+        self._require_comparable("fuse", **vectors)
         fused = unit_vectors.fuse(vectors, weights)
-        return unit_vectors.Vectors.of(fused, self.family, self.space)
+        return unit_vectors.Vectors.of(
+            fused, self.family, unit_vectors.common_space(*vectors.values())
+        )

@@ -7,7 +7,7 @@ caches never mix vectors of two. Single calls may ask for another.
 import functools
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from jax.sharding import Mesh
 from lb_jax.convert import hub, mmv_files
 from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
-from lb_jax.inference import encoder, programs, spaces, unit_vectors
-from lb_jax.inference.unit_vectors import Vectors, counts, space_of
+from lb_jax.inference import encoder, programs, spaces
+from lb_jax.inference.unit_vectors import counts, space_of
 from lb_jax.media import passes, specs
 from lb_jax.models.languagebind import unit
 from lb_jax.models.mmv import HEADS, Mmv, MmvConfig
@@ -213,45 +213,14 @@ class MmvModel(encoder.Encoder):
         self._require(modality)
         return self.config.towers[modality].width
 
-    def similarity(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Cosine of every pair of unit vectors of one space: [n, e] and [m, e] -> [n, m].
-
-        Raises:
-          ConfigError: for arrays that are not [n, e] and [m, e], or vectors of two spaces, naming
-            the spaces.
-        """
-        unit_vectors.require_family("similarity", self.family, a=a, b=b)
-        if np.ndim(a) == np.ndim(b) == 2:
-            self._require_one_space("similarity", a, b)
-        return unit_vectors.similarity(np.asarray(a), np.asarray(b))
-
-    def match_probability(
-        self,
-        modality: str,
-        a: np.ndarray,
-        b: np.ndarray,
-        other: str = TEXT,
-        *,
-        prior: float = 0.5,
-    ) -> np.ndarray:
-        """As `Encoder.match_probability`; vectors of two spaces are refused as by `similarity`."""
-        self._require_one_space("match_probability", a, b)
-        return super().match_probability(modality, a, b, other, prior=prior)
-
-    def fuse(
-        self, vectors: Mapping[str, np.ndarray], weights: Mapping[str, float] | None = None
-    ) -> np.ndarray:
-        """As `Encoder.fuse`; the mean knows its space, vectors of two are refused."""
-        told = {space_of(one) for one in vectors.values()}
-        self._require_one_space("fuse", *vectors.values())
-        found = super().fuse(vectors, weights)
-        return Vectors.of(found, self.family, *told)
-
-    def _require_one_space(self, what: str, *parts: np.ndarray) -> None:
-        """Raises for vectors of two spaces, by what they know or by their length."""
+    def _require_comparable(self, what: str, **rows: np.ndarray) -> None:
+        """As of other models; nor may they lie in two spaces, as they know or by their length."""
+        super()._require_comparable(what, **rows)
+        parts = tuple(rows.values())
         told = {space_of(one) for one in parts} - {None}
-        widths = {np.shape(one)[-1:] for one in parts}
-        if len(told) > 1 or len(widths) > 1:
+        shapes = [np.shape(one) for one in parts]
+        widths, axes = {one[-1:] for one in shapes}, {len(one) for one in shapes}
+        if len(axes) == 1 and (len(told) > 1 or len(widths) > 1):  # else their shape is told
             known = ", ".join(f"{x} ({self.width_in(x)})" for x in spaces.names(self.config))
             raise errors.ConfigError(
                 f"{what}: vectors of {counts(*parts)}, which lie in two spaces and do not "

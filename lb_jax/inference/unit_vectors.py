@@ -62,6 +62,12 @@ def space_of(found: Any) -> str | None:
     return getattr(found, "space", None)
 
 
+def common_space(*parts: Any) -> str | None:
+    """The space that all of them are known to lie in; None where one does not know its own."""
+    first, *others = {space_of(one) for one in parts}
+    return None if others else first
+
+
 def counts(*parts: Any) -> str:
     """How many numbers a vector of each has and where it lies, in words, each kind once."""
     told = dict.fromkeys((*np.shape(one)[-1:], space_of(one)) for one in parts)

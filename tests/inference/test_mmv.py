@@ -161,7 +161,8 @@ def test_fused_vectors_know_their_space(model):
     fine, coarse = model.embed("video", CLIP, space="va"), model.embed("video", CLIP)
     fused = model.fuse({"video": coarse, "audio": model.embed("audio", SOUND)})
     assert fused.space == "vat"
-    assert getattr(model.fuse({"video": np.asarray(coarse)}), "space", None) is None
+    for known in ({}, {"audio": coarse}):
+        assert model.fuse({"video": np.asarray(coarse), **known}).space is None
     with pytest.raises(errors.ConfigError, match=r"fuse: vectors of 10 .*'va' and 6 .*'vat'"):
         model.fuse({"video": fine, "audio": coarse})
     with pytest.raises(errors.ConfigError, match=r"fuse: .* 10 numbers and 6 .*spaces are va \(10"):
