@@ -1,7 +1,6 @@
 """The golden folder of ImageBind as towers of ours: every size and name is read from it."""
 
 import functools
-import json
 
 import jax
 import numpy as np
@@ -22,14 +21,12 @@ FILE = WHOLE / "imagebind.pth"
 
 def settings(case: str) -> dict:
     """Content of config.json."""
-    return json.loads((FOLDER / case / "config.json").read_text())
+    return goldens.settings(FOLDER / case)
 
 
-@functools.cache
 def arrays(case: str) -> dict[str, np.ndarray]:
     """Content of io.npz."""
-    with np.load(FOLDER / case / "io.npz") as file:
-        return {name: file[name] for name in file.files}
+    return goldens.arrays(FOLDER / case / "io.npz")
 
 
 @functools.cache

@@ -31,17 +31,14 @@ def cases(prefix: str) -> list[str]:
     return sorted(path.parent.name for path in FOLDER.glob(f"{prefix}*/io.npz"))
 
 
-@functools.cache
 def settings(case: str) -> dict:
     """Content of config.json."""
-    return json.loads((FOLDER / case / "config.json").read_text())
+    return goldens.settings(FOLDER / case)
 
 
-@functools.cache
 def arrays(case: str) -> dict[str, np.ndarray]:
     """Content of io.npz."""
-    with np.load(FOLDER / case / "io.npz") as file:
-        return {name: file[name] for name in file.files}
+    return goldens.arrays(FOLDER / case / "io.npz")
 
 
 def tree(case: str) -> dict:

@@ -1,7 +1,6 @@
 """The golden folder of VALOR as a model of ours: every size and name is read from it."""
 
 import functools
-import json
 
 import jax
 import jax.numpy as jnp
@@ -25,20 +24,18 @@ needs_folder = pytest.mark.skipif(
 )
 
 
-@functools.cache
 def settings() -> dict:
     """Content of config.json."""
-    return json.loads((FOLDER / "config.json").read_text())
+    return goldens.settings(FOLDER)
 
 
 @functools.cache
 def arrays(name: str) -> dict[str, np.ndarray]:
     """Content of an npz file; integers as int32."""
-    with np.load(FOLDER / f"{name}.npz") as file:
-        return {
-            key: file[key].astype(np.int32) if file[key].dtype == np.int64 else file[key]
-            for key in file.files
-        }
+    return {
+        key: one.astype(np.int32) if one.dtype == np.int64 else one
+        for key, one in goldens.arrays(FOLDER / f"{name}.npz").items()
+    }
 
 
 @functools.cache
