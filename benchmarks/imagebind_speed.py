@@ -14,14 +14,15 @@ both sides compute one function is checked first. `--depth` shortens all towers 
 import argparse
 import dataclasses
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import turns
 
+FIRST = 2  # the turn that counts first: those before compile and use things once
 SIDES = ("H/14", "L/14", "torch H/14")
 WITHIN, BESIDE = 0.9, 1.0  # of L/14's throughput, of PyTorch's
 SEED = 0
@@ -145,14 +146,16 @@ def theirs(cfg, size: int) -> Callable[[], np.ndarray]:
 
 
 def serve(side: str, size: int, depth: int | None) -> None:
-    """A child: runs once for every line it reads; answers with seconds, and first its vectors."""
+    """A child: answers with seconds of both clocks, and in the first turn with its vectors."""
     run = (theirs if side.startswith("torch") else ours)(config(side, depth), size)
-    answers = open(3, "w", buffering=1)  # noqa: SIM115 - libraries write to stdout
-    for turn, _ in enumerate(sys.stdin):
+
+    def measured(turn: int) -> list[Any]:
         start, used = time.perf_counter(), time.process_time()
         found = run()
         figures = [time.perf_counter() - start, time.process_time() - used]
-        print(json.dumps([*figures, [] if turn else found.tolist()]), file=answers)
+        return [*figures, [] if turn else found.tolist()]
+
+    turns.answer(measured)
 
 
 def measure(size: int, repetitions: int, depth: int | None) -> dict[str, np.ndarray]:
@@ -161,40 +164,26 @@ def measure(size: int, repetitions: int, depth: int | None) -> dict[str, np.ndar
     Raises:
       SystemExit: where the two sides of H/14 compute two functions.
     """
-    options = f"--batch {size}" + (f" --depth {depth}" if depth else "")
-    command = "exec {} {} --serve '{}' {} 3>&1 >&2"
-    children = {
-        side: subprocess.Popen(
-            ["bash", "-c", command.format(sys.executable, __file__, side, options)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for side in SIDES
-    }
+    options = ("--batch", str(size), *(("--depth", str(depth)) if depth else ()))
+    commands = {side: (sys.executable, __file__, "--serve", side, *options) for side in SIDES}
     found: dict[str, list[list[float]]] = {side: [] for side in SIDES}
-    vectors = {}
-    for turn in range(2 + repetitions):  # two to compile and for first use
-        for side, child in children.items():
-            child.stdin.write("\n")
-            child.stdin.flush()
-            line = child.stdout.readline()
-            if not line:
-                raise SystemExit(f"{side}: ended")
-            *figures, rows = json.loads(line)
-            if turn == 0:
-                vectors[side] = np.array(rows)
-            if turn > 1:
-                found[side].append(figures)
-        if turn == 0:
-            apart = np.abs(vectors[SIDES[0]] - vectors[SIDES[2]]).max()
-            print(f"unit vectors of both sides of H/14 differ by {apart:.1e}", flush=True)
-            if apart > 2e-5:
-                raise SystemExit("ours is another function than PyTorch's")
-    for child in children.values():
-        child.stdin.close()
-        child.wait()
+    vectors: dict[str, np.ndarray] = {}
+    for turn, side, (*figures, rows) in turns.take(commands, FIRST + repetitions):
+        if turn >= FIRST:
+            found[side].append(figures)
+        elif not turn:
+            vectors[side] = np.array(rows)
+            if len(vectors) == len(SIDES):
+                require_same(vectors[SIDES[0]], vectors[SIDES[2]])
     return {side: np.array(rows) for side, rows in found.items()}
+
+
+def require_same(ours: np.ndarray, theirs: np.ndarray) -> None:
+    """Compares the unit vectors of both sides of H/14."""
+    apart = np.abs(ours - theirs).max()
+    print(f"unit vectors of both sides of H/14 differ by {apart:.1e}", flush=True)
+    if apart > 2e-5:
+        raise SystemExit("ours is another function than PyTorch's")
 
 
 def main() -> None:
@@ -207,11 +196,11 @@ def main() -> None:
     if given.serve:
         serve(given.serve, given.batch, given.depth)
         return
-    turns = measure(given.batch, given.repetitions, given.depth)
+    found = measure(given.batch, given.repetitions, given.depth)
     work = {side: given.batch * operations(config(side, given.depth)) for side in SIDES}
-    speed = {side: work[side] / turns[side] for side in SIDES}  # of both clocks
+    speed = {side: work[side] / found[side] for side in SIDES}  # of both clocks
     for side in SIDES:
-        seconds, used = np.median(turns[side], axis=0)
+        seconds, used = np.median(found[side], axis=0)
         print(
             f"{side:11} {seconds:7.3f} s {used:7.3f} s of CPU for {given.batch} stills of "
             f"{work[side] / given.batch / 1e9:.1f} GFLOP: {work[side] / seconds / 1e9:7.1f} GFLOP/s"

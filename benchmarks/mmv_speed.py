@@ -16,9 +16,7 @@ process's from the first timed turn on, so without compiling. Needs the extra `t
 
 import argparse
 import functools
-import json
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -32,12 +30,14 @@ if {*OURS} & {*sys.argv}:  # the child of one of our sides does as `lb-jax train
     host_memory.keep()
 
 import numpy as np  # noqa: E402
+import turns  # noqa: E402
 
 from lb_jax.core import paths  # noqa: E402
 from lb_jax.models.s3d import S3D, S3DConfig  # noqa: E402
 from lb_jax.models.tsm import TSM, TSMConfig  # noqa: E402
 
 FRAMES, SIDE, RATE = 8, 112, 1e-3
+FIRST = 2  # the turn that counts first: those before compile and use things once
 NETWORKS = {"TSM": (TSM, TSMConfig()), "S3D": (S3D, S3DConfig(space_to_depth=True))}
 ROWS = tuple(f"{network} {what}" for network in NETWORKS for what in ("forward", "step"))
 
@@ -217,48 +217,34 @@ def check(network: str, size: int = 2) -> None:
 
 
 def serve(row: str, side: str, size: int) -> None:
-    """A child: runs once for every line it reads; answers with seconds, CPU seconds and peak."""
+    """A child: answers with seconds, CPU seconds and peak MiB of a run."""
     run = SIDES[side](*row.split(), size)
-    answers = open(3, "w", buffering=1)  # noqa: SIM115 - libraries write to stdout
-    for turn, _ in enumerate(sys.stdin):
-        if turn == 2:
+
+    def measured(turn: int) -> list[float]:
+        if turn == FIRST:
             Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
         start, used = time.perf_counter(), time.process_time()
         run()
         figures = [time.perf_counter() - start, time.process_time() - used]
         status = Path("/proc/self/status").read_text()
-        peak = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
-        print(json.dumps([*figures, peak]), file=answers)
+        return [*figures, int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024]
+
+    turns.answer(measured)
 
 
 def measure(
     row: str, sides: list[str], size: int, repetitions: int, python: str
 ) -> dict[str, np.ndarray]:
     """Side -> [turns, 3]: seconds, CPU seconds, peak MiB; `python` runs our sides."""
-    command = "exec {} {} --serve '{}' {} --batch {} 3>&1 >&2"
-    program = {True: python, False: sys.executable}
-    children = {
-        side: subprocess.Popen(
-            ["bash", "-c", command.format(program[side in OURS], __file__, row, side, size)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    options = ("--batch", str(size))
+    commands = {
+        side: (python if side in OURS else sys.executable, __file__, "--serve", row, side, *options)
         for side in sides
     }
     found: dict[str, list[list[float]]] = {side: [] for side in sides}
-    for turn in range(2 + repetitions):  # two to compile and for first use
-        for side, child in children.items():
-            child.stdin.write("\n")
-            child.stdin.flush()
-            line = child.stdout.readline()
-            if not line:
-                raise SystemExit(f"{row}, {side}: ended")
-            if turn > 1:
-                found[side].append(json.loads(line))
-    for child in children.values():
-        child.stdin.close()
-        child.wait()
+    for turn, side, figures in turns.take(commands, FIRST + repetitions):
+        if turn >= FIRST:
+            found[side].append(figures)
     return {side: np.array(rows) for side, rows in found.items()}
 
 
@@ -281,9 +267,9 @@ def main() -> None:
     for row in given.rows:
         found = measure(row, given.sides, given.batch, given.repetitions, given.python)
         base = found[given.sides[0]]
-        for side, turns in found.items():
-            seconds, used, peak = np.median(turns, axis=0)
-            times, of_cpu = np.median(turns[:, :2] / base[:, :2], axis=0)
+        for side, rows in found.items():
+            seconds, used, peak = np.median(rows, axis=0)
+            times, of_cpu = np.median(rows[:, :2] / base[:, :2], axis=0)
             print(
                 f"{row:12} {side:9}{seconds:7.2f} s {used:7.2f} s of CPU {peak:7.0f} MiB; "
                 f"{given.sides[0]} is {times:5.2f} times as fast ({of_cpu:.2f} of CPU)",

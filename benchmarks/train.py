@@ -15,12 +15,12 @@ import dataclasses
 import importlib.util
 import json
 import re
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
+import turns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +53,7 @@ SIZE_FIELDS = (
 )
 SIZES = {"ViT-B/16": (768, 12, 12, 3072, 16, 512), "ViT-L/14": (1024, 24, 16, 4096, 14, 768)}
 FRAMES, SIDE = 8, 224
+FIRST = 2  # the turn that counts first: those before compile and use things once
 SIDES = ("ours float32", "eager float32", "compiled float32")
 BEST = ("ours float32", "ours bfloat16", "eager bfloat16", "compiled bfloat16")
 
@@ -202,7 +203,7 @@ def theirs(row: Row, dtype: str, *, compiled: bool):
 
 
 def serve(row: Row, side: str) -> None:
-    """A child: takes a step for every line it reads, and answers with seconds and peak bytes."""
+    """A child: answers with the seconds of a step, and peak bytes."""
     kind, dtype = side.split()
     made = {
         "ours": lambda: ours(row, dtype),
@@ -210,71 +211,33 @@ def serve(row: Row, side: str) -> None:
         "compiled": lambda: theirs(row, dtype, compiled=True),
     }
     step, peak = made[kind]()
-    answers = open(3, "w", buffering=1)  # noqa: SIM115 - libraries write to stdout
-    for _ in sys.stdin:
+
+    def measured(turn: int) -> dict[str, float]:
         start = time.perf_counter()
         step()
         taken = time.perf_counter() - start
         status = Path("/proc/self/status").read_text()
         host = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
-        print(json.dumps({"seconds": taken, "peak": peak() or host}), file=answers)
+        return {"seconds": taken, "peak": peak() or host}
 
-
-class Side:
-    """A child process, and the steps it took."""
-
-    def __init__(self, row: str, batch: int, name: str):
-        command = (
-            f"exec {sys.executable} {__file__} --serve '{row}' '{name}' --batch {batch} 3>&1 >&2"
-        )
-        self.name, self.seconds, self.peak = name, [], 0
-        self._process = subprocess.Popen(
-            ["bash", "-c", command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def step(self, *, timed: bool = True) -> None:
-        """Takes one step.
-
-        Raises:
-          SystemExit: when the child ended, with what it said.
-        """
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{self.name}: {self._process.stderr.read()[-3000:]}")
-        found = json.loads(line)
-        self.peak = found["peak"]
-        if timed:
-            self.seconds.append(found["seconds"])
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
+    turns.answer(measured)
 
 
 def measure(name: str, row: Row, sides: tuple[str, ...], repetitions: int) -> dict[str, dict]:
     """Steps of several sides in turn."""
-    running = [Side(name, row.batch, side) for side in sides]
-    for one in running:
-        for _ in range(2):  # compile and first use
-            one.step(timed=False)
-    for _ in range(repetitions):
-        for one in running:
-            one.step()
-    for one in running:
-        one.close()
+    options = ("--batch", str(row.batch))
+    commands = {side: (sys.executable, __file__, "--serve", name, side, *options) for side in sides}
+    found: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
+    for turn, side, figures in turns.take(commands, FIRST + repetitions):
+        if turn >= FIRST:
+            found[side].append(figures)
     return {
-        one.name: {
-            "samples_per_s": row.batch / float(np.median(one.seconds)),
-            "seconds": one.seconds,
-            "peak_bytes": one.peak,
+        side: {
+            "samples_per_s": row.batch / float(np.median([one["seconds"] for one in rows])),
+            "seconds": [one["seconds"] for one in rows],
+            "peak_bytes": rows[-1]["peak"],
         }
-        for one in running
+        for side, rows in found.items()
     }
 
 
