@@ -245,7 +245,11 @@ MISTAKES = {
         text("model.safetensors", "a cat\n" * 99),
         r"found b'a cat\\na cat",
     ),
-    "empty weights": ("clip", text("model.safetensors", ""), r"model\.safetensors: expected a saf"),
+    "empty weights": (
+        "clip",
+        text("model.safetensors", ""),
+        r"model\.safetensors: an empty file; expected a saf",
+    ),
     "pointer as weights": (
         "clip",
         text("model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
