@@ -61,6 +61,8 @@ class Resized(Changed):
     def read(self, name: str, how: Reading) -> paths.Tree:
         """As `Weights.read`."""
         found, modality = self.inner.part(name, *how), name.removeprefix("towers/")
+        if name == "base":  # that of stills and clips
+            modality = self._names[0]
         if modality in self._names and POSITIONS in found:
             before, after = (weights.config.towers[modality].grid for weights in (self.inner, self))
             if before != after:

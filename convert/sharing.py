@@ -9,7 +9,7 @@ import numpy as np
 from lb_jax.convert.parts import Weights, layers, same_bits, tower_leaf
 from lb_jax.core import paths
 from lb_jax.core.modalities import TEXT
-from lb_jax.models.languagebind import LanguageBind, is_shared
+from lb_jax.models.languagebind import LanguageBind, is_based
 
 
 def shared_leaves(weights: Weights, dtype: Any = None) -> Iterator[tuple[str, np.ndarray]]:
@@ -39,8 +39,11 @@ def leaf_origins(weights: Weights) -> Iterator[tuple[str, str, str]]:
                 by_shape[own[path].shape].append(name)
         groups = [g for names in by_shape.values() for g in _equal_groups(weights, names, path)]
         groups.sort(key=lambda group: -len(group))
-        if is_shared(path):
-            yield f"base/{path}", groups.pop(0)[0], path
+        kind = weights.config.kind
+        based = [group for group in groups if is_based(kind, group[0], path)]
+        if based:
+            groups.remove(based[0])
+            yield f"base/{path}", based[0][0], path
         yield from ((f"towers/{name}/{path}", name, path) for group in groups for name in group)
     yield from ((f"{TEXT}/{path}", TEXT, path) for path in paths.flatten(model.shapes(TEXT)))
     yield from ((f"logit_scale/{name}", "logit_scale", name) for name in weights.config.scaled)

@@ -1,7 +1,7 @@
 """The demo command; only chains what the other commands do.
 
 Usage: `lb-jax demo [--out DIR] [--seed N] [--items M]`, `lb-jax demo corpus …`, `lb-jax demo
-caption …` and `lb-jax demo mmv …`.
+caption …`, `lb-jax demo mmv …` and `lb-jax demo imagebind …`.
 """
 
 import os
@@ -9,7 +9,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from lb_jax.cli import calibrate, demo_caption, demo_corpus, demo_mmv, evaluate, train
+from lb_jax.cli import (
+    calibrate,
+    demo_caption,
+    demo_corpus,
+    demo_imagebind,
+    demo_mmv,
+    evaluate,
+    train,
+)
 from lb_jax.cli.arguments import make_folder
 from lb_jax.core import checkpoint, errors, logging, modalities
 
@@ -27,7 +35,7 @@ TARGETS = {
 
 
 def main(argv: Sequence[str]) -> None:
-    """Runs the whole demo, or what is named first: its corpus alone, the captioner, or MMV."""
+    """Runs the whole demo, or what is named first: its corpus alone, or that of another system."""
     if argv and argv[0] in PARTS:
         PARTS[argv[0]](argv[1:])
         return
@@ -110,4 +118,9 @@ def run(out: Path, *, seed: int, items: int) -> None:
     print(f"{out / 'metrics.json'}\n{out / 'report.html'}\n{out / 'checkpoint'}")
 
 
-PARTS = {"corpus": demo_corpus.main, "caption": demo_caption.main, "mmv": demo_mmv.main}
+PARTS = {
+    "corpus": demo_corpus.main,
+    "caption": demo_caption.main,
+    "mmv": demo_mmv.main,
+    "imagebind": demo_imagebind.main,
+}

@@ -26,6 +26,7 @@ from lb_jax.evaluation.metrics import scoring as rows_of
 
 Progress = Callable[[str, int, int], None]
 MAX_BAD_RATE = 0.05  # as of a training run
+FRAMES = -4  # axis of a clip, before rows, columns and channels
 NOTHING = np.zeros((0, 0), np.float32)
 
 
@@ -164,7 +165,7 @@ def evaluate(
         task.modality for task in tasks if rows.MODALITIES[task.modality].has_frames
     ):
         files = [corpus.media(id_, name) for id_ in ids[name]]
-        if model.preprocess(name, files[:1]).shape[1] > 1:
+        if model.preprocess(name, files[:1]).shape[FRAMES] > 1:
             encode = functools.partial(_encode_shuffled, model, name, scoring == "cosine")
             shuffled = run(f"{name} shuffled", list(enumerate(files)), encode)
             trials += [
@@ -263,19 +264,21 @@ def _silent(what: str, done: int, total: int) -> None:
 
 
 def shuffle_frames(clip: np.ndarray, seed: int) -> np.ndarray:
-    """Puts the frames of a clip `[t, …]`, t at least 2, into another order.
+    """Puts the frames of a clip `[…, t, h, w, c]`, t at least 2, into another order.
 
-    The order depends on nothing but `seed` and t.
+    Those of an item that is several views into the same one in all of them. The order depends on
+    nothing but `seed` and t.
     """
-    order = np.arange(len(clip))
+    usual = np.arange(clip.shape[FRAMES])
+    order = usual
     generator = np.random.default_rng(seed)
-    while np.array_equal(order, np.arange(len(clip))):
-        order = generator.permutation(len(clip))
-    return clip[order]
+    while np.array_equal(order, usual):
+        order = generator.permutation(len(usual))
+    return clip.take(order, axis=FRAMES)
 
 
 def _encode_shuffled(model, name: str, unit: bool, chunk: list[tuple[int, str]]) -> np.ndarray:
-    clips = np.asarray(model.preprocess(name, [path for _, path in chunk]))  # [b, t, h, w, c]
+    clips = np.asarray(model.preprocess(name, [path for _, path in chunk]))  # [b, …, t, h, w, c]
     shuffled = [shuffle_frames(clip, index) for clip, (index, _) in zip(clips, chunk, strict=True)]
     return model.encode(name, np.stack(shuffled), unit=unit)
 

@@ -167,12 +167,13 @@ class Loader:
             return BadSample(self.modality, error.path, error.reason)
         where = f"{source.where}: {row.id}"
         try:
-            files = self._files(row)
+            files = self._files(row, self.modality)
             text, frame = captions.draw_text(row, self.text_kind, rng, len(files))
             where = f"{source.where}: {row.id}, {self.text_kind}"
             encoded, cut = self.encode(text)
             where = name_of(files[frame], f"{source.where}: {row.id}, {self.modality} {frame}")
-            decode = functools.partial(self._decode, files[frame], where, rng)
+            what = self.modality, self.spec
+            decode = functools.partial(self._decode, files[frame], where, rng, *what)
             decoded = self._kept.get((corpus, number, frame), decode)
             media = preprocess.transform(self.modality, decoded, self.spec, rng)
         except errors.DataError as error:
@@ -222,17 +223,19 @@ class Loader:
             )
         return len(rows) - len(rows) % batch_size
 
-    def _files(self, row: Row) -> tuple[Ref, ...]:
-        if self.modality not in row.media:
+    def _files(self, row: Row, modality: str) -> tuple[Ref, ...]:
+        if modality not in row.media:
             has = ", ".join(row.media) or "no media"
-            raise errors.DataError(row.id, f"has no {self.modality}; it has {has}")
-        return row.media[self.modality]
+            raise errors.DataError(row.id, f"has no {modality}; it has {has}")
+        return row.media[modality]
 
-    def _decode(self, file: Ref, name: str, rng: np.random.Generator) -> np.ndarray:
+    def _decode(
+        self, file: Ref, name: str, rng: np.random.Generator, modality: str, spec: Any
+    ) -> np.ndarray:
         with notices.collected() as warned:
-            decoded = preprocess.decode(self.modality, file, self.spec, rng)
+            decoded = preprocess.decode(modality, file, spec, rng)
         notices.warn_again(errors.DataWarning(name, one.reason) for one in warned)
-        content.require_content(self.modality, decoded, name, self.spec)
+        content.require_content(modality, decoded, name, spec)
         return decoded
 
     def _order(self, attempt: int) -> Order:

@@ -9,12 +9,6 @@ from lb_jax.convert.parts import Weights
 from lb_jax.core import errors
 from lb_jax.core.modalities import TEXT
 from lb_jax.media import specs
-from lb_jax.models import families
-
-# Family -> preset that is asked for -> the one of `lb_jax.media.presets` that is meant.
-_PRESETS = {
-    families.IMAGEBIND.name: {"default": "imagebind", "reference": "imagebind_reference"},
-}
 
 
 def read_specs(weights: Weights, preset: str) -> dict[str, specs.Spec]:
@@ -28,7 +22,7 @@ def read_specs(weights: Weights, preset: str) -> dict[str, specs.Spec]:
       CheckpointError: for fields that no spec has.
       ConfigError: for an unknown preset.
     """
-    preset = _PRESETS.get(weights.config.family or "", {}).get(preset, preset)
+    preset = weights.config.kind.preset(preset)
     usual = {name: specs.to_dict(specs.preset(name, preset)) for name in weights.preprocess}
     try:
         found = {

@@ -59,6 +59,8 @@ PRESETS: dict[str, dict[str, Spec]] = {
     name: _preset(changes) for name, changes in presets.CHANGES.items()
 }
 
+# Of a spec of films that are several views: one of the whole film.
+ONE_CLIP = {"clip_s": None, "clips": 1, "crops": 1}
 # VALOR's augmentation of MSR-VTT, and of captions of MSVD, in place of `shape` and `train_crop`.
 CROP_FLIP = {"shape": "square", "train_crop": "resized", "train_flip": 0.5}
 # What pictures are normalised by: CLIP's encoders by its own, others by that of ImageNet, thermal

@@ -5,6 +5,7 @@ say nothing of each other, so a family has a name by which a mix is refused.
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 from lb_jax.core.modalities import TEXT
 
@@ -21,6 +22,8 @@ class Family:
         modality with the text, and the vectors are without.
       clips: modalities whose items may be several clips, the mean of whose vectors stands for them.
       ceiling: of an inverse temperature when it is used; None for no other than that of training.
+      presets: preset of preprocessing that is asked for -> the one of `lb_jax.media.presets` that
+        is meant.
     """
 
     name: str
@@ -28,6 +31,11 @@ class Family:
     own_scales: tuple[str, ...] = ()
     clips: tuple[str, ...] = ()
     ceiling: float | None = None
+    presets: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
+
+    def preset(self, name: str) -> str:
+        """The preset that is meant by a name."""
+        return self.presets.get(name, name)
 
 
 LANGUAGEBIND = Family("LanguageBind")
@@ -37,5 +45,6 @@ IMAGEBIND = Family(
     own_scales=("audio", "depth", "imu", TEXT, "thermal"),
     clips=("audio", "depth", "thermal", "video"),
     ceiling=100.0,
+    presets={"default": "imagebind", "reference": "imagebind_reference"},
 )
 FAMILIES = {family.name: family for family in (LANGUAGEBIND, IMAGEBIND)}

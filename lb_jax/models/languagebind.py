@@ -1,6 +1,7 @@
 """All towers in one embedding space over one pure nested dict of parameters.
 
-    base/                    the vision blocks, patch kernel and pre norm, stored once
+    base/                    the vision blocks, patch kernel and pre norm, stored once; of
+                             ImageBind the whole tower of stills and clips
     towers/<modality>/       what differs from base: LoRA factors, class and position embeddings,
                              temporal attention, post norm, projection
     text/                    the text tower
@@ -138,19 +139,17 @@ class LanguageBind:
         drawn = {}
         for i, (name, make) in enumerate(self._make.items()):
             drawn[name] = nnx.to_pure_dict(nnx.split(make(jax.random.fold_in(key, i)))[1])
-        twins = [name for name in self.cfg.kind.twins if name in drawn]
-        for name in twins[1:]:
-            drawn[name] = drawn[twins[0]]
-        towers, base = {}, {}
+        kind, towers, base = self.cfg.kind, {}, {}
         for name in self.modalities:
-            if self.cfg.kind.twins and name not in twins:
-                towers[name] = drawn[name]  # shares nothing
-                continue
-            towers[name] = without_base(drawn[name], base)
-            base = base or {
-                path: leaf for path, leaf in paths.flatten(drawn[name]).items() if is_shared(path)
-            }
-            towers[name] = without_base(drawn[name], base)
+            leaves = paths.flatten(drawn[name])
+            shared = {path for path in leaves if is_based(kind, name, path)}
+            base = base or {path: leaves[path] for path in shared}
+            kept = {path for path in shared if path in base}
+            if not kind.twins:
+                kept = {path for path in kept if base[path].shape == leaves[path].shape}
+            towers[name] = paths.unflatten(
+                {path: leaf for path, leaf in leaves.items() if path not in kept}
+            )
         scales = {name: jnp.log(1 / INITIAL_TEMPERATURE) for name in self.cfg.scaled}
         return {
             "base": paths.unflatten(base),
@@ -167,7 +166,8 @@ class LanguageBind:
         """All parameters of one tower: `base` overlaid with the modality's own, or the text's."""
         if name == TEXT:
             return params["text"]
-        merged = paths.flatten(paths.overlay(params["base"], params["towers"][name]))
+        own = params.get("towers", {}).get(name, {})  # nothing, of a tower that is all in the base
+        merged = paths.flatten(paths.overlay(params.get("base", {}), own))
         return paths.unflatten({path: merged[path] for path in paths.flatten(self._shapes[name])})
 
     def apply(self, params: Mapping[str, Any], name: str, x: jax.Array, **options):
@@ -217,15 +217,15 @@ def is_shared(path: str) -> bool:
     return paths.match_one(SHARED, path)
 
 
-def without_base(tower: Mapping[str, Any], base: Mapping[str, Any]) -> paths.Tree:
-    """What a tower must bring itself: leaves that `base` (flat) lacks in the same shape."""
-    return paths.unflatten(
-        {
-            path: leaf
-            for path, leaf in paths.flatten(tower).items()
-            if not (is_shared(path) and path in base and base[path].shape == leaf.shape)
-        }
-    )
+def is_based(kind: families.Family, name: str, path: str) -> bool:
+    """Whether a leaf of a modality's tower lives in `base` by default.
+
+    Where a family's towers are of several forms its twins share all but LoRA's factors, and trained
+    as one they stay one; the others share nothing.
+    """
+    if not kind.twins:
+        return is_shared(path)
+    return name in kind.twins and not path.endswith(("/lora_a", "/lora_b"))
 
 
 def model_config(values: Mapping[str, Any]) -> ModelConfig:

@@ -38,6 +38,36 @@ def dropped(x: jax.Array, share: float, key: jax.Array | None) -> jax.Array:
     return jnp.where(jax.random.bernoulli(key, 1 - share, x.shape), x / (1 - share), 0)
 
 
+def by_item(key: jax.Array, items: jax.Array, shape: Sequence[int]) -> jax.Array:
+    """Uniform numbers of every item, [b, *shape], which depend on its number `items[i]` alone."""
+    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, items)
+    return jax.vmap(lambda one: jax.random.uniform(one, tuple(shape)))(keys)
+
+
+def drop_path(draws: jax.Array, rate: float) -> jax.Array:
+    """What a residual branch of an item is multiplied by: 0 where it is dropped.
+
+    Stochastic depth (arXiv 1603.09382): the rate rises in a line from 0 in the first layer, and a
+    branch that is kept is enlarged by what its layer drops on average.
+
+    Args:
+      draws: uniform, [b, layers, branches].
+      rate: share that the last layer drops.
+
+    Returns:
+      [layers, branches, b].
+    """
+    kept = 1 - rate * jnp.linspace(0.0, 1.0, draws.shape[1])[:, None, None]
+    return jnp.where(rearrange(draws, "b l k -> l k b") < kept, 1 / kept, 0.0)
+
+
+def scaled(x: jax.Array, branches: jax.Array | None, branch: int) -> jax.Array:
+    """Multiplies the items [b, ...] of a branch by its row of [branches, b]; by 1 where None."""
+    if branches is None:
+        return x
+    return x * branches[branch].reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype)
+
+
 def head_major(
     q: jax.Array,
     k: jax.Array,
@@ -336,8 +366,17 @@ class Block(nnx.Module):
         self.norm2 = LayerNorm(width, dtype=dtype, epsilon=epsilon)
         self.mlp = Mlp(width, mlp_dim, activation, rngs=rngs, dtype=dtype)
 
-    def __call__(self, x: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
-        """[..., n, d] -> same; the key is of the dropout, LoRA's too."""
+    def __call__(
+        self, x: jax.Array, *, key: jax.Array | None = None, branches: jax.Array | None = None
+    ) -> jax.Array:
+        """[b, ..., n, d] -> same.
+
+        Args:
+          x: the input.
+          key: of the dropout, LoRA's too.
+          branches: [2, b], what each item's attention and MLP are multiplied by (`drop_path`); None
+            is 1.
+        """
         drops = [None] * 2 if key is None else jax.random.split(jax.random.fold_in(key, 1))
-        x += dropped(self.attn(self.norm1(x), key=key), self.dropout, drops[0])
-        return x + dropped(self.mlp(self.norm2(x)), self.dropout, drops[1])
+        x += scaled(dropped(self.attn(self.norm1(x), key=key), self.dropout, drops[0]), branches, 0)
+        return x + scaled(dropped(self.mlp(self.norm2(x)), self.dropout, drops[1]), branches, 1)

@@ -3,7 +3,8 @@
 Built with `jax.vmap`, run with `jax.lax.scan` or, as the oracle, a Python loop.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import jax
@@ -41,6 +42,7 @@ def run_stack(
     scan: bool = True,
     remat: str = "none",
     constrain: Callable[[jax.Array], jax.Array] = lambda x: x,
+    each: Mapping[str, jax.Array] = MappingProxyType({}),
     **beside: Any,
 ) -> jax.Array:
     """Sends x through all layers in order.
@@ -54,6 +56,7 @@ def run_stack(
       constrain: says on which devices the input and the output of every layer lie. Without it the
         compiler may let the activations follow the weights: with those split over `fsdp` it then
         sums partial products of the whole batch in every layer instead of gathering the weights.
+      each: what the layers are given besides, with a leading axis of layers.
       **beside: what every layer is given besides, the same for all.
     """
     graphdef, stacked = nnx.split(blocks)
@@ -61,15 +64,16 @@ def run_stack(
     keys = None if key is None else jax.random.split(key, layers)
 
     def body(x, layer):
-        state, key = layer
-        return constrain(nnx.merge(graphdef, state)(constrain(x), key=key, **beside)), None
+        state, key, own = layer
+        return constrain(nnx.merge(graphdef, state)(constrain(x), key=key, **own, **beside)), None
 
     if REMAT[remat]:
         body = jax.checkpoint(body, prevent_cse=not scan, policy=REMAT[remat])
     if scan:
-        return jax.lax.scan(body, x, (stacked, keys))[0]
+        return jax.lax.scan(body, x, (stacked, keys, dict(each)))[0]
     for i in range(layers):
-        x, _ = body(x, jax.tree.map(lambda leaf: leaf[i], (stacked, keys)))  # noqa: B023
+        layer = jax.tree.map(lambda leaf: leaf[i], (stacked, keys, dict(each)))  # noqa: B023
+        x, _ = body(x, layer)
     return x
 
 
@@ -140,5 +144,5 @@ class Tower(nnx.Module):
         return layers_lib.Linear(cfg.width, cfg.embed_dim, rngs=rngs, dtype=self.dtype, bias=False)
 
     def run(self, x: jax.Array, **options: Any) -> jax.Array:
-        """Sends x through all blocks; options are those of `run_stack`: `key`, `constrain`."""
+        """Sends x through all blocks; options are those of `run_stack`."""
         return run_stack(self.blocks, x, scan=self.scan, remat=self.remat, **options)

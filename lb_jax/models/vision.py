@@ -21,6 +21,8 @@ from lb_jax.models import layers
 from lb_jax.models.lora import LoraConfig
 from lb_jax.models.stack import Tower
 
+BRANCHES = 2  # of a block that drop path may leave out: attention within a frame, MLP
+
 
 def _later() -> Any:
     """A field that came later: what was stored before has none of it."""
@@ -162,8 +164,13 @@ class VisionBlock(layers.Block):
         form["bias_kv"] = bool(cfg.kind.bias_kv)
         super().__init__(*size, path="blocks/attn", **options, **form)
 
-    def __call__(self, x: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
-        """[b, t, n, d] -> same; the key is for LoRA dropout."""
+    def __call__(
+        self, x: jax.Array, *, key: jax.Array | None = None, branches: jax.Array | None = None
+    ) -> jax.Array:
+        """[b, t, n, d] -> same; the key is for LoRA dropout, `branches` [2, b] of `layers.Block`.
+
+        What attends over time is no branch of its own to it, and stays.
+        """
         spatial_key, temporal_key = (None, None) if key is None else jax.random.split(key)
         if self.temporal:
             x = rearrange(x, "b t n d -> b n t d")  # attend over time
@@ -171,7 +178,7 @@ class VisionBlock(layers.Block):
                 x += self.temporal_embed[...].astype(x.dtype)
             x += self.temporal_attn(self.temporal_norm(x), key=temporal_key)
             x = rearrange(x, "b n t d -> b t n d")
-        return super().__call__(x, key=spatial_key)  # attend within a frame
+        return super().__call__(x, key=spatial_key, branches=branches)  # attend within a frame
 
 
 class PatchEmbed(nnx.Module):
@@ -234,6 +241,8 @@ class VisionTower(Tower):
         key: jax.Array | None = None,
         items: jax.Array | None = None,
         patch_dropout: float = 0.0,
+        drop_path: float = 0.0,
+        head_dropout: float = 0.0,
         **options: Any,
     ) -> layers.TowerOutput:
         """Runs the tower.
@@ -243,9 +252,12 @@ class VisionTower(Tower):
             one.
           key: randomness of training (all dropout); None is inference.
           items: int [b], each item's number in the batch that these are a part of; None where they
-            are the whole. An item drops the same patches in any part; LoRA dropout is drawn per
-            call, by the first number.
+            are the whole. An item drops the same patches, branches and features in any part; LoRA
+            dropout is drawn per call, by the first number.
           patch_dropout: share of the patches dropped per item when a key is given.
+          drop_path: share of the items for which the last layer is left out, see
+            `layers.drop_path`, when a key is given.
+          head_dropout: share of the features dropped before the projection when a key is given.
           **options: of `run_stack`: `constrain`.
         """
         drop_key, lora_key = (None, None) if key is None else jax.random.split(key)
@@ -271,9 +283,18 @@ class VisionTower(Tower):
             x = self.pre_norm(x)
         if key is not None:
             x = layers.dropped(x, self.cfg.kind.dropout, jax.random.fold_in(lora_key, 1))
-        x = self.run(x, key=lora_key, **options)
+        each = {}
+        if key is not None and drop_path:
+            shape = (self.cfg.depth, BRANCHES)
+            draws = layers.by_item(jax.random.fold_in(drop_key, 1), items, shape)
+            each["branches"] = layers.drop_path(draws, drop_path)
+        x = self.run(x, key=lora_key, each=each, **options)
         pooled = self.post_norm(x[:, :, 0]).mean(axis=1)  # norm first, then the mean over frames
-        embed = pooled if self.proj is None else self.proj(pooled)
+        seen = pooled
+        if key is not None and head_dropout:
+            draws = layers.by_item(jax.random.fold_in(drop_key, 2), items, pooled.shape[1:])
+            seen = jnp.where(draws < head_dropout, 0, pooled / (1 - head_dropout))
+        embed = seen if self.proj is None else self.proj(seen)
         return layers.TowerOutput(embed, pooled, hidden=x, tokens=self.post_norm(x))
 
 

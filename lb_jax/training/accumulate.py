@@ -7,6 +7,7 @@ once more, and each pulls its embeddings' gradient back to the parameters.
 """
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,14 @@ from lb_jax.core.modalities import TEXT
 from lb_jax.training import rows
 
 
-def make_gradient(encode: Callable, contrast: Callable, *, parts: int, devices: int) -> Callable:
+def make_gradient(
+    encode: Callable,
+    contrast: Callable,
+    *,
+    parts: int,
+    devices: int,
+    anchors: Mapping[str, str] = MappingProxyType({}),
+) -> Callable:
     """Returns `gradient(trainable, frozen, batch, key) -> ((loss, metrics), gradient)`.
 
     It equals `jax.value_and_grad` of `step.make_loss(encode, contrast)`, but for LoRA dropout,
@@ -26,6 +34,7 @@ def make_gradient(encode: Callable, contrast: Callable, *, parts: int, devices: 
       encode, contrast: what `step.make_encode` and `step.make_contrast` return.
       parts: that a batch is cut into; they go through the towers one after the other.
       devices: that a batch is spread on; `parts` x `devices` divides every modality's batch.
+      anchors: see `step.make_encode`.
     """
 
     def gradient(trainable, frozen, batch, key):
@@ -54,7 +63,7 @@ def make_gradient(encode: Callable, contrast: Callable, *, parts: int, devices: 
 
         # 3. The same parts again, now with what their embeddings should do. Inputs of frozen
         # towers are left out.
-        learn = learning(trainable, batch)
+        learn = learning(trainable, batch, anchors)
 
         def add_part(total, part_and_pulled):
             part, pulled = part_and_pulled
@@ -67,7 +76,11 @@ def make_gradient(encode: Callable, contrast: Callable, *, parts: int, devices: 
     return gradient
 
 
-def learning(trainable: paths.Tree, batch: Mapping[str, Mapping]) -> dict[str, set[str]]:
+def learning(
+    trainable: paths.Tree,
+    batch: Mapping[str, Mapping],
+    anchors: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, set[str]]:
     """Which sides of each modality go through a tower of which something trains."""
 
     def learns(tower: str) -> bool:
@@ -76,7 +89,7 @@ def learning(trainable: paths.Tree, batch: Mapping[str, Mapping]) -> dict[str, s
         return "base" in trainable or tower in trainable.get("towers", {})
 
     return {
-        name: {side for side in sides if learns(TEXT if side == TEXT else name)}
+        name: {side for side in sides if learns(anchors.get(name, TEXT) if side == TEXT else name)}
         for name, sides in batch.items()
     }
 

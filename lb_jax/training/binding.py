@@ -14,7 +14,8 @@ from lb_jax.core import config as config_lib
 from lb_jax.core.modalities import TEXT
 from lb_jax.corpora import seen
 from lb_jax.feed import pipeline
-from lb_jax.models.languagebind import LanguageBind, ModelConfig, input_shape
+from lb_jax.media import specs
+from lb_jax.models.languagebind import LanguageBind, ModelConfig
 from lb_jax.objectives import ring
 from lb_jax.training import accumulate, compute, data, recipe, sharding
 from lb_jax.training import optimizer as optimizer_lib
@@ -26,7 +27,11 @@ RUNNING = step_lib.NONE_RUNS
 # The trial size; its input is that of the demo's towers: a spectrogram of 32 x 128 is 64 patches of
 # a small tower, one of 112 x 1036 has 1,806, and attention takes the square of that.
 BATCH_SIZE, TEXT_LENGTH = 32, 24
-PREPROCESS = {"video": {"frames": 2}, "audio": {"mel_bins": 32, "target_frames": 128}}
+DROPS = ("patch_dropout", "drop_path", "head_dropout")  # of a modality's tower
+PREPROCESS = {
+    "tiny": {"video": {"frames": 2}, "audio": {"mel_bins": 32, "target_frames": 128}},
+    "imagebind_tiny": {"video": specs.ONE_CLIP},  # which of a film stays the same, and is kept
+}
 
 build, drawn_params, initial_params = recipe.build, recipe.drawn_params, recipe.initial_params
 loaders = data.loaders
@@ -60,15 +65,21 @@ def prepare(
 def make_gradient(cfg: TrainConfig, mesh: jax.sharding.Mesh, model: LanguageBind) -> Callable:
     """Loss, metrics and gradient of a run, see `families.Family`."""
     devices = sharding.batch_devices(mesh)
-    encode = step_lib.make_encode(
-        model, {name: one.patch_dropout for name, one in cfg.modalities.items()}, mesh
-    )
+    drops = {
+        name: {share: getattr(one, share) for share in DROPS}
+        for name, one in cfg.modalities.items()
+    }
+    anchors = {name: one.anchor for name, one in cfg.modalities.items() if one.anchor != TEXT}
+    encode = step_lib.make_encode(model, drops, mesh, anchors)
     contrast = step_lib.make_contrast(
         ring.make_contrastive(mesh, cfg.loss.kind, cfg.loss.tile),
         mask_duplicates=cfg.loss.mask_duplicates,
+        scales={name: recipe.scale_of(model.cfg, name) for name in cfg.batch_sizes},
     )
     if cfg.accumulate > 1:
-        return accumulate.make_gradient(encode, contrast, parts=cfg.accumulate, devices=devices)
+        return accumulate.make_gradient(
+            encode, contrast, parts=cfg.accumulate, devices=devices, anchors=anchors
+        )
     return jax.value_and_grad(step_lib.make_loss(encode, contrast), has_aux=True)
 
 
@@ -84,14 +95,20 @@ def optimizer(
 
 def batch_shapes(cfg: TrainConfig, model_cfg: ModelConfig) -> dict[str, dict[str, Any]]:
     """Shapes of a global batch; texts are embeddings where the run has a text cache."""
-    found = {}
+    found, prepared = {}, recipe.preprocessing(cfg)
+
+    def items(name: str, size: int) -> jax.ShapeDtypeStruct:
+        shape = specs.shape(recipe.training_spec(prepared[name]))
+        return jax.ShapeDtypeStruct((size, *shape), jnp.float32)
+
     for name, size in cfg.batch_sizes.items():
         ids = jax.ShapeDtypeStruct((size, cfg.text_length), jnp.int32)
         text, media = ids, ids
         if cfg.data.text_cache:
             text = jax.ShapeDtypeStruct((size, model_cfg.text.embed_dim), jnp.float32)
         if name != TEXT:
-            media = jax.ShapeDtypeStruct((size, *input_shape(model_cfg, name)), jnp.float32)
+            media, anchor = items(name, size), cfg.modalities[name].anchor
+            text = text if anchor == TEXT else items(anchor, size)
         found[name] = {"media": media, "text": text}
     return found
 
@@ -99,15 +116,16 @@ def batch_shapes(cfg: TrainConfig, model_cfg: ModelConfig) -> dict[str, dict[str
 def held(frozen: paths.Tree, cfg: TrainConfig) -> paths.Tree:
     """Frozen parameters as the step takes them.
 
-    In the run's `frozen_dtype`, temperatures in float32; without a text tower whose embeddings come
-    from the text cache.
+    In the run's `frozen_dtype`, temperatures in float32; without a text tower that no step runs,
+    its embeddings coming from the text cache or nothing being bound to text.
     """
     dtype = jnp.dtype(cfg.frozen_dtype)
+    idle = cfg.data.text_cache or not recipe.uses_text(cfg)
     return paths.unflatten(
         {
             path: leaf if path.startswith(("logit_scale/", "logit_bias/")) else leaf.astype(dtype)
             for path, leaf in paths.flatten(frozen).items()
-            if not (cfg.data.text_cache and path.startswith(f"{TEXT}/"))
+            if not (idle and path.startswith(f"{TEXT}/"))
         }
     )
 
@@ -124,20 +142,27 @@ def resized(cfg: TrainConfig, sizes: Mapping[str, int]) -> TrainConfig:
 
 def trial(cfg: TrainConfig) -> TrainConfig:
     """The run from the demo's model, which comes with the package, its modalities as small."""
+    arch = "imagebind_tiny" if recipe.family(cfg).twins else "tiny"
+    small = PREPROCESS[arch]
     modalities = {
         name: dataclasses.replace(
-            recipe,
-            preprocess={**recipe.preprocess, **PREPROCESS.get(name, {})},
-            patch_dropout=0.0,
+            one,
+            preprocess={**one.preprocess, **small.get(name, {})},
+            **dict.fromkeys(DROPS, 0.0),
             batch_size=0,
         )
-        for name, recipe in cfg.modalities.items()
+        for name, one in cfg.modalities.items()
     }
     return dataclasses.replace(
         cfg,
-        arch="tiny",
+        arch=arch,
         init_from=shipped.DEMO,
         modalities=modalities,
+        anchors={
+            name: {**cfg.anchors.get(name, {}), **small.get(name, {})}
+            for name in recipe.towers_of(cfg)
+            if name not in cfg.modalities
+        },
         batch_size=BATCH_SIZE,
         accumulate=1,
         text_length=TEXT_LENGTH,
@@ -158,7 +183,7 @@ def export(
 ) -> None:
     """Writes towers, preprocessing, and what the rows are known by."""
     params.pop("logit_bias", None)
-    params["logit_scale"] = {name: params["logit_scale"][name] for name in model_cfg.towers}
+    params["logit_scale"] = {name: params["logit_scale"][name] for name in model_cfg.scaled}
     checkpoint.save_model(
         folder,
         params,

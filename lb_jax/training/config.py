@@ -33,22 +33,32 @@ class ModalityRecipe:
     Attributes:
       text_kind: caption kind (`raw`, `mplug`, `polish_mplug`, `sound_mplug`, `ofa`, `mix`); empty
         takes the modality's usual one.
+      anchor: what it is bound to: its captions, or the item's file of another modality, whose
+        tower is then part of the model; ImageBind binds to "image" and "video".
       patch_dropout: share of the patches dropped in training.
+      drop_path: share of the items that training leaves out the last layer for; less in those
+        before it, see `layers.drop_path`.
+      head_dropout: share of the features before the projection that training drops.
       lora: low-rank factors, or None. The layers that carry them are the modality's usual ones
         unless `lora.targets` says otherwise.
       temporal: attention over time in every block.
       tube_size: frames per patch; 0 embeds frames one by one.
       preprocess: fields of the modality's preprocessing spec that differ from the default preset.
       batch_size: items per step; 0 takes the run's.
+      temperature: that it starts from; 0 takes the run's.
     """
 
     text_kind: str = ""
+    anchor: str = TEXT
     patch_dropout: float = 0.0
+    drop_path: float = 0.0
+    head_dropout: float = 0.0
     lora: LoraConfig | None = None
     temporal: bool = False
     tube_size: int = 0
     preprocess: dict[str, Any] = dataclasses.field(default_factory=dict)
     batch_size: int = 0
+    temperature: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,7 +205,10 @@ class TrainConfig:
         `models/valor_architectures.py`, of MMV's one of `models/mmv_architectures.py`.
       init_from: what to start from: a checkpoint or work directory, or published weights (folder,
         file or hub name, see docs/weights.md); empty draws everything at random.
-      modalities: what is trained, each against text; of a VALOR or MMV run what an item has.
+      modalities: what is trained, each against its anchor, which is text unless it says
+        otherwise; of a VALOR or MMV run what an item has.
+      anchors: fields of the preprocessing of modalities that are an anchor and not trained
+        themselves, by modality.
       trainable: `(path regex, bool)` rules, first match wins; what is not trainable has no gradient
         and no optimiser state.
       batch_size: items per modality and step, over all devices; a modality may have its own.
@@ -225,6 +238,7 @@ class TrainConfig:
     steps: int
     batch_size: int
     init_from: str = ""
+    anchors: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     paraphrase: ParaphraseConfig | None = None
     text_length: int = 77
     seed: int = 0
@@ -371,7 +385,7 @@ _RANGES = (
     ),
     (
         r"steps|seed|max_skipped|optim/(warmup_steps|weight_decay|clip_norm)|"
-        r"data/(threads|workers)|modalities/[^/]+/(batch_size|tube_size)|"
+        r"data/(threads|workers)|modalities/[^/]+/(batch_size|tube_size|temperature)|"
         r"valor/(epochs|grouping/alpha|trained/[^/]+)|mmv/(audio|text)_weight",
         lambda x: x >= 0,
         "0 or more",
@@ -389,7 +403,8 @@ _RANGES = (
     ),
     (r"optim/(lr|eps|init_temperature)|data/sources/[^/]+/weight", lambda x: x > 0, "above 0"),
     (
-        r"optim/b[12]|modalities/[^/]+/(patch_dropout|lora/dropout)|valor/grouping/smoothing",
+        r"optim/b[12]|modalities/[^/]+/(patch_dropout|drop_path|head_dropout|lora/dropout)|"
+        r"valor/grouping/smoothing",
         lambda x: 0 <= x < 1,
         "from 0 to below 1",
     ),

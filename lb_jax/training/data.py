@@ -14,10 +14,11 @@ from lb_jax.core.modalities import TEXT
 from lb_jax.corpora import captions
 from lb_jax.corpora.rows import Source
 from lb_jax.corpora.sources import open_source
-from lb_jax.feed import pipeline, text_cache
+from lb_jax.feed import pairs, pipeline, text_cache
 from lb_jax.feed.epochs import LastBatch
 from lb_jax.models.languagebind import LanguageBind
 from lb_jax.training import config as train_config
+from lb_jax.training import recipe
 from lb_jax.training.compute import compute_dtype
 from lb_jax.training.config import SourceConfig, TrainConfig
 
@@ -43,21 +44,22 @@ def loaders(cfg: TrainConfig, preprocess: Mapping[str, Any]) -> dict[str, pipeli
     found: dict[str, pipeline.Loader] = {}
     for modality, one in cfg.modalities.items():
         sources = _carrying(cfg.data.sources, opened, modality)
+        spec = recipe.training_spec(preprocess[modality])
+        options: dict[str, Any] = {
+            "seed": cfg.seed,
+            "cache": cfg.data.cache == "memory",
+            "drop_to": drop_to[modality],
+        }
+        if one.anchor != TEXT:
+            seen = recipe.training_spec(preprocess[one.anchor])
+            found[modality] = pairs.Pairs(sources, modality, spec, one.anchor, seen, **options)
+            continue
         kind = one.text_kind or captions.usual_kind(
             (held for source, _ in sources for held in source.text_kinds), modality
         )
         for source, _ in sources:
             source.require([kind])
-        found[modality] = pipeline.Loader(
-            sources,
-            modality,
-            preprocess[modality],
-            kind,
-            encode,
-            seed=cfg.seed,
-            cache=cfg.data.cache == "memory",
-            drop_to=drop_to[modality],
-        )
+        found[modality] = pipeline.Loader(sources, modality, spec, kind, encode, **options)
     if cfg.paraphrase:
         every = [(opened[name], one.weight) for name, one in cfg.data.sources.items()]
         for source, _ in every:

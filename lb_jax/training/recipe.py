@@ -2,89 +2,130 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lb_jax.convert import imagebind_files
 from lb_jax.convert.parts import Weights
 from lb_jax.convert.sharing import shared_leaves
 from lb_jax.convert.weights import open_weights
 from lb_jax.core import errors, paths
 from lb_jax.core.modalities import LANGUAGEBIND, MODALITIES, TEXT
 from lb_jax.media import specs
-from lb_jax.models import adapt
+from lb_jax.models import adapt, families
 from lb_jax.models.architectures import architecture
-from lb_jax.models.languagebind import LanguageBind, ModelConfig, is_shared
+from lb_jax.models.languagebind import LanguageBind, ModelConfig, is_based
 from lb_jax.models.vision import VisionConfig
 from lb_jax.objectives import contrastive
 from lb_jax.training.config import ModalityRecipe, TrainConfig
 
 
+def towers_of(cfg: TrainConfig) -> dict[str, ModalityRecipe]:
+    """The recipe of every tower of the run: of what trains, behind those that it is bound to."""
+    anchors = [one.anchor for one in cfg.modalities.values() if one.anchor != TEXT]
+    given = {
+        name: ModalityRecipe(preprocess=cfg.anchors.get(name, {}))
+        for name in anchors
+        if name not in cfg.modalities
+    }
+    return given | cfg.modalities
+
+
+def uses_text(cfg: TrainConfig) -> bool:
+    """Whether the loss takes texts."""
+    bound = any(one.anchor == TEXT for one in cfg.modalities.values())
+    return bound or cfg.paraphrase is not None
+
+
 def preprocessing(cfg: TrainConfig) -> dict[str, Any]:
-    """The preprocessing spec of every modality of the run."""
+    """The preprocessing spec of every tower of the run."""
+    arch = architecture(cfg.arch)
+    preset = family(cfg).preset("default")
     return {
-        name: specs.from_dict(name, {**image_side(cfg, name), **recipe.preprocess})
-        for name, recipe in cfg.modalities.items()
+        name: specs.from_dict(
+            name,
+            specs.to_dict(specs.preset(name, preset))
+            | _fixed(name, arch.tower(name))
+            | recipe.preprocess,
+        )
+        for name, recipe in towers_of(cfg).items()
     }
 
 
-def image_side(cfg: TrainConfig, name: str) -> dict[str, int]:
-    """The architecture's input side, for the modalities that are pictures."""
-    return {} if name in ("audio", "imu") else {"size": architecture(cfg.arch).vision.image_size[0]}
+def family(cfg: TrainConfig) -> families.Family:
+    """The family of the run's architecture."""
+    return families.FAMILIES[architecture(cfg.arch).family or families.LANGUAGEBIND.name]
+
+
+def _fixed(name: str, tower: VisionConfig) -> dict[str, int]:
+    """What an architecture says of the input of a modality."""
+    rows, columns = tower.image_size
+    if name not in ("audio", "imu"):
+        return {"size": rows}
+    if not tower.form:  # towers of sound are as large as their spec says
+        return {}
+    return {"samples": columns} if name == "imu" else {"mel_bins": rows, "target_frames": columns}
+
+
+def training_spec(spec: Any) -> Any:
+    """What a sample of training is: of an item that is several clips a drawn one."""
+    if isinstance(spec, specs.VideoSpec) and spec.clip_s is not None:
+        return dataclasses.replace(spec, clips=1, crops=1)
+    if isinstance(spec, specs.AudioSpec) and spec.layout == "windows":
+        return dataclasses.replace(spec, clips=1)
+    return spec
 
 
 def input_size(spec: Any) -> tuple[int, int]:
     """Rows and columns of what a spec gives."""
-    return (
-        (spec.mel_bins, spec.target_frames)
-        if isinstance(spec, specs.AudioSpec)
-        else (spec.size, spec.size)
-    )
+    if isinstance(spec, specs.AudioSpec):
+        return spec.mel_bins, spec.target_frames
+    if isinstance(spec, specs.ImuSpec):
+        return 1, spec.samples
+    return spec.size, spec.size
 
 
 def tower_config(cfg: TrainConfig, name: str, spec: Any) -> VisionConfig:
     """Shape of one modality's tower.
 
     The architecture's blocks, the spec's input size, the recipe's options.
+
+    Raises:
+      ConfigError: for options that the architecture's towers do not have.
     """
-    recipe: ModalityRecipe = cfg.modalities[name]
-    lora = recipe.lora
-    if lora and lora.targets == type(lora).targets:
+    recipe: ModalityRecipe = towers_of(cfg)[name]
+    lora, tower = recipe.lora, architecture(cfg.arch).tower(name)
+    if tower.form and (recipe.temporal or recipe.tube_size):
+        raise errors.ConfigError(
+            f"config.modalities.{name}: temporal and tube_size are LanguageBind's; the towers of "
+            f"{cfg.arch} are what they are. Leave both out."
+        )
+    if lora and lora.targets == type(lora).targets and not tower.form:
         lora = dataclasses.replace(lora, targets=MODALITIES[name].lora_targets)
-    return dataclasses.replace(
-        architecture(cfg.arch).vision,
-        image_size=input_size(spec),
-        frames=getattr(spec, "frames", 1),
-        temporal=recipe.temporal,
-        tube_size=recipe.tube_size,
-        lora=lora,
-    )
+    shape = {"image_size": input_size(spec), "lora": lora}
+    if not tower.form:
+        frames = getattr(spec, "frames", 1)
+        shape |= {"frames": frames, "temporal": recipe.temporal, "tube_size": recipe.tube_size}
+    return dataclasses.replace(tower, **shape)
 
 
 def build(cfg: TrainConfig) -> tuple[ModelConfig, dict[str, Any]]:
     """The model's shape and its preprocessing specs.
 
     Raises:
-      ConfigError: for an unknown modality, architecture or spec field, or a sigmoid loss whose
-        bias the rules for what trains leave out.
+      ConfigError: for an unknown modality, architecture or spec field, an anchor that is none, or a
+        sigmoid loss whose bias the rules for what trains leave out.
     """
     require_trained_bias(cfg)
     for name in cfg.modalities:
-        if name not in MODALITIES:
-            raise errors.ConfigError(
-                f"config.modalities: unknown {name!r}; known: "
-                f"{', '.join(MODALITIES)}.{errors.nearest(name, MODALITIES)}"
-            )
-        if name not in LANGUAGEBIND:
-            raise errors.ConfigError(
-                f"config.modalities: LanguageBind's towers see pictures and spectrograms, and have "
-                f"none for {name}; expected some of {', '.join(LANGUAGEBIND)}, or a recipe of a "
-                "model that has it."
-            )
-    text = architecture(cfg.arch).text
+        _require_modality(cfg, name, "config.modalities")
+    _require_anchors(cfg)
+    arch = architecture(cfg.arch)
+    text = arch.text
     if cfg.text_length > text.context:
         raise errors.ConfigError(
             f"config.text_length is {cfg.text_length}; the text tower of {cfg.arch} takes at most "
@@ -92,7 +133,47 @@ def build(cfg: TrainConfig) -> tuple[ModelConfig, dict[str, Any]]:
         )
     preprocess = preprocessing(cfg)
     towers = {name: tower_config(cfg, name, spec) for name, spec in preprocess.items()}
-    return ModelConfig(towers, text), preprocess
+    return ModelConfig(towers, text, arch.family), preprocess
+
+
+def _require_modality(cfg: TrainConfig, name: str, where: str) -> None:
+    if name not in MODALITIES:
+        raise errors.ConfigError(
+            f"{where}: unknown {name!r}; known: "
+            f"{', '.join(MODALITIES)}.{errors.nearest(name, MODALITIES)}"
+        )
+    known = architecture(cfg.arch).towers or LANGUAGEBIND
+    if name not in known:
+        raise errors.ConfigError(
+            f"{where}: LanguageBind's towers see pictures and spectrograms, and have none for "
+            f"{name}; expected some of {', '.join(known)}, or an architecture that has it "
+            "(config.arch=imagebind_huge)."
+        )
+
+
+def _require_anchors(cfg: TrainConfig) -> None:
+    """Checks what modalities are bound to.
+
+    Raises:
+      ConfigError: for what is no modality, a modality bound to itself, and preprocessing of an
+        anchor that is none.
+    """
+    for name, one in cfg.modalities.items():
+        if one.anchor == name:
+            raise errors.ConfigError(
+                f"config.modalities.{name}.anchor is {name!r} itself; bind it to another "
+                f"modality, or to {TEXT!r}."
+            )
+        if one.anchor != TEXT:
+            _require_modality(cfg, one.anchor, f"config.modalities.{name}.anchor")
+    alone = [name for name in towers_of(cfg) if name not in cfg.modalities]
+    strange = [name for name in cfg.anchors if name not in alone]
+    if strange:
+        raise errors.ConfigError(
+            f"config.anchors.{strange[0]}: nothing is bound to it, or it is trained itself and its "
+            f"preprocessing is config.modalities.{strange[0]}.preprocess; expected some of "
+            f"{', '.join(alone) or 'none'}."
+        )
 
 
 def require_trained_bias(cfg: TrainConfig) -> None:
@@ -118,14 +199,26 @@ def require_trained_bias(cfg: TrainConfig) -> None:
 def drawn_params(cfg: TrainConfig, model: LanguageBind) -> paths.Tree:
     """Parameters drawn from the seed, temperatures and biases as the run starts them."""
     fresh = model.init(jax.random.key(cfg.seed))
-    fresh["logit_scale"] = {
-        name: jnp.log(1 / jnp.float32(cfg.optim.init_temperature)) for name in cfg.batch_sizes
-    }
+    owners = {name: scale_of(model.cfg, name) for name in cfg.batch_sizes}
+    scaled = model.cfg.scaled if model.cfg.kind.own_scales else owners.values()
+    fresh["logit_scale"] = {name: _log_scale(cfg, name) for name in dict.fromkeys(scaled)}
     if cfg.loss.kind == "sigmoid":
         fresh["logit_bias"] = {
             name: jnp.float32(contrastive.INITIAL_LOGIT_BIAS) for name in cfg.batch_sizes
         }
     return fresh
+
+
+def scale_of(model_cfg: ModelConfig, name: str) -> str:
+    """Whose temperature a loss has: the modality's, or the text's where it has none of its own."""
+    own = model_cfg.kind.own_scales
+    return TEXT if own and name not in own else name
+
+
+def _log_scale(cfg: TrainConfig, name: str) -> jax.Array:
+    recipe = cfg.modalities.get(name)
+    temperature = (recipe.temperature if recipe else 0.0) or cfg.optim.init_temperature
+    return jnp.log(1 / jnp.float32(temperature))
 
 
 def _drawn_at_once(cfg: TrainConfig, model: LanguageBind) -> paths.Tree:
@@ -136,9 +229,11 @@ def _drawn_at_once(cfg: TrainConfig, model: LanguageBind) -> paths.Tree:
 def initial_params(cfg: TrainConfig, model: LanguageBind) -> paths.Tree:
     """Starting parameters on the host, drawn from the seed or taken from `cfg.init_from`.
 
-    With `init_from` every tower starts from its own there, else from the image tower. LoRA factors
-    go on being trained where the run has the same ones; otherwise they are folded into the kernels
-    first, so that the run starts from the same function.
+    With `init_from` every tower starts from its own there, else from the image tower; of ImageBind,
+    whose towers are of several forms, as it is drawn. ImageBind may also start from an OpenCLIP, as
+    the original did, and keeps the temperatures it had. LoRA factors go on being trained where the
+    run has the same ones; otherwise they are folded into the kernels first, so that the run starts
+    from the same function.
 
     Raises:
       CheckpointError: when the checkpoint cannot be read.
@@ -147,8 +242,11 @@ def initial_params(cfg: TrainConfig, model: LanguageBind) -> paths.Tree:
     if not cfg.init_from:
         return _drawn_at_once(cfg, model)
     weights = open_weights(cfg.init_from)
-    if not _same_factors(weights.config.towers, model.cfg.towers):
+    starts_anew = bool(model.cfg.family) and not weights.config.family
+    if starts_anew or not _same_factors(weights.config.towers, model.cfg.towers):
         weights = open_weights(cfg.init_from, merge_lora=True)
+    if starts_anew:
+        weights = imagebind_files.OpenClipStart(weights)
     source = LanguageBind(weights.config)
     if source.cfg.kind != model.cfg.kind:
         raise errors.ConfigError(
@@ -164,11 +262,15 @@ def initial_params(cfg: TrainConfig, model: LanguageBind) -> paths.Tree:
     fresh = _drawn_at_once(cfg, model)
     _require_alike(cfg, weights)
     given = paths.unflatten(dict(shared_leaves(weights, np.float32)))
-    base = paths.flatten(given["base"])
-    towers = {}
+    kind, towers = model.cfg.kind, {}
+    twins = kind.twins
+    base = {} if twins else paths.flatten(given["base"])
     for name, tower in model.cfg.towers.items():
-        origin = name if name in source.modalities else "image"
+        origin = _origin(name, source.modalities, twins)
         if origin not in source.modalities:
+            if twins and name not in twins:  # of another form than any that is there
+                towers[name] = model.tower(fresh, name)
+                continue
             raise errors.ConfigError(
                 f"{weights.where} has towers for {', '.join(source.modalities)}; {name} needs its "
                 "own or an image tower to start from."
@@ -177,16 +279,35 @@ def initial_params(cfg: TrainConfig, model: LanguageBind) -> paths.Tree:
             source.tower(given, origin), model.tower(fresh, name), source.cfg.towers[origin], tower
         )
         _require_shapes(whole, model.shapes(name), f"{weights.where} as {name}")
-        towers[name] = _without_equal(whole, base)
+        flat = paths.flatten(whole)
+        shared = {path: leaf for path, leaf in flat.items() if is_based(kind, name, path)}
+        base = base or shared
+        own = {
+            path: leaf
+            for path, leaf in flat.items()
+            if not (path in shared and path in base and _is_equal(leaf, base[path]))
+        }
+        towers[name] = paths.unflatten(own)
+    kept = {}
+    if model.cfg.kind.own_scales:  # constants of a modality there, which are read and not assumed
+        known = given["logit_scale"]
+        kept = {name: known[name] for name in fresh["logit_scale"] if name in known}
+        kept = {name: one for name, one in kept.items() if not _has_temperature(cfg, name)}
     return jax.tree.map(
         np.asarray,
         {
             "base": paths.unflatten(base),
             "towers": towers,
             "text": given["text"],
-            **{name: fresh[name] for name in ("logit_scale", "logit_bias") if name in fresh},
+            "logit_scale": fresh["logit_scale"] | kept,
+            **({"logit_bias": fresh["logit_bias"]} if "logit_bias" in fresh else {}),
         },
     )
+
+
+def _has_temperature(cfg: TrainConfig, name: str) -> bool:
+    """Whether the recipe of a modality says from which temperature it starts."""
+    return name in cfg.modalities and cfg.modalities[name].temperature > 0
 
 
 def _require_alike(cfg: TrainConfig, weights: Weights) -> None:
@@ -201,7 +322,8 @@ def _require_alike(cfg: TrainConfig, weights: Weights) -> None:
             "from weights without tokenizer_kwargs.clean."
         )
     for name, spec in preprocessing(cfg).items():
-        origin = weights.preprocess.get(name, weights.preprocess.get("image", {}))
+        usual = {} if family(cfg).twins else weights.preprocess.get("image", {})
+        origin = weights.preprocess.get(name, usual)
         other = {
             field: list(origin[field])
             for field in ("mean", "std")
@@ -245,16 +367,12 @@ def _require_shapes(tower: Mapping[str, Any], wanted: Mapping[str, Any], what: s
         )
 
 
-def _without_equal(tower: Mapping[str, Any], base: Mapping[str, Any]) -> paths.Tree:
-    """What a tower must bring itself: leaves that `base` (flat) lacks with the same values."""
-    return paths.unflatten(
-        {
-            path: leaf
-            for path, leaf in paths.flatten(tower).items()
-            if not (
-                is_shared(path)
-                and path in base
-                and (leaf is base[path] or np.array_equal(leaf, base[path]))
-            )
-        }
-    )
+def _is_equal(one: Any, other: Any) -> bool:
+    return one is other or np.array_equal(one, other)
+
+
+def _origin(name: str, known: Collection[str], twins: Sequence[str]) -> str:
+    """The tower that a modality starts from: its own, its twin's, or the image tower."""
+    if name in known or (twins and name not in twins):
+        return name
+    return next((one for one in twins if one in known), "image")

@@ -3,12 +3,14 @@
 Every modality and its texts become embeddings, the embeddings a loss; the gradient of the trainable
 leaves, update, clamp. A batch maps each modality to `{"media": preprocessed [b, ...], "text": ids
 [b, n]}`, and `text`, if it is there, to ids of two captions of the same items. In place of ids,
-texts may be embeddings [b, e] of a frozen text tower.
+texts may be embeddings [b, e] of a frozen text tower, and of a modality that is bound to another
+one, its anchor, preprocessed items of that [b, ...].
 """
 
 import functools
 import zlib
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -17,7 +19,7 @@ import optax
 
 from lb_jax.core import paths
 from lb_jax.core.modalities import TEXT
-from lb_jax.models.languagebind import LanguageBind
+from lb_jax.models.languagebind import LanguageBind, input_shape
 from lb_jax.objectives import contrastive
 from lb_jax.training import fingerprint, rows, sharding
 
@@ -30,18 +32,21 @@ NONE_RUNS: paths.Rules = ((r".*", False),)  # of a model whose trained leaves al
 
 def make_encode(
     model: LanguageBind,
-    patch_dropout: Mapping[str, float],
+    drops: Mapping[str, Mapping[str, float]],
     mesh: jax.sharding.Mesh | None = None,
+    anchors: Mapping[str, str] = MappingProxyType({}),
 ):
     """Returns `encode(params, batch, items, key)`, the embeddings in place of the inputs.
 
     All captions go through the text tower in one call; embeddings [b, e] that it gave before stay
-    as they are. Inputs that a batch lacks are not encoded.
+    as they are. Inputs that a batch lacks are not encoded. What a modality is bound to is seen as
+    for inference, nothing of it dropped.
 
     Args:
       model: the towers.
-      patch_dropout: share of the patches dropped, by modality.
+      drops: modality -> shares that its tower drops, options of `VisionTower.__call__`.
       mesh: that a batch is spread on, None for a single device.
+      anchors: modality -> the one that it is bound to in place of text.
     """
     devices, options = 1, {}
     if mesh is not None:
@@ -57,7 +62,8 @@ def make_encode(
             (name, side)
             for name in sorted(batch)
             for side, one in sorted(batch[name].items())
-            if TEXT in (name, side) and jnp.issubdtype(one.dtype, jnp.integer)
+            if TEXT in (name, side) and name not in anchors
+            if jnp.issubdtype(one.dtype, jnp.integer)
         ]
         if captions:
             ids = [batch[name][side] for name, side in captions]
@@ -70,39 +76,57 @@ def make_encode(
                 found[name]["media"] = model.encode(
                     params,
                     name,
-                    sides["media"],
+                    one_clip(model, name, sides["media"]),
                     key=jax.random.fold_in(key, zlib.crc32(name.encode())),
                     items=None if items is None else items[name],
-                    patch_dropout=patch_dropout.get(name, 0.0),
+                    **drops.get(name, {}),
                     **options,
                 )
+            if name in anchors and TEXT in sides:
+                anchor = anchors[name]
+                seen = one_clip(model, anchor, sides[TEXT])
+                found[name][TEXT] = model.encode(params, anchor, seen, **options)
         return found
 
     return encode
 
 
-def make_contrast(objective: Callable[..., jax.Array], *, mask_duplicates: bool = False):
+def one_clip(model: LanguageBind, name: str, items: jax.Array) -> jax.Array:
+    """Items [b, ...] as the tower takes them; a drawn clip has an axis of its own, [b, 1, ...]."""
+    inner = input_shape(model.cfg, name)
+    return items[:, 0] if items.shape[1:] == (1, *inner) else items
+
+
+def make_contrast(
+    objective: Callable[..., jax.Array],
+    *,
+    mask_duplicates: bool = False,
+    scales: Mapping[str, str] = MappingProxyType({}),
+):
     """Returns `contrast(params, embeddings, batch) -> (scalar, metrics)`.
 
-    Every modality is bound to its own texts only; the losses are summed, so each tower sees the
-    gradient it would see alone.
+    Every modality is bound to its own texts only, or to its own items of its anchor; the losses are
+    summed, so each tower sees the gradient it would see alone.
 
     Args:
       objective: a row of `contrastive.LOSSES`, or its ring form.
-      mask_duplicates: items with the same caption are no negatives of each other.
+      mask_duplicates: items with the same caption, or of the same anchor, are no negatives of each
+        other.
+      scales: modality -> whose temperature its loss has, where that is not its own.
     """
 
     def contrast(params, embeddings: Batch, batch: Batch):
         metrics = {}
         for name in sorted(embeddings):
+            scale = params["logit_scale"][scales.get(name, name)]
             metrics[f"loss/{name}"] = objective(
                 embeddings[name]["media"],
                 embeddings[name][TEXT],
-                params["logit_scale"][name],
+                scale,
                 params.get("logit_bias", {}).get(name, 0.0),
                 fingerprint.of_rows(batch[name][TEXT]) if mask_duplicates else None,
             )
-            metrics[f"logit_scale/{name}"] = params["logit_scale"][name]
+            metrics[f"logit_scale/{name}"] = scale
         total = sum(metrics[f"loss/{name}"] for name in embeddings)
         return total, {"loss": total, **metrics}
 

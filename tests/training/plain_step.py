@@ -113,7 +113,7 @@ def plain_gradient(name: str):
     cfg = RUNS[name]
     encode = step_lib.make_encode(
         LanguageBind(recipe.build(cfg)[0]),
-        {modality: one.patch_dropout for modality, one in cfg.modalities.items()},
+        {name: {"patch_dropout": one.patch_dropout} for name, one in cfg.modalities.items()},
     )
     contrast = step_lib.make_contrast(
         contrastive.LOSSES[cfg.loss.kind], mask_duplicates=cfg.loss.mask_duplicates

@@ -24,7 +24,8 @@ class Headline:
     """One number that sums up a part of the evaluation.
 
     Attributes:
-      name: key of `targets`: a zero-shot task, "text->video", or "best emergent pair".
+      name: key of `targets`: a zero-shot task, "text->video", a pair such as "imu->video", or
+        "best emergent pair".
       value: a fraction for zero-shot tasks, otherwise R@1 as a multiple of chance.
       detail: what the number is of, in words.
       is_multiple: whether `value` is a multiple of chance.
@@ -66,7 +67,7 @@ def headlines(
 ) -> list[Headline]:
     """Picks the numbers that sum up `Result.metrics`.
 
-    Each zero-shot task, text to each modality, the best pair.
+    Each zero-shot task, text to each modality, the pairs that have a target, the best pair.
 
     Args:
       metrics: as in `evaluate.Result`.
@@ -100,6 +101,10 @@ def headlines(
                 targets.get(f"text->{name}"),
             )
         )
+    for pair in targets:
+        if row := metrics["emergent"].get(pair):
+            detail = f"chance; R@1 {percent(row['R@1'])} of {row['n']}"
+            lines.append(Headline(pair, row["times_chance"], detail, True, 1.0, targets[pair]))
     if metrics["emergent"]:
         pair, row = max(metrics["emergent"].items(), key=lambda item: item[1]["times_chance"])
         detail = f"chance; {pair}, R@1 {percent(row['R@1'])}"

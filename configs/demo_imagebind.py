@@ -1,0 +1,78 @@
+"""Demo, ImageBind: small towers of its form on the demo's corpus, motion sensors among them.
+
+    lb-jax train --config=configs/demo_imagebind.py:vision --workdir=build/vision \\
+        --config.data.sources.main.path=build/corpus/train.json
+
+`vision` makes the tower of stills and clips out of the demo's image tower, as the original came out
+of an OpenCLIP, and teaches it what moves. Then, with --config.init_from=build/vision, `image` binds
+modalities to the pictures and films of the same items, as published, and `text` binds them to
+captions. `lb-jax demo imagebind` is the corpus, the three runs, measures and reports.
+"""
+
+from lb_jax.core import shipped
+from lb_jax.media.specs import ONE_CLIP
+from lb_jax.training.config import (
+    DataConfig,
+    ModalityRecipe,
+    OptimConfig,
+    TrainConfig,
+    as_config_dict,
+    chosen,
+)
+
+WHOLE = {"preprocess": ONE_CLIP}  # films of two seconds are one window
+IMU = {"drop_path": 0.1, "head_dropout": 0.1}
+
+# what stands behind the colon -> (modalities, what trains, steps, learning rate)
+ROWS = {
+    "vision": (
+        {
+            "video": ModalityRecipe(batch_size=96, **WHOLE),
+            "image": ModalityRecipe(text_kind="ofa", batch_size=64),
+        },
+        ((r"base/.*|logit_scale/text", True),),
+        300,
+        2e-3,
+    ),
+    "image": (
+        {
+            "imu": ModalityRecipe(anchor="video", **IMU),
+            "depth": ModalityRecipe(anchor="image"),
+            "thermal": ModalityRecipe(anchor="image"),
+        },
+        ((r"towers/.*|logit_scale/(imu|depth|thermal)", True),),
+        400,
+        2e-3,
+    ),
+    "text": (
+        {
+            "imu": ModalityRecipe(**IMU),
+            "depth": ModalityRecipe(),
+            "thermal": ModalityRecipe(),
+            "audio": ModalityRecipe(),
+        },
+        ((r"towers/.*|logit_scale/(imu|depth|thermal|audio)", True),),
+        400,
+        2e-3,
+    ),
+}
+
+
+def get_config(row="vision"):
+    modalities, trains, steps, lr = chosen(ROWS, row, "configs/demo_imagebind.py")
+    return as_config_dict(
+        TrainConfig(
+            arch="imagebind_tiny",
+            init_from=shipped.DEMO if row == "vision" else "",
+            modalities=modalities,
+            anchors={"video": ONE_CLIP} if row == "image" else {},
+            trainable=(*trains, (r".*", False)),
+            steps=steps,
+            batch_size=64,
+            text_length=24,
+            data=DataConfig(cache="memory", threads=0),
+            optim=OptimConfig(lr=lr, warmup_steps=20, weight_decay=0.05, init_temperature=0.1),
+            log_every=10,
+            save_every=100,
+        )
+    )
