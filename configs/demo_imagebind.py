@@ -20,19 +20,16 @@ from lb_jax.training.config import (
     chosen,
 )
 
-WHOLE = {"preprocess": ONE_CLIP}  # films of two seconds are one window
+CLIP = ModalityRecipe(preprocess=ONE_CLIP, batch_size=96)  # films of 2 s are one window
 IMU = {"drop_path": 0.1, "head_dropout": 0.1}
+TOWERS = ((r"towers/.*|logit_scale/(imu|depth|thermal|audio)", True), (r".*", False))
 
-# what stands behind the colon -> (modalities, what trains, steps, learning rate)
+# what stands behind the colon -> (modalities, what trains, steps)
 ROWS = {
     "vision": (
-        {
-            "video": ModalityRecipe(batch_size=96, **WHOLE),
-            "image": ModalityRecipe(text_kind="ofa", batch_size=64),
-        },
-        ((r"base/.*|logit_scale/text", True),),
+        {"video": CLIP, "image": ModalityRecipe(text_kind="ofa")},
+        ((r"base/.*|logit_scale/text", True), (r".*", False)),
         300,
-        2e-3,
     ),
     "image": (
         {
@@ -40,38 +37,32 @@ ROWS = {
             "depth": ModalityRecipe(anchor="image"),
             "thermal": ModalityRecipe(anchor="image"),
         },
-        ((r"towers/.*|logit_scale/(imu|depth|thermal)", True),),
+        TOWERS,
         400,
-        2e-3,
     ),
     "text": (
-        {
-            "imu": ModalityRecipe(**IMU),
-            "depth": ModalityRecipe(),
-            "thermal": ModalityRecipe(),
-            "audio": ModalityRecipe(),
-        },
-        ((r"towers/.*|logit_scale/(imu|depth|thermal|audio)", True),),
+        {"imu": ModalityRecipe(**IMU)}
+        | {name: ModalityRecipe() for name in ("depth", "thermal", "audio")},
+        TOWERS,
         400,
-        2e-3,
     ),
 }
 
 
 def get_config(row="vision"):
-    modalities, trains, steps, lr = chosen(ROWS, row, "configs/demo_imagebind.py")
+    modalities, trains, steps = chosen(ROWS, row, "configs/demo_imagebind.py")
     return as_config_dict(
         TrainConfig(
             arch="imagebind_tiny",
             init_from=shipped.DEMO if row == "vision" else "",
             modalities=modalities,
             anchors={"video": ONE_CLIP} if row == "image" else {},
-            trainable=(*trains, (r".*", False)),
+            trainable=trains,
             steps=steps,
             batch_size=64,
             text_length=24,
             data=DataConfig(cache="memory", threads=0),
-            optim=OptimConfig(lr=lr, warmup_steps=20, weight_decay=0.05, init_temperature=0.1),
+            optim=OptimConfig(lr=2e-3, warmup_steps=20, weight_decay=0.05, init_temperature=0.1),
             log_every=10,
             save_every=100,
         )

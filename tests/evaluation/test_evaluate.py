@@ -42,12 +42,17 @@ def test_shuffled_frames_lose_motion_and_keep_category(corpus, planted):
 
 def test_shuffling_is_a_permutation_that_is_never_the_identity():
     for frames in (2, 3, 8):
-        clip = np.arange(frames)[:, None]
+        clip = np.arange(frames)[:, None, None, None]
         for seed in range(50):
             shuffled = evaluate.shuffle_frames(clip, seed)
-            assert sorted(shuffled[:, 0]) == list(range(frames))
+            assert sorted(shuffled[:, 0, 0, 0]) == list(range(frames))
             assert not np.array_equal(shuffled, clip)
             np.testing.assert_array_equal(shuffled, evaluate.shuffle_frames(clip, seed))
+
+
+def test_frames_are_shuffled_inside_each_view():
+    views = np.arange(6).reshape(3, 2, 1, 1, 1)
+    np.testing.assert_array_equal(evaluate.shuffle_frames(views, 0), views[:, ::-1])
 
 
 def test_clips_of_one_frame_have_no_shuffled_row(corpus, planted, monkeypatch):

@@ -12,6 +12,7 @@ import numpy as np
 
 from lb_jax.core import paths
 from lb_jax.core.modalities import TEXT
+from lb_jax.media import specs
 from lb_jax.models.languagebind import LanguageBind
 from lb_jax.models.lora import LoraConfig
 from lb_jax.objectives import contrastive
@@ -56,8 +57,27 @@ def binding(lora_dropout: float = 0.0) -> TrainConfig:
     )
 
 
+def pictures() -> TrainConfig:
+    """ImageBind: motion bound to clips and depth to stills, everything dropped, LoRA on one."""
+    return TrainConfig(
+        arch="imagebind_tiny",
+        modalities={
+            "imu": ModalityRecipe(anchor="video", drop_path=0.5, head_dropout=0.5),
+            "depth": ModalityRecipe(anchor="image", lora=LoraConfig(rank=2), patch_dropout=0.5),
+        },
+        anchors={"video": specs.ONE_CLIP},
+        trainable=((r"towers/imu/.*|towers/depth/blocks/.*/lora_[ab]", True), (r".*", False)),
+        steps=6,
+        batch_size=16,
+        text_length=16,
+        loss=LossConfig(tile=3),
+    )
+
+
 RUNS = {
     "binding": binding(),
+    "pictures": pictures(),
+    "anchors train": dataclasses.replace(pictures(), trainable=((r".*", True),)),
     "LoRA dropout": binding(lora_dropout=0.1),
     "everything trains": dataclasses.replace(binding(), trainable=((r".*", True),)),
     "cached texts": dataclasses.replace(
@@ -111,12 +131,19 @@ def jit(name: str, function):
 def plain_gradient(name: str):
     """`gradient(trainable, frozen, batch, key)` of a run in the plainest form."""
     cfg = RUNS[name]
+    model = LanguageBind(recipe.build(cfg)[0])
     encode = step_lib.make_encode(
-        LanguageBind(recipe.build(cfg)[0]),
-        {name: {"patch_dropout": one.patch_dropout} for name, one in cfg.modalities.items()},
+        model,
+        {
+            modality: {share: getattr(one, share) for share in family.DROPS}
+            for modality, one in cfg.modalities.items()
+        },
+        anchors={m: one.anchor for m, one in cfg.modalities.items() if one.anchor != TEXT},
     )
     contrast = step_lib.make_contrast(
-        contrastive.LOSSES[cfg.loss.kind], mask_duplicates=cfg.loss.mask_duplicates
+        contrastive.LOSSES[cfg.loss.kind],
+        mask_duplicates=cfg.loss.mask_duplicates,
+        scales={one: recipe.scale_of(model.cfg, one) for one in cfg.batch_sizes},
     )
     return jit(name, jax.value_and_grad(step_lib.make_loss(encode, contrast), has_aux=True))
 

@@ -50,10 +50,18 @@ def test_parts_of_a_batch(shape):
     assert_equal(found, plain_step.plain("binding"))
 
 
-@pytest.mark.parametrize("name", ["everything trains", "cached texts", "sigmoid"])
+@pytest.mark.parametrize(
+    "name", ["everything trains", "cached texts", "sigmoid", "pictures", "anchors train"]
+)
 def test_parts_of_a_batch_of_other_runs(name):
     found = plain_step.as_run(name, plain_step.mesh_of((2, 2, 2)), accumulate=4)
     assert_equal(found, plain_step.plain(name))
+
+
+@pytest.mark.parametrize("shape", [ONE, DATA, FSDP, TENSOR], ids=str)
+def test_devices_of_pictures_in_pairs(shape):
+    found = plain_step.as_run("pictures", plain_step.mesh_of(shape))
+    assert_equal(found, plain_step.plain("pictures"))
 
 
 @pytest.mark.parametrize("remat", ["dots", "full"])
