@@ -11,14 +11,8 @@ captions. `lb-jax demo imagebind` is the corpus, the three runs, measures and re
 
 from lb_jax.core import shipped
 from lb_jax.media.specs import ONE_CLIP
-from lb_jax.training.config import (
-    DataConfig,
-    ModalityRecipe,
-    OptimConfig,
-    TrainConfig,
-    as_config_dict,
-    chosen,
-)
+from lb_jax.training import config as train_config
+from lb_jax.training.config import DataConfig, ModalityRecipe, OptimConfig, TrainConfig
 
 CLIP = ModalityRecipe(preprocess=ONE_CLIP, batch_size=96)  # films of 2 s are one window
 IMU = {"drop_path": 0.1, "head_dropout": 0.1}
@@ -50,8 +44,8 @@ ROWS = {
 
 
 def get_config(row="vision"):
-    modalities, trains, steps = chosen(ROWS, row, "configs/demo_imagebind.py")
-    return as_config_dict(
+    modalities, trains, steps = train_config.chosen(ROWS, row, "configs/demo_imagebind.py")
+    return train_config.as_config_dict(
         TrainConfig(
             arch="imagebind_tiny",
             init_from=shipped.DEMO if row == "vision" else "",

@@ -18,10 +18,19 @@ from lb_jax.core import config as config_lib
 from lb_jax.core import errors, paths
 from lb_jax.core.modalities import LANGUAGEBIND
 from lb_jax.media import specs
+from lb_jax.models.languagebind import LanguageBind
 from lb_jax.models.mmv import Mmv
 from lb_jax.models.valor import Valor
 from lb_jax.training import config as train_config
-from lb_jax.training import families, mmv_published, published, recipe, sharding, sheets
+from lb_jax.training import (
+    families,
+    imagebind_published,
+    mmv_published,
+    published,
+    recipe,
+    sharding,
+    sheets,
+)
 from lb_jax.training import program as program_lib
 from lb_jax.training.config import SourceConfig
 
@@ -43,6 +52,11 @@ MMV = {
     "mmv_tsm": tuple(f"{row}{x2}" for row in mmv_published.SETTINGS for x2 in ("", ",x2")),
 }
 TRACED |= {"mmv_s3d": ("howto100m_audioset",), "mmv_tsm": ("narrated,trial",)}
+# those of ImageBind, of whose rows some are traced
+TRACED |= {
+    "imagebind": ("imu,whole", "audio,text", "video", "depth,trial"),
+    "demo_imagebind": ("vision", "image", "text"),
+}
 RUNS = [(name, one) for name in SHEETS for one in TRACED.get(name, ARGUMENTS.get(name, ("",)))]
 
 
@@ -286,6 +300,52 @@ def test_every_row_of_an_mmv_sheet_is_a_run_with_rules_for_its_parameters(name):
             frozen = {path for path, is_trained in trains.items() if not is_trained}
             is_word2vec = "howto100m" in row and "trial" not in argument
             assert frozen == ({"text/token_embed/embedding"} if is_word2vec else set())
+
+
+def test_every_row_of_imagebinds_sheet_trains_its_modality_and_nothing_that_it_is_bound_to():
+    """And so does its trial; LoRA a hundredth of it."""
+    shapes = functools.cache(
+        lambda cfg: paths.flatten(jax.eval_shape(LanguageBind(cfg).init, jax.random.key(0)))
+    )
+    for row, (name, to_text, is_whole) in imagebind_published.ROWS.items():
+        for argument in (row, f"{row},trial"):
+            cfg = run("imagebind", argument)
+            flat = shapes(recipe.build(cfg)[0])
+            trains = paths.match(cfg.trainable, flat, f"{argument} trainable")
+            found = {path: math.prod(flat[path].shape) for path in flat if trains[path]}
+            of = {
+                path.split("/")[0] if path.startswith("base") else path.split("/")[1]
+                for path in found
+            }
+            own = {"base", name} if name in ("image", "video") else {name}
+            assert of <= own, (argument, of)
+            every = {path for path in flat if path.startswith((f"towers/{name}/", "base/"))}
+            if is_whole and name not in ("image", "video"):
+                assert {p for p in every if p.startswith("towers/")} <= {*found}
+            one = cfg.modalities[name]
+            assert (one.anchor == "text") is (to_text or name in ("image", "video"))
+            learns = f"logit_scale/{name}" in found
+            assert learns is (one.anchor == "text" and name not in ("image", "video"))
+
+
+# ImageBind spec 3: rate, decay, clip, temperature, pairs in a step
+IMAGEBIND_PUBLISHED = {
+    "audio": (1.6e-3, 0.2, 1.0, 0.05, 2048),
+    "depth": (1.6e-3, 0.2, 1.0, 0.2, 512),
+    "thermal": (5e-4, 0.05, 5.0, 0.1, 512),
+    "imu": (5e-4, 0.5, 1.0, 0.2, 512),
+}
+
+
+@pytest.mark.parametrize("name", IMAGEBIND_PUBLISHED)
+def test_settings_of_imagebind_are_the_published_ones(name):
+    cfg = run("imagebind", f"{name},whole")
+    optim, [one] = cfg.optim, cfg.modalities.values()
+    found = optim.lr, optim.weight_decay, optim.clip_norm, optim.init_temperature, cfg.batch_size
+    assert found == IMAGEBIND_PUBLISHED[name]
+    # spec 1.1: drop path of the last block; 1.6: the dropout of motion's head
+    assert one.drop_path == {"audio": 0.1, "imu": 0.7}.get(name, 0.0)
+    assert one.head_dropout == {"imu": 0.5}.get(name, 0.0)
 
 
 # MMV spec 2.1, 2.2, 4.4: what is known. Adam's rate, warm-up, batch; frames, rate, size; sound

@@ -45,7 +45,7 @@ def loss(graph, params, x, **call):
 
 def value_and_gradient(cfg, **options):
     graph, params = built(cfg, tuple(options.items()))
-    call = {"key": jax.random.key(2), "patch_dropout": 0.4}
+    call = {"key": jax.random.key(2), "patch_dropout": 0.4, "drop_path": 0.5, "head_dropout": 0.3}
     run = jax.jit(jax.value_and_grad(lambda params, x: loss(graph, params, x, **call)))
     return run(params, inputs(cfg))
 

@@ -126,3 +126,20 @@ def test_a_bias_far_below_the_scores_hides_a_place():
     hidden = jnp.where(jnp.arange(5) < 3, 0.0, -1e9)[None, None, None]
     hidden = jnp.broadcast_to(hidden, (1, 1, 5, 5))
     np.testing.assert_allclose(attention(x, bias=hidden)[:, :3], attention(x[:, :3]), atol=1e-6)
+
+
+def test_drop_path_rises_in_a_line_and_keeps_the_mean():
+    draws = layers.by_item(jax.random.key(0), jnp.arange(4000), (5, 2))
+    found = np.asarray(layers.drop_path(draws, 0.6))  # [layers, branches, items]
+    assert found.shape == (5, 2, 4000)
+    rates = 0.6 * np.arange(5) / 4
+    np.testing.assert_allclose((found == 0).mean((1, 2)), rates, atol=0.02)
+    for rate, one in zip(rates, found, strict=True):
+        np.testing.assert_allclose(one[one > 0], 1 / (1 - rate), rtol=1e-6)
+    np.testing.assert_array_equal(found[0], 1)
+
+
+def test_what_an_item_drops_depends_on_its_number_alone():
+    whole = layers.by_item(jax.random.key(1), jnp.arange(6), (3,))
+    part = layers.by_item(jax.random.key(1), jnp.array([4, 1]), (3,))
+    np.testing.assert_array_equal(part, whole[jnp.array([4, 1])])

@@ -95,6 +95,13 @@ def mmv_run(tmp_path_factory):
     return mmv_runs.films(tmp_path_factory.mktemp("films"))
 
 
+@pytest.fixture(scope="session")
+def imagebind_run(corpus_dir):
+    from tests.training import imagebind_runs
+
+    return imagebind_runs.pictures(corpus_dir)
+
+
 def _trained(name):
     """The work directory of a whole run of a fixture."""
 
@@ -109,4 +116,6 @@ def _trained(name):
     return trained
 
 
-cached_trained, valor_trained, mmv_trained = map(_trained, ("cached", "valor", "mmv"))
+cached_trained, valor_trained, mmv_trained, imagebind_trained = map(
+    _trained, ("cached", "valor", "mmv", "imagebind")
+)

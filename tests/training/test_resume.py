@@ -35,6 +35,7 @@ SYSTEMS = {
     "languagebind": System("cached_run", open_weights),
     "valor": System("valor_run", open_valor, "tests.training.valor_runs"),
     "mmv": System("mmv_run", open_mmv, "tests.training.mmv_runs"),
+    "imagebind": System("imagebind_run", open_weights, "tests.training.imagebind_runs"),
 }
 KILLED = [name for name, one in SYSTEMS.items() if one.module]  # of the other see test_drill
 
