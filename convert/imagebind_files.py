@@ -160,9 +160,11 @@ def write_released(weights: Weights, folder: Path) -> tuple[int, int]:
       How many tensors, and how many numbers in them.
 
     Raises:
-      CheckpointError: for towers of stills and of clips that differ, which are one there.
+      CheckpointError: for towers of stills and of clips that differ, which are one there, and MLPs
+        of another width than the original's.
     """
     _require_one_vision(weights)
+    _require_ratio(weights)
     cfg, counts = weights.config, []
     stored = weights.origin.get(TEXT, {}).get("dtypes", {})
 
@@ -189,6 +191,16 @@ def _leaf(weights: Weights, path: str, layer: int | None) -> np.ndarray:
     name = next((one for one in several if one in weights.config.towers), top)
     array = tower_leaf(weights, name, inside, layer=layer)
     return array if layer is None else array[0]
+
+
+def _require_ratio(weights: Weights) -> None:
+    """The original's class knows no other width of its MLPs."""
+    for name, one in (*weights.config.towers.items(), (TEXT, weights.config.text)):
+        if one.mlp_dim != towers.MLP_RATIO * one.width:
+            raise errors.CheckpointError(
+                f"{weights.where}: the MLP of {name} is {one.mlp_dim} wide, and {KIND}'s is always "
+                f"{towers.MLP_RATIO} times the width of {one.width}; choose --to=safetensors."
+            )
 
 
 def _require_one_vision(weights: Weights) -> None:
