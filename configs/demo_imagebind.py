@@ -15,6 +15,7 @@ from lb_jax.training import config as train_config
 from lb_jax.training.config import DataConfig, ModalityRecipe, OptimConfig, TrainConfig
 
 CLIP = ModalityRecipe(preprocess=ONE_CLIP, batch_size=96)  # films of 2 s are one window
+DEPTH = {"preprocess": {"focal_px": 518.86}}  # disparity needs the camera
 IMU = {"drop_path": 0.1, "head_dropout": 0.1}
 TOWERS = ((r"towers/.*|logit_scale/(imu|depth|thermal|audio)", True), (r".*", False))
 
@@ -28,15 +29,15 @@ ROWS = {
     "image": (
         {
             "imu": ModalityRecipe(anchor="video", **IMU),
-            "depth": ModalityRecipe(anchor="image"),
+            "depth": ModalityRecipe(anchor="image", **DEPTH),
             "thermal": ModalityRecipe(anchor="image"),
         },
         TOWERS,
         400,
     ),
     "text": (
-        {"imu": ModalityRecipe(**IMU)}
-        | {name: ModalityRecipe() for name in ("depth", "thermal", "audio")},
+        {"imu": ModalityRecipe(**IMU), "depth": ModalityRecipe(**DEPTH)}
+        | {name: ModalityRecipe() for name in ("thermal", "audio")},
         TOWERS,
         400,
     ),

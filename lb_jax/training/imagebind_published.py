@@ -7,11 +7,14 @@ import itertools
 from typing import NamedTuple
 
 from lb_jax.core.modalities import TEXT
+from lb_jax.media.sensors import cameras
 from lb_jax.models.lora import LoraConfig
 from lb_jax.training.config import LossConfig, ModalityRecipe, OptimConfig, TrainConfig, chosen
 
 ARCH, WEIGHTS = "imagebind_huge", "imagebind_huge.pth"
 LORA = LoraConfig(rank=16, alpha=16)
+# Of whole numbers in millimetres; disparity needs the camera, here Kinect's (NYU Depth v2).
+PREPROCESS = {"depth": {"unit_m": 0.001, **cameras.parse("kinect")}}
 TEXT_TEMPERATURE = 0.07  # beside texts, trained, as LanguageBind's
 
 
@@ -72,6 +75,7 @@ def run(row: str, sheet: str) -> TrainConfig:
         lora=None if is_whole else LORA,
         drop_path=one.drop_path if is_whole else 0.0,
         head_dropout=one.head_dropout if is_whole else 0.0,
+        preprocess=dict(PREPROCESS.get(name, {})),
         temperature=TEXT_TEMPERATURE if learns_temperature else 0.0,
     )
     scale = ((rf"logit_(scale|bias)/{name}", True),) if learns_temperature else ()

@@ -16,7 +16,12 @@ def pictures(corpus_dir):
         arch="imagebind_tiny",
         modalities={
             "imu": ModalityRecipe(anchor="video", drop_path=0.3, head_dropout=0.3),
-            "depth": ModalityRecipe(anchor="image", patch_dropout=0.5, batch_size=16),
+            "depth": ModalityRecipe(
+                anchor="image",
+                patch_dropout=0.5,
+                batch_size=16,
+                preprocess={"focal_px": 518.86},
+            ),
             "audio": ModalityRecipe(),
         },
         anchors={"video": ONE_CLIP},
