@@ -19,12 +19,13 @@ DEPTH = {"preprocess": {"focal_px": 518.86}}  # disparity needs the camera
 IMU = {"drop_path": 0.1, "head_dropout": 0.1}
 TOWERS = ((r"towers/.*|logit_scale/(imu|depth|thermal|audio)", True), (r".*", False))
 
-# what stands behind the colon -> (modalities, what trains, steps)
+# what stands behind the colon -> (modalities, what trains, steps, learning rate)
 ROWS = {
     "vision": (
         {"video": CLIP, "image": ModalityRecipe(text_kind="ofa")},
         ((r"base/.*|logit_scale/text", True), (r".*", False)),
-        300,
+        600,
+        4e-3,
     ),
     "image": (
         {
@@ -34,18 +35,20 @@ ROWS = {
         },
         TOWERS,
         400,
+        2e-3,
     ),
     "text": (
         {"imu": ModalityRecipe(**IMU), "depth": ModalityRecipe(**DEPTH)}
-        | {name: ModalityRecipe() for name in ("thermal", "audio")},
+        | {name: ModalityRecipe(batch_size=32) for name in ("thermal", "audio")},
         TOWERS,
         400,
+        2e-3,
     ),
 }
 
 
 def get_config(row="vision"):
-    modalities, trains, steps = train_config.chosen(ROWS, row, "configs/demo_imagebind.py")
+    modalities, trains, steps, lr = train_config.chosen(ROWS, row, "configs/demo_imagebind.py")
     return train_config.as_config_dict(
         TrainConfig(
             arch="imagebind_tiny",
@@ -57,7 +60,7 @@ def get_config(row="vision"):
             batch_size=64,
             text_length=24,
             data=DataConfig(cache="memory", threads=0),
-            optim=OptimConfig(lr=2e-3, warmup_steps=20, weight_decay=0.05, init_temperature=0.1),
+            optim=OptimConfig(lr=lr, warmup_steps=20, weight_decay=0.05, init_temperature=0.1),
             log_every=10,
             save_every=100,
         )
