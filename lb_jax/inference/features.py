@@ -67,6 +67,6 @@ class Features(embedder.Embedder):
     def _run(self, modality: str, arrays: np.ndarray) -> np.ndarray:
         return self._model.features(modality, arrays)
 
-    def _folder(self, name: str) -> str:
-        place = super()._folder(name)
-        return place if name == embedder.FILES else f"{place}-features"
+    @property
+    def _kind(self) -> str:
+        return "-features"
