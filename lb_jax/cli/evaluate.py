@@ -146,9 +146,7 @@ def main(argv: Sequence[str]) -> None:
     if mode == LINEAR:
         rows = probes.choose(given.only)
         learnt = probes.Settings(given.svm_c)
-        measure = functools.partial(
-            suites.of_features, root=given.root, rows=rows, settings=learnt
-        )
+        measure = functools.partial(suites.of_features, root=given.root, rows=rows, settings=learnt)
         suites.run(sources, measure, **beside, linear=True)
     elif given.suite:
         rows = benchmarks.choose(given.only)

@@ -85,9 +85,7 @@ def _open(sources: Sequence[Source], loading: Mapping[str, Any]) -> list[Any]:
             used |= fitting.given.keys()
         models.append(model)
     if idle := [name for name in given.given if name not in used]:
-        raise errors.ConfigError(
-            f"{option_of(idle[0])} is for none of these models; leave it out."
-        )
+        raise errors.ConfigError(f"{option_of(idle[0])} is for none of these models; leave it out.")
     return models
 
 

@@ -35,6 +35,10 @@ class Towers(Protocol):
     dtype: Any
     any_size: Collection[str]
 
+    def at_once(self, modality: str) -> int:
+        """Items whose arrays are in memory together."""
+        ...
+
     def features(self, modality: str, array: np.ndarray) -> np.ndarray:
         """Features float32 [n, width] of preprocessed arrays [n, ...]."""
         ...

@@ -284,8 +284,17 @@ def test_imagebind_stands_beside_its_published_figures(call, tmp_path, imagebind
     for title in ("ImageBind, zero-shot classes", "ImageBind, MSR-VTT by text"):
         assert title in result.out
         assert title in page
-    rows = [line for line in result.out.splitlines() if line.startswith("this model (ImageBind)")]
+    rows = [line for line in result.out.splitlines() if "this model (ImageBind)  " in line]
     assert len(rows) >= 3
+
+
+def test_why_no_item_can_be_used_is_told(call, tmp_path, imagebind):
+    miniatures.write("nyu_depth", tmp_path)
+    result = call(SUITE.replace("{model}", str(imagebind)))
+    assert result.status == 0, result.err
+    left_out = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    reason = left_out["benchmarks"]["nyu_depth"]["left_out"]["depth->text"]
+    assert re.match("0 items with all of it, expected at least 2; depth of .*: .*camera", reason)
 
 
 def test_two_models_are_one_report(call, tmp_path, imagebind):

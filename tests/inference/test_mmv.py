@@ -158,9 +158,7 @@ def test_vectors_of_two_spaces_do_not_compare(model, tmp_path):
 
 
 def test_probabilities_are_of_the_space_that_was_calibrated(model):
-    film, sound = (
-        model.embed(*one, space="va") for one in (("video", CLIP), ("audio", SOUND))
-    )
+    film, sound = (model.embed(*one, space="va") for one in (("video", CLIP), ("audio", SOUND)))
     with pytest.raises(errors.ConfigError, match="a lies in 'va' and the curves are of 'vat'"):
         model.match_probability("video", film, sound, "audio")
 

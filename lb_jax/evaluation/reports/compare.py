@@ -110,7 +110,7 @@ def read(path: Path) -> Side:
     Raises:
       DataError: it is no such file or folder.
     """
-    name = str(path)
+    called = str(path)
     path = path / METRICS if path.is_dir() else path
     outcomes = path.with_name(OUTCOMES)
     found = []
@@ -130,7 +130,7 @@ def read(path: Path) -> Side:
             raise errors.DataError(
                 outcomes, f"{name!r} has no figures, items and ranks; evaluate again"
             )
-    return Side(name, found[0], said)
+    return Side(called, found[0], said)
 
 
 def _flat(metrics: Mapping, prefix: str = "") -> dict[str, float]:

@@ -205,9 +205,7 @@ def _details(metrics: Mapping, name: str, models: int) -> list[published.Table]:
     return [dataclasses.replace(one, title=f"{name}: {one.title}") for one in found]
 
 
-def print_comparison(
-    *found: published.Table, console: rich.console.Console | None = None
-) -> None:
+def print_comparison(*found: published.Table, console: rich.console.Console | None = None) -> None:
     """Prints results side by side, of `compare.compare`."""
     show([_drawn(one) for one in found], console)
 
