@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lb_jax.cli import corpus_arguments, evaluate
+from lb_jax.cli import bars, corpus_arguments, evaluate
 from lb_jax.cli.arguments import (
     Parser,
     add_settings,
@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> None:
     make_folder(model.folder, "--model")
     corpus = corpus_arguments.read_labelled(arguments, model.modalities)
     corpus_arguments.warn_of_training(corpus, model.folder, arguments.data)
-    with evaluate.bars() as progress:
+    with bars.shown() as progress:
         embedded = evaluation.embed(model, corpus, progress=progress, **rate)
     run(model, embedded, "all rows" if corpus.by_caption else arguments.split or "test")
 
@@ -80,7 +80,7 @@ def run(model, embedded, split: str) -> None:
     splits, other = [embedded], "train" if split == "test" else "test"
     if not embedded.corpus.by_caption:  # rows of a manifest have no splits
         try:
-            with evaluate.bars() as progress:
+            with bars.shown() as progress:
                 drawn = {"drawn": familiar.AT_MOST, "progress": progress}
                 splits.append(evaluation.embed(model, embedded.corpus.root, split=other, **drawn))
         except errors.DataError as error:

@@ -47,8 +47,9 @@ def run(arguments: argparse.Namespace) -> None:
     with logging.Progress(
         f"embed {modality}", len(hashes), done=len(hashes) - len(waiting)
     ) as progress:
-        for i in range(0, len(waiting), model.batch_size):
-            chunk = waiting[i : i + model.batch_size]
+        size = model.at_once(modality)
+        for i in range(0, len(waiting), size):
+            chunk = waiting[i : i + size]
             if unusable is None:
                 good, vectors = chunk, model.embed(modality, chunk)
             else:

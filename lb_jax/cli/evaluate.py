@@ -1,12 +1,11 @@
 """`lb-jax evaluate`: a corpus, the published benchmarks, captions, or two results side by side."""
 
-import contextlib
 import functools
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from lb_jax.cli import corpus_arguments
+from lb_jax.cli import bars, corpus_arguments, suites
 from lb_jax.cli.arguments import (
     Parser,
     add_settings,
@@ -15,7 +14,7 @@ from lb_jax.cli.arguments import (
     given_space,
     make_folder,
 )
-from lb_jax.core import checkpoint, errors, folders, logging
+from lb_jax.core import checkpoint, errors
 
 PAPER, LINEAR = "paper", "linear"
 SUITES = (PAPER, LINEAR)
@@ -46,7 +45,8 @@ def main(argv: Sequence[str]) -> None:
         nargs=2,
         type=Path,
         metavar=("A", "B"),
-        help="two results of --out, with the interval of each difference",
+        help="two results of --out: the published tables with both, and the interval of each "
+        "difference",
     )
     what.add_argument(
         "--captions",
@@ -63,7 +63,8 @@ def main(argv: Sequence[str]) -> None:
         action="append",
         metavar="[MODALITY=]M",
         help="checkpoint, work directory of a finished run, or published weights; published "
-        "weights of several modalities as --model=video=M --model=audio=M …",
+        "weights of several modalities as --model=video=M --model=audio=M …, which are one model. "
+        "For --suite and --tasks several models, which are shown side by side",
     )
     parser.add_argument("--out", type=Path, help="folder for metrics.json and report.html")
     parser.add_argument(
@@ -130,7 +131,7 @@ def main(argv: Sequence[str]) -> None:
         if getattr(given, name) is None and mode in NEEDED.get(name, ()):
             raise errors.ConfigError(f"{spelt} needs {flag}; give it.")
     if given.compare:
-        compare(*given.compare)
+        compare(*given.compare, given.out)
         return
     if given.captions:
         score_captions(given.captions, given.references, given.scorers or (), given.out)
@@ -138,28 +139,34 @@ def main(argv: Sequence[str]) -> None:
     chosen = {name: getattr(given, name) for name in benchmarks.CHOICES}
     chosen["scorers"] = None if given.scorers is None else tuple(given.scorers)
     settings = benchmarks.Settings(**{name: one for name, one in chosen.items() if one is not None})
-    source, rate = model_source(given.model), corpus_arguments.rate(given)
+    sources, rate = model_sources(given.model), corpus_arguments.rate(given)
     read = functools.partial(corpus_arguments.read_labelled, given)
     loading = {"preset": given.preset, **given_space(given), **given_settings(given)}
+    beside = {"out": given.out, "cache": given.cache, "loading": loading}
     if mode == LINEAR:
+        rows = probes.choose(given.only)
+        learnt = probes.Settings(given.svm_c)
+        measure = functools.partial(suites.of_features, root=given.root, rows=rows, settings=learnt)
+        suites.run(sources, measure, **beside, linear=True)
+    elif given.suite:
+        rows = benchmarks.choose(given.only)
         measure = functools.partial(
-            _linear,
-            root=given.root,
-            rows=probes.choose(given.only),
-            settings=probes.Settings(given.svm_c),
+            suites.of_benchmarks, root=given.root, rows=rows, settings=settings
         )
-        run_suite(source, measure, out=given.out, cache=given.cache, loading=loading, linear=True)
-    elif given.suite or given.tasks:
-        if given.suite:
-            rows = benchmarks.choose(given.only)
-            measure = functools.partial(_suite, root=given.root, rows=rows, settings=settings)
-        else:
-            tasks = tuple(map(benchmarks.parse, given.tasks))
-            measure = functools.partial(_tasks, read=read, tasks=tasks, settings=settings)
-        run_suite(source, measure, out=given.out, cache=given.cache, loading=loading)
+        suites.run(sources, measure, **beside)
+    elif given.tasks:
+        tasks = tuple(map(benchmarks.parse, given.tasks))
+        measure = functools.partial(suites.of_tasks, read=read, tasks=tasks, settings=settings)
+        suites.run(sources, measure, **beside)
     else:
+        if len(sources) > 1:
+            raise errors.ConfigError(
+                f"--data takes one model, got {len(sources)} ({', '.join(map(str, sources))}); "
+                "give --tasks beside it, or evaluate each with --out and hold them together with "
+                "--compare."
+            )
         run(
-            source,
+            sources[0],
             given.data,
             read=read,
             out=given.out,
@@ -197,7 +204,7 @@ USED_BY = {
     "tasks": ("tasks",),
     "split": ("data", "tasks"),
     "cache": ("suite", "tasks", LINEAR),
-    "out": ("data", "tasks", "suite", "captions", LINEAR),
+    "out": ("data", "tasks", "suite", "captions", "compare", LINEAR),
     "references": ("captions",),
     "preset": ("data", "tasks", "suite", LINEAR),
     "space": ("data", "tasks", "suite", LINEAR),
@@ -231,32 +238,56 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def model_source(given: Sequence[str]) -> str | dict[str, str]:
-    """What `--model` names: one source, or modality -> source.
+def model_sources(given: Sequence[str]) -> list[str | dict[str, str]]:
+    """What `--model` names: models, each of one source or of modality -> source.
+
+    All that name their modality are one model, in the place of the first.
 
     Raises:
-      ConfigError: for several without a modality, or a modality twice.
+      ConfigError: for a modality twice, and a source twice.
     """
     from lb_jax.core.modalities import MODALITIES
 
-    pairs = [one.partition("=") for one in given]
-    named = [name in MODALITIES and bool(sign) for name, sign, _ in pairs]
-    if len(given) == 1 and not named[0]:
-        return given[0]
-    found = {name: path for name, _, path in pairs}
-    if not all(named) or len(found) < len(given):
-        raise errors.ConfigError(
-            f"--model is given {len(given)} times ({', '.join(given)}); expected it once, or each "
-            f"time as MODALITY=M with another of {', '.join(MODALITIES)}."
-        )
-    return found
+    found: dict[str, str | dict[str, str]] = {}
+    parts: dict[str, str] = {}
+    for one in given:
+        name, sign, path = one.partition("=")
+        is_part = name in MODALITIES and bool(sign)
+        if (name in parts) if is_part else (one in found):
+            raise errors.ConfigError(
+                f"--model is given {name if is_part else one} twice ({', '.join(given)}); expected "
+                f"each model once, or MODALITY=M with another of {', '.join(MODALITIES)}."
+            )
+        if is_part:
+            parts[name] = path
+            found[""] = parts
+        else:
+            found[one] = one
+    return list(found.values())
 
 
-def compare(a: Path, b: Path) -> None:
-    """Prints two results side by side."""
+def compare(a: Path, b: Path, out: Path | None = None) -> None:
+    """Prints two results side by side.
+
+    Args:
+      a, b: of `--out`.
+      out: folder for `report.html`; None writes nothing.
+    """
+    from lb_jax.evaluation.benchmarks import published
     from lb_jax.evaluation.reports import compare, terminal
+    from lb_jax.evaluation.reports import suite as suite_report
 
-    terminal.print_comparison(compare.compare(a, b))
+    found = compare.compare(a, b)
+    measured = [compare.read(one).metrics for one in (a, b)]
+    are_suites = all("benchmarks" in one for one in measured)
+    terminal.print_comparison(*(published.tables(*measured) if are_suites else ()), found)
+    if out and not are_suites:
+        raise errors.ConfigError(
+            "--out writes a report of two suites, and these are results of --data; leave it out."
+        )
+    if out:
+        make_folder(out, "--out")
+        suite_report.write_beside(out / "report.html", measured, [found])
 
 
 def score_captions(
@@ -280,92 +311,6 @@ def score_captions(
         checkpoint.write_json(out / "metrics.json", found)
         written.write(out / "report.html", str(candidates), lines, found)
     return found
-
-
-def _suite(embeds, writer, progress, *, root: Path, rows: Mapping, settings):
-    from lb_jax.evaluation.benchmarks import suite
-
-    if lacking := suite.without_vectors(rows, embeds, writer):
-        print(f"not of this model, which writes and gives no vectors: {', '.join(lacking)}")
-    return suite.run(embeds, root, rows, settings, print, writer, progress)
-
-
-def _linear(features, writer, progress, *, root: Path, rows: Mapping, settings):
-    from lb_jax.evaluation.benchmarks import linear
-
-    del progress  # the features tell theirs
-    if writer is not None:
-        raise errors.ConfigError(
-            f"{writer.source}: a VALOR model; --suite {LINEAR} takes the towers of an encoder, "
-            "such as LanguageBind."
-        )
-    return linear.run(features, root, rows, settings, print)
-
-
-def _tasks(embeds, writer, progress, *, read: Callable, tasks: Sequence, settings):
-    """The tasks on a corpus, as a suite of one benchmark."""
-    from lb_jax.evaluation.benchmarks import suite
-    from lb_jax.evaluation.benchmarks import table as benchmarks
-
-    corpus = read((embeds or writer).modalities)
-    corpus_arguments.warn_of_training(corpus, (embeds or writer).folder, corpus.root)
-    names = tuple(dict.fromkeys(name for task in tasks for name in task.media))
-    row = benchmarks.Benchmark(str(corpus.root), tasks, by_caption=corpus.by_caption)
-    split = corpus.as_split(names)
-    found = suite.score(embeds, "corpus", row, split, settings, writer=writer, progress=progress)
-    if not found.tasks:
-        raise errors.DataError(corpus.root, suite.nothing_run(found))
-    return suite.SuiteResult({"corpus": found}, {}, settings)
-
-
-def run_suite(
-    model: str | Path | Mapping[str, str],
-    measure: Callable,
-    *,
-    out: Path | None = None,
-    cache: Path | None = None,
-    loading: Mapping = types.MappingProxyType({}),
-    linear: bool = False,
-) -> dict:
-    """Runs benchmarks, prints their tables and returns the metrics.
-
-    Args:
-      measure: the model as `Embedder`, as `Writer` (one of them is None) and a progress function
-        -> `SuiteResult`.
-      out: folder for `metrics.json`, `outcomes.json`, `report.html` and, where the model wrote,
-        `written.json`; None writes nothing.
-      cache: where embeddings are kept; None takes the user's cache folder.
-      loading: other arguments of `lb_jax.load`.
-      linear: whether `measure` takes the model's features (`inference.features`) in place of its
-        embeddings.
-    """
-    from lb_jax.evaluation.benchmarks import results
-    from lb_jax.evaluation.reports import suite as suite_report
-    from lb_jax.evaluation.reports import terminal
-    from lb_jax.inference import embedder, features, opening, valor
-
-    if out:
-        make_folder(out, "--out")
-    cache = cache or folders.user_cache("embeddings")
-    make_folder(cache, "--cache")
-    loaded = opening.load(model, **loading)
-    with bars() as progress:
-        if isinstance(loaded, valor.ValorModel):
-            found = measure(None, loaded, progress)
-        else:
-            kind = features.Features if linear else embedder.Embedder
-            found = measure(kind(loaded, cache, progress=progress), None, progress)
-    metrics = {"model": str(model), "digest": loaded.digest} | results.to_json(found)
-    terminal.print_suite(metrics)
-    if out:
-        checkpoint.write_json(out / "metrics.json", metrics)
-        checkpoint.write_json(out / "outcomes.json", results.outcomes(found))
-        if texts := results.written(found):
-            checkpoint.write_json(out / "written.json", texts)
-        unit = loading.get("depth_unit")
-        shown = found if unit is None else suite_report.in_unit(found, str(unit))
-        suite_report.write(out / "report.html", shown, metrics)
-    return metrics
 
 
 def run(
@@ -412,7 +357,7 @@ def run(
     if read:
         corpus = read(loaded.modalities)
         corpus_arguments.warn_of_training(corpus, loaded.folder, data)
-    with bars() as progress:
+    with bars.shown() as progress:
         result = evaluate.evaluate(loaded, corpus, scoring=scoring, progress=progress, **options)
     terminal.print_tables(result.metrics)
     terminal.print_problems(result.problems)
@@ -428,20 +373,3 @@ def run(
             targets=targets,
         )
     return loaded, result
-
-
-@contextlib.contextmanager
-def bars() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress function that shows one bar for each thing that is embedded, or each task."""
-    shown: list[logging.Progress] = []
-    with contextlib.ExitStack() as bar:
-
-        def progress(what: str, done: int, total: int) -> None:
-            if not shown or shown[-1].done >= shown[-1].total:
-                bar.close()  # the next thing to embed: its bar takes the place of the last
-                new = logging.Progress(what if "->" in what else f"embed {what}", total, done=done)
-                shown.append(bar.enter_context(new))
-            else:
-                shown[-1].advance(done - shown[-1].done)
-
-        yield progress

@@ -26,8 +26,9 @@ from lb_jax.evaluation.metrics import scoring as rows_of
 
 Progress = Callable[[str, int, int], None]
 MAX_BAD_RATE = 0.05  # as of a training run
-FRAMES = -4  # axis of a clip, before rows, columns and channels
 NOTHING = np.zeros((0, 0), np.float32)
+SHUFFLED = " shuffled"  # behind a modality, in what is told of the progress
+FRAMES = -4  # axis of the frames of clips, […, t, h, w, c]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,9 +134,9 @@ def evaluate(
     no other order and get no such row.
 
     Args:
-      model: has `modalities`, `batch_size`, `embed(modality, paths or texts) -> [n, e]`,
-        `preprocess(modality, paths or texts) -> array` and `encode(modality, array, unit=True) ->
-        [n, e]`.
+      model: has `modalities`, `at_once`, `embed(modality, paths or texts) -> [n, e]`,
+        `preprocess(modality, paths or texts) -> array` and `encode(modality, array) -> [n, e]`,
+        with `as_published` for "dot".
       corpus: the folder of a labelled corpus, see `labelled.read`; or what `own.read` made.
       split: which items of a folder.
       modalities: which modalities; None means all that both the model and the split have.
@@ -166,8 +167,8 @@ def evaluate(
     ):
         files = [corpus.media(id_, name) for id_ in ids[name]]
         if model.preprocess(name, files[:1]).shape[FRAMES] > 1:
-            encode = functools.partial(_encode_shuffled, model, name, scoring == "cosine")
-            shuffled = run(f"{name} shuffled", list(enumerate(files)), encode)
+            encode = functools.partial(_encode_shuffled, model, name, scoring)
+            shuffled = run(f"{name}{SHUFFLED}", list(enumerate(files)), encode)
             trials += [
                 (f"{task.name}_shuffled", task, shuffled) for task in tasks if task.modality == name
             ]
@@ -277,16 +278,19 @@ def shuffle_frames(clip: np.ndarray, seed: int) -> np.ndarray:
     return clip.take(order, axis=FRAMES)
 
 
-def _encode_shuffled(model, name: str, unit: bool, chunk: list[tuple[int, str]]) -> np.ndarray:
+def _encode_shuffled(model, name: str, scoring: str, chunk: list[tuple[int, str]]) -> np.ndarray:
     clips = np.asarray(model.preprocess(name, [path for _, path in chunk]))  # [b, …, t, h, w, c]
     shuffled = [shuffle_frames(clip, index) for clip, (index, _) in zip(clips, chunk, strict=True)]
-    return model.encode(name, np.stack(shuffled), unit=unit)
+    return model.encode(name, np.stack(shuffled), **_OPTIONS[scoring](model))
 
 
-# scoring -> how a chunk of files or texts is embedded for it
+# scoring -> how arrays are embedded for it, how a chunk of files or texts is
+_OPTIONS = {"cosine": lambda model: {}, "dot": lambda model: model.as_published}
 _EMBED = {
     "cosine": lambda model, name, chunk: model.embed(name, chunk),
-    "dot": lambda model, name, chunk: model.encode(name, model.preprocess(name, chunk), unit=False),
+    "dot": lambda model, name, chunk: model.encode(
+        name, model.preprocess(name, chunk), **model.as_published
+    ),
 }
 
 
@@ -307,7 +311,8 @@ class _Embedder:
         started = time.perf_counter()
         chunks = []
         self.report(what, 0, len(items))
-        size = self.model.batch_size  # also bounds the preprocessed clips held in memory
+        # also bounds the preprocessed clips held in memory
+        size = self.model.at_once(what.removesuffix(SHUFFLED))
         for start in range(0, len(items), size):
             chunk = items[start : start + size]
             chunks.append(np.asarray(embed(chunk)))

@@ -269,10 +269,12 @@ class Model(encoder.Encoder):
         has_axis = array.ndim == len(inner) + 2 and array.shape[2:] == inner and array.shape[1]
         return array.shape[1] if has_axis else None
 
-    def _at_once(self, modality: str) -> int:
+    def clips_of(self, modality: str) -> int:
+        """As `Encoder.clips_of`."""
+        if modality == TEXT:
+            return 1
         shape = specs.shape(self.specs[modality])
-        clips = shape[0] if shape[1:] == self._item(modality) else 1
-        return max(1, self.batch_size // clips)
+        return shape[0] if shape[1:] == self._item(modality) else 1
 
 
 def _chosen(weights: Weights, wanted: Collection[str] | None) -> tuple[str, ...]:

@@ -138,11 +138,12 @@ class Comparing(abc.ABC):
           prior: share of the pairs that match, above 0 and below 1.
 
         Raises:
-          ConfigError: without a calibration of the pair, for a prior out of range, and for arrays
-            that are not unit vectors of one length.
+          ConfigError: without a calibration of the pair, for a prior out of range, for arrays that
+            are not unit vectors of one length, and vectors of another family or space.
           CheckpointError: for a calibration that is damaged or of other weights.
         """
         self._require_comparable("match_probability", a=a, b=b)
+        unit_vectors.require_space("match_probability", self.space, a=a, b=b)
         return probability.match(self._curve(modality, other), a, b, prior)
 
     def threshold(self, modality: str, other: str = TEXT, *, prior: float = 0.5) -> float:

@@ -48,7 +48,8 @@ class Embedded:
     """What clips became.
 
     Attributes:
-      rows: float32 [n, v, e], not normalised; v is 1, or the number of views. NaN for what failed.
+      rows: float32 [n, v, e], as the original gives them; v is 1, or the number of views. NaN for
+        what failed.
       failed: number of a clip that cannot be used -> why, in one line.
     """
 
@@ -118,7 +119,8 @@ class Embedder:
           modality: one of `modalities`.
           clips: files and windows.
           views: how many arrays become of each video, and how. None makes one; of a model with
-            several clips of a film it gives one row, their mean.
+            several clips of a film it gives one row, their mean. So do `clips.Views` where the
+            preprocessing has windows of its own.
 
         Raises:
           ConfigError: for a modality the model does not have, or views of another one than video.
@@ -146,7 +148,7 @@ class Embedder:
         """Embeds texts: equal ones once, those in the cache not at all.
 
         Returns:
-          float32 [n, e], not normalised.
+          float32 [n, e], as the original gives them: not normalised, or times its temperature.
 
         Raises:
           DataError: for a text that cannot be tokenised, by its place; or for a cache that is
@@ -166,7 +168,7 @@ class Embedder:
                 tokens = self._model.preprocess(TEXT, list(texts))[list(first.values())]
             for start in range(0, len(missing), self._model.batch_size):
                 batch = missing[start : start + self._model.batch_size]
-                rows[batch, 0] = self._model.encode(TEXT, tokens[batch], unit=False)
+                rows[batch, 0] = self._run(TEXT, tokens[batch])
                 for number in batch:
                     kept.put(keys[number], rows[number])
                 report(len(batch))
@@ -176,7 +178,10 @@ class Embedder:
         self, modality: str, clips: Sequence[clips_lib.Clip], views: Views | None
     ) -> tuple[np.ndarray, dict[int, str]]:
         """Rows of different clips, float32 [n, v, e], and by number why some failed."""
-        count, spec = 1 if views is None else views.count, self._spec(modality, views)
+        spec = self._spec(modality, views)
+        count, size = _count(spec, views), self._model.batch_size
+        if not isinstance(views, passes.Passes):  # these are clips one by one
+            size = self._model.at_once(modality)
         failed: dict[int, str] = {}
         elsewhere: dict[int, bytes] = {}  # same bytes as a file whose vectors are there
         with self._open(FILES) as hashes, self._open(modality) as kept:
@@ -184,7 +189,7 @@ class Embedder:
             keys = [_key(clip, file, views) for clip, file in zip(clips, files, strict=True)]
             rows, missing = self._kept(kept, keys, count, self._width(modality))
             report = _Report(self._progress, modality, len(keys), len(keys) - len(missing))
-            batch = _Batch(self._run, self._model.batch_size, modality, rows)
+            batch = _Batch(self._run, size, modality, rows)
             hashed: dict[bytes, bytes] = {}  # in this call: many clips may be of one file
             remembered = {None, *(file.stamp for file in files if file.content)}
 
@@ -196,7 +201,7 @@ class Embedder:
                     kept.put(keys[number], rows[number])
                     report(1)
 
-            ahead = max(self._threads, -(-self._model.batch_size // count))
+            ahead = max(self._threads, -(-size // count))
             results = _side_by_side(read, missing, self._threads, ahead)
             with contextlib.closing(results):
                 for number, found in results:
@@ -264,12 +269,17 @@ class Embedder:
 
     def _run(self, modality: str, arrays: np.ndarray) -> np.ndarray:
         """Rows float32 [n, e] of arrays of one modality."""
-        return self._model.encode(modality, arrays, unit=False)
+        return self._model.encode(modality, arrays, **self._model.as_published)
 
     def _folder(self, name: str) -> str:
         if name == FILES:
             return name
-        return f"{self.digest}/{jnp.dtype(self._model.dtype).name}/{name}"
+        return f"{self.digest}/{jnp.dtype(self._model.dtype).name}/{name}{self._kind}"
+
+    @property
+    def _kind(self) -> str:
+        """What tells the folders of other rows of the same model."""
+        return "-scaled" if self._model.output_scale else ""
 
 
 class _Report:
@@ -338,6 +348,13 @@ def _content(path: Path) -> bytes:
     """
     with given.stream(path, "nothing else") as file:
         return hashlib.file_digest(file, "sha256").digest()
+
+
+def _count(spec: specs.Spec, views: Views | None) -> int:
+    """How many arrays become of a clip."""
+    if isinstance(views, clips_lib.Views):
+        return clips_lib.view_count(spec, views)
+    return 1 if views is None else views.count
 
 
 def _key(clip: clips_lib.Clip, file: _File, views: Views | None) -> bytes | None:

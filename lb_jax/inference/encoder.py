@@ -146,10 +146,19 @@ class Encoder(comparing.Comparing, abilities.Able):
         del modality, array
         return None
 
-    def _at_once(self, modality: str) -> int:
-        """Items whose arrays are in memory together: a batch of them, or of their clips."""
+    def clips_of(self, modality: str) -> int:
+        """Clips that the array of an item is, each of which is seen by itself."""
         del modality
-        return self.batch_size
+        return 1
+
+    def at_once(self, modality: str) -> int:
+        """Items whose arrays are in memory together: a batch of them, or of their clips."""
+        return max(1, self.batch_size // self.clips_of(modality))
+
+    @property
+    def as_published(self) -> dict[str, bool]:
+        """Arguments of `encode` for the vectors whose products the original compares."""
+        return {"scaled": True} if self.output_scale else {"unit": False}
 
     @abc.abstractmethod
     def _tower(self, modality: str) -> dict[str, Any]:
@@ -236,7 +245,7 @@ class Encoder(comparing.Comparing, abilities.Able):
         if modality == TEXT:
             return self._embed_texts(items, batch_size, space)
         vectors = [np.zeros((0, self.width_in(space)), np.float32)]
-        step = self._at_once(modality)
+        step = self.at_once(modality)
         for i in range(0, len(items), step):
             array = self.preprocess(modality, items[i : i + step])
             vectors.append(self.encode(modality, array, batch_size=batch_size, space=space))

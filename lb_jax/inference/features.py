@@ -35,6 +35,10 @@ class Towers(Protocol):
     dtype: Any
     any_size: Collection[str]
 
+    def at_once(self, modality: str) -> int:
+        """Items whose arrays are in memory together."""
+        ...
+
     def features(self, modality: str, array: np.ndarray) -> np.ndarray:
         """Features float32 [n, width] of preprocessed arrays [n, ...]."""
         ...
@@ -67,6 +71,6 @@ class Features(embedder.Embedder):
     def _run(self, modality: str, arrays: np.ndarray) -> np.ndarray:
         return self._model.features(modality, arrays)
 
-    def _folder(self, name: str) -> str:
-        place = super()._folder(name)
-        return place if name == embedder.FILES else f"{place}-features"
+    @property
+    def _kind(self) -> str:
+        return "-features"

@@ -31,12 +31,11 @@ class Encoder(Protocol):
         ...
 
     @property
-    def batch_size(self) -> int:
+    def trained_frames(self) -> int | None:
         """As of `api.Model`."""
         ...
 
-    @property
-    def trained_frames(self) -> int | None:
+    def at_once(self, modality: str) -> int:
         """As of `api.Model`."""
         ...
 
@@ -92,7 +91,7 @@ def embed(
         )
     spec, times, vectors = model.specs[modality], [], []
     found = windows.windows(modality, media, spec, window_s, stride_s)
-    for chunk in _chunks(found, model.batch_size):
+    for chunk in _chunks(found, model.at_once(modality)):
         times += [(one.start_s, one.end_s) for one in chunk]
         vectors.append(model.encode(modality, np.stack([one.array for one in chunk])))
     start_s, end_s = np.array(times, np.float64).T

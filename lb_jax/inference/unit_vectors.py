@@ -97,6 +97,21 @@ def require_family(what: str, family: str, **rows: Any) -> None:
             )
 
 
+def require_space(what: str, space: str | None, **rows: Any) -> None:
+    """Checks that vectors lie in a space, as far as they know theirs.
+
+    Raises:
+      ConfigError: naming both spaces.
+    """
+    for name, one in rows.items():
+        found = space_of(one)
+        if found not in (None, space):
+            raise errors.ConfigError(
+                f"{what}: {name} lies in {found!r} and the curves are of {space!r}; open the model "
+                f"with space={found!r} and its own calibration, or embed in {space!r}."
+            )
+
+
 def similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Cosine of every pair of unit vectors: [n, e] and [m, e] -> [n, m].
 

@@ -117,17 +117,24 @@ def views(clip: Clip, spec: specs.VideoSpec, views: Views) -> np.ndarray:
     clip c begins at `int(c * (F - spec.frames) / (temporal - 1))`; square s of it begins at
     `int(s * (long - size) / (spatial - 1))` of the longer side.
 
+    A spec with windows and squares of its own (`VideoSpec.clip_s`) says itself which they are.
+
     Args:
       clip: video file and window.
       spec: frames, size, antialias; mean and std unless the views bring their own.
       views: how many, and how.
 
     Returns:
-      float32 [temporal * spatial, frames, s, s, 3]; the squares of a clip lie together.
+      float32 [temporal * spatial, frames, s, s, 3], the squares of a clip lie together; of windows
+      of its own [1, ...], the array of the whole film.
 
     Raises:
       errors.DataError: as `decode`.
     """
+    statistics = {name: getattr(views, name) for name in ("mean", "std") if getattr(views, name)}
+    spec = dataclasses.replace(spec, **statistics)
+    if spec.clip_s is not None:
+        return preprocess("video", clip, spec)[None]
     kernel = image.KERNELS["bilinear", spec.antialias]
     resized = video.choose(
         clip.path,
@@ -140,8 +147,7 @@ def views(clip: Clip, spec: specs.VideoSpec, views: Views) -> np.ndarray:
             colour=spec.colour,
         ),
     )  # [temporal * frames, h, w, 3]
-    statistics = {name: getattr(views, name) for name in ("mean", "std") if getattr(views, name)}
-    scale, shift = image.normaliser(dataclasses.replace(spec, **statistics), white=255.0)
+    scale, shift = image.normaliser(spec, white=255.0)
     height, width = resized.shape[1:3]
     downs = _starts(height - spec.size, views.spatial)
     rights = _starts(width - spec.size, views.spatial)
@@ -152,6 +158,12 @@ def views(clip: Clip, spec: specs.VideoSpec, views: Views) -> np.ndarray:
             square = frames[:, down : down + spec.size, right : right + spec.size]
             np.add(square * scale, shift, out=out[t, s])
     return out.reshape(-1, *shape[2:])
+
+
+def view_count(spec: specs.Spec, views: Views) -> int:
+    """How many arrays `views` makes of a video."""
+    has_own = isinstance(spec, specs.VideoSpec) and spec.clip_s is not None
+    return 1 if has_own else views.count
 
 
 def view_frames(count: int, frames: int, views: Views) -> np.ndarray:

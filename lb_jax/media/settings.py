@@ -87,21 +87,19 @@ class Settings:
         """
         changed = dict(found)
         for name, value in self.given.items():
+            if obstacle := _obstacle(name, changed, where):
+                raise errors.ConfigError(
+                    f"{name.replace('_', ' ')} is {_words(value)}, which {obstacle}. Leave it out."
+                )
             modality, fields = CHANGES[name]
-            if modality not in found:
-                has = ", ".join(one for one in found if one in specs.SPECS)
-                raise errors.ConfigError(
-                    f"{name.replace('_', ' ')} is {_words(value)}, which is for {modality}; "
-                    f"{where} has {has}. Leave it out."
-                )
             told = specs.to_dict(changed[modality]) | fields(value)
-            if name == "depth_camera" and told["form"] != "disparity":
-                raise errors.ConfigError(
-                    f"depth camera is {value}, which tells disparity; {where} takes depth in "
-                    "metres. Leave it out."
-                )
             changed[modality] = specs.from_dict(modality, told)
         return changed
+
+    def fitting(self, found: Mapping[str, specs.Spec]) -> "Settings":
+        """Those that `apply` takes for these specs by modality."""
+        fits = {one: value for one, value in self.given.items() if not _obstacle(one, found, "")}
+        return Settings(**fits)
 
     def __bool__(self) -> bool:
         return bool(self.given)
@@ -127,6 +125,18 @@ CHANGES = {
     "imu_interpolate": ("imu", lambda value: {"interpolate_s": float(value)}),
     "imu_short": ("imu", lambda value: {"short": value}),
 }
+
+
+def _obstacle(name: str, found: Mapping[str, specs.Spec], where: str) -> str | None:
+    """Why a setting is not for these specs by modality, in words; None where it is."""
+    modality, _ = CHANGES[name]
+    spec = found.get(modality)
+    if spec is None:
+        has = ", ".join(one for one in found if one in specs.SPECS)
+        return f"is for {modality}; {where} has {has}"
+    if name == "depth_camera" and getattr(spec, "form", None) != "disparity":
+        return f"tells disparity; {where} takes depth in metres"
+    return None
 
 
 def option_of(name: str) -> str:

@@ -195,7 +195,8 @@ def _build(kind: type, tower: Any, key: jax.Array, **options: Any) -> nnx.Module
 def _abstract(kind: type, tower: Any, options: tuple) -> tuple[nnx.GraphDef, dict[str, Any]]:
     """The graph of a tower and the shapes of its parameters by path."""
     make = functools.partial(_build, kind, tower, **dict(options))
-    graph, state = nnx.split(nnx.eval_shape(make, jax.random.key(0)))
+    key = jax.eval_shape(jax.random.key, 0)  # one with a value would be the first program compiled
+    graph, state = nnx.split(nnx.eval_shape(make, key))
     return graph, paths.flatten(nnx.to_pure_dict(state))
 
 

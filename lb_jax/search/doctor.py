@@ -251,7 +251,8 @@ def _golden(opened: encoder.Encoder, told: dict, name: str) -> Iterator[tuple[st
 def _sane(opened: encoder.Encoder, name: str) -> Iterator[tuple[str, ...]]:
     """Twice the same; alone as in a batch; unit length. `encode` itself refuses NaN."""
     given = golden.prepared(opened, name)
-    batch = np.repeat(given, opened.batch_size, axis=0)
+    size = opened.at_once(name)
+    batch = np.repeat(given, size, axis=0)
     batch[1:] = batch[1:][:, ::-1]  # other items beside it
     first, again, among = (opened.encode(name, x)[0] for x in (given, given, batch))
     length = float(np.linalg.norm(first))
@@ -264,7 +265,7 @@ def _sane(opened: encoder.Encoder, name: str) -> Iterator[tuple[str, ...]]:
         do = "report it with the output of `lb-jax doctor --json`"
         yield f"{name} vectors", FAIL, "; ".join(problems), do
     else:
-        yield f"{name} vectors", OK, f"the same twice and in a batch of {opened.batch_size}"
+        yield f"{name} vectors", OK, f"the same twice and in a batch of {size}"
 
 
 def store(case: Case) -> Iterator[tuple[str, ...]]:

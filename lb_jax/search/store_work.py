@@ -65,6 +65,9 @@ class StoreWork(work.Work):
         """Rows of the next commit."""
         return len(self._rows)
 
+    def _at_once(self, modality: str) -> int:
+        return self._model.at_once(modality)
+
     def _compute(self, modality: str, values: Sequence[np.ndarray]) -> np.ndarray:
         return self._model.encode(modality, np.stack(values))
 

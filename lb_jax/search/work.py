@@ -160,6 +160,11 @@ class Work(abc.ABC):
         """As what a file is judged: its modalities."""
         return source.modalities
 
+    def _at_once(self, modality: str) -> int:
+        """Arrays of a modality that are computed at once."""
+        del modality
+        return self._batch_size
+
     def _lost(self, source: Source) -> Sequence[str]:
         """As what a file is listed that could not be opened: its modalities."""
         return source.modalities
@@ -268,12 +273,12 @@ class Work(abc.ABC):
         self._waiting_rows += len(values)
         batch = self._batches[modality]
         batch += [(part, first + i, value) for i, value in enumerate(values)]
-        while len(batch) >= self._batch_size:
+        while len(batch) >= self._at_once(modality):
             self._start(modality)
 
     def _start(self, modality: str) -> None:
         """Computes a batch, full or not."""
-        size, waiting = self._batch_size, self._batches[modality]
+        size, waiting = self._at_once(modality), self._batches[modality]
         batch, waiting[:] = waiting[:size], waiting[size:]
         places = [(part, place) for part, place, _ in batch]
         future = self._computer.submit(self._compute, modality, [value for *_, value in batch])

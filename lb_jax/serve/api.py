@@ -50,6 +50,7 @@ def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
         served.name: {
             "id": served.name,
             **common,
+            "family": served.family,
             "modalities": list(served.inputs),
             "dimensions": served.width,
             "digest": served.digest,
@@ -66,7 +67,7 @@ def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
     app = FastAPI(
         title="lb-jax",
         version="1",
-        description=f"Embeddings of media and text by {served.name}: "
+        description=f"Embeddings of media and text by {served.name} ({served.family}): "
         f"{', '.join(served.inputs)}; {served.width} dimensions.",
         docs_url=None,  # those of FastAPI load scripts from elsewhere
         redoc_url=None,
@@ -117,6 +118,7 @@ def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
                     for place, (item, vector) in enumerate(zip(items, vectors, strict=True))
                 ],
                 "model": served.name,
+                "family": served.family,
                 "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
             }
         )
@@ -162,6 +164,7 @@ def make_app(service: Service, lifespan: Callable[..., Any]) -> FastAPI:
             {
                 "object": "list",
                 "model": served.name,
+                "family": served.family,
                 "by": by,
                 "grouped": fits.is_grouped(found),
                 "data": [_moment(one) for one in found],

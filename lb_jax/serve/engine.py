@@ -220,12 +220,24 @@ class ModelAPI(litserve.LitAPI):
         return output
 
     def _encode(self, modality: str, given: list[np.ndarray]) -> list[np.ndarray]:
-        return list(encode(self._model, modality, np.stack(given)))
+        size = max(1, SIZES[-1] // self._model.clips_of(modality))  # of arrays in memory together
+        parts = (given[i : i + size] for i in range(0, len(given), size))
+        return [row for part in parts for row in encode(self._model, modality, np.stack(part))]
 
 
-def encode(model: "Encoder", modality: str, array: np.ndarray) -> np.ndarray:
-    """Encodes up to `SIZES[-1]` items with the smallest program that takes them."""
-    return model.encode(modality, array, batch_size=_padded(len(array)))
+def encode(
+    model: "Encoder", modality: str, array: np.ndarray, size: int | None = None
+) -> np.ndarray:
+    """Encodes up to `SIZES[-1]` items with the smallest program that takes them.
+
+    Args:
+      model: that encodes.
+      modality: of the items.
+      array: [n, ...].
+      size: items of the program; None is as many as there are, and all their clips.
+    """
+    count = len(array) * model.clips_of(modality) if size is None else size
+    return model.encode(modality, array, batch_size=_padded(count))
 
 
 def _padded(count: int) -> int:
@@ -243,7 +255,8 @@ def warm_up(model: "Encoder") -> None:
         shape = specs_lib.shape(model.specs[modality])
         kind = np.int32 if modality == TEXT else np.float32
         for size in SIZES:
-            encode(model, modality, np.ones((size, *shape), kind))
+            rows = max(1, size // model.clips_of(modality))
+            encode(model, modality, np.ones((rows, *shape), kind), size)
 
 
 def describe(model: "Encoder", name: str) -> Served:

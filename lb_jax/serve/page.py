@@ -96,8 +96,8 @@ def build(service: Service, samples: Mapping[str, Sequence[Any]]) -> gr.Blocks:
         title="lb-jax", analytics_enabled=False, delete_cache=(KEPT_S, KEPT_S), fill_width=True
     ) as blocks:
         gr.Markdown(
-            f"# lb-jax\n{served.name}: {', '.join(served.modalities)} and text in one space of "
-            f"{served.width} dimensions. [API](/docs)"
+            f"# lb-jax\n{served.name} ({served.family}): {', '.join(served.modalities)} and text "
+            f"in one space of {served.width} dimensions. [API](/docs)"
         )
         with gr.Tab("Similarity"):
             _similarity(service, samples)

@@ -290,7 +290,7 @@ def _answers(served: Served, limits: Limits) -> dict[str, Schema]:
     )
     about = {"object": {"const": "model"}, "created": _COUNT, "owned_by": _STRING}
     about |= {"modalities": _list(_STRING), "digest": _STRING}
-    width_of = {"dimensions": {"const": served.width}}
+    width_of = {"dimensions": {"const": served.width}, "family": {"const": served.family}}
     model = _object({"id": {"const": served.name}, **about, **width_of})
     captioner_name = "" if served.captioner is None else served.captioner.name
     if served.captioner is not None:
@@ -299,13 +299,13 @@ def _answers(served: Served, limits: Limits) -> dict[str, Schema]:
         model = {"anyOf": [model, captioner]}
     listed = {"object": {"const": "list"}}
     usage = _object({"prompt_tokens": _COUNT, "total_tokens": _COUNT})
-    name = {"const": served.name}
+    name = {"model": {"const": served.name}, "family": {"const": served.family}}
     rows = _list(embedding, minItems=1, maxItems=limits.inputs)
-    vectors = _object({**listed, "data": rows, "model": name, "usage": usage})
+    vectors = _object({**listed, "data": rows, **name, "usage": usage})
     grouped = {"type": "boolean", "description": "whether each modality is ordered by itself"}
     found = _list(moment, maxItems=limits.results)
     by = {"enum": list(ranking.BY), "description": "what they are ranked by"}
-    moments = _object({**listed, "model": name, "by": by, "grouped": grouped, "data": found})
+    moments = _object({**listed, **name, "by": by, "grouped": grouped, "data": found})
     written = _object(
         {
             "object": {"enum": [captions.CAPTION, captions.ANSWER]},

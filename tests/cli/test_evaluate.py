@@ -8,6 +8,7 @@ import pytest
 
 from lb_jax.evaluation.benchmarks.table import BENCHMARKS
 from lb_jax.media import clips
+from tests.convert import imagebind_weights
 from tests.evaluation import miniatures
 from tests.evaluation.conftest import write_corpus
 from tests.inference import valor_models
@@ -260,3 +261,78 @@ def test_what_a_model_that_writes_does_not_have_is_one_line(call, tmp_path, writ
     assert result.status == 2
     assert message in result.err
     assert result.err.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def imagebind(tmp_path_factory):
+    """Small weights of ImageBind that read texts."""
+    folder = tmp_path_factory.mktemp("imagebind") / "released"
+    return imagebind_weights.write(folder, cfg=imagebind_weights.READING)
+
+
+def test_imagebind_stands_beside_its_published_figures(call, tmp_path, imagebind):
+    for name in ("msrvtt", "nyu_depth", "k400", "llvip"):
+        miniatures.write(name, tmp_path)
+    result = call(SUITE.replace("{model}", str(imagebind)) + " --depth-camera kinect")
+    assert result.status == 0, result.err
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["family"] == "ImageBind"
+    assert set(metrics["benchmarks"]["msrvtt"]["tasks"]) >= {"text->audio", "text->audio+video"}
+    assert metrics["benchmarks"]["nyu_depth"]["tasks"]["depth->text"]["n"] == 4
+    assert not metrics["benchmarks"]["k400"]["left_out"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    for title in ("ImageBind, zero-shot classes", "ImageBind, MSR-VTT by text"):
+        assert title in result.out
+        assert title in page
+    rows = [line for line in result.out.splitlines() if "this model (ImageBind)  " in line]
+    assert len(rows) >= 3
+
+
+def test_why_no_item_can_be_used_is_told(call, tmp_path, imagebind):
+    miniatures.write("nyu_depth", tmp_path)
+    result = call(SUITE.replace("{model}", str(imagebind)))
+    assert result.status == 0, result.err
+    left_out = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    reason = left_out["benchmarks"]["nyu_depth"]["left_out"]["depth->text"]
+    assert re.match("0 items with all of it, expected at least 2; depth of .*: .*camera", reason)
+
+
+def test_two_models_are_one_report(call, tmp_path, imagebind):
+    for name in ("clotho", "nyu_depth"):
+        miniatures.write(name, tmp_path)
+    line = f"{SUITE} --model {imagebind} --depth-camera kinect --depth-unit mm"
+    result = call(line)
+    assert result.status == 0, result.err
+    out = tmp_path / "out"
+    families = [json.loads((out / x / "metrics.json").read_text())["family"] for x in "AB"]
+    assert families == ["LanguageBind", "ImageBind"]
+    assert f"B: {imagebind}" in result.out.splitlines()
+    said = " ".join(result.out.split())
+    assert "A (LanguageBind): All figures" in said
+    assert "figure A B B - A" in said
+    page = (out / "report.html").read_text()
+    assert "B (ImageBind)" in page
+    again = call("evaluate --compare {tmp}/out/A {tmp}/out/B --out {tmp}/both")
+    assert again.status == 0, again.err
+    assert "B (ImageBind)" in again.out
+    assert "B (ImageBind)" in (tmp_path / "both" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("--suite paper --root {tmp} --model {model} --model {model}", "twice"),
+        ("--suite paper --root {tmp} --model audio=x --model audio=y", "given audio twice"),
+        ("--data {tmp} --model {model} --model other", "--data takes one model, got 2"),
+        (
+            "--suite paper --root {tmp} --model {model} --model demo --depth-camera kinect",
+            "--depth-camera is for none of these models",
+        ),
+    ],
+)
+def test_mistakes_with_several_models_are_one_line(call, tmp_path, more, message):
+    cache = "--cache {tmp}/c" if "--suite" in more else ""
+    result = call(f"evaluate {more} {cache}")
+    assert result.status == 2
+    assert result.err.count("\n") == 1, result.err
+    assert message in result.err

@@ -177,3 +177,23 @@ def test_a_model_that_can_read_nothing_is_told(corpus, planted, monkeypatch):
     monkeypatch.setattr(planted, "embed", reading)
     with pytest.raises(errors.DataError, match="can read no text: the first has no word that is"):
         evaluate.evaluate(planted, corpus)
+
+
+def test_frames_are_shuffled_in_each_clip_of_a_film():
+    class Clips:
+        """A film is three clips of two numbered frames."""
+
+        shown = ()
+
+        def preprocess(self, modality, items):
+            numbers = np.arange(6.0).reshape(1, 3, 2, 1, 1, 1)
+            return np.repeat(numbers, len(items), axis=0)
+
+        def encode(self, modality, clips):
+            self.shown = clips
+            return np.zeros((len(clips), 2), np.float32)
+
+    model = Clips()
+    evaluate._encode_shuffled(model, "video", "cosine", [(0, "a"), (1, "b")])
+    for one in model.shown:
+        assert one.ravel().tolist() == [1, 0, 3, 2, 5, 4]

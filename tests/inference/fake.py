@@ -40,6 +40,9 @@ class Fake:
     def calibration(self):
         raise errors.ConfigError("there is none")
 
+    def at_once(self, modality):
+        return self.batch_size
+
     def encode(self, modality, array):
         self.encoded += len(array)
         salt = np.frombuffer(self.digest[:8].encode(), np.uint32)

@@ -11,10 +11,14 @@ from lb_jax.convert import imagebind_files, weights, write
 from lb_jax.core import errors, notices
 from lb_jax.core.modalities import TEXT
 from lb_jax.inference import api, golden, unit_vectors
+from lb_jax.inference.embedder import Embedder
+from lb_jax.media import clips as clips_lib
 from lb_jax.media import specs
+from lb_jax.media.clips import Clip, Views
 from lb_jax.models.languagebind import input_shape
 from lb_jax.search.maker import Maker
 from tests.convert import imagebind_weights, small
+from tests.media import media_files
 
 
 @pytest.fixture(scope="module")
@@ -200,3 +204,64 @@ def test_files_of_every_modality_go_through(released, name):
     np.testing.assert_allclose(both, one[[0, 0]], atol=1e-6)
     np.testing.assert_allclose(model.encode(name, x), one, atol=1e-6)
     assert x.shape[1:] == specs.shape(model.specs[name])
+
+
+@pytest.fixture(scope="module")
+def reading(tmp_path_factory):
+    """A model with CLIP's words."""
+    folder = tmp_path_factory.mktemp("reading")
+    return lb_jax.load(imagebind_weights.write(folder, cfg=imagebind_weights.READING))
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    path = tmp_path_factory.mktemp("media") / "a.mp4"
+    path.write_bytes(media_files.clip(40, sound=True))
+    return path
+
+
+def test_benchmarks_take_vectors_as_the_original_gives_them(reading, film, tmp_path):
+    embedder = Embedder(reading, tmp_path)
+    for name in ("video", "audio"):
+        array = reading.preprocess(name, [film])
+        expected = reading.encode(name, array, scaled=True)
+        found = embedder.media(name, [Clip(film)]).rows[:, 0]
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    texts = embedder.texts(["a dog", "rain"])
+    np.testing.assert_allclose(np.linalg.norm(texts, axis=1), reading.output_scale[TEXT], rtol=1e-5)
+
+
+def test_the_views_of_a_benchmark_are_the_models_own(reading, film, tmp_path):
+    embedder = Embedder(reading, tmp_path)
+    own = embedder.media("video", [Clip(film)]).rows
+    np.testing.assert_array_equal(embedder.media("video", [Clip(film)], Views()).rows, own)
+    other = specs.STATISTICS["imagenet"]
+    spec = dataclasses.replace(reading.specs["video"], **other)
+    array = clips_lib.preprocess("video", Clip(film), spec)[None]
+    found = embedder.media("video", [Clip(film)], Views(**other)).rows[:, 0]
+    np.testing.assert_allclose(
+        found, reading.encode("video", array, scaled=True), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_batches_count_the_clips_of_items(reading, monkeypatch):
+    size, spec = reading.batch_size, reading.specs["video"]
+    clips = spec.clips * spec.crops
+    assert reading.at_once("video") == size // clips
+    assert reading.at_once("audio") == size // reading.specs["audio"].clips
+    assert reading.at_once("image") == reading.at_once(TEXT) == size
+    begun, encoded, most = [], [], []
+
+    def read(*arguments):
+        begun.append(1)
+        most.append(len(begun) - len(encoded))
+        return np.zeros(3)
+
+    def encode(modality, array, **options):
+        encoded.extend([1] * len(array))
+        return np.zeros((len(array), reading.width), np.float32)
+
+    monkeypatch.setattr(clips_lib, "preprocess", read)
+    monkeypatch.setattr(reading, "encode", encode)
+    Embedder(reading, None, threads=2).media("video", [Clip(str(i)) for i in range(100)])
+    assert max(most) <= 2 * max(size // clips, 2) + 1

@@ -157,6 +157,12 @@ def test_vectors_of_two_spaces_do_not_compare(model, tmp_path):
             call()
 
 
+def test_probabilities_are_of_the_space_that_was_calibrated(model):
+    film, sound = (model.embed(*one, space="va") for one in (("video", CLIP), ("audio", SOUND)))
+    with pytest.raises(errors.ConfigError, match="a lies in 'va' and the curves are of 'vat'"):
+        model.match_probability("video", film, sound, "audio")
+
+
 def test_fused_vectors_know_their_space(model):
     fine, coarse = model.embed("video", CLIP, space="va"), model.embed("video", CLIP)
     fused = model.fuse({"video": coarse, "audio": model.embed("audio", SOUND)})

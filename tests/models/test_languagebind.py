@@ -176,3 +176,21 @@ def test_position_tables_are_resized_as_torch_does(source, target):
     ours = resize_positions(jnp.asarray(table), source, target)
     np.testing.assert_array_equal(ours[0], table[0])
     np.testing.assert_allclose(ours[1:], expected, atol=2e-6)
+
+
+def test_shapes_are_told_without_a_program(monkeypatch):
+    """A key with a value is one that was compiled, which a first load would pay for."""
+    made, usual = [], jax.random.key
+
+    def key(seed, **options):
+        made.append(usual(seed, **options))
+        return made[-1]
+
+    monkeypatch.setattr(jax.random, "key", key)
+    text = TextConfig(width=16, depth=1, heads=2, mlp_dim=40, embed_dim=8, vocab=21, context=9)
+    tower = VisionConfig(
+        width=16, depth=1, heads=2, mlp_dim=40, patch_size=4, image_size=(8, 8), embed_dim=8
+    )
+    LanguageBind(ModelConfig({"image": tower}, text))
+    assert made
+    assert all(isinstance(one, jax.core.Tracer) for one in made)

@@ -70,6 +70,9 @@ class FakeModel:
     def calibration(self):
         raise errors.ConfigError("there is none")
 
+    def at_once(self, modality):
+        return self.batch_size
+
     def preprocess(self, modality, items):
         self.asked += [(path, modality) for path in items]
         return np.stack([self._content(path) for path in items])

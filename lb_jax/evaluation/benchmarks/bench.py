@@ -156,9 +156,11 @@ class Bench:
         if TEXT in task.query + task.target and self.row.prompts and not any(self._spoken.values()):
             return "the model can read the prompts of no class"
         usable = len(self._ids(task))
-        if usable < 2:
-            return f"{counted(usable, 'item')} with all of it, expected at least 2"
-        return None
+        if usable >= 2:
+            return None
+        bad = [one for one in self.found if one.kind == UNREADABLE and one.modality in task.media]
+        why = [f"; {one.modality} of {one.name}: {one.reason}" for one in bad[:1]]
+        return f"{counted(usable, 'item')} with all of it, expected at least 2{''.join(why)}"
 
     def run(self, task: Task) -> TaskResult:
         """Runs a task that meets no obstacle."""

@@ -1,14 +1,16 @@
 """The published figures as the tables they stand in, ours beside them.
 
-`published.json` holds the tables of the paper and its README (spec section 9), and of VALOR (its
-spec section 7), in the order in which they are shown. A table has its results in columns, a model
-to a row, or in rows, a model to a column; `heads` say which figure of ours belongs there.
+`published.json` holds the tables of the paper and its README (spec section 9), of ImageBind (its
+spec section 7), of MMV, and of VALOR (its spec section 7), in the order in which they are shown. A
+table has its results in columns, a model to a row, or in rows, a model to a column; `heads` say
+which figure of ours belongs there. Several models that were measured stand side by side.
 """
 
 import dataclasses
 import functools
 import importlib.resources
 import json
+import string
 from collections.abc import Mapping, Sequence
 
 OURS = "this model"
@@ -25,7 +27,8 @@ class Table:
       columns: heads; the first is that of the rows' names.
       rows: words, one for each column.
       note: under it.
-      ours: whether the last row ("row") or the last column ("column") is ours; "" for neither.
+      ours: whether the last rows ("row") or the last columns ("column") are ours; "" for neither.
+      measured: how many of them are.
     """
 
     title: str
@@ -33,20 +36,39 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
     ours: str = ""
+    measured: int = 1
 
 
-def tables(metrics: Mapping) -> list[Table]:
-    """The published tables with our figures, of `results.to_json`.
+def tables(*measured: Mapping) -> list[Table]:
+    """The published tables with our figures.
 
     A figure of ours that is of fewer items than the published split is marked with a star. Tables
     of which nothing was run are left out; those of LanguageBind stand together or not at all.
+
+    Args:
+      *measured: `results.to_json` of each model, with its "family"; they are called as `names` has
+        it.
     """
-    run = {one["title"] for one in _published() if _is_run(one, metrics)}
+    run = {one["title"] for one in _published() if any(_is_run(one, each) for each in measured)}
     together = {one["title"] for one in _published() if one.get("when") != "run"}
     shown = run | together if run & together else run
     return [
-        _LAID_OUT[one["results"]](one, metrics) for one in _published() if one["title"] in shown
+        _LAID_OUT[one["results"]](one, measured) for one in _published() if one["title"] in shown
     ]
+
+
+def names(*measured: Mapping) -> list[str]:
+    """What models that were measured are called: A, B, …, one alone `OURS`; with their family."""
+    called = [OURS] if len(measured) == 1 else map(letter, range(len(measured)))
+    return [
+        f"{one} ({metrics['family']})" if metrics.get("family") else one
+        for one, metrics in zip(called, measured, strict=True)
+    ]
+
+
+def letter(place: int) -> str:
+    """What one of several models is called, by its place: A, B, …"""
+    return string.ascii_uppercase[place]
 
 
 def _is_run(table: Mapping, metrics: Mapping) -> bool:
@@ -62,32 +84,37 @@ def _published() -> list[dict]:
     return json.loads(importlib.resources.files(__package__).joinpath("published.json").read_text())
 
 
-def _in_columns(table: Mapping, metrics: Mapping) -> Table:
+def _in_columns(table: Mapping, measured: Sequence[Mapping]) -> Table:
     heads, unit = table["heads"], table["unit"]
     published = [
         (name, *(_cell(values, unit, 1) for values in cells)) for name, *cells in table["rows"]
     ]
-    ours = (OURS, *(_ours(head, unit, metrics) for head in heads))
+    ours = [
+        (name, *(_ours(head, unit, metrics) for head in heads))
+        for name, metrics in zip(names(*measured), measured, strict=True)
+    ]
     columns = ("", *(head["name"] for head in heads))
-    return Table(table["title"], columns, (*published, ours), _note(table, ours), "row")
+    rows = (*published, *ours)
+    return Table(table["title"], columns, rows, _note(table, ours), "row", len(ours))
 
 
-def _in_rows(table: Mapping, metrics: Mapping) -> Table:
+def _in_rows(table: Mapping, measured: Sequence[Mapping]) -> Table:
     heads, unit = table["heads"], table["unit"]
-    ours = [_ours(head, unit, metrics) for head in heads]
+    ours = [tuple(_ours(head, unit, metrics) for metrics in measured) for head in heads]
     rows = tuple(
-        (head["name"], *(_cell(values, unit, 1) for values in cells), mine)
+        (head["name"], *(_cell(values, unit, 1) for values in cells), *mine)
         for head, cells, mine in zip(heads, table["rows"], ours, strict=True)
     )
-    columns = ("", *table["columns"], OURS)
-    return Table(table["title"], columns, rows, _note(table, ours), "column")
+    columns = ("", *table["columns"], *names(*measured))
+    return Table(table["title"], columns, rows, _note(table, ours), "column", len(measured))
 
 
 _LAID_OUT = {"columns": _in_columns, "rows": _in_rows}
 
 
-def _note(table: Mapping, ours: Sequence[str]) -> str:
-    star = f" {INCOMPLETE} not the whole published split." if INCOMPLETE in "".join(ours) else ""
+def _note(table: Mapping, ours: Sequence[Sequence[str]]) -> str:
+    has_star = any(INCOMPLETE in word for words in ours for word in words)
+    star = f" {INCOMPLETE} not the whole published split." if has_star else ""
     return table["note"] + star
 
 

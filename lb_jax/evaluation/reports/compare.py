@@ -4,15 +4,17 @@ Where both runs say what became of each item (`outcomes.json`), the interval of 
 the items that both have, drawn again together: what is hard for both then cancels out.
 """
 
+import dataclasses
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from lb_jax.core import errors
 from lb_jax.core.words import counted
-from lb_jax.evaluation.benchmarks.published import NOTHING, Table
+from lb_jax.evaluation.benchmarks.published import NOTHING, Table, letter
 from lb_jax.evaluation.metrics import intervals
 
 METRICS, OUTCOMES = "metrics.json", "outcomes.json"
@@ -36,6 +38,21 @@ SHORTER = {"benchmarks/": "", "/tasks/": " ", "/metrics/": " ", "/drop_one/": " 
 COUNTS = ("/n", "/items")
 
 
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """A result that others are held against.
+
+    Attributes:
+      name: how it is called, such as its folder or its model.
+      metrics: `results.to_json`, with its "model" and "family".
+      outcomes: `results.outcomes`; empty where nothing is known of items.
+    """
+
+    name: str
+    metrics: Mapping
+    outcomes: Mapping
+
+
 def compare(a: Path, b: Path) -> Table:
     """Compares two results.
 
@@ -46,12 +63,28 @@ def compare(a: Path, b: Path) -> Table:
     Raises:
       DataError: one of them is no such file, or they have no figure in common.
     """
-    sides = [_read(a), _read(b)]
-    first, second = (_flat(metrics) for metrics, _ in sides)
+    found = differences([read(a), read(b)])
+    if not found:
+        raise errors.DataError(b, f"has no figure in common with {a}; they are of other benchmarks")
+    return found[0]
+
+
+def differences(sides: Sequence[Side]) -> list[Table]:
+    """Compares the first with each of the others; of those without a figure in common nothing.
+
+    They are called A, B, … in their order, as in `published.names`.
+    """
+    pairs = ((sides[0], other, place) for place, other in enumerate(sides[1:], 1))
+    return list(filter(None, itertools.starmap(_difference, pairs)))
+
+
+def _difference(a: Side, b: Side, place: int) -> Table | None:
+    """The gain of the model at this place over the first; None without a figure in common."""
+    first, second = _flat(a.metrics), _flat(b.metrics)
     common = [name for name in first if name in second]
     if not common:
-        raise errors.DataError(b, f"has no figure in common with {a}; they are of other benchmarks")
-    paired = _paired(*(outcomes for _, outcomes in sides))
+        return None
+    paired = _paired(a.outcomes, b.outcomes)
     rows = []
     for name in common:
         gain = second[name] - first[name]
@@ -61,17 +94,23 @@ def compare(a: Path, b: Path) -> Table:
         rows.append((_shown(name), *cells, *paired.get(name, (NOTHING, NOTHING))))
     lone = [name for name in (*first, *second) if (name in first) != (name in second)]
     note = "The interval is of the difference, on the items that both have."
-    settings = [metrics.get("settings") for metrics, _ in sides]
+    settings = [side.metrics.get("settings") for side in (a, b)]
     if settings[0] != settings[1]:
         note += f" Scored differently: {settings[0]} and {settings[1]}."
     if lone:
         note += f" {counted(len(lone), 'figure')} in one of them only: {_shown(lone[0])}{', …' * (len(lone) > 1)}."
-    columns = ("figure", "A", "B", "B - A", "95 % interval", "items")
-    return Table(f"A {a}, B {b}", columns, tuple(rows), note)
+    one, two = letter(0), letter(place)
+    columns = ("figure", one, two, f"{two} - {one}", "95 % interval", "items")
+    return Table(f"{one} {a.name}, {two} {b.name}", columns, tuple(rows), note)
 
 
-def _read(path: Path) -> tuple[dict, dict]:
-    """(metrics, outcomes); without a file of outcomes these are empty."""
+def read(path: Path) -> Side:
+    """What `lb-jax evaluate --out` wrote; without a file of outcomes these are empty.
+
+    Raises:
+      DataError: it is no such file or folder.
+    """
+    called = str(path)
     path = path / METRICS if path.is_dir() else path
     outcomes = path.with_name(OUTCOMES)
     found = []
@@ -91,7 +130,7 @@ def _read(path: Path) -> tuple[dict, dict]:
             raise errors.DataError(
                 outcomes, f"{name!r} has no figures, items and ranks; evaluate again"
             )
-    return found[0], said
+    return Side(called, found[0], said)
 
 
 def _flat(metrics: Mapping, prefix: str = "") -> dict[str, float]:

@@ -31,10 +31,11 @@ def write(path: str | pathlib.Path, result: SuiteResult, metrics: Mapping) -> No
     Args:
       path: the HTML file.
       result: of `suite.run`; the media files must still be there, some are shown in small.
-      metrics: `results.to_json` of it, with "model" and "digest".
+      metrics: `results.to_json` of it, with "model", "digest" and "family".
     """
     settings = {name: _in_words(value) for name, value in metrics["settings"].items()}
-    facts = {"model": metrics["model"], "digest": metrics["digest"][:16], **settings}
+    told = {name: metrics[name] for name in ("model", "family") if name in metrics}
+    facts = {**told, "digest": metrics["digest"][:16], **settings}
     tables = published.tables(metrics)
     title = "lb_jax on the published benchmarks" if tables else "lb_jax evaluation"
     sections = [
@@ -45,6 +46,23 @@ def write(path: str | pathlib.Path, result: SuiteResult, metrics: Mapping) -> No
     page.write(path, title, facts, sections, metrics)
 
 
+def write_beside(
+    path: str | pathlib.Path, measured: Sequence[Mapping], compared: Sequence[published.Table]
+) -> None:
+    """Writes several models side by side: the published tables with all of them, differences.
+
+    Args:
+      path: the HTML file.
+      measured: `results.to_json` of each, with "model", "digest" and "family".
+      compared: of `compare.differences`.
+    """
+    names = published.names(*measured)
+    facts = {name: one.get("model", "") for name, one in zip(names, measured, strict=True)}
+    tables = (*published.tables(*measured), *compared)
+    content = dict(zip(names, measured, strict=True))
+    page.write(path, "lb_jax: models side by side", facts, map(_table, tables), content)
+
+
 def _in_words(value: object) -> object:
     """A setting as it stands in the report's head."""
     if isinstance(value, Mapping):
@@ -53,13 +71,14 @@ def _in_words(value: object) -> object:
 
 
 def _table(table: published.Table) -> str:
-    kinds = {"row": (len(table.rows) - 1, None), "column": (None, len(table.columns) - 1)}
-    row, column = kinds.get(table.ours, (None, None))
+    sizes = {"row": len(table.rows), "column": len(table.columns)}
+    first = sizes.get(table.ours, 0) - table.measured
     body = ""
     for i, words in enumerate(table.rows):
         cells = ""
         for j, word in enumerate(words):
-            kind = ' class="number"' if i == row or j == column else ""
+            place = {"row": i, "column": j}.get(table.ours, -1)
+            kind = ' class="number"' if place >= first >= 0 else ""
             cells += f"<td{kind}>{escaped(word)}</td>"
         body += f"<tr>{cells}</tr>"
     head = "".join(f'<th scope="col">{escaped(name)}</th>' for name in table.columns)

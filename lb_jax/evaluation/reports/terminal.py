@@ -190,14 +190,29 @@ def print_problems(problems: Sequence[splits.Problem]) -> None:
     print()
 
 
-def print_suite(metrics: Mapping, console: rich.console.Console | None = None) -> None:
-    """Prints a suite, of `results.to_json`: its details, then the published tables."""
-    show([_drawn(one) for one in (*details.details(metrics), *published.tables(metrics))], console)
+def print_suite(*measured: Mapping, console: rich.console.Console | None = None) -> None:
+    """Prints suites: the details of each model, then the published tables with all of them.
+
+    Args:
+      *measured: `results.to_json` of each, with its "family".
+      console: to print on.
+    """
+    each = zip(published.names(*measured), measured, strict=True)
+    found = [one for name, metrics in each for one in _details(metrics, name, len(measured))]
+    show([_drawn(one) for one in (*found, *published.tables(*measured))], console)
 
 
-def print_comparison(found: published.Table, console: rich.console.Console | None = None) -> None:
-    """Prints two results side by side, of `compare.compare`."""
-    show([_drawn(found)], console)
+def _details(metrics: Mapping, name: str, models: int) -> list[published.Table]:
+    """The details of a model, which is named where there are several."""
+    found = details.details(metrics)
+    if models == 1:
+        return found
+    return [dataclasses.replace(one, title=f"{name}: {one.title}") for one in found]
+
+
+def print_comparison(*found: published.Table, console: rich.console.Console | None = None) -> None:
+    """Prints results side by side, of `compare.compare`."""
+    show([_drawn(one) for one in found], console)
 
 
 def _drawn(table: published.Table) -> rich.table.Table:

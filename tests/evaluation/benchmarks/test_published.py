@@ -23,7 +23,7 @@ def cell(tables, title, row, column):
 
 def test_ours_stands_beside_the_published():
     tables = published.tables(metrics())
-    assert len(tables) == 8
+    assert len(tables) == 10
     video = "Zero-shot text to video"
     assert cell(tables, video, "this model", "MSR-VTT") == "42.6 65.4 75.5"
     assert cell(tables, video, "LanguageBind_Video (LoRA, L/14, 3M)", "MSR-VTT") == "42.6 65.4 75.5"
@@ -49,13 +49,43 @@ def test_tables_of_captions_and_answers_are_shown_where_one_was_run():
     whole = {**found["benchmarks"]["msrvtt"], "items": 3500, "published": {"items": 3500}}
     found["benchmarks"]["valor32k"] = whole | {"tasks": {"audio+video->caption": task}}
     tables = published.tables(found)
-    assert len(tables) == 9
+    assert len(tables) == 11
     found["benchmarks"] = {"valor32k": found["benchmarks"]["valor32k"]}
     assert [one.title for one in published.tables(found)] == [tables[-1].title]
     captions = "VALOR, captions: BLEU-4 METEOR"
     assert cell(tables, captions, "this model", "VALOR-32K") == "8.9 – 30.8 55.7"
     assert cell(tables, captions, "VALOR-B", "VALOR-32K") == "8.9 14.8 30.8 55.7"
     assert cell(tables, captions, "this model", "MSVD") == "–"
+
+
+def test_models_that_were_measured_stand_side_by_side():
+    one, two = metrics() | {"family": "LanguageBind"}, metrics() | {"family": "ImageBind"}
+    del two["benchmarks"]["audioset"]
+    assert published.names(two) == ["this model (ImageBind)"]
+    tables = published.tables(one, two)
+    a, b = "A (LanguageBind)", "B (ImageBind)"
+    video = "Zero-shot text to video"
+    assert [cell(tables, video, name, "MSR-VTT") for name in (a, b)] == ["42.6 65.4 75.5"] * 2
+    classes = "Zero-shot classification"
+    assert [cell(tables, classes, name, "AS-A") for name in (a, b)] == ["27.7", "–"]
+    joint = next(one for one in tables if one.title.startswith("Joint"))
+    assert joint.columns == ("", "ImageBind", "LanguageBind", a, b)
+    assert (joint.ours, joint.measured) == ("column", 2)
+    assert cell(tables, "Joint", "MSR-VTT, V->T", b) == "41.4"
+
+
+def test_the_tables_of_imagebind_are_shown_where_one_of_their_tasks_was_run():
+    found = metrics() | {"family": "ImageBind"}
+    found["benchmarks"] = {name: found["benchmarks"][name] for name in ("smoke",)}
+    assert not any(one.title.startswith("ImageBind") for one in published.tables(found))
+    task = {"n": 50000, "asked": 50000, "metrics": {"top1": 0.777}, "drop_one": {}}
+    whole = {"items": 50000, "published": {"items": 50000}, "tasks": {"image->text": task}}
+    found["benchmarks"]["imagenet"] = whole
+    tables = published.tables(found)
+    title = "ImageBind, zero-shot classes"
+    assert cell(tables, title, "this model (ImageBind)", "IN1k") == "77.7"
+    assert cell(tables, title, "ImageBind (Huge)", "SUN-D") == "35.1"
+    assert cell(tables, title, "ImageBind (Huge), run again by others", "LLVIP") == "62.4"
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,17 @@ def test_a_figure_of_the_demo_has_no_interval(tmp_path):
     assert table.rows == (("zero_shot/t/top1", "0.5", "0.5", "+0", "–", "–"),)
 
 
+def test_the_first_of_several_is_held_against_each_other(tmp_path):
+    folders = [write(tmp_path / name, hits) for name, hits in (("x", [1, 0]), ("y", [1, 1]))]
+    folders.append(write(tmp_path / "z", [1, 1], name="msvd"))
+    folders.append(write(tmp_path / "w", [0, 0]))
+    sides = [compare.read(folder) for folder in folders]
+    tables = compare.differences(sides)
+    assert [one.columns[1:4] for one in tables] == [("A", "B", "B - A"), ("A", "D", "D - A")]
+    assert [one.rows[0][3] for one in tables] == ["+0.5", "-0.5"]
+    assert tables[1].title == f"A {folders[0]}, D {folders[3]}"
+
+
 def test_what_is_no_result_is_refused(tmp_path):
     good = write(tmp_path / "a", [1, 0])
     with pytest.raises(errors.DataError, match="cannot be read"):

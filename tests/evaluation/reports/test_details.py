@@ -13,7 +13,7 @@ def test_everything_is_printed_and_no_word_is_taken_for_markup():
         problems=[{"kind": "missing", "name": "[red]", "reason": "no file", "modality": "video"}]
     )
     console = rich.console.Console(file=io.StringIO())
-    terminal.print_suite(given, console)
+    terminal.print_suite(given, console=console)
     shown = console.file.getvalue()
     for words in (
         "MSR-VTT",
