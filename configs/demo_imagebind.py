@@ -4,9 +4,8 @@
         --config.data.sources.main.path=build/corpus/train.json
 
 `vision` makes the tower of stills and clips out of the demo's image tower, as the original came out
-of an OpenCLIP, and teaches it what moves. Then, with --config.init_from=build/vision, `image` binds
-modalities to the pictures and films of the same items, as published, and `text` binds them to
-captions. `lb-jax demo imagebind` is the corpus, the three runs, measures and reports.
+of an OpenCLIP, and teaches it what moves. With --config.init_from=build/vision, `image` then binds
+to pictures and films, as published, and `text` to captions. `lb-jax demo imagebind` does it all.
 """
 
 from lb_jax.core import shipped
@@ -15,52 +14,48 @@ from lb_jax.training import config as train_config
 from lb_jax.training.config import DataConfig, ModalityRecipe, OptimConfig, TrainConfig
 
 CLIP = ModalityRecipe(preprocess=ONE_CLIP, batch_size=96)  # films of 2 s are one window
-DEPTH = {"preprocess": {"focal_px": 518.86}}  # disparity needs the camera
 IMU = {"drop_path": 0.1, "head_dropout": 0.1}
-TOWERS = ((r"towers/.*|logit_scale/(imu|depth|thermal|audio)", True), (r".*", False))
+DEPTH = {"preprocess": {"focal_px": 518.86}}  # disparity needs the camera
+FEW = ModalityRecipe(batch_size=32)
 
-# what stands behind the colon -> (modalities, what trains, steps, learning rate)
+# what stands behind the colon -> modalities
 ROWS = {
-    "vision": (
-        {"video": CLIP, "image": ModalityRecipe(text_kind="ofa")},
-        ((r"base/.*|logit_scale/text", True), (r".*", False)),
-        600,
-        4e-3,
-    ),
-    "image": (
-        {
-            "imu": ModalityRecipe(anchor="video", **IMU),
-            "depth": ModalityRecipe(anchor="image", **DEPTH),
-            "thermal": ModalityRecipe(anchor="image"),
-        },
-        TOWERS,
-        400,
-        2e-3,
-    ),
-    "text": (
-        {"imu": ModalityRecipe(**IMU), "depth": ModalityRecipe(**DEPTH)}
-        | {name: ModalityRecipe(batch_size=32) for name in ("thermal", "audio")},
-        TOWERS,
-        400,
-        2e-3,
-    ),
+    "vision": {"video": CLIP, "image": ModalityRecipe(text_kind="ofa")},
+    "image": {
+        "imu": ModalityRecipe(anchor="video", **IMU),
+        "depth": ModalityRecipe(anchor="image", **DEPTH),
+        "thermal": ModalityRecipe(anchor="image"),
+    },
+    "text": {
+        "imu": ModalityRecipe(**IMU),
+        "depth": ModalityRecipe(**DEPTH),
+        "thermal": FEW,
+        "audio": FEW,
+    },
 }
 
 
 def get_config(row="vision"):
-    modalities, trains, steps, lr = train_config.chosen(ROWS, row, "configs/demo_imagebind.py")
+    modalities = train_config.chosen(ROWS, row, "configs/demo_imagebind.py")
+    is_vision = row == "vision"
+    trains = r"base/.*|logit_scale/text" if is_vision else r"towers/.*|logit_scale/(?!text).*"
     return train_config.as_config_dict(
         TrainConfig(
             arch="imagebind_tiny",
-            init_from=shipped.DEMO if row == "vision" else "",
+            init_from=shipped.DEMO if is_vision else "",
             modalities=modalities,
             anchors={"video": ONE_CLIP} if row == "image" else {},
-            trainable=trains,
-            steps=steps,
+            trainable=((trains, True), (r".*", False)),
+            steps=600 if is_vision else 400,
             batch_size=64,
             text_length=24,
             data=DataConfig(cache="memory", threads=0),
-            optim=OptimConfig(lr=lr, warmup_steps=20, weight_decay=0.05, init_temperature=0.1),
+            optim=OptimConfig(
+                lr=4e-3 if is_vision else 2e-3,
+                warmup_steps=20,
+                weight_decay=0.05,
+                init_temperature=0.1,
+            ),
             log_every=10,
             save_every=100,
         )
