@@ -131,7 +131,8 @@ def main(argv: Sequence[str]) -> None:
         if getattr(given, name) is None and mode in NEEDED.get(name, ()):
             raise errors.ConfigError(f"{spelt} needs {flag}; give it.")
     if given.compare:
-        compare(*given.compare, given.out)
+        first, second = given.compare
+        compare(first, second, given.out)
         return
     if given.captions:
         score_captions(given.captions, given.references, given.scorers or (), given.out)
