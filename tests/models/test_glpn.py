@@ -36,7 +36,9 @@ def test_the_published_network_has_its_61_million_parameters():
 @pytest.mark.parametrize("options", [{"scan": False}, {"attention": "head_major"}])
 def test_ways_of_computing_are_one_function(options):
     x = pictures(2, 32, 64)
-    for found, expected in zip(jax.tree.leaves(run(x, **options)), jax.tree.leaves(run(x))):
+    for found, expected in zip(
+        jax.tree.leaves(run(x, **options)), jax.tree.leaves(run(x)), strict=True
+    ):
         np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5)
 
 
