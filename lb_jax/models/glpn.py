@@ -107,10 +107,11 @@ class MixBlock(nnx.Module):
         mlp_dim = int(width * cfg.mlp_ratios[stage])
         self.norm1 = layers.LayerNorm(width, dtype=dtype)
         self.attn = layers.Attention(width, heads, rngs=rngs, dtype=dtype, attention=attention)
-        self.reduce = self.reduce_norm = None
         if side > 1:
             self.reduce = Conv2d(width, width, side, stride=side, rngs=rngs, dtype=dtype)
             self.reduce_norm = layers.LayerNorm(width, dtype=dtype)
+        else:
+            self.reduce = self.reduce_norm = None
         self.norm2 = layers.LayerNorm(width, dtype=dtype)
         self.mlp = MixMlp(width, mlp_dim, rngs=rngs, dtype=dtype)
 
