@@ -140,6 +140,8 @@ def config(stated: Mapping[str, Any], where: object) -> GlpnConfig:
 def to_config(cfg: GlpnConfig) -> dict[str, Any]:
     """The `config.json` of a network, such that `config` gives it again."""
     values = {name: getattr(cfg, ours) for name, (ours, _) in _FIELDS.items()}
+    if float(cfg.max_depth_m).is_integer():  # transformers takes no other
+        values["max_depth"] = int(cfg.max_depth_m)
     return {
         "model_type": MODEL_TYPE,
         "architectures": ["GLPNForDepthEstimation"],

@@ -20,22 +20,21 @@ SMALL_GLPN = GlpnConfig((4, 8, 10, 16), (2, 1, 1, 1), decoder_width=4)
 SMALL_MUNIT = MunitConfig(4, 6, 3, 1, 2)
 
 
-def cases(folder, part: str) -> list[str]:
-    """Cases whose name begins so, of those in a folder's io.npz."""
+def names(folder, part: str) -> list[str]:
+    """Arrays of a folder's io.npz whose name begins so; none without the folder."""
     if not FOLDER.is_dir():
         return []
-    names = goldens.arrays(folder / "io.npz")
-    return sorted({name.partition("/")[0] for name in names if name.startswith(part)})
+    return sorted(name for name in goldens.arrays(folder / "io.npz") if name.startswith(part))
+
+
+def cases(folder, part: str) -> list[str]:
+    """Cases whose name begins so."""
+    return sorted({name.partition("/")[0] for name in names(folder, part)})
 
 
 def io(folder, name: str) -> np.ndarray:
     """An array of a folder's io.npz."""
     return goldens.arrays(folder / "io.npz")[name]
-
-
-def has(folder, name: str) -> bool:
-    """Whether it is there."""
-    return name in goldens.arrays(folder / "io.npz")
 
 
 def last(x: np.ndarray) -> np.ndarray:

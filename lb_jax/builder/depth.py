@@ -186,7 +186,7 @@ class GlpnDepth:
                 multiple=multiple,
             )
         else:
-            frames = [resizing.by_opencv(frame, options.first) for frame in frames]
+            frames = np.stack([resizing.by_opencv(one, options.first) for one in frames])
             down, right = (side // multiple * multiple for side in options.first)
             sides = down, right
             fields.require(

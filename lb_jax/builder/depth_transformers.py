@@ -7,6 +7,7 @@ import importlib
 from collections.abc import Callable
 
 import numpy as np
+from huggingface_hub import errors as hub_errors
 
 from lb_jax.builder import depth
 from lb_jax.core import errors
@@ -25,7 +26,7 @@ def load(name: str, *, batch_size: int = 8) -> depth.Given:
     try:
         processor = transformers.AutoImageProcessor.from_pretrained(name)
         model = transformers.AutoModelForDepthEstimation.from_pretrained(name)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, hub_errors.StrictDataclassError) as error:
         raise errors.ConfigError(
             f"{name}: transformers opens no depth model of that name: "
             f"{' '.join(str(error).split())[:200]}"

@@ -119,7 +119,9 @@ class MixBlock(nnx.Module):
         """[b, h, w, d] -> same; nothing is drawn, whatever the key."""
         del key
         asking = self.norm1(x)
-        asked = asking if self.reduce is None else self.reduce_norm(self.reduce(asking))
+        asked = asking
+        if self.reduce is not None and self.reduce_norm is not None:
+            asked = self.reduce_norm(self.reduce(asking))
         tokens, memory = (rearrange(one, "b h w d -> b (h w) d") for one in (asking, asked))
         x += self.attn(tokens, memory=memory).reshape(x.shape)
         return x + self.mlp(self.norm2(x))
