@@ -106,3 +106,8 @@ def test_configs_that_do_not_fit(folder, values, told):
 def test_weights_without_a_config(folder):
     (folder / source.CONFIG).unlink()
     assert "no config.json beside the weights" in refused(folder)
+
+
+def test_who_opens_it_as_an_encoder_is_told_what_it_is(folder):
+    with pytest.raises(errors.CheckpointError, match="corpus generate --depth"):
+        source.open_source(folder)
