@@ -176,9 +176,9 @@ def _states(path: Path) -> dict[str, dict[str, LazyTensor]]:
         for domain in DOMAINS
         if isinstance(opened, dict) and isinstance(opened.get(domain), dict)
     }
-    extra = sorted(set(map(str, opened)) - {*DOMAINS}) if isinstance(opened, dict) else []
-    if len(states) < len(DOMAINS) or extra:
-        keys = lazy.some(repr(key)[:60] for key in opened) if opened else "nothing"
+    found = [*opened] if isinstance(opened, dict) else []
+    if len(states) < len(DOMAINS) or len(found) > len(states):
+        keys = lazy.some(repr(key)[:60] for key in found) or "none"
         raise errors.CheckpointError(
             f"{path}: expected two state dicts, {' and '.join(map(repr, DOMAINS))}, found {keys}; "
             f"give the {FILE} of sRGB-TIR."

@@ -167,7 +167,7 @@ class GlpnDepth:
         *,
         source: str,
         devices: Sequence[jax.Device] | None = None,
-        batch_size: int = 8,
+        batch_size: int | None = None,
     ):
         self.cfg = cfg
         digest = checkpoint.digest(params)
@@ -203,7 +203,7 @@ def load(
     source: str | Path = convert.PUBLISHED,
     *,
     devices: Sequence[jax.Device] | None = None,
-    batch_size: int = 8,
+    batch_size: int | None = None,
 ) -> GlpnDepth:
     """Opens a GLPN: a folder as transformers writes it, or a name on the hub.
 

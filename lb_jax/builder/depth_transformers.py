@@ -9,14 +9,14 @@ from collections.abc import Callable
 import numpy as np
 from huggingface_hub import errors as hub_errors
 
-from lb_jax.builder import depth
+from lb_jax.builder import depth, spread
 from lb_jax.core import errors
 
 PREFIX = "transformers:"  # of a name that is meant for it
 NEEDED = ("torch", "transformers")
 
 
-def load(name: str, *, batch_size: int = 8) -> depth.Given:
+def load(name: str, *, batch_size: int | None = None) -> depth.Given:
     """Opens a depth model of transformers: a folder or a name on the hub.
 
     Raises:
@@ -39,7 +39,7 @@ def load(name: str, *, batch_size: int = 8) -> depth.Given:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     run = _function(torch, processor, model.eval().to(device), device)
     made_by = {"network": type(model).__name__, "weights": name, "by": "transformers"}
-    return depth.Given(run, made_by, batch_size)
+    return depth.Given(run, made_by, batch_size or spread.BATCH)
 
 
 def _package(name: str):

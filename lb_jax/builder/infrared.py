@@ -117,7 +117,7 @@ class Translator:
         *,
         source: str,
         devices: Sequence[jax.Device] | None = None,
-        batch_size: int = 8,
+        batch_size: int | None = None,
     ):
         self.cfg = cfg
         used = {name: params[domain][name] for domain, names in PARTS.items() for name in names}
@@ -135,7 +135,7 @@ def load(
     source: str | Path,
     *,
     devices: Sequence[jax.Device] | None = None,
-    batch_size: int = 8,
+    batch_size: int | None = None,
 ) -> Translator:
     """Opens sRGB-TIR's `translation_weights.pt`, or a folder with it.
 

@@ -9,6 +9,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from lb_jax.inference import programs
 
+# Frames at once, of all devices together: a film of 8. On a CPU fewer, whose memory is that of all
+# else: GLPN's maps at the full size of a frame (768 x 448 x 64) take 88 MB each.
+BATCH, BATCH_ON_CPU = 8, 2
 WHOLE, SPLIT = PartitionSpec(), PartitionSpec(programs.AXIS)
 
 
@@ -22,7 +25,8 @@ class Spread:
       run: the function; every item's result must be its own.
       params: tree of arrays.
       devices: each takes its part of a batch; all of this process when None.
-      batch_size: items at once, of all devices together; rounded up to a multiple of these.
+      batch_size: items at once, of all devices together; rounded up to a multiple of these. None is
+        `BATCH`, or `BATCH_ON_CPU`.
     """
 
     def __init__(
@@ -31,10 +35,12 @@ class Spread:
         params: Mapping[str, Any],
         *,
         devices: Sequence[jax.Device] | None = None,
-        batch_size: int = 8,
+        batch_size: int | None = None,
     ):
-        programs.require_batch(batch_size)
         devices = jax.local_devices() if devices is None else devices
+        if batch_size is None:
+            batch_size = BATCH_ON_CPU if devices[0].platform == "cpu" else BATCH
+        programs.require_batch(batch_size)
         self.mesh = Mesh(np.array(devices), (programs.AXIS,))
         self.batch_size = -(-batch_size // len(devices)) * len(devices)
         self._params = jax.device_put(dict(params), NamedSharding(self.mesh, WHOLE))

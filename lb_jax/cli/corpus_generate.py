@@ -11,7 +11,6 @@ from lb_jax.core import errors
 
 PRESETS = ("default", "reference")
 VIDEO = "video"
-BATCH = 8  # frames, which is one film
 PUBLISHED = "vinvino02/glpn-nyu"
 OUT_OF_LIST = "generate.quarantine.jsonl"
 
@@ -91,8 +90,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     add(
         "--batch-size",
         type=int,
-        default=BATCH,
-        help="frames at once, of all devices together (default: %(default)s)",
+        help="frames at once, of all devices together (default: 8, on a CPU 2)",
     )
     group = parser.add_argument_group("films")
     add = group.add_argument
