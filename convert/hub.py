@@ -27,6 +27,7 @@ WEIGHTS = (
     ("adapter_model.bin",),
     ("imagebind_huge.pth",),
     ("imagebind.pth",),
+    ("translation_weights.pt",),
 )
 # What says so, and how, when a request is made again.
 RETRYING = "huggingface_hub.utils._http"

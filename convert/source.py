@@ -41,6 +41,7 @@ from lb_jax.models.vision import VisionConfig
 CONFIG, OPEN_CLIP_CONFIG = "config.json", "open_clip_config.json"
 # What else a Hugging Face folder says of its model: how pictures and texts are prepared.
 BESIDE = (pictures.PREPROCESSOR, pictures.PROCESSOR, *texts.FILES)
+GLPN = " It is a GLPN, which tells depth: `lb-jax corpus generate --depth` takes it."
 _WEIGHTS = tuple(form[0] for form in hub.WEIGHTS)
 
 
@@ -157,9 +158,11 @@ def recognise(
     if any(name.startswith("vision_model.") for name in names):
         foreign = OPEN_CLIP_CONFIG in configs
         return _hf(where, found, modality, configs.get(CONFIG), configs, foreign_config=foreign)
+    is_glpn = any(name.startswith("glpn.") for name in names)
     raise errors.CheckpointError(
         f"{where}: {counted(len(names), 'tensor')} of no known kind ({', '.join(names[:3])}, …); "
         "expected names with vision_model. (LanguageBind, HF CLIP) or visual. (OpenCLIP)."
+        f"{GLPN if is_glpn else ''}"
     )
 
 

@@ -48,6 +48,7 @@ ELSEWHERE = {
     r"lb-jax deflate .*": "needs an MMV model; tests/cli/test_deflate.py makes one",
     r"lb-jax .*(imagebind_huge|--like walk\.csv).*": "needs the released file; tests/cli/"
     "test_imagebind.py makes a small one",
+    r"lb-jax corpus generate .*": "needs released weights; tests/cli has small ones",
     r"lb-jax plan .*": "compiles for TPU for minutes; tests/training/test_plan.py",
     r"lb-jax replay .*": "needs a step that was not finite; tests/training/test_drill.py makes one",
     r"lb-jax (embed|index build) .* s3://.*": "needs object storage",

@@ -36,9 +36,10 @@ ROOMS = {
     "inference": WORKING,
     "search": (*WORKING, "inference"),
     "serve": (*WORKING, "inference", "search"),
+    "builder": (*WORKING, "inference"),
     "demo": CORPORA,
     "configs": (*BELOW_TRAINING, "training"),
-    "cli": (*WORKING, "evaluation.reports", "inference", "search", "serve", "demo"),
+    "cli": (*WORKING, "evaluation.reports", "inference", "search", "serve", "builder", "demo"),
 }
 
 # Rooms that run without an accelerator's software: decoding workers, tables, the corpus writer.

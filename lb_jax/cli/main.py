@@ -20,6 +20,7 @@ COMMANDS = {
     "deflate": "an image tower out of the video tower of an MMV model",
     "convert": "weights in and out: safetensors, Orbax, Hugging Face, OpenCLIP, StableHLO",
     "data": "corpora: check any of them, pack it into shards",
+    "corpus": "films as a corpus: depth and infrared pictures of their frames",
     "embed": "media of any number and length into a store, or into an .npz",
     "caption": "a caption of each media file, by sight and sound: into JSON lines",
     "ask": "answers to questions about a film, a sound or a picture",

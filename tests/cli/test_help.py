@@ -21,6 +21,12 @@ ARGUMENTS = {
         *("--frames", "--seed", "--as", "--quarantine", "--max-bad-rate"),
     ),
     "data convert": ("SRC", "DST", "--root", "--columns", "--only", "--to", "--max-bad-rate"),
+    "corpus": ("generate",),
+    "corpus generate": (
+        *("items", "--out", "--depth", "--infrared", "--preset", "--frames", "--seed"),
+        *("--lossless", "--batch-size", "--workers", "--as", "--root", "--list-left-out"),
+        *("--quarantine", "--max-bad-rate"),
+    ),
     "serve": (
         *("--model", "--store", "--captioner", "--host", "--port", "--token", "--max-queue"),
         "--workers",
