@@ -47,7 +47,7 @@ ELSEWHERE = {
     r"lb-jax train --config=mmv_s3d --workdir=run .*": "trains for days; its trial stands below it",
     r"lb-jax deflate .*": "needs an MMV model; tests/cli/test_deflate.py makes one",
     r"lb-jax .*(imagebind_huge|--like walk\.csv).*": "needs the released file; tests/cli/"
-    "test_imagebind.py makes a small one",
+    "test_evaluate.py makes a small one",
     r"lb-jax corpus generate .*": "needs released weights; tests/cli has small ones",
     r"lb-jax plan .*": "compiles for TPU for minutes; tests/training/test_plan.py",
     r"lb-jax replay .*": "needs a step that was not finite; tests/training/test_drill.py makes one",
