@@ -44,7 +44,7 @@ def get_config(row="vision"):
             arch="imagebind_tiny",
             init_from=shipped.DEMO if is_vision else "",
             modalities=modalities,
-            anchors={"video": ONE_CLIP} if row == "image" else {},
+            beside={} if is_vision else {"video": ONE_CLIP, "image": {}},
             trainable=((trains, True), (r".*", False)),
             steps=600 if is_vision else 400,
             batch_size=64,

@@ -158,8 +158,8 @@ def trial(cfg: TrainConfig) -> TrainConfig:
         arch=arch,
         init_from=shipped.DEMO,
         modalities=modalities,
-        anchors={
-            name: {**cfg.anchors.get(name, {}), **small.get(name, {})}
+        beside={
+            name: {**cfg.beside.get(name, {}), **small.get(name, {})}
             for name in recipe.towers_of(cfg)
             if name not in cfg.modalities
         },

@@ -207,8 +207,8 @@ class TrainConfig:
         file or hub name, see docs/weights.md); empty draws everything at random.
       modalities: what is trained, each against its anchor, which is text unless it says
         otherwise; of a VALOR or MMV run what an item has.
-      anchors: fields of the preprocessing of modalities that are an anchor and not trained
-        themselves, by modality.
+      beside: modalities that the model has beside those that are trained, with fields of their
+        preprocessing; what others are bound to is among them in any case.
       trainable: `(path regex, bool)` rules, first match wins; what is not trainable has no gradient
         and no optimiser state.
       batch_size: items per modality and step, over all devices; a modality may have its own.
@@ -238,7 +238,7 @@ class TrainConfig:
     steps: int
     batch_size: int
     init_from: str = ""
-    anchors: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    beside: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     paraphrase: ParaphraseConfig | None = None
     text_length: int = 77
     seed: int = 0

@@ -25,11 +25,11 @@ from lb_jax.training.config import ModalityRecipe, TrainConfig
 
 
 def towers_of(cfg: TrainConfig) -> dict[str, ModalityRecipe]:
-    """The recipe of every tower of the run: of what trains, behind those that it is bound to."""
+    """The recipe of every tower of the run: of what trains, behind those that do not."""
     anchors = [one.anchor for one in cfg.modalities.values() if one.anchor != TEXT]
     given = {
-        name: ModalityRecipe(preprocess=cfg.anchors.get(name, {}))
-        for name in anchors
+        name: ModalityRecipe(preprocess=cfg.beside.get(name, {}))
+        for name in dict.fromkeys((*anchors, *cfg.beside))
         if name not in cfg.modalities
     }
     return given | cfg.modalities
@@ -155,8 +155,8 @@ def _require_anchors(cfg: TrainConfig) -> None:
     """Checks what modalities are bound to.
 
     Raises:
-      ConfigError: for what is no modality, a modality bound to itself, and preprocessing of an
-        anchor that is none.
+      ConfigError: for what is no modality, a modality bound to itself, and one that is trained and
+        named beside those.
     """
     for name, one in cfg.modalities.items():
         if one.anchor == name:
@@ -166,14 +166,13 @@ def _require_anchors(cfg: TrainConfig) -> None:
             )
         if one.anchor != TEXT:
             _require_modality(cfg, one.anchor, f"config.modalities.{name}.anchor")
-    alone = [name for name in towers_of(cfg) if name not in cfg.modalities]
-    strange = [name for name in cfg.anchors if name not in alone]
-    if strange:
-        raise errors.ConfigError(
-            f"config.anchors.{strange[0]}: nothing is bound to it, or it is trained itself and its "
-            f"preprocessing is config.modalities.{strange[0]}.preprocess; expected some of "
-            f"{', '.join(alone) or 'none'}."
-        )
+    for name in cfg.beside:
+        _require_modality(cfg, name, "config.beside")
+        if name in cfg.modalities:
+            raise errors.ConfigError(
+                f"config.beside.{name}: it is trained itself, and its preprocessing is "
+                f"config.modalities.{name}.preprocess; leave one of the two out."
+            )
 
 
 def require_trained_bias(cfg: TrainConfig) -> None:

@@ -24,7 +24,7 @@ def pictures(corpus_dir):
             ),
             "audio": ModalityRecipe(),
         },
-        anchors={"video": ONE_CLIP},
+        beside={"video": ONE_CLIP},
         trainable=((r"towers/.*|logit_scale/depth", True), (r".*", False)),
         steps=6,
         batch_size=8,

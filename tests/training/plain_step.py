@@ -65,7 +65,7 @@ def pictures() -> TrainConfig:
             "imu": ModalityRecipe(anchor="video", drop_path=0.5, head_dropout=0.5),
             "depth": ModalityRecipe(anchor="image", lora=LoraConfig(rank=2), patch_dropout=0.5),
         },
-        anchors={"video": specs.ONE_CLIP},
+        beside={"video": specs.ONE_CLIP},
         trainable=((r"towers/imu/.*|towers/depth/blocks/.*/lora_[ab]", True), (r".*", False)),
         steps=6,
         batch_size=16,

@@ -87,7 +87,7 @@ def test_a_start_from_a_trained_model_goes_on(imagebind_run, imagebind_trained):
 def test_stills_and_clips_stay_one_tower(imagebind_run):
     """They train as one: all of it is the base, and there is nothing else of either."""
     modalities = {"image": ModalityRecipe(), "video": ModalityRecipe(preprocess=ONE_CLIP)}
-    cfg = dataclasses.replace(imagebind_run, modalities=modalities, anchors={})
+    cfg = dataclasses.replace(imagebind_run, modalities=modalities, beside={})
     for one in (cfg, dataclasses.replace(cfg, init_from=shipped.DEMO)):
         model, params = initial(one)
         assert not paths.flatten(params["towers"])
@@ -135,12 +135,12 @@ def changed(cfg, name, **fields):
         (lambda cfg: changed(cfg, "imu", anchor="imu"), r"'imu' itself; bind it to another"),
         (lambda cfg: changed(cfg, "imu", temporal=True), r"temporal and tube_size"),
         (
-            lambda cfg: dataclasses.replace(cfg, anchors={"thermal": {}}),
-            r"config\.anchors\.thermal: nothing is bound to it",
+            lambda cfg: dataclasses.replace(cfg, beside={"audio": {}}),
+            r"config\.beside\.audio: it is trained itself",
         ),
         (lambda cfg: dataclasses.replace(cfg, arch="tiny"), r"imu.*imagebind_huge"),
     ],
-    ids=["no modality", "itself", "LanguageBind's", "no anchor", "LanguageBind"],
+    ids=["no modality", "itself", "LanguageBind's", "trained", "LanguageBind"],
 )
 def test_wrong_settings_are_told(imagebind_run, change, said):
     with pytest.raises(errors.ConfigError, match=said):
