@@ -24,7 +24,6 @@ ROWS = {
     "image": {
         "imu": ModalityRecipe(anchor="video", **IMU),
         "depth": ModalityRecipe(anchor="image", **DEPTH),
-        "thermal": ModalityRecipe(anchor="image"),
     },
     "text": {
         "imu": ModalityRecipe(**IMU),

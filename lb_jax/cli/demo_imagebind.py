@@ -18,8 +18,7 @@ BINDINGS = {
     "image": {
         "imu/motion": (">=", 0.85),
         "imu->video": (">=", 10.0),
-        "depth->image": (">=", 10.0),
-        "thermal->image": (">=", 10.0),
+        "depth->image": (">=", 4.0),
     },
     "text": {
         "imu/motion": (">=", 0.85),

@@ -1,7 +1,8 @@
 """The gaps between MMV's networks and whole models and the golden folder.
 
-`python -m tests.models.mmv_gaps CASE…` prints one JSON object: case -> output -> [the largest
-difference, their mean], in shares of the largest expected value. A process of its own compiles as
+`python -m tests.models.mmv_gaps gaps CASE…` prints one JSON object: case -> output -> [the largest
+difference, their mean], in shares of the largest expected value; `rounding` the same of what is
+stored from float64. A process of its own compiles as
 users do: the tests' options round otherwise, which moves `s3d_options` by more than its bar (the
 stored numbers lie 2.7e-5 from those in float64).
 """
@@ -167,5 +168,28 @@ def gaps(case):
     return whole(case) if "model" in mmv.settings(case) else tower(case)
 
 
+def of_rounding(case):
+    """How far the features that a tower's case stores are from float64: output -> the largest gap.
+
+    For a process of its own: the modules' own float32 is called float64 in it.
+    """
+    jax.config.update("jax_enable_x64", True)
+    jnp.float32 = jnp.float64
+    cfg = mmv.network(case)
+    kind = mmv.TOWERS[type(cfg)]
+    graph, _ = nnx.split(
+        nnx.eval_shape(lambda: kind(cfg, rngs=nnx.Rngs(params=0), dtype=jnp.float64))
+    )
+    params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), mmv.params(case))
+    run, found = jax.jit(lambda params, x: nnx.merge(graph, params)(x).pooled), {}
+    for name, x in mmv.arrays(case).items():
+        stored = mmv.arrays(case).get(f"out::y{name.removeprefix('in::x')}")
+        if name.startswith("in::x") and stored is not None:
+            exact = np.asarray(run(params, jnp.asarray(video(x), jnp.float64)))
+            found[f"out::y{name.removeprefix('in::x')}"] = mmv.gap(exact, stored)
+    return found
+
+
 if __name__ == "__main__":
-    print(json.dumps({case: dict(gaps(case)) for case in sys.argv[1:]}))
+    measure = {"gaps": lambda case: dict(gaps(case)), "rounding": of_rounding}[sys.argv[1]]
+    print(json.dumps({case: measure(case) for case in sys.argv[2:]}))

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from types import MappingProxyType
 
 import jax
 import jax.numpy as jnp
@@ -51,23 +52,25 @@ LOOSE, LOOSE_MEAN = 3e-2, 1e-3
 OPTIONS = ("XLA_FLAGS", "JAX_DISABLE_MOST_OPTIMIZATIONS")
 # Compilers that round otherwise: the usual one, and one that fuses less. `s3d_options` needs them:
 # what is stored lies 2.7e-5 from float64, so float32 programs of one function stand on both sides
-# of its bar (2.02e-5 of the usual one of jax 0.12, 0 of jax 0.10's).
+# of its bar (2.02e-5 of the usual one of jax 0.12, 0 of jax 0.10's). On a processor without AVX512
+# for bfloat16 all lie beyond it, 2.06e-5 to 4.4e-5: there an output may lie twice as far as the
+# stored one lies from float64, where that is further than the bar.
 COMPILERS = ("", "--xla_backend_optimization_level=1")
 
 
-def beyond(case, gaps):
-    """Outputs that lie further from the stored ones than their bars."""
+def beyond(case, gaps, rounding=MappingProxyType({})):
+    """Outputs that lie further from the stored ones than their bars, or twice their rounding."""
     for name, (largest, mean) in gaps.items():
-        bar = paths.match_one(BARS, f"{case}/{name}")
+        bar = max(paths.match_one(BARS, f"{case}/{name}"), 2 * rounding.get(name, (0.0,))[0])
         if largest > bar or (bar == LOOSE and mean > LOOSE_MEAN):
             yield name, largest, bar
 
 
-def compiled_otherwise(case, flags):
-    """The gaps of a case by a compiler without the tests' own options."""
+def in_another_process(what, case, flags=""):
+    """What `mmv_gaps` measures of a case without the tests' own options."""
     plain = {name: value for name, value in os.environ.items() if name not in OPTIONS}
     done = subprocess.run(
-        [sys.executable, "-m", "tests.models.mmv_gaps", case],
+        [sys.executable, "-m", "tests.models.mmv_gaps", what, case],
         capture_output=True,
         text=True,
         check=False,
@@ -84,8 +87,12 @@ def test_networks_and_whole_models_give_every_output(case):
     assert set(gaps) == {name for name in mmv.arrays(case) if name.startswith("out::")}
     for flags in COMPILERS:
         if any(beyond(case, gaps)):
-            gaps = compiled_otherwise(case, flags)
-    assert list(beyond(case, gaps)) == []
+            gaps = in_another_process("gaps", case, flags)
+    imprecise = [name for name, *_ in beyond(case, gaps)]
+    rounding = {}
+    if imprecise and all(re.fullmatch(r"out::y\d+", name) for name in imprecise):
+        rounding = in_another_process("rounding", case)
+    assert list(beyond(case, gaps, rounding)) == []
 
 
 @pytest.mark.parametrize("case", mmv.cases("temporal_shift"))
