@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from lb_jax.core import paths
-from lb_jax.models import convolution, deflation, resnet, s3d, tsm
+from lb_jax.models import convolution, deflation, planes, resnet, s3d, tsm
 from lb_jax.training import sharding
 
 
@@ -77,8 +77,11 @@ def test_the_windows_of_all_networks_are_here():
     assert found == set(WINDOWS[2:])
 
 
+@pytest.mark.parametrize("many", [False, True], ids=["few channels", "many channels"])
 @pytest.mark.parametrize(("window", "strides"), WINDOWS)
-def test_ways_to_convolve_are_equal_in_value_and_gradient(window, strides):
+def test_ways_to_convolve_are_equal_in_value_and_gradient(window, strides, many, monkeypatch):
+    if many:
+        monkeypatch.setattr(planes, "MANY", 1)
     kernel = drawn(*window, 3, 4, key=1)
     for places in places_of(window):
         x = drawn(2, *places, 3)
