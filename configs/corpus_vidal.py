@@ -25,7 +25,7 @@ def get_config():
                 *("black", "still", "cuts", "speech", "overlay", "nudity", "copies", "agreement"),
             ),
             title_length=TitleLength(fewest_words=3, most_words=60),
-            language=Language(wanted=("en",), least=0.5),
+            language=Language(wanted=("en",), least=0.3),
             duration=Duration(shortest_s=2.0, longest_s=20.0),
             resolution=Resolution(smallest_px=224),
             silence=Silence(quietest_db=-60.0, required=True),

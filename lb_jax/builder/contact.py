@@ -1,5 +1,6 @@
 """A page of a stage: what it kept and what it refused, side by side, with its figures."""
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,12 +65,8 @@ def _section(
 
 
 def _card(row: Mapping[str, Any], one: Planned, items: Items) -> str:
-    picture = ""
-    try:
-        strip = thumbnails.strip_uri(clips.Clip(Path(items.path(row["file"]))), FRAMES)
-        picture = f'<img alt="" src="{strip}">'
-    except errors.DataError:  # what is bad has no picture
-        pass
+    strip = _strip(items.path(row["file"]))
+    picture = f'<img alt="" src="{strip}">' if strip else ""
     figures = {
         name: row[f"{one.name}.{name}"]
         for name, _ in one.stage.figures
@@ -81,6 +78,15 @@ def _card(row: Mapping[str, Any], one: Planned, items: Items) -> str:
         f'<div class="panel film">{picture}<p>{escaped(row["title"])}</p>'
         f"<p><b>{escaped(reason)}</b></p><small>{escaped(told)}<br>{escaped(row['key'])}</small></div>"
     )
+
+
+@functools.lru_cache(maxsize=1024)
+def _strip(path: str) -> str:
+    """Frames of a film side by side; empty for one that cannot be decoded."""
+    try:
+        return thumbnails.strip_uri(clips.Clip(Path(path)), FRAMES)
+    except errors.DataError:
+        return ""
 
 
 def _figure(value: Any) -> str:

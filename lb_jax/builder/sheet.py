@@ -88,7 +88,7 @@ class Out:
 
     folder: str = "corpus"
     short_px: int = 256
-    shown: int = 24
+    shown: int = 12
 
 
 @dataclasses.dataclass(frozen=True)

