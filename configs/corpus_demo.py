@@ -23,7 +23,7 @@ def get_config():
                 *("copies", "agreement"),
             ),
             resolution=Resolution(smallest_px=128),
-            cuts=Cuts(most=0, threshold=24.0, luma_only=True, shortest_frames=3),
+            cuts=Cuts(most=0, threshold=22.0, luma_only=True, shortest_frames=3),
             overlay=Overlay(pictures=1, share=1.0, side_px=192),
             agreement=Agreement(model="demo", modalities=("video",), least=0.1),
         )

@@ -18,6 +18,9 @@ PLAIN = (
 )
 
 
+FACTS = stage.Facts(2.0, 192, 192, 16, 8.0, has_sound=True)
+
+
 @dataclasses.dataclass
 class Fake:
     """A film that is there as arrays."""
@@ -25,7 +28,7 @@ class Fake:
     frames: np.ndarray = None
     wave: np.ndarray | None = None
     rate_hz: int = 16_000
-    facts: stage.Facts = stage.Facts(2.0, 192, 192, 16, 8.0, True)
+    facts: stage.Facts = FACTS
 
     def pictures(self, count):
         """Evenly spread frames."""
@@ -58,7 +61,9 @@ def drawn(seed=0, frames=12, side=144):
     """Pictures that move, uint8 [frames, side, side, 3], and noise, int16 [n]; 8 a second."""
     rng = np.random.default_rng(seed)
     rough = rng.integers(40, 255, (12, 12 + frames, 3), np.uint8)
-    views = [np.kron(rough[:, n : n + 12], np.ones((side // 12, side // 12, 1))) for n in range(frames)]
+    views = [
+        np.kron(rough[:, n : n + 12], np.ones((side // 12, side // 12, 1))) for n in range(frames)
+    ]
     wave = np.round(3000 * rng.standard_normal(frames * 2000)).astype(np.int16)
     return np.stack(views).astype(np.uint8), wave
 

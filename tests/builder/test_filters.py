@@ -60,7 +60,7 @@ def test_word_list(tmp_path):
     found = word_list.look(batch, (), prepared)
     assert [one.kept for one in found] == [False, True, False, False, True]
     assert found[0].reason == "has 'bad', which is in the list"
-    with pytest.raises(errors.ConfigError, match="no.txt cannot be read"):
+    with pytest.raises(errors.ConfigError, match=r"no\.txt cannot be read"):
         word_list.prepare(word_list.WordList(file=str(tmp_path / "no.txt")))
 
 
@@ -217,7 +217,9 @@ def test_sound_copies_by_fingerprints():
     a, b = (np.random.default_rng(n).integers(0, 2**32, 40).astype(np.uint32) for n in (0, 1))
     late = np.concatenate([b[:3], a[:-3]])
     prints = [one.tobytes() for one in (a, b, late)] + [b"", b""]
-    found = sound_copies.compare(raw.table(*"abcde", fingerprint=prints), sound_copies.SoundCopies())
+    found = sound_copies.compare(
+        raw.table(*"abcde", fingerprint=prints), sound_copies.SoundCopies()
+    )
     assert [one.kept for one in found] == [True, True, False, True, True]
     assert found[2].figures["copy_of"] == "0"
 

@@ -21,6 +21,9 @@ ARGUMENTS = {
         *("--frames", "--seed", "--as", "--quarantine", "--max-bad-rate"),
     ),
     "data convert": ("SRC", "DST", "--root", "--columns", "--only", "--to", "--max-bad-rate"),
+    "corpus": ("run", "demo"),
+    "corpus run": ("--config", "--out", "--engine", "--address", "--to", "--plan"),
+    "corpus demo": ("--out", "--seed", "--items"),
     "serve": (
         *("--model", "--store", "--captioner", "--host", "--port", "--token", "--max-queue"),
         "--workers",
