@@ -206,7 +206,7 @@ class _Run:
         alive = self._alive(number)
         usable = alive if one.stage.look is None else alive & (self._said[number] == STAYS)
         places = np.flatnonzero(usable).tolist()
-        rows = self._items.rows.take(places)
+        rows = _taken(self._items.rows, places)
         seen = None
         if one.stage.look is not None:
             seen = _by_id(self._store.seen(one.stage))
@@ -225,6 +225,11 @@ class _Run:
             self._store.replace(one.stage, table, digest)
         at = {item: place for place, item in enumerate(self._ids)}
         self._final[number] = self._store.verdicts(one.stage, at)
+
+
+def _taken(rows: pa.Table, places: Sequence[int]) -> pa.Table:
+    """Rows at some places, which may be none."""
+    return rows.take(pa.array(places, pa.int64()))
 
 
 def _by_id(rows: pa.Table) -> dict[str, dict]:
@@ -275,4 +280,4 @@ def _keep_items(items: Items, store: Store) -> None:
                     f"is {now[item][name]!r}; give a new --out.",
                 )
     new = [place for place, item in enumerate(now) if item not in there]
-    store.add_items(items.rows.take(new))
+    store.add_items(_taken(items.rows, new))

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import multiprocessing
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 from typing import Any
 
@@ -73,6 +73,10 @@ class _Batch:
     looked: dict[str, dict[int, Mapping[str, Any]]]
     left: int
     judged: futures.Future | None = None
+
+    def looked_by(self, place: int) -> list[str]:
+        """Stages that judge and have what they need of an item."""
+        return [name for name, looked in self.looked.items() if place in looked]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,9 +200,10 @@ class _Work:
             case readings.Arrays(name, _, (verdict,)):
                 self._told(batch, place, name, verdict)
             case decoders.Bad(name, reason):
-                self._bad(task, batch, name, reason)
+                add_bad(batch.said[place], batch.looked_by(place), task.names, name, reason)
             case faults.Fault(name):
-                self._bad(task, batch, name, message.reason)
+                looked = batch.looked_by(place)
+                add_bad(batch.said[place], looked, task.names, name, message.reason)
                 self._judge_fault(task, message)
             case decoders.Done(None):
                 del self._tasks[place]
@@ -212,14 +217,6 @@ class _Work:
             batch.looked.setdefault(name, {})[place] = verdict.figures
         else:
             batch.said[place].append((name, verdict))
-
-    def _bad(self, task: driver.Task, batch: _Batch, name: str | None, reason: str) -> None:
-        """Notes why a film cannot be used, at the stage that met it."""
-        told = {one for one, _ in batch.said[task.place]}
-        told |= {one for one, looked in batch.looked.items() if task.place in looked}
-        name = name or next((one for one in task.names if one not in told), None)
-        if name is not None and name not in told:
-            batch.said[task.place].append((name, Verdict(None, reason)))
 
     def _judge_fault(self, task: driver.Task, fault: faults.Fault) -> None:
         """Stops the run where the first films all meet a fault of this package."""
@@ -235,6 +232,28 @@ class _Work:
         """Computes what stages that judge say of a batch."""
         batch.judged = self._computer.submit(judged, self._by_name, self._items, batch.looked)
         batch.judged.add_done_callback(lambda _: self._pipe.wake())
+
+
+def add_bad(
+    said: list[tuple[str, Verdict]],
+    looked: Collection[str],
+    names: Sequence[str],
+    name: str | None,
+    reason: str,
+) -> None:
+    """Notes why a film cannot be used, at the stage that met it.
+
+    Args:
+      said: what stages said of it so far.
+      looked: stages that judge and have what they need.
+      names: of all stages that were to look, in order.
+      name: of the stage that met it; None for the first that has not looked yet.
+      reason: why.
+    """
+    told = {one for one, _ in said} | set(looked)
+    met = name or next((one for one in names if one not in told), None)
+    if met is not None and met not in told:
+        said.append((met, Verdict(None, reason)))
 
 
 def judged(
