@@ -89,6 +89,7 @@ setup(
         "serve": ["lancedb>=0.40", "gradio>=6", "litserve>=0.2.19"],  # lb-jax serve
         # lb-jax corpus: the store, and the filters' libraries with the models that they ship
         "corpus": CORPUS,
+        "ray": ["ray[data]>=2.60"],  # lb-jax corpus run --engine ray
         # files of depth and thermal cameras, renderers and phones
         "sensors": [
             "h5py>=3.12",

@@ -165,15 +165,15 @@ def _replace(path: Path, text: str) -> None:
 def _parquet(kept: pa.Table, corpus: Path, cfg: CorpusConfig, packed: Path) -> None:
     """A table that `lb-jax train` takes: captions, and paths of media from the table's folder."""
     packed.mkdir(parents=True, exist_ok=True)
-    columns: dict[str, list[Any]] = {"id": [], "raw": [], "video": [], "image": [], "audio": []}
+    columns: dict[str, list[Any]] = {"id": [], "raw": [], **{name: [] for name in MEDIA}}
     for row in kept.to_pylist():
-        paths = laying.files(corpus, cfg.out, row[ID])
         columns["id"].append(row[ID])
         columns["raw"].append(row["title"])
-        for name, found in paths.items():
-            there = [os.path.relpath(path, packed) for path in found if path.exists()]
-            columns[name].append(there)
-    kinds = {name: pa.list_(pa.string()) for name in ("video", "image", "audio")}
+        for name, paths in laying.files(corpus, cfg.out, row[ID]).items():
+            there = [os.path.relpath(path, packed) for path in paths if path.exists()]
+            one = there[0] if there else None
+            columns[name].append(there if name == "image" else one)
+    kinds = {"image": pa.list_(pa.string())}
     table = pa.table(
         {name: pa.array(values, kinds.get(name, pa.string())) for name, values in columns.items()}
     )
@@ -186,13 +186,20 @@ def _web_dataset(kept: pa.Table, corpus: Path, cfg: CorpusConfig, packed: Path) 
 
 def _array_record(kept: pa.Table, corpus: Path, cfg: CorpusConfig, packed: Path) -> None:
     _fresh(packed / "array_record", kept)
-    pack.pack(vidal.Vidal(corpus / ANNOTATION), packed / "array_record", only=MEDIA)
+    only = _carried(kept, corpus, cfg)
+    pack.pack(vidal.Vidal(corpus / ANNOTATION), packed / "array_record", only=only)
 
 
 def _tfds(kept: pa.Table, corpus: Path, cfg: CorpusConfig, packed: Path) -> None:
     _fresh(packed / "tfds", kept)
-    source = vidal.Vidal(corpus / ANNOTATION)
-    pack.pack(source, packed / "tfds", only=MEDIA, to=tfds_builder.shards(source, MEDIA))
+    source, only = vidal.Vidal(corpus / ANNOTATION), _carried(kept, corpus, cfg)
+    pack.pack(source, packed / "tfds", only=only, to=tfds_builder.shards(source, only))
+
+
+def _carried(kept: pa.Table, corpus: Path, cfg: CorpusConfig) -> list[str]:
+    """What every item has: all, or all but sound."""
+    found = [laying.files(corpus, cfg.out, item) for item in kept[ID].to_pylist()]
+    return [name for name in MEDIA if all(one[name][0].exists() for one in found)]
 
 
 def _fresh(folder: Path, kept: pa.Table) -> None:

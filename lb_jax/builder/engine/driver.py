@@ -154,7 +154,8 @@ class _Run:
         tasks = list(self._tasks(numbers))
         by_name = {self._plan[number].name: number for number in numbers}
         batches = self._task_batches(tasks)
-        with self._progress(", ".join(by_name), len(tasks)) as bar:
+        title = f"films, {counted(len(by_name), 'stage')}"
+        with self._progress(title, len(tasks)) as bar:
             for batch, said in pool.films(self._plan, batches, self._items.rows):
                 for name, number in by_name.items():
                     told = [

@@ -25,7 +25,7 @@ from lb_jax.builder.store import Store
 from lb_jax.core import errors
 from lb_jax.media import decoders, faults, given, readings
 
-AHEAD = 3  # batches that are begun before the first is committed
+AHEAD = 2  # batches that are begun; what a model takes of their films is in memory
 
 
 def run(
@@ -107,8 +107,8 @@ class Local:
         reading = Reading(looking.Looks.of(plan))
         with (
             decoders.Decoders(self.workers, reading, self.film_timeout_s) as pool,
+            contextlib.closing(_Pipe()) as pipe,  # after the thread, which writes to it
             futures.ThreadPoolExecutor(1) as computer,
-            contextlib.closing(_Pipe()) as pipe,
         ):
             work = _Work(plan, items, pool, computer, pipe, self.listed)
             work.begin(first)
