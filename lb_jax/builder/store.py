@@ -72,7 +72,7 @@ class Store:
         if "://" not in uri:
             if not names.is_text(os.path.abspath(uri)):
                 raise errors.DataError(uri, "its name is not UTF-8, which LanceDB needs; move it.")
-            held = os.listdir(uri) if os.path.isdir(uri) else []
+            held = sorted(os.listdir(uri)) if os.path.isdir(uri) else []
             strange = [one for one in held if not one.endswith(".lance") and one[0] != "."]
             if strange or (os.path.exists(uri) and not os.path.isdir(uri)):
                 what = f"it holds {strange[0]}" if strange else "it is a file"

@@ -133,6 +133,7 @@ def test_a_wrong_source_is_told(tmp_path, content, told):
 
 def test_a_folder_that_is_no_store_is_refused(tmp_path):
     pytest.importorskip("lancedb")
-    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
     with pytest.raises(errors.DataError, match=r"is no store of a corpus \(it holds notes.txt\)"):
-        raw.run(raw.config(raw.source(tmp_path / "source", 1)), tmp_path)
+        raw.run(raw.config(raw.source(tmp_path / "source", 1)), tmp_path / "mine")
