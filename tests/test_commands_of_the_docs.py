@@ -45,7 +45,7 @@ def stops(monkeypatch):
     for owner, name in (
         (argparse.ArgumentParser, "parse_args"),
         (argparse.ArgumentParser, "parse_intermixed_args"),
-        (sheets, "parse_flags"),
+        (sheets, "parse"),
     ):
         parse = getattr(owner, name)
 

@@ -36,10 +36,10 @@ ROOMS = {
     "inference": WORKING,
     "search": (*WORKING, "inference"),
     "serve": (*WORKING, "inference", "search"),
-    "builder": (*WORKING, "inference"),
+    "builder": (*WORKING, "evaluation.reports", "inference"),
     "demo": CORPORA,
-    "configs": (*BELOW_TRAINING, "training"),
-    "cli": (*WORKING, "evaluation.reports", "inference", "search", "serve", "builder", "demo"),
+    "configs": (*BELOW_TRAINING, "training", "builder"),
+    "cli": (*WORKING, "evaluation.reports", "inference", "search", "serve", "demo", "builder"),
 }
 
 # Rooms that run without an accelerator's software: decoding workers, tables, the corpus writer.

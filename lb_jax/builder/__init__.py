@@ -1,4 +1,10 @@
-"""Corpora from films: depth and infrared pictures of their frames, by networks of ours.
+"""Language-centred corpora: raw films with titles in, filtered and laid out, training shards out.
 
-May import `inference` and what that may. Read first: `generators`, then `depth` and `infrared`.
+Stages are plain functions that a table names (`stages`), their thresholds fields of one sheet
+(`sheet`). An engine runs them over a source, a `store` keeps what each said of each item, `out`
+writes what is kept.
+
+May import what `inference` may, `inference` itself and the pages of `evaluation.reports`.
+Read first: `stage`, `stages`, `engine.local`; for depth and infrared pictures of frames
+`generators`, `depth`, `infrared`.
 """

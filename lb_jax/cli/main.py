@@ -20,7 +20,7 @@ COMMANDS = {
     "deflate": "an image tower out of the video tower of an MMV model",
     "convert": "weights in and out: safetensors, Orbax, Hugging Face, OpenCLIP, StableHLO",
     "data": "corpora: check any of them, pack it into shards",
-    "corpus": "films as a corpus: depth and infrared pictures of their frames",
+    "corpus": "build a corpus of films with titles: filters, layout, card; a demo of it",
     "embed": "media of any number and length into a store, or into an .npz",
     "caption": "a caption of each media file, by sight and sound: into JSON lines",
     "ask": "answers to questions about a film, a sound or a picture",
@@ -29,7 +29,7 @@ COMMANDS = {
     "doctor": "what is wrong with this machine or a model, and what to do",
 }
 
-GROUPS = ("index", "data")  # commands that have commands of their own, `SUBCOMMANDS`
+GROUPS = ("index", "data", "corpus")  # commands that have commands of their own, `SUBCOMMANDS`
 # What else people type: the command that does it.
 MEANT = {
     "find": "index search",

@@ -35,6 +35,22 @@ def generators(seed: int, index: int) -> Generators:
     }
 
 
+def draw(film: Film, rng: Generators) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draws a film.
+
+    Args:
+      film: its facts.
+      rng: of `generators`; "words" is left as it is.
+
+    Returns:
+      uint8 [16, h, w, 3] at 8 Hz; int16 [n], 2 s at 16 kHz; the object's place, float [16, 2].
+    """
+    silhouette = silhouettes.draw_pose(film.category, rng["geometry"])
+    path = scene.draw_path(film.motion, silhouette.extent, rng["geometry"])
+    frames = render.rgb(silhouettes.masks(silhouette, path), film.colour, rng["rgb"])
+    return frames, sound.synthesise(film.source, rng["sound"]), path
+
+
 def write(
     place: Path,
     film: Film,
@@ -49,9 +65,7 @@ def write(
       rng: of `generators`; "words" is left as it is.
       heard: int16 [n] and the object's place, float [frames, 2] -> int16 [n], what is heard of it.
     """
-    silhouette = silhouettes.draw_pose(film.category, rng["geometry"])
-    path = scene.draw_path(film.motion, silhouette.extent, rng["geometry"])
-    frames = render.rgb(silhouettes.masks(silhouette, path), film.colour, rng["rgb"])
-    samples = heard(sound.synthesise(film.source, rng["sound"]), path)
+    frames, samples, path = draw(film, rng)
+    samples = heard(samples, path)
     rates = {"rate_hz": scene.FRAME_RATE_HZ, "sound_hz": sound.SAMPLE_RATE_HZ}
     media.write_film(place, frames, samples, **rates)

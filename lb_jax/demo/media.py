@@ -40,11 +40,20 @@ def write_video(path: Path, frames: np.ndarray, rate_hz: int) -> None:
 
 
 def write_film(
-    path: Path, frames: np.ndarray, samples: np.ndarray, *, rate_hz: int, sound_hz: int
+    path: Path,
+    frames: np.ndarray,
+    samples: np.ndarray,
+    *,
+    rate_hz: int,
+    sound_hz: int,
+    crf: str = _X264["crf"],
 ) -> None:
-    """Writes frames as `write_video`, and int16 [n] as their sound track, mono AAC."""
+    """Writes frames as `write_video`, and int16 [n] as their sound track, mono AAC.
+
+    A larger `crf` is a smaller and poorer picture.
+    """
     with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
-        pictures = _pictures(container, frames, rate_hz)
+        pictures = _pictures(container, frames, rate_hz, crf)
         track = container.add_stream("aac", rate=sound_hz, options=_AAC)
         track.layout, track.bit_rate = "mono", _AAC_BITS
         for frame in frames:
@@ -95,8 +104,8 @@ def write_motion(path: Path, readings: np.ndarray, rate_hz: int) -> None:
     path.write_bytes(("\n".join(lines) + "\n").encode("ascii"))
 
 
-def _pictures(container, frames: np.ndarray, rate_hz: int):
-    stream = container.add_stream("libx264", rate=rate_hz, options=_X264)
+def _pictures(container, frames: np.ndarray, rate_hz: int, crf: str = _X264["crf"]):
+    stream = container.add_stream("libx264", rate=rate_hz, options=_X264 | {"crf": crf})
     stream.height, stream.width = frames.shape[1:3]
     stream.pix_fmt = "yuv420p"
     stream.thread_count = 1

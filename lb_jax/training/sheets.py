@@ -9,6 +9,7 @@ import inspect
 import runpy
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import ml_collections
 from absl import flags
@@ -18,12 +19,26 @@ from lb_jax.core import errors, paths
 from lb_jax.training import config as train_config
 from lb_jax.training import trial
 
+T = TypeVar("T")
+
 SHIPPED = Path(str(importlib.resources.files("lb_jax.configs")))  # in a checkout as in a wheel
 
 
 def parse_flags(
     argv: Sequence[str], usage: str, define: Callable[[flags.FlagValues], object], *, required: str
 ) -> tuple[train_config.TrainConfig, flags.FlagValues]:
+    """`parse` of the lab sheet of a training."""
+    return parse(argv, usage, define, required=required, read=train_config.from_config_dict)
+
+
+def parse(
+    argv: Sequence[str],
+    usage: str,
+    define: Callable[[flags.FlagValues], object],
+    *,
+    required: str,
+    read: Callable[[ml_collections.ConfigDict], T],
+) -> tuple[T, flags.FlagValues]:
     """Reads `--config`, its overrides, and the flags of a command that takes a lab sheet.
 
     Args:
@@ -31,6 +46,7 @@ def parse_flags(
       usage: one line, for messages.
       define: defines the command's own flags.
       required: the one of them that must be given.
+      read: what makes the settings of the command of the sheet.
 
     Raises:
       ConfigError: for a missing file or flag, an unknown key (with the nearest one) or a value of
@@ -58,7 +74,7 @@ def parse_flags(
         raise errors.ConfigError(
             f"unexpected argument {rest[0]!r}; overrides are written --config.name=value."
         )
-    return train_config.from_config_dict(values.config), values
+    return read(values.config), values
 
 
 def _split(argv: Sequence[str]) -> tuple[str | None, list[str]]:

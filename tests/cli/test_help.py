@@ -21,7 +21,9 @@ ARGUMENTS = {
         *("--frames", "--seed", "--as", "--quarantine", "--max-bad-rate"),
     ),
     "data convert": ("SRC", "DST", "--root", "--columns", "--only", "--to", "--max-bad-rate"),
-    "corpus": ("generate",),
+    "corpus": ("run", "demo", "generate"),
+    "corpus run": ("--config", "--out", "--engine", "--address", "--to", "--plan"),
+    "corpus demo": ("--out", "--seed", "--items"),
     "corpus generate": (
         *("items", "--out", "--depth", "--infrared", "--preset", "--frames", "--seed"),
         *("--lossless", "--batch-size", "--workers", "--as", "--root", "--list-left-out"),

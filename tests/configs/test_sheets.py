@@ -35,7 +35,10 @@ from lb_jax.training import program as program_lib
 from lb_jax.training.config import SourceConfig
 
 FOLDER = pathlib.Path(__file__).parents[2] / "configs"
-SHEETS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
+# those of a corpus are no training's: tests/builder/test_sheet.py
+SHEETS = sorted(
+    path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith(("__init__", "corpus_"))
+)
 # what may stand after the colon
 ARGUMENTS = {"finetune": tuple(LANGUAGEBIND), "audio": ("", "full"), "video": ("", "full")}
 # the sheets of VALOR, of whose many rows a few are traced: each model, each task, each kind of data

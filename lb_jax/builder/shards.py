@@ -1,0 +1,45 @@
+"""The corpus as WebDataset: tar shards, members named as LanguageBind names them (spec 8.7)."""
+
+import io
+import os
+import tarfile
+from pathlib import Path
+
+import pyarrow as pa
+
+from lb_jax.builder import laying
+from lb_jax.builder.sheet import Out
+from lb_jax.builder.stage import ID
+
+ROWS = 1000  # of a shard
+
+
+def write(kept: pa.Table, corpus: Path, cfg: Out, folder: Path) -> None:
+    """Writes shards of the kept items, in the order of their ids; the same give the same bytes.
+
+    Members of an item: `raw.txt`, `mp4`, `frm0.jpg` to `frm7.jpg`, `wav` where it has sound.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = kept.to_pylist()
+    names = [f"corpus-{number:05d}.tar" for number in range((len(rows) + ROWS - 1) // ROWS)]
+    for number, name in enumerate(names):
+        partial = folder / f".{name}.partial"
+        with tarfile.open(partial, "w") as shard:
+            for row in rows[number * ROWS : (number + 1) * ROWS]:
+                paths = laying.files(corpus, cfg, row[ID])
+                _add(shard, f"{row[ID]}.raw.txt", row["title"].encode())
+                _add(shard, f"{row[ID]}.mp4", paths["video"][0].read_bytes())
+                for frame, path in enumerate(paths["image"]):
+                    _add(shard, f"{row[ID]}.frm{frame}.jpg", path.read_bytes())
+                if paths["audio"][0].exists():
+                    _add(shard, f"{row[ID]}.wav", paths["audio"][0].read_bytes())
+        os.replace(partial, folder / name)
+    for path in folder.glob("corpus-*.tar"):
+        if path.name not in names:
+            path.unlink()
+
+
+def _add(shard: tarfile.TarFile, name: str, content: bytes) -> None:
+    about = tarfile.TarInfo(name)  # no time, no owner
+    about.size = len(content)
+    shard.addfile(about, io.BytesIO(content))
