@@ -24,7 +24,7 @@ BINDINGS = {
         "imu/motion": (">=", 0.85),
         "imu->video": (">=", 10.0),
         "depth/distance": (">=", 0.90),
-        "thermal/temperature": (">=", 0.90),
+        "thermal/temperature": (">=", 0.75),
         "audio/source": (">=", 0.90),
     },
 }
