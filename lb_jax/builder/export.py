@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lb_jax.builder.stage import ID, ITEM, KEPT, REASON
@@ -85,9 +84,9 @@ def yields(plan: Sequence[Planned], rows: pa.Table) -> list[dict[str, Any]]:
     found = []
     for one in plan:
         said, by = rows[f"{one.name}.{KEPT}"], rows[REFUSED_BY]
-        out = pc.sum(pc.equal(by, one.name)).as_py() or 0
-        stays = pc.sum(said).as_py() or 0
-        refused = pc.sum(pc.equal(said, False)).as_py() or 0  # Arrow's comparison, by value
+        out = by.to_pylist().count(one.name)
+        judged = said.to_pylist()
+        stays, refused = judged.count(True), judged.count(False)
         found.append(
             {
                 "stage": one.name,

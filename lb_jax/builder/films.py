@@ -9,9 +9,11 @@ import fractions
 import functools
 import io
 from collections.abc import Iterator
+from typing import Any
 
 import cv2
 import numpy as np
+from av.video.stream import VideoStream
 
 from lb_jax.builder.stage import Facts, Wants
 from lb_jax.core import errors
@@ -45,7 +47,9 @@ class Film:
     @functools.cached_property
     def facts(self) -> Facts:
         """What the container says; see `stage.Film`."""
-        times, size = self._times, (self._track.stream.width, self._track.stream.height)
+        stream = self._track.stream
+        assert isinstance(stream, VideoStream)  # `open_track` was asked for one
+        times, size = self._times, (stream.width, stream.height)
         seconds = self._clock.seconds(times)
         length = self._clock.length_s(seconds)
         rate = len(seconds) / length if length > 0 else float(self._clock.rate or 0)
@@ -82,7 +86,7 @@ class Film:
         return self._stack.enter_context(tracks.open_track(file, self._name, "video"))
 
     @functools.cached_property
-    def _packets(self) -> list[tracks.Packet]:
+    def _packets(self) -> list[Any]:
         """Of all coded frames, with their bytes where the file is small."""
         track = self._track
         if self._is_small:

@@ -160,7 +160,7 @@ class Look:
                 match message:
                     case decoders.Opened():
                         self._pool.answer(place, names)
-                    case readings.Arrays(name, _, (verdict,)):
+                    case readings.Arrays(name, _, (Verdict() as verdict,)):
                         if STAGES[name].judge is not None and verdict.kept:
                             looked[name] = verdict.figures
                         else:

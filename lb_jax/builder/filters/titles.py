@@ -45,7 +45,7 @@ def compare(rows: pa.Table, cfg: Titles) -> list[stage.Verdict]:
         sketch = MinHash(num_perm=PERMUTATIONS, seed=SEED)
         sketch.update_batch([piece.encode() for piece in sorted(pieces)])
         # The index says which may be near; the pieces themselves say how near.
-        near = {one: _jaccard(pieces, kept[one]) for one in index.query(sketch)}
+        near = {one: _jaccard(pieces, kept[one]) for one in map(str, index.query(sketch))}
         best = max(near, key=lambda one: (near[one], one), default=None)
         if best is not None and near[best] >= cfg.similarity:
             told = f"has nearly the title of {best} ({near[best]:.2f})"
