@@ -172,8 +172,7 @@ class Loader:
             where = f"{source.where}: {row.id}, {self.text_kind}"
             encoded, cut = self.encode(text)
             where = name_of(files[frame], f"{source.where}: {row.id}, {self.modality} {frame}")
-            what = self.modality, self.spec
-            decode = functools.partial(self._decode, files[frame], where, rng, *what)
+            decode = functools.partial(self._decode, files[frame], where, rng)
             decoded = self._kept.get((corpus, number, frame), decode)
             media = preprocess.transform(self.modality, decoded, self.spec, rng)
         except errors.DataError as error:
@@ -230,8 +229,15 @@ class Loader:
         return row.media[modality]
 
     def _decode(
-        self, file: Ref, name: str, rng: np.random.Generator, modality: str, spec: Any
+        self,
+        file: Ref,
+        name: str,
+        rng: np.random.Generator,
+        modality: str | None = None,
+        spec: Any = None,
     ) -> np.ndarray:
+        """A file decoded; of another modality than the loader's with that and its spec."""
+        modality, spec = (modality, spec) if modality else (self.modality, self.spec)
         with notices.collected() as warned:
             decoded = preprocess.decode(modality, file, spec, rng)
         notices.warn_again(errors.DataWarning(name, one.reason) for one in warned)

@@ -273,6 +273,7 @@ class Model(encoder.Encoder):
         """As `Encoder.clips_of`."""
         if modality == TEXT:
             return 1
+        self._require(modality)
         shape = specs.shape(self.specs[modality])
         return shape[0] if shape[1:] == self._item(modality) else 1
 

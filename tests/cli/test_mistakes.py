@@ -152,7 +152,7 @@ MISTAKES = {
     ),
     "two models": (
         "evaluate --suite paper --root={tmp} --model=a --model=b",
-        "--model is given 2 times .*MODALITY=M",
+        "a: no such file or folder",
     ),
     "compare with nothing": ("evaluate --compare {tmp} {tmp}", "metrics.json: cannot be read"),
     "evaluate into a file": (

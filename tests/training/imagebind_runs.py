@@ -1,4 +1,7 @@
-"""Small runs of ImageBind over the demo's corpus."""
+"""Small runs of ImageBind over the demo's corpus.
+
+Modalities are in the order of their names, as in a sheet, which parameters are drawn by.
+"""
 
 from lb_jax.media.specs import ONE_CLIP
 from lb_jax.training.config import (
@@ -15,14 +18,14 @@ def pictures(corpus_dir):
     return TrainConfig(
         arch="imagebind_tiny",
         modalities={
-            "imu": ModalityRecipe(anchor="video", drop_path=0.3, head_dropout=0.3),
+            "audio": ModalityRecipe(),
             "depth": ModalityRecipe(
                 anchor="image",
                 patch_dropout=0.5,
                 batch_size=16,
                 preprocess={"focal_px": 518.86},
             ),
-            "audio": ModalityRecipe(),
+            "imu": ModalityRecipe(anchor="video", drop_path=0.3, head_dropout=0.3),
         },
         beside={"video": ONE_CLIP},
         trainable=((r"towers/.*|logit_scale/depth", True), (r".*", False)),
