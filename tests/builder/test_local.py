@@ -119,6 +119,20 @@ def test_the_same_table_by_any_number_of_processes_and_size_of_commits(source, t
     assert first.read_bytes() == second.read_bytes()
 
 
+def test_nothing_is_left_out_where_all_that_was_begun_ends_at_once(
+    source, tmp_path, whole, monkeypatch
+):
+    finished = local._Work.finished
+
+    def together(self):
+        if not any(batch.left for batch in self.open):
+            yield from finished(self)
+
+    monkeypatch.setattr(local._Work, "finished", together)
+    _, _, table = raw.run(raw.config(source), tmp_path / "store", commit_rows=3)
+    assert table.equals(whole[2])
+
+
 def test_kills_change_nothing(source, tmp_path, whole):
     uri, draw = tmp_path / "store", random.Random(0)
     command = [sys.executable, "-c", DRIVER, str(source), str(uri)]

@@ -112,9 +112,11 @@ class Local:
         ):
             work = _Work(plan, items, pool, computer, pipe, self.listed)
             work.begin(first)
-            while work.is_busy:
+            while True:
                 while len(work.open) < AHEAD and (batch := next(waiting, None)) is not None:
                     work.begin(batch)
+                if not work.is_busy:
+                    return
                 work.step()
                 yield from work.finished()
 
