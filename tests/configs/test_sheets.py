@@ -378,7 +378,7 @@ def test_settings_of_mmv_are_the_published_ones_and_the_others_are_marked():
         assert why
 
 
-TRIALS = [run for run in RUNS if not run[0].startswith(("demo_", "valor_", "mmv_"))]
+TRIALS = [run for run in RUNS if not run[0].startswith(("demo_", "valor_", "mmv_", "imagebind"))]
 
 
 @pytest.mark.parametrize(("name", "argument"), TRIALS)

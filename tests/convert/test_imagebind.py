@@ -357,7 +357,7 @@ def test_pictures_of_another_size(folder, tmp_path):
     assert found.digest != before.digest
     write.write(found, tmp_path / "small", "safetensors")
     again = weights.open_weights(tmp_path / "small")
-    np.testing.assert_array_equal(again.part("towers/image")["position_embed"], table)
+    np.testing.assert_array_equal(parts.tower_leaf(again, "image", "position_embed"), table)
     with pytest.raises(errors.CheckpointError, match=r"inputs of \[112, 112\], not \[224, 224\]"):
         write.write(found, tmp_path / "theirs", "hf")
 
