@@ -27,7 +27,7 @@ EXACT_NUMBERS = 20_000_000
 BITS = 4
 PARTITION_ROWS = 1024  # rows of a partition
 PROBES = 20  # partitions searched; more when a filter leaves too few rows
-REFINE = 5  # candidates a hit, whose distance is then taken from the vectors themselves
+REFINE = 10  # candidates a hit, whose distance is then taken from the vectors themselves
 RETRAIN = 2.0  # growth since the partitions were drawn, after which they are drawn again
 
 # Each commit leaves a small file and a list of all files. Merging them writes the large ones again
