@@ -7,7 +7,7 @@ from typing import Any
 from absl import flags
 
 from lb_jax.cli.arguments import make_folder
-from lb_jax.core import errors
+from lb_jax.core import errors, locks
 from lb_jax.core.words import counted
 
 USAGE = "usage: lb-jax corpus run --config=SHEET --out=DIR [--config.name=value ...]"
@@ -84,7 +84,6 @@ def run(
     from lb_jax.builder import items as items_lib
     from lb_jax.builder import out as out_lib
     from lb_jax.builder import sheet, store
-    from lb_jax.builder.engine import lock
 
     sheet.require_source(cfg)
     plan = sheet.plan(cfg)
@@ -93,7 +92,8 @@ def run(
         print("\n".join(told_plan(plan, items)))
         return {}
     make_folder(folder, "--out")
-    with lock.alone(folder):
+    busy = f"--out: another run is at work in {folder}; wait for it or give another folder."
+    with locks.of_folder(folder, busy, "give an --out on another one"):
         opened = store.Store.open(folder / STORE)
         settings = {
             "commit_rows": cfg.engine.commit_rows,

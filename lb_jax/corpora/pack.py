@@ -9,7 +9,6 @@ that the corpus is whole; a shard that has gone or has another size since is wri
 import collections
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import itertools
 import json
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 from array_record.python import array_record_module
 
-from lb_jax.core import errors, logging
+from lb_jax.core import errors, locks, logging
 from lb_jax.core.modalities import MODALITIES
 from lb_jax.corpora import reading, record
 from lb_jax.corpora.rows import Row, Source
@@ -427,25 +426,13 @@ def _alone(folder: Path) -> Iterator[None]:
     """Keeps a second process out of the folder; the lock ends with the process, however it ends."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
     except OSError as e:
         raise errors.ConfigError(
             f"{folder}: the folder cannot be made ({e.strerror}); give another."
         ) from e
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as e:
-            raise errors.ConfigError(
-                f"{folder} is being packed by another process; wait for it or give another folder."
-            ) from e
-        except OSError as e:
-            raise errors.ConfigError(
-                f"{folder}: its file system has no locks ({e.strerror}); pack onto another one."
-            ) from e
+    busy = f"{folder} is being packed by another process; wait for it or give another folder."
+    with locks.of_folder(folder, busy, "pack onto another one"):
         yield
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager

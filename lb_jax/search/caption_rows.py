@@ -8,13 +8,12 @@ files. So it holds the same bytes after any number of kills.
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from lb_jax.core import errors, names
+from lb_jax.core import errors, locks, names
 
 START = b'{"path": "'  # of every row
 SHOWN = 60  # characters of a line that a message shows
@@ -131,17 +130,8 @@ def opened(path: Path, writer: str) -> Iterator[Rows]:
         raise _unwritten(path, error) from error
     with contextlib.ExitStack() as at_end:
         at_end.callback(os.close, handle)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise errors.ConfigError(
-                f"{path}: another run writes captions into it; wait for it or give another -o."
-            ) from error
-        except OSError as error:
-            raise errors.ConfigError(
-                f"{path}: its file system has no locks ({error.strerror}); give an -o on another "
-                "one."
-            ) from error
+        busy = f"{path}: another run writes captions into it; wait for it or give another -o."
+        locks.take(handle, path, lambda: busy, "give an -o on another one")
         at_end.callback(_drop_empty, path)
         content = path.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]

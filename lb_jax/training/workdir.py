@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import os
 import socket
 from collections.abc import Iterator, Mapping
@@ -12,7 +11,7 @@ from typing import Any
 import jax
 from jax.experimental import multihost_utils
 
-from lb_jax.core import checkpoint, errors
+from lb_jax.core import checkpoint, errors, locks
 from lb_jax.core import config as config_lib
 from lb_jax.core.words import counted
 from lb_jax.training import config as train_config
@@ -108,20 +107,21 @@ def alone(workdir: Path) -> Iterator[None]:
     """Keeps a second run out of the folder as long as the block runs, also after a kill.
 
     Raises:
-      ConfigError: when another run is at work in it.
+      ConfigError: when another run is at work in it, or its file system has no locks.
     """
     if jax.process_index():
         yield  # the first process holds it for all
         return
     with (workdir / LOCK).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+
+        def busy() -> str:
             file.seek(0)
-            raise errors.ConfigError(
+            return (
                 f"{workdir} is in use by another run ({file.read().strip()}); wait for it, stop "
                 "it, or give another --workdir."
-            ) from error
+            )
+
+        locks.take(file.fileno(), workdir, busy, "give a --workdir on another one")
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()
