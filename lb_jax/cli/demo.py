@@ -5,7 +5,6 @@ caption …`, `lb-jax demo mmv …` and `lb-jax demo imagebind …`.
 """
 
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from lb_jax.cli import (
     demo_corpus,
     demo_imagebind,
     demo_mmv,
+    demo_steps,
     evaluate,
     train,
 )
@@ -62,59 +62,33 @@ def run(out: Path, *, seed: int, items: int) -> None:
         f"--config.data.sources.main.path={out / 'corpus' / 'train.json'}",
         f"--config.seed={seed}",
     ]
-    stages = {
-        "corpus": (
-            demo_corpus.main,
-            ["--out", str(out / "corpus"), "--seed", str(seed), "--items", str(items)],
-        ),
-        "pretrain": (
-            train.main,
-            [f"--config={configs}/demo_pretrain.py", f"--workdir={out / 'pretrain'}", *data],
-        ),
-        "bind": (
-            train.main,
-            [
-                f"--config={configs}/demo_bind.py",
-                f"--workdir={out / 'bind'}",
-                f"--config.init_from={out / 'pretrain'}",
-                *data,
-            ],
-        ),
-    }
-    seconds = {}
-    for name, (command, arguments) in stages.items():
-        start = time.perf_counter()
-        print(
-            f"$ lb-jax {'demo corpus' if name == 'corpus' else 'train'} {' '.join(arguments)}",
-            flush=True,
-        )
-        command(arguments)
-        seconds[name] = round(time.perf_counter() - start, 1)
+    steps = demo_steps.Steps()
+    given = ["--out", str(out / "corpus"), "--seed", str(seed), "--items", str(items)]
+    steps.run("corpus", "demo corpus", demo_corpus.main, given)
+    for name, start in (("pretrain", []), ("bind", [f"--config.init_from={out / 'pretrain'}"])):
+        sheet = f"--config={configs}/demo_{name}.py"
+        given = [sheet, f"--workdir={out / name}", *start, *data]
+        steps.run(name, "train", train.main, given)
     checkpoint.copy(out / "bind" / "checkpoint", out / "checkpoint")
     print(
         f"$ lb-jax evaluate --model={out / 'checkpoint'} --data={out / 'corpus'} --out={out}",
         flush=True,
     )
-    start = time.perf_counter()
     curves = {
         name: logging.read_metrics(out / name / "metrics.jsonl") for name in ("pretrain", "bind")
     }
     facts = {"seed": seed, "items": items}
-    model, result = evaluate.run(
-        out / "checkpoint", out / "corpus", out=out, curves=curves, facts=facts, targets=TARGETS
-    )
-    seconds["evaluate"] = round(time.perf_counter() - start, 1)
-    start = time.perf_counter()
+    with steps.timed("evaluate"):
+        model, result = evaluate.run(
+            out / "checkpoint", out / "corpus", out=out, curves=curves, facts=facts, targets=TARGETS
+        )
     print(f"$ lb-jax calibrate --model={out / 'checkpoint'} --data={out / 'corpus'}", flush=True)
-    try:  # from the vectors that are there already
-        calibrate.run(model, result, "test")
-    except errors.DataError as error:  # a corpus of few items is enough for all but this
-        print(f"not calibrated: {error}")
-    seconds["calibrate"] = round(time.perf_counter() - start, 1)
-    checkpoint.write_json(
-        out / "metrics.json",
-        {**result.metrics, "seconds": {**seconds, "total": round(sum(seconds.values()), 1)}},
-    )
+    with steps.timed("calibrate"):
+        try:  # from the vectors that are there already
+            calibrate.run(model, result, "test")
+        except errors.DataError as error:  # a corpus of few items is enough for all but this
+            print(f"not calibrated: {error}")
+    checkpoint.write_json(out / "metrics.json", {**result.metrics, "seconds": steps.seconds})
     print(f"{out / 'metrics.json'}\n{out / 'report.html'}\n{out / 'checkpoint'}")
 
 

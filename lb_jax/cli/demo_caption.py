@@ -2,14 +2,13 @@
 
 import json
 import os
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lb_jax.cli import demo_corpus, train
+from lb_jax.cli import demo_corpus, demo_steps, train
 from lb_jax.cli.arguments import make_folder
 from lb_jax.core import checkpoint, logging
 
@@ -68,21 +67,14 @@ def run(out: Path, *, seed: int, items: int, settings: Sequence[str] = ()) -> di
         f"--config.seed={seed}",
         *settings,
     ]
-    seconds = {}
-    for name, shown, command, arguments in (
-        ("films", "demo corpus", demo_corpus.main, given),
-        ("train", "train", train.main, sheet),
-    ):
-        print(f"$ lb-jax {shown} {' '.join(arguments)}", flush=True)
-        start = time.perf_counter()
-        command(arguments)
-        seconds[name] = round(time.perf_counter() - start, 1)
+    steps = demo_steps.Steps()
+    steps.run("films", "demo corpus", demo_corpus.main, given)
+    steps.run("train", "train", train.main, sheet)
     checkpoint.copy(out / "run" / "checkpoint", out / "checkpoint")
     (out / "checkpoint" / checkpoint.CARD).write_text(card.of_captioner(), encoding="utf-8")
-    start = time.perf_counter()
-    metrics = write(out, {"seed": seed, "films": items})
-    seconds["captions"] = round(time.perf_counter() - start, 1)
-    metrics["seconds"] = {**seconds, "total": round(sum(seconds.values()), 1)}
+    with steps.timed("captions"):
+        metrics = write(out, {"seed": seed, "films": items})
+    metrics["seconds"] = steps.seconds
     checkpoint.write_json(out / "metrics.json", metrics)
     print(table(metrics["words"]))
     for name in ("captions.jsonl", "metrics.json", "report.html", "checkpoint"):

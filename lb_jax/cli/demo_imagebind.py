@@ -1,13 +1,11 @@
 """`lb-jax demo imagebind`: small towers of ImageBind's form, bound to pictures and to captions."""
 
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lb_jax.cli import demo_corpus, evaluate, train
+from lb_jax.cli import demo_corpus, demo_steps, evaluate, train
 from lb_jax.cli.arguments import make_folder
 from lb_jax.core import checkpoint, logging
 
@@ -62,39 +60,27 @@ def run(out: Path, *, seed: int, items: int, settings: Sequence[str] = ()) -> di
     from lb_jax.training import sheets
 
     make_folder(out, "--out")
-    seconds: dict[str, float] = {}
+    steps = demo_steps.Steps()
     corpus, sheet = out / "corpus", f"{os.path.relpath(sheets.SHIPPED)}/demo_imagebind.py"
 
-    @contextmanager
-    def timed(name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        seconds[name] = round(time.perf_counter() - start, 1)
-
-    def command(shown: str, main: Callable[[Sequence[str]], None], given: Sequence[str]) -> None:
-        print(f"$ lb-jax {shown} {' '.join(given)}", flush=True)
-        main(given)
-
-    with timed("corpus"):
-        given = [f"--seed={seed}", f"--items={items}", f"--out={corpus}"]
-        command("demo corpus", demo_corpus.main, given)
+    given = [f"--seed={seed}", f"--items={items}", f"--out={corpus}"]
+    steps.run("corpus", "demo corpus", demo_corpus.main, given)
     for name in (VISION, *BINDINGS):
         start = [] if name == VISION else [f"--config.init_from={out / VISION}"]
-        with timed(f"train {name}"):
-            given = [
-                f"--config={sheet}:{name}",
-                f"--workdir={out / name}",
-                *start,
-                f"--config.data.sources.main.path={corpus / 'train.json'}",
-                f"--config.seed={seed}",
-                *settings,
-            ]
-            command("train", train.main, given)
+        given = [
+            f"--config={sheet}:{name}",
+            f"--workdir={out / name}",
+            *start,
+            f"--config.data.sources.main.path={corpus / 'train.json'}",
+            f"--config.seed={seed}",
+            *settings,
+        ]
+        steps.run(f"train {name}", "train", train.main, given)
     found: dict[str, Any] = {}
     for name, targets in BINDINGS.items():
         model, report = out / name / "checkpoint", out / f"report-{name}"
         print(f"$ lb-jax evaluate --model={model} --data={corpus} --out={report}", flush=True)
-        with timed(f"evaluate {name}"):
+        with steps.timed(f"evaluate {name}"):
             _, result = evaluate.run(
                 model,
                 corpus,
@@ -106,7 +92,7 @@ def run(out: Path, *, seed: int, items: int, settings: Sequence[str] = ()) -> di
                 targets=targets,
             )
         found[name] = result.metrics
-    metrics = {**found, "seconds": {**seconds, "total": round(sum(seconds.values()), 1)}}
+    metrics = {**found, "seconds": steps.seconds}
     checkpoint.write_json(out / "metrics.json", metrics)
     print(out / "metrics.json")
     for name in BINDINGS:

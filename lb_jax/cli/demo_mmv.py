@@ -1,13 +1,11 @@
 """`lb-jax demo mmv`: networks of sight and sound, from drawn films without a label or caption."""
 
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lb_jax.cli import deflate, demo_corpus, demo_measures, train
+from lb_jax.cli import deflate, demo_corpus, demo_measures, demo_steps, train
 from lb_jax.cli.arguments import make_folder
 from lb_jax.core import checkpoint, logging
 
@@ -62,50 +60,36 @@ def run(out: Path, *, seed: int, items: int, settings: Sequence[str] = ()) -> di
     from lb_jax.training import sheets
 
     make_folder(out, "--out")
-    seconds: dict[str, float] = {}
+    steps = demo_steps.Steps()
     films, sheet = out / "films", f"{os.path.relpath(sheets.SHIPPED)}/demo_mmv.py"
 
-    @contextmanager
-    def timed(name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        seconds[name] = round(time.perf_counter() - start, 1)
-
-    def command(shown: str, main: Callable[[Sequence[str]], None], given: Sequence[str]) -> None:
-        print(f"$ lb-jax {shown} {' '.join(given)}", flush=True)
-        main(given)
-
-    with timed("films"):
-        given = [f"--seed={seed}", f"--items={items}", f"--out={films}", "--kind=narrated"]
-        command("demo corpus", demo_corpus.main, given)
+    given = [f"--seed={seed}", f"--items={items}", f"--out={films}", "--kind=narrated"]
+    steps.run("films", "demo corpus", demo_corpus.main, given)
     for name, where in RUNS.items():
-        with timed(f"train {name}"):
-            given = [
-                f"--config={sheet}:{name}",
-                f"--workdir={out / where}",
-                f"--config.data.sources.main.path={films / 'train'}",
-                f"--config.mmv.vocabulary={films}",
-                f"--config.seed={seed}",
-                *settings,
-            ]
-            command("train", train.main, given)
+        given = [
+            f"--config={sheet}:{name}",
+            f"--workdir={out / where}",
+            f"--config.data.sources.main.path={films / 'train'}",
+            f"--config.mmv.vocabulary={films}",
+            f"--config.seed={seed}",
+            *settings,
+        ]
+        steps.run(f"train {name}", "train", train.main, given)
     found = demo_measures.read(films)
     stills = {split: out / "stills" / split for split in found}
-    with timed("stills"):
+    with steps.timed("stills"):
         for split, part in found.items():
             demo_measures.write_stills(part, stills[split])
-    with timed("deflate"):
-        for folder, given in (
-            (out / "checkpoint", [f"--images={stills['train']}", f"--seed={seed}", *FIT]),
-            (out / "naive", ["--naive"]),
-        ):
-            if not (folder / checkpoint.CONFIG).exists():
-                command(
-                    "deflate", deflate.main, [str(out / RUNS["films"]), f"--out={folder}", *given]
-                )
-    with timed("measures"):
+    for name, folder, given in (
+        ("deflate", out / "checkpoint", [f"--images={stills['train']}", f"--seed={seed}", *FIT]),
+        ("deflate naively", out / "naive", ["--naive"]),
+    ):
+        if not (folder / checkpoint.CONFIG).exists():
+            arguments = [str(out / RUNS["films"]), f"--out={folder}", *given]
+            steps.run(name, "deflate", deflate.main, arguments)
+    with steps.timed("measures"):
         measured, hits = _measured(out, found, stills, seed)
-    metrics = {**measured, "seconds": {**seconds, "total": round(sum(seconds.values()), 1)}}
+    metrics = {**measured, "seconds": steps.seconds}
     checkpoint.write_json(out / "metrics.json", metrics)
     lines = headlines(metrics, len(found["test"]))
     print("\n".join(f"{one.name:28}{one.shown:>9}  {one.detail}" for one in lines))

@@ -55,7 +55,8 @@ def test_every_target_is_measured(ran):
             value = found["times_chance" if "->" in target else "top1"]
             assert np.isfinite(value)
         page = (out / f"report-{name}" / "report.html").read_text()
-        assert "imu" in page
+        assert "imu → video" in page
+        assert "imu/<wbr>motion" in page
     assert stored["text"]["zero_shot"].keys() == metrics["text"]["zero_shot"].keys()
 
 
