@@ -157,10 +157,10 @@ def generate(
     wanted = [(film, _missing(film, generators, out)) for film in films]
     there = len(films) * len(generators) - sum(len(missing) for _, missing in wanted)
     work = _Work(out)
-    todo = [(film, missing) for film, missing in wanted if missing]
+    unmade = [(film, missing) for film, missing in wanted if missing]
     with futures.ThreadPoolExecutor(threads) as readers, futures.ThreadPoolExecutor(1) as writer:
         work.writer = writer
-        for film, missing, read in _ahead(readers, _read, todo, threads + AHEAD):
+        for film, missing, read in _ahead(readers, _read, unmade, threads + AHEAD):
             if isinstance(read, errors.DataError):
                 quarantine.record(0, [BadSample("video", names.shown(film.path), read.reason)])
                 continue

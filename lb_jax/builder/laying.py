@@ -56,14 +56,14 @@ def write(
     Raises:
       DataError: a film cannot be read any more, or the disk is full.
     """
-    todo = [(item, path) for item, path in films_of.items() if not _film(out, cfg, item).is_file()]
+    left = [(item, path) for item, path in films_of.items() if not _film(out, cfg, item).is_file()]
     one = functools.partial(_write_item, out, cfg)
-    if workers == 1 or len(todo) <= CHUNK:
-        for item in todo:
+    if workers == 1 or len(left) <= CHUNK:
+        for item in left:
             one(item)
             progress(1)
         return
-    chunks = [todo[i : i + CHUNK] for i in range(0, len(todo), CHUNK)]
+    chunks = [left[i : i + CHUNK] for i in range(0, len(left), CHUNK)]
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(
         workers, context, initializer=processes.one_of_several

@@ -6,6 +6,7 @@ A new stage is a row here, its settings a field of `sheet.CorpusConfig`, its thr
 
 import dataclasses
 from collections.abc import Iterable
+from types import ModuleType
 from typing import Any
 
 from lb_jax.builder import stage
@@ -48,175 +49,64 @@ CHROMAPRINT = Package(
     "`pip install pyacoustid` and `apt-get install libchromaprint1` bring it",
 )
 
+# What a filter's module has of a stage, by the names that `Stage` has for it.
+PARTS = ("look", "compare", "judge", "prepare", "wants")
+
+
+def _row(filter: ModuleType, settings: type, does: str, **more: Any) -> Stage:
+    """A stage of a filter: its name is the module's, its functions are what the module has.
+
+    Args:
+      filter: a module of `filters`.
+      settings: its thresholds.
+      does: what it refuses.
+      **more: other fields of `Stage`.
+    """
+    held = vars(filter)
+    parts = {name: held[name] for name in PARTS if name in held}
+    if "SEEN" in held:
+        parts["seen"] = held["SEEN"]
+    name = filter.__name__.rpartition(".")[2]
+    return Stage(name, does, settings, held["FIGURES"], **parts, **more)
+
+
 ROWS = (
-    Stage(
-        "title_length",
-        "titles too short or too long",
-        title_length.TitleLength,
-        title_length.FIGURES,
-        look=title_length.look,
-    ),
-    Stage(
-        "language",
-        "titles in other languages",
+    _row(title_length, title_length.TitleLength, "titles too short or too long"),
+    _row(
+        language,
         language.Language,
-        language.FIGURES,
-        look=language.look,
-        prepare=language.prepare,
+        "titles in other languages",
         packages=(LINGUA,),
         memory_mb=300,
     ),
-    Stage(
-        "word_list",
-        "titles with words of a list",
-        word_list.WordList,
-        word_list.FIGURES,
-        look=word_list.look,
-        prepare=word_list.prepare,
-    ),
-    Stage(
-        "titles",
-        "titles nearly those of an item before",
-        titles.Titles,
-        titles.FIGURES,
-        compare=titles.compare,
-        packages=(DATASKETCH,),
-    ),
-    Stage(
-        "duration",
-        "films too short or too long",
-        duration.Duration,
-        duration.FIGURES,
-        look=duration.look,
-        wants=duration.wants,
-    ),
-    Stage(
-        "resolution",
-        "pictures too small or too large",
-        resolution.Resolution,
-        resolution.FIGURES,
-        look=resolution.look,
-        wants=resolution.wants,
-    ),
-    Stage(
-        "aspect",
-        "pictures too long and narrow",
-        aspect.Aspect,
-        aspect.FIGURES,
-        look=aspect.look,
-        wants=aspect.wants,
-    ),
-    Stage(
-        "frame_rate",
-        "too few or too many pictures a second",
-        frame_rate.FrameRate,
-        frame_rate.FIGURES,
-        look=frame_rate.look,
-        wants=frame_rate.wants,
-    ),
-    Stage(
-        "silence",
-        "films without sound",
-        silence.Silence,
-        silence.FIGURES,
-        look=silence.look,
-        wants=silence.wants,
-    ),
-    Stage(
-        "clipping",
-        "sound recorded too loud",
-        clipping.Clipping,
-        clipping.FIGURES,
-        look=clipping.look,
-        wants=clipping.wants,
-    ),
-    Stage(
-        "black",
-        "black films",
-        black.Black,
-        black.FIGURES,
-        look=black.look,
-        wants=black.wants,
-    ),
-    Stage(
-        "still",
-        "films in which nothing moves",
-        still.Still,
-        still.FIGURES,
-        look=still.look,
-        wants=still.wants,
-    ),
-    Stage(
-        "cuts",
-        "films of several shots",
-        cuts.Cuts,
-        cuts.FIGURES,
-        look=cuts.look,
-        wants=cuts.wants,
-        packages=(SCENEDETECT,),
-    ),
-    Stage(
-        "speech",
-        "films spoken too much or too little",
-        speech.Speech,
-        speech.FIGURES,
-        look=speech.look,
-        wants=speech.wants,
-        packages=(SILERO,),
-    ),
-    Stage(
-        "overlay",
-        "writing over the picture",
+    _row(word_list, word_list.WordList, "titles with words of a list"),
+    _row(titles, titles.Titles, "titles nearly those of an item before", packages=(DATASKETCH,)),
+    _row(duration, duration.Duration, "films too short or too long"),
+    _row(resolution, resolution.Resolution, "pictures too small or too large"),
+    _row(aspect, aspect.Aspect, "pictures too long and narrow"),
+    _row(frame_rate, frame_rate.FrameRate, "too few or too many pictures a second"),
+    _row(silence, silence.Silence, "films without sound"),
+    _row(clipping, clipping.Clipping, "sound recorded too loud"),
+    _row(black, black.Black, "black films"),
+    _row(still, still.Still, "films in which nothing moves"),
+    _row(cuts, cuts.Cuts, "films of several shots", packages=(SCENEDETECT,)),
+    _row(speech, speech.Speech, "films spoken too much or too little", packages=(SILERO,)),
+    _row(
+        overlay,
         overlay.Overlay,
-        overlay.FIGURES,
-        look=overlay.look,
-        wants=overlay.wants,
+        "writing over the picture",
         packages=(RAPIDOCR, ONNX),
         memory_mb=500,
     ),
-    Stage(
-        "nudity",
-        "bare bodies",
-        nudity.Nudity,
-        nudity.FIGURES,
-        look=nudity.look,
-        wants=nudity.wants,
-        packages=(NUDENET, ONNX),
-        memory_mb=300,
-    ),
-    Stage(
-        "copies",
-        "copies of a film before",
-        copies.Copies,
-        copies.FIGURES,
-        seen=copies.SEEN,
-        look=copies.look,
-        compare=copies.compare,
-        wants=copies.wants,
-        packages=(IMAGEHASH,),
-    ),
-    Stage(
-        "sound_copies",
-        "sound of a film before",
+    _row(nudity, nudity.Nudity, "bare bodies", packages=(NUDENET, ONNX), memory_mb=300),
+    _row(copies, copies.Copies, "copies of a film before", packages=(IMAGEHASH,)),
+    _row(
+        sound_copies,
         sound_copies.SoundCopies,
-        sound_copies.FIGURES,
-        seen=sound_copies.SEEN,
-        look=sound_copies.look,
-        compare=sound_copies.compare,
-        wants=sound_copies.wants,
+        "sound of a film before",
         packages=(CHROMAPRINT,),
     ),
-    Stage(
-        "agreement",
-        "titles of something else",
-        agreement.Agreement,
-        agreement.FIGURES,
-        look=agreement.look,
-        judge=agreement.judge,
-        wants=agreement.wants,
-        prepare=agreement.prepare,
-        memory_mb=1000,
-    ),
+    _row(agreement, agreement.Agreement, "titles of something else", memory_mb=1000),
 )
 STAGES = {one.name: one for one in ROWS}
 

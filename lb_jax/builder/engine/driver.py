@@ -142,9 +142,9 @@ class _Run:
         """Runs a stage that opens no film."""
         one = self._plan[number]
         assert one.stage.look is not None  # it is one that looks
-        todo = np.flatnonzero(self._alive(number) & (self._said[number] == MISSING))
-        with self._progress(one.name, len(todo)) as bar:
-            for places in self._batches(todo.tolist()):
+        missing = np.flatnonzero(self._alive(number) & (self._said[number] == MISSING))
+        with self._progress(one.name, len(missing)) as bar:
+            for places in self._batches(missing.tolist()):
                 batch = self._items.rows.take(places).combine_chunks().to_batches()[0]
                 self._keep(number, places, one.stage.look(batch, (), one.prepared))
                 bar.advance(len(places))

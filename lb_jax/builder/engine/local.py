@@ -158,7 +158,7 @@ class _Work:
         self._by_name, self._items = {one.name: one for one in plan}, items
         self._pool, self._computer, self._pipe = pool, computer, pipe
         self.open: collections.deque[_Batch] = collections.deque()
-        self._todo: collections.deque[driver.Task] = collections.deque()
+        self._waiting: collections.deque[driver.Task] = collections.deque()
         self._tasks: dict[int, tuple[driver.Task, _Batch]] = {}
         self._faults: list[tuple[str, faults.Fault]] = []
         self._used, self._listed = False, listed
@@ -172,13 +172,13 @@ class _Work:
         """Takes a batch of films."""
         batch = _Batch(tasks, {task.place: [] for task in tasks}, {}, len(tasks))
         self.open.append(batch)
-        self._todo.extend(tasks)
+        self._waiting.extend(tasks)
         self._tasks |= {task.place: (task, batch) for task in tasks}
 
     def step(self) -> None:
         """Hands films out, and takes what comes back."""
-        while self._todo and self._pool.idle:
-            task = self._todo.popleft()
+        while self._waiting and self._pool.idle:
+            task = self._waiting.popleft()
             self._pool.submit(task.place, task.path, task.names)
         for place, message in self._pool.poll(decoders.LOOK_S, self._pipe.reads):
             self._take(place, message)
