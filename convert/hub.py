@@ -33,24 +33,28 @@ WEIGHTS = (
 RETRYING = "huggingface_hub.utils._http"
 RETRIES = ("thrown while requesting", "Retrying in", "Rate limited. Waiting")
 _BESIDE = ("*.json", "README.md", "merges.txt", "vocab.txt", "words.txt")
+# What a folder holds that is a model, a work directory, or weights of any kind.
+_OF_A_MODEL = ("config.json", "checkpoint", "ckpt", "states")
+_ENDINGS = (".safetensors", ".bin", ".pt", ".pth", ".pkl", ".npz")
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def local(source: str | Path) -> Path:
     """The local path of weights: a path as it is, a hub name downloaded or taken from the cache.
 
-    The names of `shipped.MODELS`, such as "demo", are models that come with the package.
+    The names of `shipped.MODELS`, such as "demo", are models that come with the package, unless a
+    model lies here under that name; a folder of anything else, such as a corpus, is not meant.
 
     The hub's own switches hold: `HF_HOME`, `HF_TOKEN`, `HF_HUB_OFFLINE`.
 
     Raises:
       ConfigError: for a name that is neither here nor to be had.
     """
+    if _is_shipped(source):
+        return shipped.unpacked(str(source))
     path = Path(os.path.expanduser(source))  # leaves ~nobody as it is
     if os.path.exists(path):  # False for a name no file can have
         return path
-    if str(source) in shipped.MODELS:
-        return shipped.unpacked(str(source))
     if not _NAME.fullmatch(str(source)):
         raise _unknown(source)
     return _downloaded(str(source))
@@ -58,7 +62,18 @@ def local(source: str | Path) -> Path:
 
 def called(source: str | Path) -> str:
     """How messages and stores name weights: the absolute path of files, a name as it was given."""
-    return str(Path(source).absolute()) if os.path.exists(source) else str(source)
+    is_here = os.path.exists(source) and not _is_shipped(source)
+    return str(Path(source).absolute()) if is_here else str(source)
+
+
+def _is_shipped(source: str | Path) -> bool:
+    """Whether a name means a model that comes with the package."""
+    if str(source) not in shipped.MODELS:
+        return False
+    here = Path(source)
+    if not here.is_dir():
+        return not here.exists()
+    return not any(one.name in _OF_A_MODEL or one.suffix in _ENDINGS for one in here.iterdir())
 
 
 @functools.cache

@@ -12,7 +12,7 @@ import numpy as np
 from lb_jax.convert import imagebind_files
 from lb_jax.convert.parts import Weights
 from lb_jax.convert.sharing import shared_leaves
-from lb_jax.convert.weights import open_weights
+from lb_jax.convert.weights import Only, open_weights
 from lb_jax.core import errors, paths
 from lb_jax.core.modalities import LANGUAGEBIND, MODALITIES, TEXT
 from lb_jax.media import specs
@@ -240,39 +240,80 @@ def initial_params(cfg: TrainConfig, model: LanguageBind) -> paths.Tree:
     """
     if not cfg.init_from:
         return _drawn_at_once(cfg, model)
+    weights, fresh = _start(cfg, model.cfg), _drawn_at_once(cfg, model)
+    given = paths.unflatten(dict(shared_leaves(weights, np.float32)))
+    base, towers = _towers(weights, given, fresh, model)
+    scales = fresh["logit_scale"]
+    if model.cfg.kind.own_scales:  # constants of a modality there, which are read and not assumed
+        known = given["logit_scale"]
+        kept = [name for name in scales if name in known and not _has_temperature(cfg, name)]
+        scales = scales | {name: known[name] for name in kept}
+    return jax.tree.map(
+        np.asarray,
+        {
+            "base": base,
+            "towers": towers,
+            "text": given["text"],
+            "logit_scale": scales,
+            **({"logit_bias": fresh["logit_bias"]} if "logit_bias" in fresh else {}),
+        },
+    )
+
+
+def _start(cfg: TrainConfig, run: ModelConfig) -> Weights:
+    """The weights that a run starts from, of its family, as far as it needs them.
+
+    Raises:
+      CheckpointError, ConfigError: as `initial_params`.
+    """
     weights = open_weights(cfg.init_from)
-    starts_anew = bool(model.cfg.family) and not weights.config.family
-    if starts_anew or not _same_factors(weights.config.towers, model.cfg.towers):
+    starts_anew = bool(run.family) and not weights.config.family
+    if starts_anew or not _same_factors(weights.config.towers, run.towers):
         weights = open_weights(cfg.init_from, merge_lora=True)
     if starts_anew:
         weights = imagebind_files.OpenClipStart(weights)
-    source = LanguageBind(weights.config)
-    if source.cfg.kind != model.cfg.kind:
+    found = weights.config
+    if found.kind != run.kind:
         raise errors.ConfigError(
-            f"config.init_from: {weights.where} is of {source.cfg.kind.name}, whose towers are of "
-            f"another form than {model.cfg.kind.name}'s, of which this run is; start from weights "
-            "of the same family, or from an OpenCLIP."
+            f"config.init_from: {weights.where} is of {found.kind.name}, whose towers are of "
+            f"another form than {run.kind.name}'s, of which this run is; start from weights of the "
+            "same family, or from an OpenCLIP."
         )
-    if source.cfg.text != model.cfg.text:
+    if found.text != run.text:
         raise errors.ConfigError(
             f"config.arch={cfg.arch!r} does not fit {weights.where}: its text tower is "
-            f"{source.cfg.text}; choose the architecture it was trained with."
+            f"{found.text}; choose the architecture it was trained with."
         )
-    fresh = _drawn_at_once(cfg, model)
     _require_alike(cfg, weights)
-    given = paths.unflatten(dict(shared_leaves(weights, np.float32)))
-    kind, towers = model.cfg.kind, {}
-    twins = kind.twins
-    base = {} if twins else paths.flatten(given["base"])
+    if run.kind.twins:  # which share nothing with the others: those need not be read
+        names = {_origin(name, tuple(found.towers), run.kind.twins) for name in run.towers}
+        weights = Only(weights, names & {*found.towers})
+    return weights
+
+
+def _towers(
+    weights: Weights, given: paths.Tree, fresh: paths.Tree, model: LanguageBind
+) -> tuple[paths.Tree, dict[str, paths.Tree]]:
+    """`base` and the towers of a run that starts from weights.
+
+    Args:
+      weights: that it starts from.
+      given: their parameters.
+      fresh: drawn ones of the run.
+      model: of the run.
+    """
+    source, kind = LanguageBind(weights.config), model.cfg.kind
+    base = {} if kind.twins else paths.flatten(given["base"])
+    towers = {}
     for name, tower in model.cfg.towers.items():
-        origin = _origin(name, source.modalities, twins)
+        origin = _origin(name, source.modalities, kind.twins)
         if origin not in source.modalities:
-            if twins and name not in twins:  # of another form than any that is there
+            if kind.twins and name not in kind.twins:  # of another form than any that is there
                 towers[name] = model.tower(fresh, name)
                 continue
             raise errors.ConfigError(
-                f"{weights.where} has towers for {', '.join(source.modalities)}; {name} needs its "
-                "own or an image tower to start from."
+                f"{weights.where} has towers for {', '.join(source.modalities) or 'texts alone'}; "
+                f"{name} needs its own or an image tower to start from."
             )
         whole = adapt.adapt_tower(
             source.tower(given, origin), model.tower(fresh, name), source.cfg.towers[origin], tower
@@ -281,27 +322,14 @@ def initial_params(cfg: TrainConfig, model: LanguageBind) -> paths.Tree:
         flat = paths.flatten(whole)
         shared = {path: leaf for path, leaf in flat.items() if is_based(kind, name, path)}
         base = base or shared
-        own = {
-            path: leaf
-            for path, leaf in flat.items()
-            if not (path in shared and path in base and _is_equal(leaf, base[path]))
-        }
-        towers[name] = paths.unflatten(own)
-    kept = {}
-    if model.cfg.kind.own_scales:  # constants of a modality there, which are read and not assumed
-        known = given["logit_scale"]
-        kept = {name: known[name] for name in fresh["logit_scale"] if name in known}
-        kept = {name: one for name, one in kept.items() if not _has_temperature(cfg, name)}
-    return jax.tree.map(
-        np.asarray,
-        {
-            "base": paths.unflatten(base),
-            "towers": towers,
-            "text": given["text"],
-            "logit_scale": fresh["logit_scale"] | kept,
-            **({"logit_bias": fresh["logit_bias"]} if "logit_bias" in fresh else {}),
-        },
-    )
+        towers[name] = paths.unflatten(
+            {
+                path: leaf
+                for path, leaf in flat.items()
+                if not (path in shared and path in base and _is_equal(leaf, base[path]))
+            }
+        )
+    return paths.unflatten(base), towers
 
 
 def _has_temperature(cfg: TrainConfig, name: str) -> bool:

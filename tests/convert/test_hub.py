@@ -3,6 +3,7 @@
 import functools
 import logging
 import sys
+from pathlib import Path
 
 import huggingface_hub
 import pytest
@@ -11,7 +12,7 @@ from huggingface_hub import errors as hub_errors
 
 import lb_jax
 from lb_jax.convert import hub
-from lb_jax.core import errors
+from lb_jax.core import errors, shipped
 from tests.convert import small
 
 NAME, COMMIT = "someone/clip-small", "0123456789abcdef0123456789abcdef01234567"
@@ -167,3 +168,19 @@ def test_licence_is_that_of_the_card(tmp_path, card, licence):
     if card:
         (tmp_path / "README.md").write_text(card)
     assert hub.licence(tmp_path) == licence
+
+
+def test_a_folder_of_something_else_does_not_hide_a_model_that_comes_with_the_package(
+    tmp_path, monkeypatch
+):
+    """As `lb-jax corpus demo --out demo` makes one, whose filters then ask for that model."""
+    monkeypatch.chdir(tmp_path)
+    package = hub.local(shipped.DEMO)
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "annotation.json").write_text("{}")
+    assert hub.local(shipped.DEMO) == package
+    assert hub.called(shipped.DEMO) == "demo"
+    (tmp_path / "demo" / "config.json").write_text("{}")
+    assert hub.local(shipped.DEMO) == Path("demo")
+    assert hub.called(shipped.DEMO) == str(tmp_path / "demo")
+    assert hub.local("./demo") != package
