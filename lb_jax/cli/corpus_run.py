@@ -18,7 +18,7 @@ VIDAL's layout and annotation, a card, and a page of each stage. The same comman
 run was stopped or killed; with a stage added to the sheet it runs that one alone.
 
   --config              sheet, a Python file with get_config(), or the name of one that comes with
-                        the package: corpus_vidal
+                        the package: corpus_vidal, corpus_vidal_texts
   --out                 folder of the run; new, empty, or of the same sheet
   --config.name=value   another value for a setting of the sheet, such as
                         --config.source.path=raw.json or --config.duration.longest_s=30
@@ -120,7 +120,9 @@ def told_plan(plan, items) -> list[str]:
     for one in plan:
         packages = ", ".join(package.name for package in one.stage.packages) or "nothing else"
         what = f"{one.stage.does}; {one.stage.needs}, {one.stage.memory_mb} MB, needs {packages}"
-        lines.append(f"  {one.name:14} {what}")
+        by = [getattr(one.settings, name, "") for name in ("model", "base_url")]
+        model = f", by {' at '.join(filter(None, by))}" if any(by) else ""
+        lines.append(f"  {one.name:14} {what}{model}")
     return lines
 
 

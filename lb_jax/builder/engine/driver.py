@@ -86,7 +86,7 @@ def drive(
       DataError: the store is of another sheet or another source, or its disk is full.
       InternalError: this package fails on the first films.
     """
-    store.require_sheet([(one.stage, one.settings) for one in plan])
+    store.require_sheet([(one.stage, one.told) for one in plan])
     _keep_items(items, store)
     run = _Run(plan, items, store, commit_rows, shown)
     for phase in phases.of(plan):
@@ -143,11 +143,26 @@ class _Run:
         one = self._plan[number]
         assert one.stage.look is not None  # it is one that looks
         missing = np.flatnonzero(self._alive(number) & (self._said[number] == MISSING))
+        taken = self._taken(one) if len(missing) else {}
         with self._progress(one.name, len(missing)) as bar:
             for places in self._batches(missing.tolist()):
-                batch = self._items.rows.take(places).combine_chunks().to_batches()[0]
+                rows = self._items.rows.take(places)
+                for name, (column, at) in taken.items():
+                    rows = rows.append_column(name, column.take(at[places]))
+                batch = rows.combine_chunks().to_batches()[0]
                 self._keep(number, places, one.stage.look(batch, (), one.prepared))
                 bar.advance(len(places))
+
+    def _taken(self, one: Planned) -> dict[str, tuple[pa.ChunkedArray, np.ndarray]]:
+        """What stages before one wrote for it: `stage.column` -> values, place -> row of them."""
+        by_name = {planned.name: planned.stage for planned in self._plan}
+        found = {}
+        for name, column in one.takes:
+            said = self._store.said(by_name[name])
+            rows = {item: row for row, item in enumerate(said[ID].to_pylist())}
+            at = np.array([rows.get(item, 0) for item in self._ids], np.int64)
+            found[f"{name}.{column}"] = said[column], at  # who stays has a row
+        return found
 
     def films(self, numbers: Sequence[int], pool: Pool) -> None:
         """Runs all stages that open films, each film once."""

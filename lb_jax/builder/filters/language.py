@@ -64,10 +64,11 @@ def prepare(cfg: Language) -> Language:
 
 def look(batch: pa.RecordBatch, films: Sequence, cfg: Language) -> list[stage.Verdict]:
     """Judges titles by their language."""
-    return [_judge(title or "", cfg) for title in batch["title"].to_pylist()]
+    return [judged(title or "", cfg) for title in batch["title"].to_pylist()]
 
 
-def _judge(title: str, cfg: Language) -> stage.Verdict:
+def judged(title: str, cfg: Language) -> stage.Verdict:
+    """What is said of one text by its language."""
     words = " ".join(NO_WORDS.sub(" ", title).split())
     found = _detector(cfg.among).compute_language_confidence_values(words) if words else []
     if not found:
