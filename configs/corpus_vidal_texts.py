@@ -1,4 +1,4 @@
-"""A corpus in VIDAL's form with its texts in many views, by models that you name.
+r"""A corpus in VIDAL's form with its texts in many views, by models that you name.
 
     lb-jax corpus run --config=configs/corpus_vidal_texts.py --out=corpus \
         --config.source.path=raw.json --config.mplug.model=VALOR --config.sound_mplug.model=VALOR \

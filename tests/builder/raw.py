@@ -10,6 +10,7 @@ from lb_jax.builder import export, items, sheet, stage, store
 from lb_jax.builder.engine import local
 from lb_jax.builder.filters.resolution import Resolution
 from lb_jax.demo import media
+from lb_jax.media import video
 
 # Stages without a library beside those of the package, nor a model.
 PLAIN = (
@@ -33,6 +34,10 @@ class Fake:
     def pictures(self, count):
         """Evenly spread frames."""
         return self.frames[np.linspace(0, len(self.frames) - 1, count).astype(int)]
+
+    def clip(self, spec):
+        """The frames that a spec chooses."""
+        return video.decode(self.frames, spec)
 
     def every(self):
         """All frames."""

@@ -108,3 +108,22 @@ def test_pictures_that_nobody_asked_for_are_no_surprise():
 
 def _there(name):
     return all(one.is_there for one in STAGES[name].packages)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        specs.VideoSpec(frames=2),
+        specs.VideoSpec(frames=8, choice="chunks", fps=4.0),
+        specs.VideoSpec(frames=3, choice="chunks"),
+        specs.VideoSpec(frames=5, choice="run", fps=5.0),
+    ],
+)
+@pytest.mark.parametrize("times", [None, [0, 1, 2, 5, 6, 7, 12, 13, 14, 15]])
+def test_clips_are_those_of_the_decoders(spec, times):
+    content = media_files.clip(frames=10 if times else 20, times=times, sound=True)
+    with opened(content, WANTS | Wants(clips=frozenset({spec}))) as film:
+        np.testing.assert_array_equal(film.clip(spec), video.decode(content, spec))
+        assert len(film.pictures(8)) == 8
+        with pytest.raises(ValueError, match="was not asked for before"):
+            film.clip(specs.VideoSpec(frames=7))
