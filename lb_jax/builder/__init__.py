@@ -5,6 +5,6 @@ Stages are plain functions that a table names (`stages`), their thresholds field
 writes what is kept.
 
 May import what `inference` may, `inference` itself and the pages of `evaluation.reports`.
-Read first: `stage`, `stages`, `engine.local`; for depth and infrared pictures of frames
+Read first: `stage`, `stages`, `engine.local`; for texts `texts`; for depth and infrared pictures
 `generators`, `depth`, `infrared`.
 """

@@ -93,6 +93,9 @@ class Chat:
       server: where and how often.
       answers: that are there already.
       clock: tells the time.
+
+    Raises:
+      ConfigError: the key is none.
     """
 
     def __init__(self, server: Server, answers: Answers, clock: pace_lib.Clock | None = None):
@@ -102,7 +105,7 @@ class Chat:
         self._clock = clock or pace_lib.RealClock()
         self._pace = pace_lib.Pace(server.per_minute, self._clock)
         self._client = httpx2.Client(timeout=server.timeout_s)
-        self._key = os.environ.get(server.key_variable, "") if server.key_variable else ""
+        self._key = _key(server.key_variable)
         self._lock = threading.Lock()
         self._answered, self._refused = False, 0
 
@@ -222,6 +225,16 @@ class Chat:
         """What a server says, as a part of a line and without the key."""
         text = text.replace(self._key, "…") if self._key else text
         return " ".join(text.split())[:TOLD] or "nothing more"
+
+
+def _key(variable: str) -> str:
+    """The key in a variable of the environment; empty for none."""
+    found = os.environ.get(variable, "").strip() if variable else ""
+    if not (found.isascii() and (not found or found.isprintable())):
+        raise errors.ConfigError(
+            f"{variable}: has characters that no key has; put the key into it again."
+        )
+    return found
 
 
 def _answer(body: str) -> Answer:

@@ -11,6 +11,7 @@ import json
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 
@@ -91,7 +92,7 @@ class PolishMplug:
 
     def __post_init__(self):
         require(
-            self.base_url.startswith(("http://", "https://")),
+            _is_url(self.base_url),
             f"{WHERE}: base_url is {self.base_url!r}; expected one as http://host:port/v1.",
         )
         require(
@@ -307,6 +308,15 @@ def polished(chat: Chat, prompt: str, cfg: Prepared, stop: threading.Event) -> _
 def _chat(cfg: Prepared) -> Chat:
     """One for all batches, so that the pace is kept from one to the next."""
     return Chat(cfg.server, cache.Answers(cfg.settings.cache or None))
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def _renamed(error: errors.ConfigError) -> errors.ConfigError:

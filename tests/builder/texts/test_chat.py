@@ -47,7 +47,7 @@ def user(text):
 
 
 def asking(url, answers, clock=None, **changes):
-    settings = {"per_minute": 6000.0, "timeout_s": 0.5}
+    settings = {"per_minute": 6000.0, "timeout_s": 20.0}
     server = dataclasses.replace(Server(url, OPTIONS, "OPENAI_API_KEY"), **(settings | changes))
     return Chat(server, answers, clock or chat_server.FakeClock())
 
@@ -73,7 +73,7 @@ def test_a_fault_that_passes_costs_a_request(answers, fault):
         return FAULTS[fault] if number < 2 else GOOD
 
     with chat_server.serving(answer) as (url, seen):
-        one = asking(url, answers)
+        one = asking(url, answers, timeout_s=1.0 if fault == "slow" else 20.0)
         assert one.ask(user("a cat"), threading.Event()).text == GOOD.text
         assert one.ask(user("a cat"), threading.Event()).text == GOOD.text
     assert len(seen.asked) == 3
@@ -94,7 +94,7 @@ def test_waits_grow_and_are_as_long_as_the_server_asks(answers):
 def test_the_pace_is_kept_by_all_threads(answers):
     clock = chat_server.FakeClock()
     with chat_server.serving(lambda *_: GOOD, clock) as (url, seen):
-        one = asking(url, answers, clock, per_minute=60.0)
+        one = asking(url, answers, clock, per_minute=60.0, timeout_s=1000.0)
         threads = [
             threading.Thread(target=one.ask, args=(user(f"{n}"), threading.Event()))
             for n in range(12)
@@ -185,3 +185,10 @@ def test_nothing_is_asked_once_all_stop(answers):
 )
 def test_retry_after(value, expected):
     assert chat_lib.retry_after(value) == expected
+
+
+def test_a_key_that_is_none_is_told_without_it(answers, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sec\nret")
+    with pytest.raises(errors.ConfigError, match="OPENAI_API_KEY: has characters") as caught:
+        asking("http://127.0.0.1:9/v1", answers)
+    assert "sec" not in str(caught.value)

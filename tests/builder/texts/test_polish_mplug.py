@@ -72,7 +72,7 @@ def config(source, url, folder, **changes):
         "prompt": os.path.join(os.path.dirname(folder), "prompt.txt"),
         "cache": folder,
         "per_minute": 60_000.0,
-        "timeout_s": 0.5,
+        "timeout_s": 20.0,
         "first_wait_s": 0.001,
     }
     polish = PolishMplug(**settings | changes)
@@ -109,7 +109,7 @@ def test_no_fault_loses_an_answer_and_none_is_asked_for_twice(tmp_path, prompt):
         return mine[number] if number < len(mine) else good(text)
 
     with chat_server.serving(answer) as (url, seen):
-        cfg = config(source, url, folder, in_flight=3)
+        cfg = config(source, url, folder, in_flight=3, timeout_s=3.0)
         _, _, table = raw.run(cfg, tmp_path / "store")
         first = len(seen.asked)
         _, _, again = raw.run(cfg, tmp_path / "store")
@@ -286,6 +286,7 @@ def test_what_stages_before_it_wrote_is_in_its_batch(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
+        ({"base_url": "http://[::1"}, "base_url is 'http://[::1'"),
         ({"base_url": "127.0.0.1:8000"}, "base_url is '127.0.0.1:8000'; expected one as http"),
         ({"fewest_words": 9, "most_words": 3}, "fewest_words is 9, most_words 3"),
         ({"asks": 0}, "asks is 0"),
