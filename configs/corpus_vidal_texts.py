@@ -6,8 +6,8 @@ r"""A corpus in VIDAL's form with its texts in many views, by models that you na
         --config.polish_mplug.model=NAME
 
 Filters as in corpus_vidal. The captioner that comes with the package, which is taken where none is
-named, writes only of films that the demo draws. `--config.ofa.model=transformers:NAME` takes a model
-of that library for single pictures. The key of the language model's server is in OPENAI_API_KEY.
+named, writes only of films that the demo draws. `--config.ofa.model=transformers:NAME` takes a
+model of that library for single pictures. The key of the server is in OPENAI_API_KEY.
 """
 
 import dataclasses

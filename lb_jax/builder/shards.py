@@ -21,7 +21,8 @@ def write(kept: pa.Table, corpus: Path, cfg: Out, folder: Path) -> None:
     """Writes shards of the kept items, in the order of their ids; the same give the same bytes.
 
     Members of an item: `raw.txt`, `mplug.txt`, `polish_mplug.txt`, `sound_mplug.txt`, `ofa0.txt` to
-    `ofa7.txt` as far as it has these texts, `mp4`, `frm0.jpg` to `frm7.jpg`, `wav` where it has sound.
+    `ofa7.txt` as far as it has these texts, `mp4`, `frm0.jpg` to `frm7.jpg`, `wav` where it has
+    sound.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = kept.to_pylist()

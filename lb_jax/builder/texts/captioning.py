@@ -1,4 +1,4 @@
-"""What stages that caption have in common: what is looked at, by which settings, what is written."""
+"""What stages that caption have in common: what they look at, settings, what they write."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

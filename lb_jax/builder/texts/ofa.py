@@ -1,4 +1,4 @@
-"""Eight captions of eight key frames, each written of that picture alone (LanguageBind spec 8.5)."""
+"""Eight captions of eight key frames, each of that picture alone (LanguageBind spec 8.5)."""
 
 import dataclasses
 import functools

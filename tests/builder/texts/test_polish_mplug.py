@@ -265,13 +265,15 @@ def test_what_stages_before_it_wrote_is_in_its_batch(tmp_path, monkeypatch):
         return [stage.keep() for _ in range(len(batch))]
 
     settings = stages.STAGES["word_list"].settings()
+    plain = {"judge": None, "wants": None, "takes": None}
     rows = {
-        name: dataclasses.replace(stages.STAGES[name], look=look, judge=None, wants=None, takes=None)
+        name: dataclasses.replace(stages.STAGES[name], look=look, **plain)
         for name, look in (("mplug", writes), ("word_list", reads))
     }
     rows["word_list"] = dataclasses.replace(rows["word_list"], takes=lambda _: [("mplug", "text")])
+    length = stages.STAGES["title_length"].settings()
     plan = [
-        stages.Planned(stages.STAGES["title_length"], *[stages.STAGES["title_length"].settings()] * 2),
+        stages.Planned(stages.STAGES["title_length"], length, length),
         *(stages.Planned(rows[name], settings, settings) for name in ("mplug", "word_list")),
     ]
     stages.require_takes(plan)
@@ -309,7 +311,8 @@ def test_what_is_missing_is_told_before_the_run(tmp_path):
 
 
 def test_options_are_part_of_each_request():
-    cfg = PolishMplug(model="m", temperature=-1.0, longest=0, options='{"max_completion_tokens": 9}')
+    more = '{"max_completion_tokens": 9}'
+    cfg = PolishMplug(model="m", temperature=-1.0, longest=0, options=more)
     prepared = polish_mplug.Prepared(cfg, prompts.read("", "here"))
     assert prepared.server.options == {"model": "m", "max_completion_tokens": 9}
     usual = polish_mplug.Prepared(PolishMplug(model="m"), prompts.read("", "here"))
