@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pickle
 import shutil
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 import lb_jax
 from lb_jax.builder import films, items, out, sheet, store
-from lb_jax.builder.engine import local
+from lb_jax.builder.engine import driver, local, looking, ray
 from lb_jax.builder.stage import Wants
 from lb_jax.builder.texts import captioning, mplug, ofa, polish_mplug, sound_mplug, views
 from lb_jax.builder.texts.polish_mplug import PolishMplug
@@ -254,3 +255,22 @@ def test_views_are_stages_and_kinds_of_captions():
     for kind, column in views.COLUMNS.items():
         names = [name for name, _ in sheet.stages_lib.STAGES[kind].figures]
         assert column in names
+
+
+def test_actors_of_a_cluster_say_the_same(done):
+    cfg, _, table, _ = done
+    plan, found = sheet.plan(cfg), items.read(cfg.source)
+    tasks = [
+        driver.Task(place, found.path(file), ("duration", *CAPTIONS))
+        for place, file in enumerate(found.rows["file"].to_pylist())
+    ]
+    look = ray.Look(looking.Looks.of(plan), 120.0)
+    judging = tuple((one.name, one.prepared) for one in plan if one.stage.judge is not None)
+    said = ray.Judge(judging, found.rows)(look(ray._rows(tasks, found.rows)))
+    keys = found.rows["key"].to_pylist()
+    for row in said.to_pylist():
+        verdicts = dict(pickle.loads(row["said"]))
+        assert ("mplug" in verdicts) == (keys[row["place"]] != "damaged")
+        for name in {*CAPTIONS} & {*verdicts}:
+            for figure, value in verdicts[name].figures.items():
+                assert by_key(table, f"{name}.{figure}")[keys[row["place"]]] == value
