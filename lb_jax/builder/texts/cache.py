@@ -56,12 +56,13 @@ class Answers:
     def __init__(self, folder: str | os.PathLike[str] | None = None):
         self.path = Path(folder or folders.user_cache(FOLDER)) / FILE
         self._lock = threading.Lock()
-        with self._told():
+        with self._told(), contextlib.ExitStack() as undone:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # The usual journal, which file systems that are shared by machines can do too.
             self._open = sqlite3.connect(
                 self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
             )
+            undone.callback(self._open.close)
             version = self._open.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, VERSION):
                 raise errors.DataError(
@@ -69,6 +70,7 @@ class Answers:
                 )
             self._open.execute(TABLE)
             self._open.execute(f"PRAGMA user_version = {VERSION}")
+            undone.pop_all()
 
     def __enter__(self) -> Self:
         return self

@@ -164,7 +164,7 @@ class Prepared:
         return Server(cfg.base_url, options, **same)
 
     @property
-    def checks(self) -> checks.Checks:
+    def rules(self) -> checks.Checks:
         """What an answer must be."""
         cfg = self.settings
         lengths = cfg.fewest_words, cfg.most_words, cfg.most_characters
@@ -294,7 +294,7 @@ def polished(chat: Chat, prompt: str, cfg: Prepared, stop: threading.Event) -> _
         except Unanswerable as why:
             return _Said(None, str(why), last, number - 1)
         text, last = checks.cleaned(answer.text), answer.text
-        told = checks.problem(text, answer, cfg.checks)
+        told = checks.problem(text, answer, cfg.rules)
         if not told:
             return _Said(" ".join(text.split()), "", last, number)
         if text:

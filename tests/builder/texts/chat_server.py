@@ -50,7 +50,7 @@ class Recorded:
       asked: bodies of the requests, in order.
       keys: their Authorization.
       times: of the clock that was given, at each.
-      connections: that are answered at this moment, and the most there were.
+      now, most: requests that are being answered, and the most there were.
     """
 
     asked: list = dataclasses.field(default_factory=list)
@@ -74,7 +74,7 @@ def serving(answer, clock=None, port=0):
       clock: whose time is noted.
       port: to listen at.
     """
-    seen, lock, closing = Recorded(), threading.Lock(), threading.Event()
+    seen, lock = Recorded(), threading.Lock()
     before = collections.Counter()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -90,17 +90,15 @@ def serving(answer, clock=None, port=0):
                 seen.times.append(clock.now() if clock else 0)
                 seen.now += 1
                 seen.most = max(seen.most, seen.now)
-            try:
-                found = self.path == "/v1/chat/completions"
-                reply = answer(asked["messages"], number) if found else Reply(status=404)
-                self._send(reply, asked)
-            finally:
-                with lock:
-                    seen.now -= 1
+            found = self.path == "/v1/chat/completions"
+            reply = answer(asked["messages"], number) if found else Reply(status=404)
+            with lock:  # before the client knows
+                seen.now -= 1
+            self._send(reply, asked)
 
         def _send(self, reply, asked):
             if reply.slow:
-                closing.wait(30)
+                self.connection.recv(1)  # which comes with the end
                 self.close_connection = True
                 return
             body = reply.content(asked)
@@ -124,7 +122,6 @@ def serving(answer, clock=None, port=0):
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}/v1", seen
     finally:
-        closing.set()
         server.shutdown()
         thread.join()
         server.server_close()

@@ -87,4 +87,4 @@ def test_large_pictures_are_handed_over_small(folder):
 
 
 def test_the_group_of_a_view_is_one():
-    assert ofa.VIEW == captioning.View("ofa", "tv", 8)
+    assert captioning.View("ofa", "tv", 8) == ofa.VIEW

@@ -1,5 +1,6 @@
 """Answers that are kept: by content, by several processes, in a file that is no such."""
 
+import contextlib
 import sqlite3
 
 import pytest
@@ -50,7 +51,7 @@ def test_what_is_no_such_file_is_one_line(tmp_path):
     with pytest.raises(errors.DataError, match=r"cannot be used for answers \(file is not a data"):
         Answers(tmp_path)
     (tmp_path / "later").mkdir()
-    with sqlite3.connect(tmp_path / "later" / cache.FILE) as opened:
+    with contextlib.closing(sqlite3.connect(tmp_path / "later" / cache.FILE)) as opened:
         opened.execute("PRAGMA user_version = 7")
     with pytest.raises(errors.DataError, match="is of version 7, expected 1"):
         Answers(tmp_path / "later")

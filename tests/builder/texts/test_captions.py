@@ -119,7 +119,7 @@ def test_the_language_model_sees_title_and_caption(done):
 
 
 def test_the_annotation_has_every_kind(done):
-    cfg, folder, table, _ = done
+    _cfg, folder, table, _ = done
     path = folder / "corpus" / "annotation.json"
     entries = {one["key"]: one for one in json.loads(path.read_text()).values()}
     assert set(ANNOUNCED) <= set(entries["film000"])
@@ -138,7 +138,7 @@ def test_the_annotation_has_every_kind(done):
 
 
 def test_other_forms_hold_the_same_texts(done):
-    _, folder, table, _ = done
+    _, folder, _table, _ = done
     corpus = vidal.Vidal(folder / "corpus" / "annotation.json")
     expected = {corpus[n].id: dict(corpus[n].texts) for n in range(len(corpus))}
     packed = folder / "packed"
@@ -155,7 +155,7 @@ def test_other_forms_hold_the_same_texts(done):
 
 
 def test_card_and_pages_tell_of_texts(done):
-    _, folder, table, _ = done
+    _, folder, _table, _ = done
     card = json.loads((folder / "card.json").read_text())
     assert card["texts"] == {"raw": 4, "mplug": 4, "polish_mplug": 4, "sound_mplug": 2, "ofa": 4}
     assert card["sheet"]["polish_mplug"]["model"] == "small"
@@ -196,7 +196,7 @@ def test_a_stage_added_later_runs_alone(done, source, tmp_path, monkeypatch):
 
 
 def test_shards_of_other_texts_are_written_again(done, tmp_path):
-    _, folder, table, _ = done
+    _, folder, _table, _ = done
     shutil.copytree(folder, tmp_path / "out")
     cfg = dataclasses.replace(done[0], stages=("title_length", "duration", "mplug"))
     plan, found = sheet.plan(cfg), items.read(cfg.source)

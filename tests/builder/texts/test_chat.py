@@ -124,18 +124,24 @@ def test_a_server_that_is_down_is_one_line(answers):
 
 def test_a_server_that_wants_to_be_let_alone_for_long_ends_the_run(answers):
     wait = Reply(status=429, headers=(("Retry-After", "3600"),))
-    with chat_server.serving(lambda *_: wait) as (url, seen):
-        with pytest.raises(errors.DataError, match="asks to be let alone for 3600 s, longer than"):
-            asking(url, answers).ask(user("a cat"), threading.Event())
+    told = "asks to be let alone for 3600 s, longer than"
+    with (
+        chat_server.serving(lambda *_: wait) as (url, seen),
+        pytest.raises(errors.DataError, match=told),
+    ):
+        asking(url, answers).ask(user("a cat"), threading.Event())
     assert len(seen.asked) == 1
 
 
 def test_a_wrong_key_is_told_without_it(answers, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
     wrong = Reply(status=401, body=b'{"error": "Incorrect API key\nsecret"}')
-    with chat_server.serving(lambda *_: wrong) as (url, seen):
-        with pytest.raises(errors.ConfigError, match=r"answers 401 .*key in OPENAI_API_KEY") as e:
-            asking(url, answers).ask(user("a cat"), threading.Event())
+    told = r"answers 401 .*key in OPENAI_API_KEY"
+    with (
+        chat_server.serving(lambda *_: wrong) as (url, seen),
+        pytest.raises(errors.ConfigError, match=told) as e,
+    ):
+        asking(url, answers).ask(user("a cat"), threading.Event())
     assert "secret" not in str(e.value)
     assert len(seen.asked) == 1
 
@@ -173,9 +179,8 @@ def test_a_refusal_in_its_own_field_is_an_answer(answers):
 def test_nothing_is_asked_once_all_stop(answers):
     stop = threading.Event()
     stop.set()
-    with chat_server.serving(lambda *_: GOOD) as (url, seen):
-        with pytest.raises(chat_lib.Stopped):
-            asking(url, answers).ask(user("a cat"), stop)
+    with chat_server.serving(lambda *_: GOOD) as (url, seen), pytest.raises(chat_lib.Stopped):
+        asking(url, answers).ask(user("a cat"), stop)
     assert seen.asked == []
 
 

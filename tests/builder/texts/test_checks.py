@@ -22,7 +22,7 @@ def told(text, finish="stop", which=ALL):
         (GOOD, "", ""),
         (GOOD, "length", "is cut off"),
         (GOOD, "content_filter", "refuses"),
-        ("I’m sorry, but I can't do that.", "stop", "refuses (\"i can't\")"),
+        ("I’m sorry, but I can't do that.", "stop", 'refuses ("i can\'t")'),
         ("As an AI I see no video at all here.", "stop", "refuses ('as an ai')"),
         ("", "stop", "has 0 words, expected 4 to 12"),
         ("A cat jumps.", "stop", "has 3 words, expected 4 to 12"),

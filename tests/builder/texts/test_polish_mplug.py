@@ -185,7 +185,7 @@ def test_a_server_that_goes_down_ends_the_run_and_loses_nothing(tmp_path, prompt
 
     with chat_server.serving(answer) as (url, seen):
         cfg = config(source, url, folder, tries=2)
-        with pytest.raises(errors.DataError, match="answers 503 .* 2 times in a row") as caught:
+        with pytest.raises(errors.DataError, match=r"answers 503 .* 2 times in a row") as caught:
             raw.run(cfg, tmp_path / "store")
         assert "\n" not in str(caught.value)
         with Answers(folder) as answers:
@@ -232,7 +232,7 @@ def test_kills_ask_for_no_answer_again(tmp_path, prompt):
 
 def test_a_pace_may_change_and_a_prompt_may_not(tmp_path, prompt):
     source, folder = titles(tmp_path, "a grey cat"), str(tmp_path / "answers")
-    with chat_server.serving(lambda messages, n: good(messages[0]["content"])) as (url, seen):
+    with chat_server.serving(lambda messages, n: good(messages[0]["content"])) as (url, _seen):
         raw.run(config(source, url, folder), tmp_path / "store")
         raw.run(config(source, url, folder, per_minute=10.0, tries=9), tmp_path / "store")
         (tmp_path / "prompt.txt").write_text("Say it much better: {raw}")
@@ -304,9 +304,9 @@ def test_settings_that_contradict_are_told(settings, told):
 
 
 def test_what_is_missing_is_told_before_the_run(tmp_path):
-    with pytest.raises(errors.ConfigError, match="config.polish_mplug: model is empty; name the"):
+    with pytest.raises(errors.ConfigError, match=r"config.polish_mplug: model is empty; name the"):
         polish_mplug.prepare(PolishMplug())
-    with pytest.raises(errors.ConfigError, match="config.polish_mplug: 'xx' is no language"):
+    with pytest.raises(errors.ConfigError, match=r"config.polish_mplug: 'xx' is no language"):
         polish_mplug.prepare(PolishMplug(model="m", wanted=("xx",), among=()))
 
 
