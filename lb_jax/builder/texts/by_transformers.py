@@ -83,23 +83,18 @@ def prepare(view: View, cfg: Captioning) -> OfTransformers:
         )
     try:
         _, transformers = map(_package, NEEDED)
-        found = transformers.AutoConfig.from_pretrained(name)
-        processor = transformers.AutoProcessor.from_pretrained(name)
     except errors.ConfigError as error:
         raise errors.ConfigError(f"{where}: {error}") from error
-    except WRONG as error:
-        told = " ".join(str(error).split())[:200]
-        raise errors.ConfigError(
-            f"{where}: transformers opens no model {name!r} ({told}); give a folder or a name on "
-            "the hub."
-        ) from error
+    found = _read(where, name, transformers.AutoConfig)
     known = transformers.models.auto.modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
     if type(found) not in known:
         raise errors.ConfigError(
             f"{where}: {name} is a {found.model_type}, which transformers does not take for one "
             "that writes of pictures; give one such as BLIP, or a VALOR model."
         )
-    if getattr(processor, "chat_template", None):
+    processor = _read(where, name, transformers.AutoProcessor)
+    both = processor, getattr(processor, "tokenizer", None)
+    if any(getattr(one, "chat_template", None) for one in both):
         raise errors.ConfigError(
             f"{where}: {name} is a model of conversations, which writes of a picture as it is "
             "asked; give one that captions, such as BLIP, or a VALOR model."
@@ -109,6 +104,18 @@ def prepare(view: View, cfg: Captioning) -> OfTransformers:
 
 def _name(cfg: Captioning) -> str:
     return cfg.model.removeprefix(PREFIX)
+
+
+def _read(where: str, name: str, kind: Any) -> Any:
+    """What transformers has of a model, without its weights."""
+    try:
+        return kind.from_pretrained(name)
+    except WRONG as error:
+        told = " ".join(str(error).split())[:200]
+        raise errors.ConfigError(
+            f"{where}: transformers opens no model {name!r} ({told}); give a folder or a name on "
+            "the hub."
+        ) from error
 
 
 def _package(name: str) -> Any:

@@ -1,6 +1,7 @@
 """Captions by transformers: a small model of pictures, and what is none."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -37,8 +38,9 @@ def folder(tmp_path_factory):
     found = transformers.BlipConfig(text_config=text, vision_config=vision)
     model = transformers.BlipForConditionalGeneration(found)
     with torch.no_grad():
-        for one in model.parameters():
-            one.mul_(20)  # so that what is seen tells
+        for name, one in model.named_parameters():
+            seen = "crossattention" in name or "patch_embedding" in name
+            one.mul_(180 if seen else 20)  # so that what is seen tells
     model.save_pretrained(folder)
     (folder / "vocab.txt").write_text("\n".join(WORDS))
     tokens = transformers.BertTokenizerFast(vocab=str(folder / "vocab.txt"))
@@ -51,7 +53,9 @@ def test_texts_are_those_of_the_model(folder):
     cfg = ofa.Ofa(model=f"transformers:{folder}", batch_size=3, beam=2, longest=6)
     writer = ofa.prepare(cfg)
     assert writer.wants.pictures == {8}
-    some = [raw.Fake(frames=raw.drawn(n, frames=9, side=96)[0]) for n in range(2)]
+    grey = np.linspace(0, 255, 9).astype(np.uint8)[:, None, None, None]
+    dark = np.broadcast_to(grey, (9, 96, 96, 3))
+    some = [raw.Fake(frames=one) for one in (dark, raw.drawn(0, frames=9, side=96)[0])]
     looked = [one.figures for one in ofa.look(None, some, writer)]
     found = ofa.judge(None, looked, writer)
     assert [len(one.figures["texts"]) for one in found] == [8, 8]
@@ -66,6 +70,7 @@ def test_texts_are_those_of_the_model(folder):
             expected = processor.batch_decode(ids, skip_special_tokens=True)[0]
             assert text == " ".join(expected.split())
     assert found[0].figures["model"] == cfg.model
+    assert len({text for one in found for text in one.figures["texts"]}) > 1
 
 
 def test_what_is_no_such_model_is_told(folder, tmp_path):
@@ -73,11 +78,15 @@ def test_what_is_no_such_model_is_told(folder, tmp_path):
         ofa.prepare(ofa.Ofa(model=f"transformers:{tmp_path / 'nothing'}"))
     assert "\n" not in str(caught.value)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
-    for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json"):
-        if (folder / name).exists():
-            (tmp_path / name).write_bytes((folder / name).read_bytes())
     with pytest.raises(errors.ConfigError, match="a bert, which transformers does not take for"):
         ofa.prepare(ofa.Ofa(model=f"transformers:{tmp_path}"))
+
+
+def test_a_model_of_conversations_is_refused(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "chat")
+    (tmp_path / "chat" / "chat_template.jinja").write_text("{{ messages }}")
+    with pytest.raises(errors.ConfigError, match="is a model of conversations"):
+        ofa.prepare(ofa.Ofa(model=f"transformers:{tmp_path / 'chat'}"))
 
 
 def test_large_pictures_are_handed_over_small(folder):
