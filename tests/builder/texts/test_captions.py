@@ -195,6 +195,15 @@ def test_a_stage_added_later_runs_alone(done, source, tmp_path, monkeypatch):
     assert len(seen.asked) == before  # the server is gone, its answers are kept
 
 
+def test_texts_do_not_depend_on_what_lies_beside_them(done, tmp_path):
+    cfg, folder, table, _ = done
+    stages = ("title_length", "duration", *CAPTIONS)
+    some = dataclasses.replace(cfg, stages=stages)
+    _, _, again = raw.run(some, tmp_path / "store", workers=2, commit_rows=1)
+    for name in ("ofa.texts", "mplug.text", "sound_mplug.text", "sound_mplug.lacks"):
+        assert by_key(again, name) == by_key(table, name)
+
+
 def test_shards_of_other_texts_are_written_again(done, tmp_path):
     _, folder, _table, _ = done
     shutil.copytree(folder, tmp_path / "out")
