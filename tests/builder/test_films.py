@@ -60,10 +60,13 @@ def test_all_stages_open_a_film_once(monkeypatch, tmp_path):
     raw.film(tmp_path, "film.mp4", *raw.drawn())
     names = [name for name in raw.PLAIN if STAGES[name].wants] + ["cuts"] * _there("cuts")
     names += ["copies"] * _there("copies")
+    names += ["ofa", "mplug", "sound_mplug"]
     settings = {"resolution": STAGES["resolution"].settings(smallest_px=96)}
     given_settings = [settings.get(name, STAGES[name].settings()) for name in names]
+    prepared = [STAGES[name].prepare or (lambda one: one) for name in names]
     plan = [
-        Planned(STAGES[name], one, one) for name, one in zip(names, given_settings, strict=True)
+        Planned(STAGES[name], one, makes(one))
+        for name, one, makes in zip(names, given_settings, prepared, strict=True)
     ]
     files, containers, decoded = [], [], []
     open_file, open_track = given._open_file, tracks.open_track

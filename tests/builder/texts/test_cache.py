@@ -1,6 +1,8 @@
 """Answers that are kept: by content, by several processes, in a file that is no such."""
 
+import concurrent.futures
 import contextlib
+import multiprocessing
 import sqlite3
 
 import pytest
@@ -58,3 +60,17 @@ def test_what_is_no_such_file_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(errors.DataError, match="cannot be used for answers"):
         Answers(tmp_path / "file")
+
+
+def _put(folder, name):
+    with Answers(folder) as answers:
+        return [answers.put(f"{n}", Answer(f"{n} of {name}")).text for n in range(40)]
+
+
+def test_processes_that_write_together_agree(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(3, context) as pool:
+        found = list(pool.map(_put, [tmp_path] * 3, "abc"))
+    assert found[0] == found[1] == found[2]
+    with Answers(tmp_path) as answers:
+        assert [answers.get(f"{n}").text for n in range(40)] == found[0]

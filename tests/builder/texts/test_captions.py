@@ -196,7 +196,7 @@ def test_a_stage_added_later_runs_alone(done, source, tmp_path, monkeypatch):
 
 
 def test_texts_do_not_depend_on_what_lies_beside_them(done, tmp_path):
-    cfg, folder, table, _ = done
+    cfg, _folder, table, _ = done
     stages = ("title_length", "duration", *CAPTIONS)
     some = dataclasses.replace(cfg, stages=stages)
     _, _, again = raw.run(some, tmp_path / "store", workers=2, commit_rows=1)
