@@ -1,6 +1,6 @@
 """Embedding stills by ImageBind's H/14 image tower: beside ours for ViT-L/14, and beside PyTorch.
 
-    python benchmarks/imagebind_speed.py [--batch 4] [--repetitions 7] [--depth N]
+    python benchmarks/imagebind_speed.py [--batch 4] [--repetitions 7] [--depth N] [--python PYTHON]
 
 float32 on all sides, weights drawn once from a seed, the same for both sides of H/14. Throughput is
 counted in multiplications and additions of the matrix products (`operations`), so that towers of
@@ -158,14 +158,20 @@ def serve(side: str, size: int, depth: int | None) -> None:
     turns.answer(measured)
 
 
-def measure(size: int, repetitions: int, depth: int | None) -> dict[str, np.ndarray]:
-    """Side -> [turns, 2]: seconds and CPU seconds.
+def measure(size: int, repetitions: int, depth: int | None, python: str) -> dict[str, np.ndarray]:
+    """Side -> [turns, 2]: seconds and CPU seconds; `python` runs our sides.
 
     Raises:
       SystemExit: where the two sides of H/14 compute two functions.
     """
     options = ("--batch", str(size), *(("--depth", str(depth)) if depth else ()))
-    commands = {side: (sys.executable, __file__, "--serve", side, *options) for side in SIDES}
+    commands = {
+        side: (
+            *(sys.executable if side.startswith("torch") else python, __file__),
+            *("--serve", side, *options),
+        )
+        for side in SIDES
+    }
     found: dict[str, list[list[float]]] = {side: [] for side in SIDES}
     vectors: dict[str, np.ndarray] = {}
     for turn, side, (*figures, rows) in turns.take(commands, FIRST + repetitions):
@@ -191,12 +197,15 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--repetitions", type=int, default=7)
     parser.add_argument("--depth", type=int, help="blocks of every tower, fewer than it has")
+    parser.add_argument(
+        "--python", default=sys.executable, help="of our sides, such as one with a newer jax"
+    )
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve:
         serve(given.serve, given.batch, given.depth)
         return
-    found = measure(given.batch, given.repetitions, given.depth)
+    found = measure(given.batch, given.repetitions, given.depth, given.python)
     work = {side: given.batch * operations(config(side, given.depth)) for side in SIDES}
     speed = {side: work[side] / found[side] for side in SIDES}  # of both clocks
     for side in SIDES:
