@@ -115,7 +115,7 @@ def card(
         return dict(sorted(found.items()))
 
     sheet = config.to_dict(cfg)
-    hidden = {*STAGES, "engine"} - set(cfg.stages)
+    hidden = {*STAGES, "engine", "terms", "collect"} - set(cfg.stages)
     return {
         "items": len(rows),
         "kept": len(kept),
