@@ -173,6 +173,7 @@ def _parquet(kept: pa.Table, corpus: Path, cfg: CorpusConfig, packed: Path) -> N
             there = [os.path.relpath(path, packed) for path in paths if path.exists()]
             one = there[0] if there else None
             columns[name].append(there if name == "image" else one)
+    columns = {name: values for name, values in columns.items() if any(values)}
     kinds = {"image": pa.list_(pa.string())}
     table = pa.table(
         {name: pa.array(values, kinds.get(name, pa.string())) for name, values in columns.items()}
