@@ -1,8 +1,7 @@
 """A corpus of sounds with titles and no pictures, such as those of Freesound.
 
     lb-jax corpus collect --config=corpus_sounds --out=sounds --config.collect.terms=terms.parquet
-    lb-jax corpus run --config=configs/corpus_sounds.py --out=corpus \
-        --config.source.path=sounds/raw.json
+    lb-jax corpus run --config=configs/corpus_sounds.py --out=corpus --config.source.path=raw.json
 
 What differs from corpus_vidal: the stages of titles and of sound alone; titles may be two words.
 Thresholds are ours.

@@ -6,7 +6,7 @@ from pathlib import Path
 from absl import flags
 
 from lb_jax.cli.arguments import make_folder
-from lb_jax.core import locks
+from lb_jax.core import errors, locks
 
 USAGE = "usage: lb-jax corpus collect --config=SHEET --out=DIR [--config.name=value ...]"
 HELP = f"""{USAGE}
@@ -33,13 +33,18 @@ def main(argv: Sequence[str]) -> None:
         print(HELP)
         return
     from lb_jax.builder import sheet
-    from lb_jax.builder.collecting import driver
+    from lb_jax.builder.stage import Package
     from lb_jax.training import sheets
 
     def define(values: flags.FlagValues) -> None:
         flags.DEFINE_string("out", None, "folder of the collection", flag_values=values)
 
     cfg, values = sheets.parse(argv, USAGE, define, required="out", read=sheet.from_config_dict)
+    client = Package("httpx2", "httpx2")
+    if not client.is_there:
+        raise errors.ConfigError(f"corpus collect needs httpx2, which is not here; {client.how}.")
+    from lb_jax.builder.collecting import driver
+
     folder = Path(values.out)
     make_folder(folder, "--out")
     busy = f"--out: another run is at work in {folder}; wait for it or give another folder."

@@ -138,7 +138,8 @@ class _Run:
             if one.licence is None or Candidate.of_json(known.value) == one:
                 continue
             is_same = known.value["url"] == one.url
-            more = {FILE: known.value[FILE]} if is_same and FILE in known.value else {}
+            kept = (FILE, REASON) if is_same else ()
+            more = {name: known.value[name] for name in kept if name in known.value}
             self.items.put(one.key, known.state if is_same else FOUND, one.as_json() | more)
 
     def fetch(self) -> int:

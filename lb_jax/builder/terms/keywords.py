@@ -11,8 +11,6 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from lb_jax.core import errors
-
 WORD = re.compile(r"\w+(?:-\w+)*")
 TEXTS = 400  # captions that are one document
 WINDOW = 1  # words beside a word that count as its company
@@ -28,9 +26,6 @@ def keywords(
       longest_words: of a phrase.
       share: of the words of a document, how many phrases are kept at most.
       language: of the captions, two letters.
-
-    Raises:
-      ConfigError: YAKE is not here.
     """
     extractor = _Extractor(longest_words, share, language)
     tokens = [tuple(WORD.findall(text.casefold())) for text in texts]
@@ -78,11 +73,6 @@ class _Extractor:
 
 
 def _yake(**settings: Any) -> Any:
-    try:
-        import yake
-    except ImportError as error:
-        raise errors.ConfigError(
-            "keywords of captions need YAKE, which is not here; `pip install 'lb_jax[corpus]'` "
-            "brings it."
-        ) from error
+    import yake
+
     return yake.KeywordExtractor(**settings)

@@ -9,9 +9,6 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
-import rapidfuzz
-import snowballstemmer
-
 from lb_jax.core import errors
 
 # Those of snowballstemmer by the language's two letters.
@@ -88,6 +85,8 @@ def _groups(
             f"config.terms.language is {language!r}; there are stems of {', '.join(STEMMERS)}."
             f"{errors.nearest(language, STEMMERS)}"
         )
+    import snowballstemmer
+
     stemmer = snowballstemmer.stemmer(STEMMERS[language])
     words = {form: WORD.findall(form.casefold()) for form in order}
     weights: collections.Counter[str] = collections.Counter()
@@ -118,6 +117,8 @@ def spellings(weights: Mapping[str, int], similarity: float) -> dict[str, str]:
       similarity: share of letters that two have in common in the same order, as
         `rapidfuzz.fuzz.ratio` counts it, from which on they are one.
     """
+    import rapidfuzz
+
     leaders: dict[str, list[str]] = collections.defaultdict(list)
     found = {}
     for word in sorted(weights, key=lambda one: (-weights[one], one)):

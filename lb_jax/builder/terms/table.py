@@ -19,6 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lb_jax.builder.stage import Package
 from lb_jax.builder.store import FULL_DISK
 from lb_jax.builder.terms import balancing, forms, keywords, merging
 from lb_jax.builder.terms.settings import Terms
@@ -33,6 +34,8 @@ SCHEMA = pa.schema(
         ("weight", pa.float64()),
     ]
 )
+# Libraries beside those of the package.
+PACKAGES = tuple(Package(name, name) for name in ("yake", "snowballstemmer", "rapidfuzz"))
 
 
 def build(cfg: Terms, *, shown: bool = True) -> pa.Table:
@@ -54,6 +57,9 @@ def build(cfg: Terms, *, shown: bool = True) -> pa.Table:
             "config.terms.files is empty; give NAME=PATH of labels or captions, such as "
             "('coco=captions_train2017.json',)."
         )
+    for one in PACKAGES:
+        if not one.is_there:
+            raise errors.ConfigError(f"corpus terms needs {one.name}, which is not here; {one.how}.")
     given = [forms.parse(one) for one in cfg.files]
     named = [(name, file, forms.form_of(file)) for name, file in given]
     counts: dict[str, collections.Counter[str]] = {}

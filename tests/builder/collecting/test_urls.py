@@ -47,7 +47,7 @@ def test_nothing_is_lost_and_nothing_twice(server, tmp_path):
         assert content == server.files[paths[n]]
     assert server.files[paths[4]] == changed
     assert server.sent == {path: 1 for n, path in enumerate(paths) if n != 6}
-    assert world.apart(server) >= 1  # 60 a minute
+    assert world.apart(server) >= 0.999  # 60 a minute
     held = [one.time for one in server.asked(paths[1])]
     assert held[1] - held[0] >= 9
     asked = len(server.log)
