@@ -93,6 +93,8 @@ class Client:
         def once() -> Any:
             try:
                 answer = self._http.get(url, params=params, headers=headers)
+            except httpx2.UnsupportedProtocol:
+                raise
             except httpx2.TransportError as error:
                 raise _cut(error) from error
             _require(url, answer)
@@ -161,11 +163,11 @@ class Client:
                 else:
                     start = size = 0
                     version = partial.begin(_version(url, answer))
-                self._require_size(url, version.total or 0)
+                self._require_size(url, version.total or 0, partial)
                 with partial.path.open("ab" if start else "wb") as file:
                     for chunk in answer.iter_raw():
                         size += len(chunk)
-                        self._require_size(url, size)
+                        self._require_size(url, size, partial)
                         file.write(chunk)
         except httpx2.UnsupportedProtocol:
             raise
@@ -179,8 +181,9 @@ class Client:
             raise Passing(told, gained=_is_gain(version, held, start, size))
         return partial.finish(version)
 
-    def _require_size(self, url: str, size: int) -> None:
+    def _require_size(self, url: str, size: int, partial: "Partial") -> None:
         if size > self._largest:
+            partial.drop()
             raise Refused(url, f"is larger than {self._largest:,} bytes; raise largest_mb")
 
 
@@ -197,13 +200,13 @@ class Partial:
         self._note = stem.with_name(f"{stem.name}{PARTIAL}.json")
 
     def there(self, url: str) -> tuple[int, Version | None]:
-        """How many bytes there are of which version; 0 of None where they cannot be gone on with."""
+        """How many bytes there are, of which version; 0 of None where another try begins anew."""
         try:
             version = Version(**json.loads(self._note.read_text(encoding="utf-8")))
             size = self.path.stat().st_size
         except (OSError, ValueError, TypeError):
             return 0, None
-        is_usable = version.url == url and version.etag and 0 < size
+        is_usable = version.url == url and version.etag and size > 0
         if not is_usable or (version.total is not None and size > version.total):
             return 0, None
         return size, version
@@ -223,7 +226,6 @@ class Partial:
     def finish(self, version: Version) -> Path:
         """Gives the file its name."""
         named = self._stem.with_name(self._stem.name + version.ending)
-        self.path.touch()  # of an empty file no byte was written
         os.replace(self.path, named)
         self._note.unlink(missing_ok=True)
         return named

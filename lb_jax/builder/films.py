@@ -1,8 +1,8 @@
 """One opening of a film for all stages that look at it.
 
 What its container says is read first; pictures are decoded once, in one pass, when the first stage
-asks for any, and all that any stage wants of them is kept. Sound is decoded once too. A file of sound
-alone is a film without pictures.
+asks for any, and all that any stage wants of them is kept. Sound is decoded once too. A file of
+sound alone is a film without pictures.
 """
 
 import contextlib

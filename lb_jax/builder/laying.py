@@ -5,8 +5,8 @@
     {folder}_audio/{id}.wav                                     its sound, if it has any
 
 A film that is small enough is taken as it is; others are written anew, with a short side of
-`Out.short_px`. The film comes last: where it is, its other files are. Of a file of sound alone there
-is the sound alone.
+`Out.short_px`. The film comes last: where it is, its other files are. Of a file of sound alone
+there is the sound alone.
 """
 
 import concurrent.futures
@@ -57,7 +57,9 @@ def write(
     Raises:
       DataError: a film cannot be read any more, or the disk is full.
     """
-    left = [(item, path) for item, path in films_of.items() if not _is_written(files(out, cfg, item))]
+    left = [
+        (item, path) for item, path in films_of.items() if not _is_written(files(out, cfg, item))
+    ]
     one = functools.partial(_write_item, out, cfg)
     if workers == 1 or len(left) <= CHUNK:
         for item in left:

@@ -1,4 +1,4 @@
-"""What has been done of many small things: key -> state and what is known of it, in one SQLite file.
+"""What has been done of many small things: key -> state and what is known, in one SQLite file.
 
 Every write is a transaction: a process may be killed at any moment, and what was written is whole.
 Threads of one process may share a ledger; one process has it at a time.

@@ -82,8 +82,7 @@ class Server:
         self.sent: dict[str, int] = {}
         self.released = threading.Event()
         self.lock = threading.Lock()
-        self._http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._http.daemon_threads = True
+        self._http = _Quiet(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
 
@@ -103,6 +102,13 @@ class Server:
         self.released.set()
         self._http.shutdown()
         self._http.server_close()
+
+
+class _Quiet(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_) -> None:
+        """Clients that go away are no news."""
 
 
 def _handler(server: Server) -> type[http.server.BaseHTTPRequestHandler]:

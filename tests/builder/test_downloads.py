@@ -1,6 +1,7 @@
 """Files over HTTP: whole or not at all, of one version, politely."""
 
 import errno
+import itertools
 import random
 
 import pytest
@@ -66,7 +67,7 @@ def test_faults_pass(server, fetch, quoted):
     ]
     assert all(one.headers["Accept-Encoding"] == "identity" for one in server.log)
     times = [one.time for one in server.log]
-    assert all(later - before >= 0.999 for before, later in zip(times, times[1:], strict=False))
+    assert all(later - before >= 0.999 for before, later in itertools.pairwise(times))
 
 
 def test_a_file_that_changes_is_no_mix(server, fetch, quoted):

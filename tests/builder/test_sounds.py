@@ -73,9 +73,7 @@ def test_stages_of_pictures_keep_no_sound(tmp_path, name):
 
 def test_sounds_are_laid_out(tmp_path):
     pytest.importorskip("lancedb")
-    cfg = raw.config(
-        sounds(tmp_path / "source"), STAGES_OF_SOUND, engine=sheet.Engine(workers=1)
-    )
+    cfg = raw.config(sounds(tmp_path / "source"), STAGES_OF_SOUND, engine=sheet.Engine(workers=1))
     card = test_out.run(cfg, tmp_path / "out", formats=tuple(out.FORMATS))
     assert (card["items"], card["kept"]) == (6, 5)
     corpus = tmp_path / "out" / "corpus"
@@ -84,7 +82,7 @@ def test_sounds_are_laid_out(tmp_path):
     assert not list(corpus.rglob("*.mp4"))
     assert not list(corpus.rglob("*.jpg"))
     (path,) = rows[0].media["audio"]
-    wave, rate_hz = soundfile.read(path)
+    wave, _rate_hz = soundfile.read(path)
     assert np.std(wave) == pytest.approx(0.1, rel=0.2)
     packed = tmp_path / "out" / "packed"
     assert pq.read_table(packed / "corpus.parquet").column_names == ["id", "raw", "audio"]

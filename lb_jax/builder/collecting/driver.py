@@ -4,9 +4,9 @@
     media/        the files, named by their keys
     ledger.sqlite what was found, and how far each is; a killed run goes on by it
 
-An item is found, then done, or refused for good, failed for now, left out by its licence. A file has
-its name only when it is whole, so nothing is lost and nothing is fetched twice: what has a name is
-there, whatever the ledger knows of it.
+An item is found, then done, or refused for good, failed for now, left out by its licence. A file
+has its name only when it is whole, so nothing is lost and nothing is fetched twice: what has a name
+is there, whatever the ledger knows of it.
 """
 
 import collections
@@ -52,9 +52,7 @@ class Summary:
     reasons: Mapping[str, int]
 
 
-def collect(
-    cfg: Collect, out: Path, *, clock: Clock | None = None, shown: bool = True
-) -> Summary:
+def collect(cfg: Collect, out: Path, *, clock: Clock | None = None, shown: bool = True) -> Summary:
     """Collects what is missing.
 
     Args:
@@ -109,6 +107,8 @@ class _Run:
                 try:
                     self._find(one, question)
                 except (Failed, Refused) as error:
+                    if not one.is_searched:  # what the user wrote
+                        raise
                     unanswered[f"{one.kind}: {question}"] = error.reason
                 bar.advance()
         return unanswered
@@ -194,9 +194,7 @@ class _Run:
         try:
             got = ended.result()
         except LeftOut as error:
-            self.items.put(
-                entry.key, LEFT_OUT, error.candidate.as_json() | {REASON: error.reason}
-            )
+            self.items.put(entry.key, LEFT_OUT, error.candidate.as_json() | {REASON: error.reason})
         except Refused as error:
             self._note(entry, REFUSED, error.reason)
         except Failed as error:
@@ -225,9 +223,7 @@ def _named(folder: Path) -> dict[str, Path]:
     """Key -> file, of whole ones: parts of yt-dlp have two endings."""
     names = (one for one in os.listdir(folder) if one.count(".") == 1 and one[0] != ".")
     return {
-        one.partition(".")[0]: folder / one
-        for one in sorted(names)
-        if not one.endswith(PARTIAL)
+        one.partition(".")[0]: folder / one for one in sorted(names) if not one.endswith(PARTIAL)
     }
 
 

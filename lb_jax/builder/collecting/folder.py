@@ -1,10 +1,10 @@
 """Files that are here: films and sounds in a folder, with what stands beside each.
 
-    NAME.mp4                 the file
-    NAME.info.json           what yt-dlp writes: title, tags, license, webpage_url, extractor, id
-    NAME.json                title, tags, licence, source, and whatever else
-    NAME.txt                 the title
-    .lb-jax (nothing)        without any of them the name is the title
+NAME.mp4                 the file
+NAME.info.json           what yt-dlp writes: title, tags, license, webpage_url, extractor, id
+NAME.json                title, tags, licence, source, and whatever else
+NAME.txt                 the title
+.lb-jax (nothing)        without any of them the name is the title
 """
 
 import os
@@ -41,7 +41,7 @@ class Folder:
     def __init__(self, path: Path, cfg: settings.Folder):
         if not path.is_dir():
             raise errors.ConfigError(
-                f"config.collect.sources: folder={path} is no folder; give one with films or sounds."
+                f"config.collect.sources: folder={path} is no folder; expected one with films."
             )
         self._path, self._cfg = path, cfg
 

@@ -44,9 +44,7 @@ class Freesound:
     kind = "freesound"
     is_searched = True
 
-    def __init__(
-        self, terms: Sequence[str], cfg: settings.Freesound, client: Client, most: int
-    ):
+    def __init__(self, terms: Sequence[str], cfg: settings.Freesound, client: Client, most: int):
         key = os.environ.get(KEY, "").strip()
         if not key:
             raise errors.ConfigError(

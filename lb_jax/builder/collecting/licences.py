@@ -8,7 +8,7 @@ DEED = re.compile(
     re.IGNORECASE,
 )
 PUBLIC = {"zero": "CC0", "mark": "CC-PDM"}
-# What sites write in words. That of YouTube is CC BY 3.0 (support.google.com/youtube/answer/2797468).
+# What sites write in words; the first is YouTube's (support.google.com/youtube/answer/2797468).
 WORDS = {
     "creative commons attribution license (reuse allowed)": "CC-BY-3.0",
     "creative commons 0": "CC0-1.0",

@@ -1,4 +1,4 @@
-"""The kinds of sources, one row each: a new one is a class of `candidates.Origin` and a row here."""
+"""The kinds of sources, one row each: a new one is a class, `candidates.Origin`, and a row here."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence

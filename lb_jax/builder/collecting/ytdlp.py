@@ -78,7 +78,7 @@ class YtDlp:
         told = self._asked(question, lambda one: one.extract_info(question, download=False))
         if told is None:
             raise Refused(question, "yt-dlp finds nothing there")
-        for entry in told["entries"] if "entries" in told else [told]:
+        for entry in told.get("entries", [told]):
             if entry:
                 yield self._candidate(entry)
 
@@ -267,7 +267,7 @@ def _polite(hosts: Hosts, options: Mapping[str, Any]) -> Any:
     from yt_dlp.networking import exceptions
 
     class Polite(yt_dlp.YoutubeDL):
-        """Attributes: `status` of the last answer that was an error, `is_passing` whether it was."""
+        """`status` is that of the last answer that was an error; `is_passing`, if it may pass."""
 
         status, is_passing = 0, False
 

@@ -120,7 +120,9 @@ def _captions(key: str) -> Callable[[File], Iterator[Text]]:
 def _instances(file: File) -> Iterator[Text]:
     """Categories of COCO, as often as they are annotated; once without annotations."""
     counts = collections.Counter(
-        row.get("category_id") for row in file.fields.get("annotations", []) if isinstance(row, dict)
+        row.get("category_id")
+        for row in file.fields.get("annotations", [])
+        if isinstance(row, dict)
     )
     for row in file.fields["categories"]:
         count = counts[row.get("id")] if counts else 1
@@ -223,7 +225,7 @@ def _columned(*names: str) -> Callable[[File], bool]:
 
 
 def _table(text: str, count: str = "", kind: str = LABEL) -> Callable[[File], Iterator[Text]]:
-    """Reads a column of a table, and how often each is there by another; COLUMN for the one named."""
+    """Reads a column, the one that was named where `text` is empty; another says how often."""
 
     def read(file: File) -> Iterator[Text]:
         column = text or file.column
@@ -280,7 +282,9 @@ FORMS = (
         lambda file: bool(_splits(file)),
         _hmdb,
     ),
-    Form("class folders", "folder with a folder a class", lambda file: bool(_folders(file)), _classes),
+    Form(
+        "class folders", "folder with a folder a class", lambda file: bool(_folders(file)), _classes
+    ),
     Form(
         "ImageNet synsets",
         "LOC_synset_mapping.txt or words.txt: synset and names a line",

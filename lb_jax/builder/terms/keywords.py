@@ -2,11 +2,13 @@
 
 YAKE (Campos et al., 2020) ranks phrases by figures of the text alone: how often and in how many
 sentences a word is there, beside how many others. One caption is too short for such figures, so
-that it is asked about some hundred at once, a sentence each. What it names is then counted in every
-caption, once in each.
+that it is asked about some hundred at once, a sentence each. Of what it names, phrases with a stop
+word in them are left out ("man is riding", which it ranks first), and the others are counted in
+every caption, once in each.
 """
 
 import collections
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -56,20 +58,24 @@ class _Extractor:
 
     def phrases(self, texts: Sequence[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
         """The best of some captions."""
-        most = max(1, round(self._share * sum(map(len, texts))))
-        self._yake.config["top"] = most
+        size = sum(map(len, texts))
+        self._yake.config["top"] = size * self._yake.config["n"]  # all; the best of them below
         document = ". ".join(" ".join(words) for words in texts if words)
-        for phrase, _ in self._yake.extract_keywords(document):
-            words = tuple(WORD.findall(phrase.casefold()))
-            if self._is_worth(words):
-                yield words
+        named = (
+            tuple(WORD.findall(phrase.casefold()))
+            for phrase, _ in self._yake.extract_keywords(document)
+        )
+        worth = (words for words in named if self._is_worth(words))
+        return itertools.islice(worth, max(1, round(self._share * size)))
 
     def _is_worth(self, words: tuple[str, ...]) -> bool:
-        """Whether a phrase begins and ends with a word that says something."""
-        if not words or all(word.isdigit() for word in words):
-            return False
+        """Whether every word of a phrase says something, and one is no number."""
         stop = self._yake.stopword_set
-        return words[0] not in stop and words[-1] not in stop
+        return (
+            bool(words)
+            and not all(word.isdigit() for word in words)
+            and not any(word in stop for word in words)
+        )
 
 
 def _yake(**settings: Any) -> Any:

@@ -42,9 +42,7 @@ class Term:
         return sum(self.sources.values())
 
 
-def merge(
-    counts: Mapping[str, Mapping[str, int]], similarity: float, language: str
-) -> list[Term]:
+def merge(counts: Mapping[str, Mapping[str, int]], similarity: float, language: str) -> list[Term]:
     """Puts forms of one term together.
 
     Args:

@@ -24,7 +24,7 @@ class Terms:
     files: tuple[str, ...] = ()
     most: int = 100_000
     longest_words: int = 3
-    share: float = 0.1
+    share: float = 0.3
     least_count: int = 1
     similarity: float = 0.9
     limit: int = 1000

@@ -59,7 +59,9 @@ def build(cfg: Terms, *, shown: bool = True) -> pa.Table:
         )
     for one in PACKAGES:
         if not one.is_there:
-            raise errors.ConfigError(f"corpus terms needs {one.name}, which is not here; {one.how}.")
+            raise errors.ConfigError(
+                f"corpus terms needs {one.name}, which is not here; {one.how}."
+            )
     given = [forms.parse(one) for one in cfg.files]
     named = [(name, file, forms.form_of(file)) for name, file in given]
     counts: dict[str, collections.Counter[str]] = {}

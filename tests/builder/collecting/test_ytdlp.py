@@ -111,7 +111,5 @@ def test_terms_are_searched_and_a_file_lists_urls(tmp_path):
     origin = sources.KINDS["ytdlp"].make(sources.Given("", cfg, None, None))
     assert origin.questions() == ("ytsearch5:a dog", "ytsearch5:a cat")
     (tmp_path / "urls.txt").write_text("# mine\nhttps://a.org/1\n\nhttps://a.org/2\n")
-    origin = sources.KINDS["ytdlp"].make(
-        sources.Given(str(tmp_path / "urls.txt"), cfg, None, None)
-    )
+    origin = sources.KINDS["ytdlp"].make(sources.Given(str(tmp_path / "urls.txt"), cfg, None, None))
     assert origin.questions() == ("https://a.org/1", "https://a.org/2")

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import itertools
 import json
 
 from lb_jax.builder.collecting import driver
@@ -47,4 +48,4 @@ def run(out, server, *sources, **changes):
 def apart(server, path=None):
     """Shortest time between two requests, by the server's log."""
     times = [one.time for one in server.log if path is None or one.path == path]
-    return min(later - before for before, later in zip(times, times[1:], strict=False))
+    return min(later - before for before, later in itertools.pairwise(times))

@@ -73,7 +73,7 @@ def class_index(folder):
 
 def ava_21(folder):
     text = (
-        'label {\n  name: "bend/bow (at the waist)"\n  label_id: 1\n  label_type: PERSON_MOVEMENT\n}'
+        'label {\n  name: "bend/bow (at the waist)"\n  label_id: 1\n  label_type: MOVEMENT\n}'
         '\nlabel {\n  name: "answer phone"\n  label_id: 17\n  label_type: OBJECT_MANIPULATION\n}\n'
     )
     (folder / "ava_action_list_v2.1.pbtxt").write_text(text)
@@ -90,7 +90,7 @@ def vocabulary(folder):
     (folder / "vocabulary.csv").write_text(
         "Index,TrainVideoCount,KnowledgeGraphId,Name,WikiUrl,Vertical1,Vertical2,Vertical3,"
         "WikiDescription\n"
-        '0,788288,/m/03bt1gh,Game,https://en.wikipedia.org/wiki/Game,Games,,,"A game, structured."\n'
+        '0,788288,/m/03bt1gh,Game,https://en.wikipedia.org/wiki/Game,Games,,,"A game, any."\n'
         "1,539945,/m/01mw1,Video game,https://en.wikipedia.org/wiki/Video_game,Games,,,\n"
         "2,10,/m/0,,,,,,\n"
     )
