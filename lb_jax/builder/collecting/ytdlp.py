@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from lb_jax.builder import hosts as hosts_lib
 from lb_jax.builder.collecting import candidates, licences, settings
@@ -23,7 +24,8 @@ KEPT = (
     *("webpage_url", "description", "uploader", "channel", "upload_date", "duration"),
     *("categories", "width", "height", "fps", "language"),
 )
-GENERIC = "generic"  # its extractor of any page, whose ids are names of files
+# Its extractors of any page, whose ids are names of files.
+ANY = ("generic", "html5mediaembed")
 GONE = (404, 410)
 
 
@@ -127,13 +129,13 @@ class YtDlp:
                     got = ask(one)
                     return None if got is None else one.sanitize_info(got)
                 except DownloadError as error:
-                    told = " ".join(error.msg.removeprefix("ERROR: ").split())
+                    told = " ".join(str(error).removeprefix("ERROR: ").split())
                     if any(word in told.lower() for word in FULL):
                         raise errors.DataError(what, FULL_DISK) from error
                     cause = error.exc_info[1] if error.exc_info else None
                     if one.status in GONE or isinstance(cause, UnsupportedError):
                         raise Refused(what, told, one.status) from error
-                    if one.is_passing or _is_network(cause):
+                    if one.is_passing:
                         raise Passing(told) from error
                     raise Failed(what, told) from error
 
@@ -168,10 +170,10 @@ class YtDlp:
         }
 
     def _candidate(self, entry: Mapping[str, Any]) -> Candidate:
-        site = str(entry.get("extractor_key") or entry.get("ie_key") or GENERIC).lower()
+        site = str(entry.get("extractor_key") or entry.get("ie_key") or ANY[0]).lower()
         url = str(entry.get("webpage_url") or entry.get("url") or "")
         names = [site, str(entry.get("id") or url)]
-        if site == GENERIC:
+        if site in ANY:
             names.append(hashlib.sha256(url.encode()).hexdigest()[: candidates.MARK_DIGITS])
         one = Candidate(
             candidates.key(*names),
@@ -179,13 +181,13 @@ class YtDlp:
             url,
             title=str(entry.get("title") or ""),
             licence=None,
-            source=site,
+            source=_source(site, url),
         )
         return self._told(one, entry) if "formats" in entry else one
 
     def _told(self, one: Candidate, info: Mapping[str, Any]) -> Candidate:
         """A candidate with what its page tells."""
-        site = str(info.get("extractor_key") or one.source).lower()
+        site = str(info.get("extractor_key") or ANY[0]).lower()
         return Candidate(
             one.key,
             one.kind,
@@ -193,7 +195,7 @@ class YtDlp:
             title=str(info.get("title") or one.title),
             tags=tuple(map(str, info.get("tags") or ())),
             licence=licences.named(info.get("license")),
-            source=site,
+            source=_source(site, str(info.get("webpage_url") or one.url)),
             known={"site_id": f"{site} {info.get('id')}"}
             | {name: info[name] for name in KEPT if info.get(name) is not None},
         )
@@ -246,6 +248,11 @@ class _Silent:
     info = warning = error = debug
 
 
+def _source(site: str, url: str) -> str:
+    """Whose a film is: the site, or the host of a page of any."""
+    return urlsplit(url).netloc if site in ANY else site
+
+
 def require() -> None:
     """Checks that yt-dlp is here.
 
@@ -276,7 +283,7 @@ def _polite(hosts: Hosts, options: Mapping[str, Any]) -> Any:
             hosts.wait(host)
             self.status, self.is_passing = 0, False
             try:
-                return super().urlopen(req)
+                return self._watched(super().urlopen(req))
             except exceptions.HTTPError as error:
                 self.status = error.status
                 self.is_passing = error.status in hosts_lib.PASSING
@@ -288,19 +295,27 @@ def _polite(hosts: Hosts, options: Mapping[str, Any]) -> Any:
                 self.is_passing = True
                 raise
 
+        def _watched(self, answer: Any) -> Any:
+            """Notes where a body is cut; of one that is, yt-dlp tells no more than a text."""
+            read, got = answer.read, 0
+            length = str(answer.headers.get("Content-Length", ""))
+
+            def noting(*given: Any, **more: Any) -> bytes:
+                nonlocal got
+                try:
+                    content = read(*given, **more)
+                except exceptions.TransportError:
+                    self.is_passing = True
+                    raise
+                got += len(content)
+                if not content and length.isdigit() and got < int(length):
+                    self.is_passing = True
+                return content
+
+            answer.read = noting
+            return answer
+
         def save_cookies(self) -> None:
             """The file of cookies is the user's, and stays as it is."""
 
     return Polite(dict(options))
-
-
-def _is_network(cause: BaseException | None) -> bool:
-    """Whether a failure of yt-dlp is one of the connection."""
-    from yt_dlp.networking.exceptions import TransportError
-    from yt_dlp.utils import ContentTooShortError
-
-    while cause is not None:
-        if isinstance(cause, (TransportError, ContentTooShortError, ConnectionError, TimeoutError)):
-            return True
-        cause = getattr(cause, "cause", None) or cause.__cause__
-    return False

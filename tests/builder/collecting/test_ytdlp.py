@@ -69,9 +69,9 @@ def test_a_page_with_a_film_tells_its_title(server, tmp_path):
     server.files["/page"], server.types["/page"] = page.encode(), "text/html"
     _, raw = run(tmp_path / "out", server, "/page")
     (one,) = raw.values()
-    assert one["title"] == "A dog barks"
+    assert one["title"] == "A dog barks (1)"  # the first film of the page
     assert (tmp_path / "out" / one["file"]).read_bytes() == server.files[path]
-    assert (one["licence"], one["source"]) == ("", "generic")
+    assert (one["licence"], one["source"]) == ("", server.host)
     assert one["metadata"]["webpage_url"] == f"{server.url}/page"
 
 
