@@ -259,7 +259,8 @@ def _require(url: str, answer: httpx2.Response) -> None:
     status = answer.status_code
     if status in hosts_lib.PASSING:
         after_s = hosts_lib.retry_after(answer.headers.get("Retry-After"))
-        raise Passing(f"answers {status} {answer.reason_phrase}".rstrip(), after_s)
+        told = f"answers {status} {answer.reason_phrase}".rstrip()
+        raise Passing(told, after_s, is_limit=status == hosts_lib.LIMIT)
     if status not in (WHOLE, PART):
         raise Refused(url, f"answers {status} {answer.reason_phrase}".rstrip(), status)
 

@@ -17,6 +17,8 @@ from lb_jax.core import errors
 
 T = TypeVar("T")
 MINUTE_S = 60.0
+LATER = "run the command again later"
+LIMIT = 429  # status: too many requests
 # Answers that another try may change: RFC 9110 and RFC 6585.
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -51,10 +53,18 @@ class Passing(Exception):
       reason: in words.
       after_s: how long the host asked to be left alone; None where it did not say.
       gained: whether something was got that the next try need not get again.
+      is_limit: whether the host was asked too often, whatever it was asked for.
     """
 
-    def __init__(self, reason: str, after_s: float | None = None, *, gained: bool = False):
-        self.reason, self.after_s, self.gained = reason, after_s, gained
+    def __init__(
+        self,
+        reason: str,
+        after_s: float | None = None,
+        *,
+        gained: bool = False,
+        is_limit: bool = False,
+    ):
+        self.reason, self.after_s, self.gained, self.is_limit = reason, after_s, gained, is_limit
         super().__init__(reason)
 
 
@@ -124,7 +134,7 @@ class Hosts:
         self._lock = threading.Lock()
         self._next: dict[str, float] = collections.defaultdict(float)
         self._held: dict[str, float] = collections.defaultdict(float)
-        self._closed: dict[str, float] = {}
+        self._closed: dict[str, str] = {}  # host -> why
 
     def wait(self, host: str) -> None:
         """Waits until the host may be asked again; every request calls it once.
@@ -149,7 +159,10 @@ class Hosts:
         """
         with self._lock:
             if seconds > self.manners.longest_wait_s:
-                self._closed[host] = seconds
+                self._closed[host] = (
+                    f"asks to be left alone for {seconds:.0f} s, more than longest_wait_s "
+                    f"({self.manners.longest_wait_s:g})"
+                )
             self._require_open(host)
             self._held[host] = max(self._held[host], self._clock.now() + seconds)
             self._next[host] = max(self._next[host], self._held[host])
@@ -165,7 +178,8 @@ class Hosts:
 
         Raises:
           Failed: as often as `Manners.tries` allows it did not work.
-          Closed: the host asks to be left alone for too long.
+          Closed: the host asks to be left alone for too long, or says so often that it is asked
+            too much.
         """
         tried = 0
         while True:
@@ -176,9 +190,10 @@ class Hosts:
             except Passing as fault:
                 tried = 0 if fault.gained else tried + 1
                 if tried >= self.manners.tries:
-                    raise Failed(
-                        what, f"{fault.reason}, {tried} times in a row; run the command again later"
-                    ) from fault
+                    told = f"{fault.reason}, {tried} times in a row"
+                    if fault.is_limit:
+                        self._close(host, told)
+                    raise Failed(what, f"{told}; {LATER}") from fault
                 self._rest(host, fault.after_s, tried)
 
     def _rest(self, host: str, after_s: float | None, tried: int) -> None:
@@ -196,11 +211,12 @@ class Hosts:
 
     def _require_open(self, host: str) -> None:
         if host in self._closed:
-            raise Closed(
-                host,
-                f"asks to be left alone for {self._closed[host]:.0f} s, more than longest_wait_s "
-                f"({self.manners.longest_wait_s:g}); run the command again later",
-            )
+            raise Closed(host, f"{self._closed[host]}; {LATER}")
+
+    def _close(self, host: str, told: str) -> None:
+        with self._lock:
+            self._closed[host] = told
+            self._require_open(host)
 
 
 def host_of(url: str) -> str:

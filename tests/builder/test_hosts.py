@@ -76,6 +76,15 @@ def test_a_host_that_asks_for_too_long_is_not_asked_any_more():
     assert clock.now() == 0
 
 
+def test_a_host_that_is_asked_too_much_is_closed_after_all_tries():
+    one, _ = hosts(per_minute=1e9, tries=3, first_wait_s=1)
+    limit = Passing("answers 429", is_limit=True)
+    with pytest.raises(Closed, match=r"a.org: answers 429, 3 times in a row; run the command"):
+        one.ask("a.org", "it", failing(limit, limit, limit))
+    with pytest.raises(Closed):
+        one.ask("a.org", "another", failing())
+
+
 def test_gain_is_no_failure_in_a_row():
     one, _ = hosts(tries=3, per_minute=1e9)
     cuts = [Passing("cuts", gained=number % 2 == 0) for number in range(20)]

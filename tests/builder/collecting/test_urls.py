@@ -1,5 +1,6 @@
 """A table of URLs: everything is fetched once, whatever the server does."""
 
+import errno
 import json
 import random
 import signal
@@ -9,7 +10,7 @@ import time
 
 import pytest
 
-from lb_jax.builder import items, sheet
+from lb_jax.builder import downloads, items, sheet
 from lb_jax.builder.collecting import driver
 from lb_jax.core import errors
 from tests.builder.collecting import world
@@ -78,6 +79,26 @@ def test_a_host_that_asks_for_too_long_costs_this_run_alone(server, tmp_path):
     assert (dict(first.counts), len(server.log)) == ({"failed": 3}, 1)
     second, _ = world.run(tmp_path / "out", server, f"urls={table}")
     assert dict(second.counts) == {"done": 3}
+
+
+def test_a_full_disk_loses_nothing(server, tmp_path, monkeypatch):
+    paths = world.films(server, 4)
+    table = world.table(tmp_path / "t.csv", world.rows(server, paths))
+    begin = downloads.Partial.begin
+
+    def full(one, version):
+        if version.url.endswith(paths[2]):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return begin(one, version)
+
+    monkeypatch.setattr(downloads.Partial, "begin", full)
+    with pytest.raises(errors.DataError, match="its disk is full") as caught:
+        world.run(tmp_path / "out", server, f"urls={table}")
+    assert "\n" not in str(caught.value)
+    monkeypatch.setattr(downloads.Partial, "begin", begin)
+    summary, raw = world.run(tmp_path / "out", server, f"urls={table}")
+    assert (dict(summary.counts), len(raw)) == ({"done": 4}, 4)
+    assert server.sent[paths[0]] == server.sent[paths[1]] == 1
 
 
 def test_kills_lose_nothing_and_fetch_nothing_twice(server, tmp_path):
