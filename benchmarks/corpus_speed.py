@@ -197,7 +197,9 @@ def report(found, costs, plain_stages, films: int) -> dict[str, Any]:
             f"{side:14} {row['films_per_s']:9.1f} {row['seconds']:9.1f} {row['cpu']:8.1f}  "
             f"{row['ratio']:.2f} {row['cpu_ratio']:.2f}"
         )
-    print(f"\n{'stage':18} {'ms a film':>10} {'films/s a core':>15} {'ms alone, opened for it':>24}")
+    print(
+        f"\n{'stage':18} {'ms a film':>10} {'films/s a core':>15} {'ms alone, opened for it':>24}"
+    )
     for name, row in costs.items():
         own = 1000 * row["cpu"] / row["films"]
         alone = plain_stages.get(name)

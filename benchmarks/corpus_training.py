@@ -17,7 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SHEET = '''from lb_jax.training import sheets
+SHEET = """from lb_jax.training import sheets
 
 
 def get_config():
@@ -25,7 +25,7 @@ def get_config():
     with found.unlocked():
         del found.modalities["depth"], found.modalities["thermal"]
     return found
-'''
+"""
 SCORES = ("image/category", "image/colour", "video/motion", "video/category", "audio/source")
 APART = 0.03
 

@@ -42,6 +42,7 @@ ELSEWHERE = {
     r"lb-jax demo imagebind.*": "trains for minutes",
     r"lb-jax train --config=imagebind:.*": "starts from the released weights",
     r"lb-jax corpus (demo|run).*": "looks at films for minutes; tests/builder",
+    r"lb-jax corpus (terms|collect).*": "needs files of other sets, or hosts; tests/builder",
     r"lb-jax .* ?corpus/corpus/annotation\.json.*": "needs a corpus that was built; tests/builder",
     r"lb-jax train --config=configs/demo_pretrain.*": "trains for minutes; `make demo`",
     r"lb-jax train --config=valor_retrieval:valor32k .*": "needs the released model and VALOR-32K; "

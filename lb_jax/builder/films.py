@@ -1,7 +1,8 @@
 """One opening of a film for all stages that look at it.
 
 What its container says is read first; pictures are decoded once, in one pass, when the first stage
-asks for any, and all that any stage wants of them is kept. Sound is decoded once too.
+asks for any, and all that any stage wants of them is kept. Sound is decoded once too. A file of
+sound alone is a film without pictures.
 """
 
 import contextlib
@@ -45,8 +46,23 @@ class Film:
         self._stack.close()
 
     @functools.cached_property
+    def has_pictures(self) -> bool:
+        """Whether there is a track of pictures; a file without one has sound alone.
+
+        Raises:
+          DataError: it cannot be read.
+        """
+        try:
+            return self._track.stream is not None
+        except errors.MissingError:
+            return False
+
+    @functools.cached_property
     def facts(self) -> Facts:
         """What the container says; see `stage.Film`."""
+        if not self.has_pictures:
+            wave, rate_hz = self._heard
+            return Facts(len(wave) / rate_hz, 0, 0, 0, 0.0, has_sound=True)
         stream = self._track.stream
         assert isinstance(stream, VideoStream)  # `open_track` was asked for one
         times, size = self._times, (stream.width, stream.height)
@@ -59,6 +75,7 @@ class Film:
 
     def pictures(self, count: int) -> np.ndarray:
         """Evenly spread frames, uint8 [count, h, w, 3]; see `stage.Film`."""
+        self._require_pictures()
         if count not in self._wants.pictures:
             raise ValueError(f"{count} pictures were not asked for before: {self._wants}")
         kept, _ = self._decoded
@@ -67,6 +84,7 @@ class Film:
 
     def clip(self, spec: specs.VideoSpec) -> np.ndarray:
         """The frames that a spec chooses, uint8 [t, h, w, 3]; see `stage.Film`."""
+        self._require_pictures()
         if spec not in self._wants.clips:
             raise ValueError(f"{spec} was not asked for before: {self._wants}")
         kept, _ = self._decoded
@@ -74,6 +92,7 @@ class Film:
 
     def every(self) -> np.ndarray:
         """All frames, small: uint8 [frames, h, w, 3]; see `stage.Film`."""
+        self._require_pictures()
         return self._decoded[1]
 
     def sound(self) -> tuple[np.ndarray, int] | None:
@@ -82,9 +101,15 @@ class Film:
 
     @functools.cached_property
     def _sound(self) -> tuple[np.ndarray, int] | None:
-        if not self.facts.has_sound:
-            return None
+        return self._heard if self.facts.has_sound else None
+
+    @functools.cached_property
+    def _heard(self) -> tuple[np.ndarray, int]:
         return samples.read(self._media, specs.AudioSpec(sample_rate_hz=None))
+
+    def _require_pictures(self) -> None:
+        if not self.has_pictures:
+            raise errors.MissingError(self._name, "has sound alone, no pictures")
 
     @functools.cached_property
     def _track(self) -> tracks.Track:

@@ -5,7 +5,8 @@
     {folder}_audio/{id}.wav                                     its sound, if it has any
 
 A film that is small enough is taken as it is; others are written anew, with a short side of
-`Out.short_px`. The film comes last: where it is, its other files are.
+`Out.short_px`. The film comes last: where it is, its other files are. Of a file of sound alone
+there is the sound alone.
 """
 
 import concurrent.futures
@@ -56,7 +57,9 @@ def write(
     Raises:
       DataError: a film cannot be read any more, or the disk is full.
     """
-    left = [(item, path) for item, path in films_of.items() if not _film(out, cfg, item).is_file()]
+    left = [
+        (item, path) for item, path in films_of.items() if not _is_written(files(out, cfg, item))
+    ]
     one = functools.partial(_write_item, out, cfg)
     if workers == 1 or len(left) <= CHUNK:
         for item in left:
@@ -96,8 +99,11 @@ def files(out: Path, cfg: Out, item: str) -> dict[str, list[Path]]:
     }
 
 
-def _film(out: Path, cfg: Out, item: str) -> Path:
-    return files(out, cfg, item)["video"][0]
+def _is_written(paths: Mapping[str, Sequence[Path]]) -> bool:
+    """Whether all there will be of an item is there; stills of a film come before its sound."""
+    if paths["video"][0].is_file():
+        return True
+    return paths["audio"][0].is_file() and not paths["image"][0].is_file()
 
 
 def _write_items(one: Callable[[tuple[str, str]], None], chunk: Sequence[tuple[str, str]]) -> int:
@@ -112,13 +118,16 @@ def _write_item(out: Path, cfg: Out, item: tuple[str, str]) -> None:
     count = captions.FRAMES_PER_ITEM
     try:
         with films.Film(source, source, Wants(frozenset({count}), cfg.short_px)) as film:
+            sound = film.sound()
+            if not film.has_pictures:
+                assert sound is not None  # a film without pictures has sound
+                _write_sound(paths["audio"][0], *sound)
+                return
             stills = film.pictures(count)
             for path, still in zip(paths["image"], stills, strict=True):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(_jpeg(films.shrunk(still, cfg.short_px)))
-            sound = film.sound()
             if sound is not None:
-                paths["audio"][0].parent.mkdir(parents=True, exist_ok=True)
                 _write_sound(paths["audio"][0], *sound)
             _write_film(paths["video"][0], source, film, cfg.short_px)
     except OSError as error:
@@ -169,7 +178,10 @@ def _encode(
 
 
 def _write_sound(path: Path, wave: np.ndarray, rate_hz: int) -> None:
-    soundfile.write(os.fsencode(path), _pcm(wave), rate_hz, format="WAV", subtype="PCM_16")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    soundfile.write(os.fsencode(partial), _pcm(wave), rate_hz, format="WAV", subtype="PCM_16")
+    os.replace(partial, path)
 
 
 def _pcm(wave: np.ndarray) -> np.ndarray:

@@ -117,7 +117,7 @@ def card(
         return dict(sorted(found.items()))
 
     sheet = config.to_dict(cfg)
-    hidden = {*STAGES, "engine"} - set(cfg.stages)
+    hidden = {*STAGES, "engine", "terms", "collect"} - set(cfg.stages)
     return {
         "items": len(rows),
         "kept": len(kept),
@@ -190,6 +190,7 @@ def _parquet(kept: pa.Table, corpus: Path, cfg: CorpusConfig, packed: Path) -> N
             one = there[0] if there else None
             columns[name].append(there if name == "image" else one)
     types = dict.fromkeys(("image", "ofa"), pa.list_(pa.string()))
+    columns = {name: values for name, values in columns.items() if any(values)}
     table = pa.table(
         {name: pa.array(values, types.get(name, pa.string())) for name, values in columns.items()}
     )

@@ -21,25 +21,26 @@ def write(kept: pa.Table, corpus: Path, cfg: Out, folder: Path) -> None:
     """Writes shards of the kept items, in the order of their ids; the same give the same bytes.
 
     Members of an item: `raw.txt`, `mplug.txt`, `polish_mplug.txt`, `sound_mplug.txt`, `ofa0.txt` to
-    `ofa7.txt` as far as it has these texts, `mp4`, `frm0.jpg` to `frm7.jpg`, `wav` where it has
-    sound.
+    `ofa7.txt` as far as it has these texts; `mp4` and `frm0.jpg` to `frm7.jpg` where it has
+    pictures, `wav` where it has sound.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = kept.to_pylist()
     names = [f"corpus-{number:05d}.tar" for number in range((len(rows) + ROWS - 1) // ROWS)]
-    for number, name in enumerate(names):
-        partial = folder / f".{name}.partial"
+    for number, shard_name in enumerate(names):
+        partial = folder / f".{shard_name}.partial"
         with tarfile.open(partial, "w") as shard:
             for row in rows[number * ROWS : (number + 1) * ROWS]:
                 paths = laying.files(corpus, cfg, row[ID])
                 for kind, text in _texts(row).items():
                     _add(shard, f"{row[ID]}.{kind}.txt", text.encode())
-                _add(shard, f"{row[ID]}.mp4", paths["video"][0].read_bytes())
-                for frame, path in enumerate(paths["image"]):
-                    _add(shard, f"{row[ID]}.frm{frame}.jpg", path.read_bytes())
-                if paths["audio"][0].exists():
-                    _add(shard, f"{row[ID]}.wav", paths["audio"][0].read_bytes())
-        os.replace(partial, folder / name)
+                members = {"mp4": paths["video"][0]}
+                members |= {f"frm{frame}.jpg": path for frame, path in enumerate(paths["image"])}
+                members |= {"wav": paths["audio"][0]}
+                for name, path in members.items():
+                    if path.exists():
+                        _add(shard, f"{row[ID]}.{name}", path.read_bytes())
+        os.replace(partial, folder / shard_name)
     for path in folder.glob("corpus-*.tar"):
         if path.name not in names:
             path.unlink()

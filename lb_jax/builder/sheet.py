@@ -10,6 +10,7 @@ from typing import Any
 import ml_collections
 
 from lb_jax.builder import stages as stages_lib
+from lb_jax.builder.collecting.settings import Collect
 
 # Names, since a field of the sheet is called as the module of its settings.
 from lb_jax.builder.filters.agreement import Agreement
@@ -31,6 +32,7 @@ from lb_jax.builder.filters.still import Still
 from lb_jax.builder.filters.title_length import TitleLength
 from lb_jax.builder.filters.titles import Titles
 from lb_jax.builder.filters.word_list import WordList
+from lb_jax.builder.terms.settings import Terms
 from lb_jax.builder.texts.mplug import Mplug
 from lb_jax.builder.texts.ofa import Ofa
 from lb_jax.builder.texts.polish_mplug import PolishMplug
@@ -99,13 +101,16 @@ class Out:
 class CorpusConfig:
     """A corpus: source, stages in their order, thresholds of each, engine, what is written.
 
-    The settings of a stage that `stages` does not name do nothing.
+    The settings of a stage that `stages` does not name do nothing. `terms` and `collect` are of the
+    commands of these names, which make a source.
     """
 
     stages: tuple[str, ...]
     source: Source = dataclasses.field(default_factory=Source)
     engine: Engine = dataclasses.field(default_factory=Engine)
     out: Out = dataclasses.field(default_factory=Out)
+    terms: Terms = dataclasses.field(default_factory=Terms)
+    collect: Collect = dataclasses.field(default_factory=Collect)
     title_length: TitleLength = dataclasses.field(default_factory=TitleLength)
     language: Language = dataclasses.field(default_factory=Language)
     word_list: WordList = dataclasses.field(default_factory=WordList)

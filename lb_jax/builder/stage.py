@@ -39,11 +39,11 @@ FREE = {"free": True}
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What a film's container says.
+    """What a film's container says; of a file of sound alone there are no pictures.
 
     Attributes:
-      duration_s: of its pictures, in seconds.
-      width, height: as it is shown, in pixels.
+      duration_s: of its pictures, or of its sound where that is alone, in seconds.
+      width, height: as it is shown, in pixels; 0 without pictures.
       frames: number of its pictures.
       rate_hz: pictures per second, on average.
       has_sound: whether there is a sound track.

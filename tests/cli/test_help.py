@@ -21,7 +21,9 @@ ARGUMENTS = {
         *("--frames", "--seed", "--as", "--quarantine", "--max-bad-rate"),
     ),
     "data convert": ("SRC", "DST", "--root", "--columns", "--only", "--to", "--max-bad-rate"),
-    "corpus": ("run", "demo", "generate"),
+    "corpus": ("terms", "collect", "run", "demo", "generate"),
+    "corpus terms": ("--config", "--out", "--config.name=value"),
+    "corpus collect": ("--config", "--out", "--config.name=value"),
     "corpus run": ("--config", "--out", "--engine", "--address", "--to", "--plan"),
     "corpus demo": ("--out", "--seed", "--items"),
     "corpus generate": (

@@ -36,6 +36,8 @@ def look(batch: pa.RecordBatch, films: Sequence[stage.Film], cfg: Aspect) -> lis
 
 
 def _judge(width: int, height: int, cfg: Aspect) -> stage.Verdict:
+    if not width:
+        return stage.refuse("has no pictures")
     ratio = max(width, height) / min(width, height)
     if ratio > cfg.longest:
         return stage.refuse(

@@ -44,6 +44,8 @@ def look(
 
 def _judge(width: int, height: int, cfg: Resolution) -> stage.Verdict:
     figures = {"width": width, "height": height}
+    if not width:
+        return stage.refuse("has no pictures", **figures)
     if min(width, height) < cfg.smallest_px:
         told = f"is {width}x{height}, its short side below {cfg.smallest_px}"
         return stage.refuse(told, **figures)
