@@ -2,12 +2,12 @@
 
     python benchmarks/corpus_kill.py [--films 200] [--kills 20]
 
-Raw films of `lb-jax corpus demo` go through `lb-jax corpus run` with the sheet corpus_demo. One run
-goes to its end. Others of a second folder are killed, the whole process group: one in five at a random
-moment before its first commit, the others at one after their next commit or, once all is looked at, file
-of the corpus. Then a last one goes to the end. All that both leave but the stores' own files must be
-equal, byte for byte. A run that ends before it is killed counts for none; the folder is then begun anew.
-The last line is JSON; status 1 where they differ.
+Raw films of `lb-jax corpus demo` go through `lb-jax corpus run` with the sheet corpus_demo. One
+run goes to its end. Others of a second folder are killed, the whole process group: one in five at
+a random moment before its first commit, the others at one after their next commit or, once all is
+looked at, file of the corpus. Then a last one goes to the end. All that both leave but the stores'
+own files must be equal, byte for byte. A run that ends before it is killed counts for none; the
+folder is then begun anew. The last line is JSON; status 1 where they differ.
 """
 
 import argparse

@@ -2,10 +2,11 @@
 
     python benchmarks/corpus_memory.py [--items 20000] [--workers 2]
 
-A few small films are drawn, and each is there under many names. Memory is what the process that runs
-the engine and those that look at films hold together (proportional set size), taken at every commit. It
-is told for each thousand of items; the last line is JSON: the median of the second thousand, that of the
-last one, and the most that there was behind the first thousand, stages that compare all items included.
+A few small films are drawn, and each is there under many names. Memory is what the process that
+runs the engine and those that look at films hold together (proportional set size), taken at every
+commit. It is told for each thousand of items; the last line is JSON: the median of the second
+thousand, that of the last one, and the most that there was behind the first thousand, stages that
+compare all items included.
 """
 
 import argparse

@@ -2,15 +2,16 @@
 
     python benchmarks/corpus_speed.py [--films 500] [--repetitions 3] [--side ours]
 
-Raw films of `lb-jax corpus demo` go through the sheet corpus_demo. Ours is the local engine with its
-store. The plain loop runs the same functions, one stage after the other over the files that are left,
-opens a file for each stage that looks at films, and keeps verdicts in memory; it is one process that
-nothing holds to one core. Both must refuse the same films for the same stages. Every run is a process
-of its own, its start included; they take turns, and a ratio is the median over the turns.
+Raw films of `lb-jax corpus demo` go through the sheet corpus_demo. Ours is the local engine with
+its store. The plain loop runs the same functions, one stage after the other over the files that
+are left, opens a file for each stage that looks at films, and keeps verdicts in memory; it is one
+process that nothing holds to one core. Both must refuse the same films for the same stages. Every
+run is a process of its own, its start included; they take turns, and a ratio is the median over
+the turns.
 
-The table is of a third run that nothing is compared with: seconds of processor of a film by each stage,
-its own work and, for stages that open films, what the plain loop spends on it with opening and decoding.
-The last line is JSON.
+The table is of a third run that nothing is compared with: seconds of processor of a film by each
+stage, its own work and, for stages that open films, what the plain loop spends on it with opening
+and decoding. The last line is JSON.
 """
 
 import argparse

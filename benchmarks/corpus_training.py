@@ -3,12 +3,12 @@
     python benchmarks/corpus_training.py --built build/corpus-demo --ready build/demo/corpus \\
         --pretrained build/demo/pretrain --out build/corpus-training
 
-Both are films of the demo's objects: `lb-jax corpus demo --out=build/corpus-demo` filtered one, `lb-jax
-demo` wrote the other and the first stage. `configs/demo_bind.py` is trained on each, from that stage, by
-as many items of the ready one as the other has, and evaluated on the ready one's held-out items. The
-sheet's depth and thermal are left out: raw films have no such sensor, and the networks that would paint
-them need weights that do not come with the package. The last line is JSON; status 1 where an accuracy
-is more than three points apart.
+Both are films of the demo's objects: `lb-jax corpus demo --out=build/corpus-demo` filtered one,
+`lb-jax demo` wrote the other and the first stage. `configs/demo_bind.py` is trained on each, from
+that stage, by as many items of the ready one as the other has, and evaluated on the ready one's
+held-out items. The sheet's depth and thermal are left out: raw films have no such sensor, and the
+networks that would paint them need weights that do not come with the package. The last line is
+JSON; status 1 where an accuracy is more than three points apart.
 """
 
 import argparse

@@ -96,7 +96,7 @@ class OnRay:
                 fn_constructor_args=(looks, self._timeout_s),
                 batch_size=None,
                 batch_format="pyarrow",
-                concurrency=(1, min(actors, len(tables))),
+                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(actors, len(tables))),
                 num_cpus=CPUS_OF_A_LOOK,
             )
             judging = tuple(one for one in plan if one.stage.judge is not None)
@@ -106,7 +106,7 @@ class OnRay:
                     fn_constructor_args=(tuple((one.name, one.prepared) for one in judging), items),
                     batch_size=None,
                     batch_format="pyarrow",
-                    concurrency=1,
+                    compute=ray.data.ActorPoolStrategy(size=1),
                     num_cpus=0,  # beside those that look; its accelerator is whatever JAX finds
                 )
             said: dict[int, Sequence[tuple[str, Verdict]]] = {}
