@@ -20,7 +20,7 @@ PATH = "/films/a%20film.mp4"
 @pytest.fixture
 def client(server):
     manners = Manners(per_minute=60, tries=4, first_wait_s=1, longest_wait_s=100)
-    with Client(Hosts(manners, server.clock), stall_s=0.3, largest_bytes=400_000) as one:
+    with Client(Hosts(manners, server.clock), stall_s=2, largest_bytes=400_000) as one:
         yield one
 
 

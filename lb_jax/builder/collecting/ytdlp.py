@@ -27,6 +27,8 @@ KEPT = (
 # Its extractors of any page, whose ids are names of files.
 ANY = ("generic", "html5mediaembed")
 GONE = (404, 410)
+ID = "site_id"  # of what is known of a candidate: site and id, as in an archive
+PARTS = "requested_downloads"  # where yt-dlp says which files it wrote
 
 
 class YtDlp:
@@ -80,20 +82,24 @@ class YtDlp:
         told = self._asked(question, lambda one: one.extract_info(question, download=False))
         if told is None:
             raise Refused(question, "yt-dlp finds nothing there")
-        for entry in told.get("entries", [told]):
-            if entry:
-                yield self._candidate(entry)
+        for entry in _films(told):
+            yield self._candidate(entry)
 
     def fetch(self, one: Candidate, stem: Path, allowed: Allowed) -> Fetched:
         """Downloads a film; its licence is known once its page was read."""
         self._require_new(one)
         found: list[Candidate] = []
 
-        def match(info: Mapping[str, Any], *, incomplete: bool = False) -> None:
-            if not incomplete:
-                found.append(self._told(one, info))
-                self._require_new(found[-1])
-                allowed(found[-1])
+        def match(info: Mapping[str, Any], *, incomplete: bool = False) -> str | None:
+            if incomplete:
+                return None
+            told = self._told(one, info)
+            if info.get("playlist_index") and told.known[ID] != one.known.get(ID):
+                return "is another film of the same page"
+            found.append(told)
+            self._require_new(told)
+            allowed(told)
+            return None
 
         options = {
             "outtmpl": f"{str(stem).replace('%', '%%')}.%(ext)s",
@@ -102,8 +108,10 @@ class YtDlp:
             "extract_flat": False,
         }
         got = self._asked(one.url, lambda yt: yt.extract_info(one.url), **options)
-        files = [part.get("filepath") for part in (got or {}).get("requested_downloads") or ()]
-        if len(files) != 1 or not files[0] or not Path(files[0]).is_file():
+        films = _films(got)
+        parts = (part for film in films for part in film.get(PARTS) or ())
+        files = [part["filepath"] for part in parts if part.get("filepath")]  # others were skipped
+        if len(files) != 1 or not Path(files[0]).is_file():
             raise Refused(
                 one.url,
                 f"yt-dlp got no file of it: it is several films, or larger than "
@@ -170,7 +178,7 @@ class YtDlp:
         }
 
     def _candidate(self, entry: Mapping[str, Any]) -> Candidate:
-        site = str(entry.get("extractor_key") or entry.get("ie_key") or ANY[0]).lower()
+        site = str(entry.get("ie_key") or entry.get("extractor_key") or ANY[0]).lower()
         url = str(entry.get("webpage_url") or entry.get("url") or "")
         names = [site, str(entry.get("id") or url)]
         if site in ANY:
@@ -182,6 +190,7 @@ class YtDlp:
             title=str(entry.get("title") or ""),
             licence=None,
             source=_source(site, url),
+            known={ID: f"{site} {entry.get('id')}"},
         )
         return self._told(one, entry) if "formats" in entry else one
 
@@ -196,7 +205,7 @@ class YtDlp:
             tags=tuple(map(str, info.get("tags") or ())),
             licence=licences.named(info.get("license")),
             source=_source(site, str(info.get("webpage_url") or one.url)),
-            known={"site_id": f"{site} {info.get('id')}"}
+            known={ID: f"{site} {info.get('id')}"}
             | {name: info[name] for name in KEPT if info.get(name) is not None},
         )
 
@@ -221,11 +230,11 @@ class Archive:
 
     def has(self, one: Candidate) -> bool:
         """Whether a film stands there."""
-        return one.known.get("site_id") in self._lines
+        return one.known.get(ID) in self._lines
 
     def add(self, one: Candidate) -> None:
         """Adds a film, once."""
-        line = one.known.get("site_id")
+        line = one.known.get(ID)
         with self._lock:
             if not line or line in self._lines:
                 return
@@ -246,6 +255,15 @@ class _Silent:
         pass
 
     info = warning = error = debug
+
+
+def _films(told: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+    """Films of what yt-dlp tells, which may be a list of them, or a list of lists."""
+    if not told:
+        return []
+    if "entries" not in told:
+        return [told]
+    return [film for entry in told["entries"] for film in _films(entry)]
 
 
 def _source(site: str, url: str) -> str:

@@ -1,7 +1,7 @@
 """The table of terms: from files of labels and captions to rows, and as a file.
 
     term      the form that is most frequent
-    count     texts that have it, in any form
+    count     texts of each of its forms, added up
     sources   source -> texts of it that do
     forms     the other forms, most frequent first
     weight    with which a text of it is kept, see `balancing.weight`

@@ -1,30 +1,13 @@
 """A table of URLs: everything is fetched once, whatever the server does."""
 
 import errno
-import json
-import random
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
 from lb_jax.builder import downloads, items, sheet
-from lb_jax.builder.collecting import driver
 from lb_jax.core import errors
 from tests.builder.collecting import world
 from tests.builder.loopback import Answer
-
-DRIVER = """
-import dataclasses, pathlib, sys
-from lb_jax.builder.collecting import driver
-from tests.builder.collecting import world
-cfg = dataclasses.replace(
-    world.QUICK, sources=("urls=" + sys.argv[1],), per_minute=60_000, workers=3, stall_s=5
-)
-driver.collect(cfg, pathlib.Path(sys.argv[2]), shown=False)
-"""
 
 
 def test_nothing_is_lost_and_nothing_twice(server, tmp_path):
@@ -99,36 +82,6 @@ def test_a_full_disk_loses_nothing(server, tmp_path, monkeypatch):
     summary, raw = world.run(tmp_path / "out", server, f"urls={table}")
     assert (dict(summary.counts), len(raw)) == ({"done": 4}, 4)
     assert server.sent[paths[0]] == server.sent[paths[1]] == 1
-
-
-def test_kills_lose_nothing_and_fetch_nothing_twice(server, tmp_path):
-    paths = world.films(server, 12)
-    table = world.table(tmp_path / "t.csv", world.rows(server, paths, licence="CC0-1.0"))
-    out, rng = tmp_path / "out", random.Random(0)
-    out.mkdir()
-    killed = 0
-    for _ in range(40):
-        before = len(server.log)
-        process = subprocess.Popen([sys.executable, "-c", DRIVER, str(table), str(out)])
-        deadline = time.monotonic() + 60
-        while process.poll() is None and len(server.log) < before + rng.randrange(1, 5):
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
-        if process.poll() is not None:
-            break
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        killed += 1
-    else:
-        assert subprocess.run([sys.executable, "-c", DRIVER, table, out]).returncode == 0
-    assert killed >= 2
-    raw = json.loads((out / driver.RAW).read_text("utf-8"))
-    assert len(raw) == len(paths)
-    for number, path in enumerate(paths):
-        assert (out / raw[f"film{number}"]["file"]).read_bytes() == server.files[path]
-    whole, _ = world.run(tmp_path / "whole", server, f"urls={table}")
-    assert (tmp_path / "whole" / driver.RAW).read_bytes() == (out / driver.RAW).read_bytes()
-    assert whole.fetched == len(paths)
 
 
 def test_a_file_that_has_its_name_is_not_asked_for(server, tmp_path):

@@ -75,6 +75,20 @@ def test_a_page_with_a_film_tells_its_title(server, tmp_path):
     assert one["metadata"]["webpage_url"] == f"{server.url}/page"
 
 
+def test_each_film_of_a_page_is_its_own(server, tmp_path):
+    paths = world.films(server, 3)
+    films = "".join(f'<p><video src="{path}"></video></p>' for path in paths)
+    page = f"<html><head><title>Dogs</title></head><body>{films}</body></html>"
+    server.files["/page"], server.types["/page"] = page.encode(), "text/html"
+    summary, raw = run(tmp_path / "out", server, "/page")
+    assert dict(summary.counts) == {"done": 3}
+    titles = {one["title"]: tmp_path / "out" / one["file"] for one in raw.values()}
+    assert {title: path.read_bytes() for title, path in titles.items()} == {
+        f"Dogs ({n})": server.files[path] for n, path in enumerate(paths, 1)
+    }
+    assert len(list((tmp_path / "out" / "media").iterdir())) == 3
+
+
 def test_a_licence_is_known_before_a_film_is_fetched(server, tmp_path):
     (path,) = world.films(server, 1)
     summary, raw = run(tmp_path / "out", server, path, licences=("CC0-1.0",))

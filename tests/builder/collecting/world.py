@@ -10,7 +10,7 @@ from lb_jax.builder.collecting.settings import Collect
 from tests.media import media_files
 
 FILM = media_files.clip(frames=6, sound=True)
-QUICK = Collect(per_minute=60, first_wait_s=1, longest_wait_s=60, tries=4, stall_s=0.3, workers=1)
+QUICK = Collect(per_minute=60, first_wait_s=1, longest_wait_s=60, tries=4, stall_s=2, workers=1)
 
 
 def films(server, count, folder="/films"):
