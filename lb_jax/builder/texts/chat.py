@@ -6,14 +6,13 @@ every item without a text.
 """
 
 import dataclasses
-import email.utils
 import json
 import os
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lb_jax.builder.hosts import retry_after
 from lb_jax.builder.texts import pace as pace_lib
 from lb_jax.builder.texts.cache import Answer, Answers, content_of
 from lb_jax.core import errors
@@ -256,16 +255,3 @@ def _answer(body: str) -> Answer:
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise _Passing(f"answers what is no chat completion ({type(error).__name__})") from error
     return Answer(text, finish if isinstance(finish, str) else "")
-
-
-def retry_after(value: str | None) -> float | None:
-    """Seconds that a header `Retry-After` asks for, a number or a date; None where it does not."""
-    if value is None:
-        return None
-    value = value.strip()
-    if value.isascii() and value.isdigit():
-        return float(value)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except (TypeError, ValueError, OverflowError):
-        return None

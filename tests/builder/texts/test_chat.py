@@ -184,14 +184,6 @@ def test_nothing_is_asked_once_all_stop(answers):
     assert seen.asked == []
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [(None, None), ("7", 7.0), (" 0 ", 0.0), ("soon", None), ("Thu, 01 Jan 2015 00:00:00 GMT", 0)],
-)
-def test_retry_after(value, expected):
-    assert chat_lib.retry_after(value) == expected
-
-
 def test_a_key_that_is_none_is_told_without_it(answers, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sec\nret")
     with pytest.raises(errors.ConfigError, match="OPENAI_API_KEY: has characters") as caught:
