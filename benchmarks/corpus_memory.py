@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-FILMS, FRAMES, SIDE = 40, 8, 64
+FILMS, FRAMES, SIDE = 40, 12, 64
 MIB = 2**20
 STAGES = (
     *("title_length", "word_list", "titles", "duration", "resolution", "aspect", "frame_rate"),
@@ -79,8 +79,8 @@ def source(folder: Path, count: int) -> Path:
     for number in range(FILMS):
         rng = np.random.default_rng(number)
         frames = rng.integers(40, 255, (FRAMES, SIDE, SIDE, 3), np.uint8)
-        wave = np.round(3000 * rng.standard_normal(FRAMES * 4000)).astype(np.int16)
-        media.write_film(folder / f"film{number}.mp4", frames, wave, rate_hz=4, sound_hz=16_000)
+        wave = np.round(3000 * rng.standard_normal(FRAMES * 2000)).astype(np.int16)
+        media.write_film(folder / f"film{number}.mp4", frames, wave, rate_hz=8, sound_hz=16_000)
     entries = {}
     for number in range(count):
         name = f"item{number:06}.mp4"
